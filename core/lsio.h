@@ -1,0 +1,224 @@
+/* LSIO: read millions of chunks (byte ranges of files) as fast as the storage allows and run a Lua
+ * function on each while it is still in the CPU's cache.
+ *
+ * This header is the manual of the C library. A program
+ *
+ *   1. makes a context (lsio_context_create): worker threads and their Lua states live in it,
+ *   2. submits a job (lsio_submit): the Lua source of a job script, its parameters and settings,
+ *   3. polls completions in batches (lsio_poll) until the one of kind LSIO_DONE arrives,
+ *   4. reads the summary, the result or the error, and destroys the job and the context.
+ *
+ * Trust: a job script is as trusted as a shell script; it can do whatever the process can. The data
+ * that it reads is not trusted.
+ *
+ * Conventions
+ *   - Functions that can fail return 0 or a count, or a negative LSIO_ERR_* code. Where they take an
+ *     `lsio_error **`, it may be NULL; on failure it receives an error object that the caller frees
+ *     with lsio_error_free.
+ *   - Options structs start with `struct_size`: set it to sizeof the struct and zero the rest;
+ *     zero means "default" for every field.
+ *   - Ownership is said at every pointer: "copied" (the caller may free it when the call returns),
+ *     "borrowed until X" (it must stay valid until X), "handed over" (the receiver frees it).
+ *   - Thread-safety: a context may be used from any thread, one call at a time unless said otherwise.
+ *     A job may be used from one thread at a time; lsio_cancel and lsio_job_progress from any.
+ *   - After fork the child must not use a context or a job of its parent.
+ */
+#ifndef LSIO_H
+#define LSIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LSIO_VERSION_MAJOR 0
+#define LSIO_VERSION_MINOR 1
+#define LSIO_VERSION_PATCH 0
+
+#if defined(LSIO_BUILD)
+#define LSIO_API __attribute__((visibility("default")))
+#else
+#define LSIO_API
+#endif
+
+/* ---- Errors -------------------------------------------------------------------------------------
+ * X(name, value, exit code of the runner, text). Values never change. */
+#define LSIO_ERRORS(X)                                                                  \
+  X(LSIO_ERR_USAGE, -2, 2, "wrong option or argument")                                  \
+  X(LSIO_ERR_SCRIPT, -3, 3, "the job script does not load or is not valid")             \
+  X(LSIO_ERR_SOURCE, -4, 4, "a source is missing or has changed")                       \
+  X(LSIO_ERR_IO, -5, 5, "input or output error")                                        \
+  X(LSIO_ERR_OUTPUT, -6, 6, "the output exists, is full or may not be written")         \
+  X(LSIO_ERR_TRANSFORM, -7, 7, "the transform failed")                                  \
+  X(LSIO_ERR_CORRUPT, -8, 8, "corrupt data")                                            \
+  X(LSIO_ERR_LIMIT, -9, 9, "a limit of memory or time was reached")                     \
+  X(LSIO_ERR_NOMEM, -10, 9, "out of memory")                                            \
+  X(LSIO_ERR_CANCELLED, -11, 130, "cancelled")                                          \
+  X(LSIO_ERR_UNSUPPORTED, -12, 5, "not supported on this system")                       \
+  X(LSIO_ERR_BUSY, -13, 2, "another job is running in this context")                    \
+  X(LSIO_ERR_BUG, -14, 70, "internal error of LSIO, please report it")
+
+enum lsio_err {
+  LSIO_OK = 0,
+#define LSIO_ERR_ENUM(name, value, exit_code, text) name = value,
+  LSIO_ERRORS(LSIO_ERR_ENUM)
+#undef LSIO_ERR_ENUM
+};
+
+typedef struct lsi_error lsio_error; /* opaque */
+
+/* Static strings; any int is accepted. */
+LSIO_API const char *lsio_strerror(int code);
+LSIO_API const char *lsio_error_name(int code);
+
+LSIO_API int lsio_error_code(const lsio_error *e);
+/* errno, HTTP status or a library's code; 0 when there is none. */
+LSIO_API int lsio_error_os_code(const lsio_error *e);
+/* The whole story in one line: what, object, offset, length, step, OS text, and what to do. The
+ * string belongs to the error. */
+LSIO_API const char *lsio_error_message(const lsio_error *e);
+/* Name of the object it is about, "" when it is about none. Belongs to the error. */
+LSIO_API const char *lsio_error_object(const lsio_error *e);
+/* Byte offset in the object and index of the step; UINT64_MAX when it is about none. */
+LSIO_API uint64_t lsio_error_offset(const lsio_error *e);
+LSIO_API uint64_t lsio_error_step(const lsio_error *e);
+/* NULL is fine. */
+LSIO_API void lsio_error_free(lsio_error *e);
+
+/* ---- Library ------------------------------------------------------------------------------------ */
+
+/* "0.1.0". */
+LSIO_API const char *lsio_version(void);
+/* A report for people about this machine: CPUs, kernels, memory, backends and why one is refused,
+ * LuaJIT and what its build is known to get wrong. Handed over: free with lsio_free. NULL when out of
+ * memory. Thread-safe. */
+LSIO_API char *lsio_doctor(void);
+LSIO_API void lsio_free(void *p);
+
+/* The settings that a job takes (`lsio_job_options.settings`, LSIO_* variables, the runner's flags,
+ * `options` in a script), from one table. NULL-named row ends it. Static. */
+struct lsio_setting {
+  const char *name;     /* "queue-depth" */
+  const char *argument; /* "N", "SIZE", "auto|always|never"; NULL = a switch */
+  const char *env;      /* "LSIO_QUEUE_DEPTH" */
+  const char *help;     /* one line */
+};
+LSIO_API const struct lsio_setting *lsio_settings(void);
+
+/* ---- Context ------------------------------------------------------------------------------------ */
+
+typedef struct lsio_context lsio_context;
+
+struct lsio_context_options {
+  size_t struct_size;
+};
+
+/* `options` may be NULL; copied. */
+LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsio_context **out,
+                                 lsio_error **error);
+/* Its jobs must have been destroyed. Joins the threads. NULL is fine. */
+LSIO_API void lsio_context_destroy(lsio_context *context);
+
+/* ---- Jobs --------------------------------------------------------------------------------------- */
+
+typedef struct lsio_job lsio_job;
+
+enum lsio_job_flags {
+  LSIO_JOB_PLAN_ONLY = 1, /* stop after planning: lsio_job_explain, then destroy */
+  LSIO_JOB_STREAM = 2,    /* results of steps arrive as completions instead of in a sink */
+  LSIO_JOB_NO_ENV = 4     /* ignore LSIO_* environment variables */
+};
+
+struct lsio_job_options {
+  size_t struct_size;
+  const char *script;          /* Lua source text, never bytecode; copied */
+  size_t script_length;        /* in bytes */
+  const char *script_name;     /* file path, for messages and `require`; NULL = "job"; copied */
+  const char *const *args;     /* parameters: "--threshold=0.7" (or two words), and words; copied */
+  size_t n_args;
+  const char *const *settings; /* "name=value", names of lsio_settings(); copied; these win over
+                                  the environment, which wins over the script's `options` */
+  size_t n_settings;
+  uint32_t flags;              /* enum lsio_job_flags */
+};
+
+/* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and starts the
+ * workers. Everything that can be found wrong before reading is found here. One job runs in a
+ * context at a time (LSIO_ERR_BUSY). The script's coordinator functions (`setup`, `source`, `reduce`,
+ * `done`) run on the threads that call lsio_submit and lsio_poll. */
+LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *options,
+                         lsio_job **out, lsio_error **error);
+
+/* Text for `--help job.lua`: the script's parameters. Handed over in *text: free with lsio_free. */
+LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_options *options,
+                              char **text, lsio_error **error);
+
+enum lsio_completion_kind {
+  LSIO_STEP = 1,        /* the result of one step (only with LSIO_JOB_STREAM) */
+  LSIO_STEP_FAILED = 2, /* one step failed; under `on_error = "skip"` the job goes on */
+  LSIO_DONE = 3         /* the last one of a job: lsio_job_status tells how it ended */
+};
+
+struct lsio_completion {
+  uint32_t kind;           /* enum lsio_completion_kind */
+  uint32_t is_record;      /* STEP: 1 = `data` is a record (text), 0 = elements */
+  uint64_t step;           /* index of the step in the request */
+  int64_t tag;             /* tag of its first chunk */
+  const void *data;        /* STEP: the result; borrowed until the next lsio_poll of this job */
+  size_t length;           /* in bytes */
+  const lsio_error *error; /* STEP_FAILED: borrowed until the next lsio_poll of this job */
+};
+
+/* Waits up to timeout_ms (-1 = for ever, 0 = not at all) for at least one completion and takes up to
+ * `max`. Returns how many, 0 on timeout. After LSIO_DONE it returns 0 at once. Workers stop reading
+ * while too many results wait to be polled. */
+LSIO_API int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms);
+/* Polls and drops completions until the job has ended; returns lsio_job_status. */
+LSIO_API int lsio_wait(lsio_job *job);
+/* A descriptor that becomes readable when lsio_poll has something to return; for poll/epoll/asyncio.
+ * Belongs to the job; never read from it. */
+LSIO_API int lsio_job_fd(const lsio_job *job);
+
+/* Asks the job to stop; returns at once. LSIO_DONE follows. Thread-safe and async-signal-safe. */
+LSIO_API void lsio_cancel(lsio_job *job);
+/* For a process that must leave although workers do not return: removes the job's temporary files.
+ * The only sensible next call is _exit. */
+LSIO_API void lsio_job_abandon(lsio_job *job);
+
+struct lsio_progress {
+  size_t struct_size;   /* set by the caller */
+  uint64_t steps, steps_done, steps_failed;
+  uint64_t bytes, bytes_done; /* stored bytes asked for; of steps that have ended */
+  double elapsed_s;
+  uint32_t workers, workers_running;
+};
+LSIO_API void lsio_job_progress(const lsio_job *job, struct lsio_progress *out);
+/* What each worker is doing ("worker 0: transform of step 17 ('x.f32', offset 4096, length 4096)"),
+ * a line each. Handed over: free with lsio_free. */
+LSIO_API char *lsio_job_activity(const lsio_job *job);
+
+/* 0 = done, negative = LSIO_ERR_* that ended it; LSIO_ERR_BUSY while it runs. */
+LSIO_API int lsio_job_status(const lsio_job *job);
+/* The exit code that the runner would give (0 done, 1 finished with skipped steps, ...). */
+LSIO_API int lsio_job_exit_code(const lsio_job *job);
+/* The error that ended the job; NULL when it succeeded. Belongs to the job. */
+LSIO_API const lsio_error *lsio_job_error(const lsio_job *job);
+/* The errors of steps that failed: their count, and the first of them (at most 100 are kept). */
+LSIO_API uint64_t lsio_job_error_count(const lsio_job *job);
+LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
+/* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: out of memory. */
+LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
+/* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
+ * Belongs to the job. NULL before the end or when out of memory. */
+LSIO_API const char *lsio_job_summary_json(lsio_job *job);
+/* The same in one paragraph for people. Belongs to the job. */
+LSIO_API const char *lsio_job_summary_text(lsio_job *job);
+/* Cancels a job that still runs and waits for its workers. NULL is fine. */
+LSIO_API void lsio_job_destroy(lsio_job *job);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

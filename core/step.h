@@ -1,0 +1,47 @@
+/* What one call of a transform sees. Plain declarations only: the build strips the lines that start
+ * with '#' and feeds the rest to LuaJIT's ffi.cdef, so no macros, no inline functions, no includes
+ * beyond this guard. Counts are doubles because LuaJIT reads them as plain numbers. */
+#ifndef LSI_STEP_H
+#define LSI_STEP_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lsi_chunk {
+  const void *data;    /* decoded, native byte order; read-only; valid during the call */
+  double n;            /* elements */
+  double bytes;        /* n x size of the element type */
+  double object;       /* 0-based index of its object */
+  double object_size;  /* bytes */
+  double offset;       /* of the stored bytes in the object */
+  double length;       /* stored bytes */
+  int64_t tag;
+  const char *name;    /* NUL-terminated */
+  size_t name_length;
+} lsi_chunk;
+
+typedef struct lsi_step {
+  lsi_chunk *chunk;    /* n_chunks of them; one address for the life of a worker in a job */
+  uint32_t n_chunks;
+  uint32_t worker;
+  double index;        /* 0-based in the request (of the whole request, before --shard and --limit) */
+  double pos;          /* first element's position in the result; -1 when not known yet */
+  void *out;           /* writable, out_n elements of the sink's type; NULL when there is no sink */
+  double out_n;
+  void *scratch;       /* writable, as large as the largest chunk of the step */
+  double scratch_bytes;
+  /* set by the transform */
+  int32_t result;      /* LSI_RESULT_* */
+  int32_t reserved;
+  double result_n;     /* LSI_RESULT_COUNT: elements written to out */
+  const char *record;  /* LSI_RESULT_RECORD: bytes, valid until the next call */
+  size_t record_length;
+} lsi_step;
+
+enum {
+  LSI_RESULT_FULL = 0,   /* out is full */
+  LSI_RESULT_COUNT = 1,  /* result_n elements of out */
+  LSI_RESULT_RECORD = 2, /* a record: text of `record_length` bytes */
+  LSI_RESULT_NONE = 3    /* nothing to deliver */
+};
+
+#endif

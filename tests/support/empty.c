@@ -1,0 +1,2 @@
+/* Keeps the library non-empty. */
+typedef int lsi_test_support_is_not_empty;
