@@ -1,0 +1,37 @@
+/* Device models: the numbers from which the planner prices operations. */
+#ifndef LSI_MODEL_H
+#define LSI_MODEL_H
+
+#include "base.h"
+
+enum lsi_device_kind {
+  LSI_DEVICE_NVME,
+  LSI_DEVICE_VIRTUAL, /* a virtual disk: NVMe-like bandwidth, far fewer operations a second */
+  LSI_DEVICE_SSD,
+  LSI_DEVICE_HDD,
+  LSI_DEVICE_NETWORK_FS,
+  LSI_DEVICE_OBJECT_STORE,
+  LSI_DEVICE_HTTP,
+  LSI_DEVICE_MEMORY, /* tmpfs, mem: reading a hole costs as much as reading data */
+  LSI_DEVICE_KINDS
+};
+
+struct lsi_device_model {
+  uint8_t kind;          /* enum lsi_device_kind */
+  double bandwidth;      /* bytes/s */
+  double ops_per_s;      /* small operations a second at good concurrency */
+  double latency_s;      /* of one small operation */
+  uint64_t op_max;       /* bytes: longer chunks are split into operations of this size */
+  uint64_t merge_max;    /* bytes: merging stops at operations of this size */
+  uint32_t align;        /* bytes: operations cost as if rounded out to this */
+  uint32_t concurrency;  /* operations in flight that it takes to be busy */
+  uint32_t cap;          /* most operations in flight; 0 = no limit known */
+};
+
+/* Constants: measurements and data sheets, see core/README.md. */
+void lsi_device_preset(enum lsi_device_kind kind, struct lsi_device_model *out);
+const char *lsi_device_kind_name(enum lsi_device_kind kind);
+/* The longest gap worth reading through: bandwidth / ops_per_s. */
+uint64_t lsi_device_gap(const struct lsi_device_model *m);
+
+#endif

@@ -1,0 +1,100 @@
+/* All that core needs of an operating system; implemented by backends/os_linux*.c. Functions return 0
+ * or a positive errno-like code unless said otherwise. Thread-safe. */
+#ifndef LSI_OS_H
+#define LSI_OS_H
+
+#include "backend.h"
+#include "model.h"
+
+/* -- time -- */
+uint64_t lsi_os_now_ns(void);        /* monotonic */
+uint64_t lsi_os_cpu_ns(void);        /* CPU time of the process */
+uint64_t lsi_os_thread_cpu_ns(void); /* CPU time of this thread */
+void lsi_os_sleep_ns(uint64_t ns);
+
+/* -- threads -- */
+struct lsi_thread;
+int lsi_os_thread_start(struct lsi_thread **out, const char *name, void (*fn)(void *), void *arg);
+void lsi_os_thread_join(struct lsi_thread *t); /* frees t */
+int lsi_os_thread_pin(unsigned cpu);           /* the calling thread */
+struct lsi_mutex;
+struct lsi_mutex *lsi_os_mutex_create(void); /* NULL: no memory */
+void lsi_os_mutex_destroy(struct lsi_mutex *m);
+void lsi_os_lock(struct lsi_mutex *m);
+void lsi_os_unlock(struct lsi_mutex *m);
+struct lsi_cond;
+struct lsi_cond *lsi_os_cond_create(void);
+void lsi_os_cond_destroy(struct lsi_cond *c);
+/* timeout_ns < 0: for ever. False on timeout. */
+bool lsi_os_wait(struct lsi_cond *c, struct lsi_mutex *m, int64_t timeout_ns);
+void lsi_os_wake_all(struct lsi_cond *c);
+
+/* A doorbell: a descriptor that is readable while rung (eventfd). -1 and errno code on failure. */
+int lsi_os_bell_create(int *fd);
+void lsi_os_bell_ring(int fd);  /* async-signal-safe */
+void lsi_os_bell_clear(int fd);
+void lsi_os_bell_destroy(int fd);
+
+/* -- CPUs and memory -- */
+/* Worker count by default: min(allowed CPUs, ceil(cgroup cpu.max)), at least 1. */
+unsigned lsi_os_cpu_count(void);
+bool lsi_os_cpu_quota(void);               /* a cgroup limits CPU time */
+unsigned lsi_os_allowed_cpu(unsigned i);   /* number of the i-th allowed CPU */
+/* Least of available memory and what the cgroup leaves, in bytes. */
+uint64_t lsi_os_memory_available(void);
+uint64_t lsi_os_memory_cgroup_limit(void); /* UINT64_MAX = none */
+uint64_t lsi_os_peak_memory(void);         /* peak RSS of the process, bytes */
+/* Anonymous memory on 2 MiB boundaries with huge pages advised, not inherited by fork, at an address
+ * far from libraries so that LuaJIT finds room for machine code near itself. NULL: none. */
+void *lsi_os_map(size_t bytes);
+void lsi_os_unmap(void *p, size_t bytes);
+/* Gives the pages back but keeps the addresses. */
+void lsi_os_discard(void *p, size_t bytes);
+uint64_t lsi_os_random(void);
+
+/* -- files that sources name -- */
+/* stat(2) of a path. LSIO_ERR_SOURCE when missing, a directory or not readable as data. */
+int lsi_os_stat(const char *path, struct lsi_object_info *out, struct lsi_error *err);
+/* stats n paths with several threads; infos[i] filled; stops at the first failure and says which. */
+int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
+                     struct lsi_error *err);
+/* Expands a glob pattern (*, ?, [..], ** for any depth, {a,b}) or a plain path, in sorted order
+ * (bytewise). Calls add(ctx, path, info or NULL) for each; a pattern without matches is
+ * LSIO_ERR_SOURCE; plain paths are passed on unseen. Directories are skipped. */
+int lsi_os_glob(const char *pattern, int (*add)(void *ctx, const char *path), void *ctx,
+                struct lsi_error *err);
+/* The whole file in memory (lsi_free), at most `limit` bytes. "-" is standard input. */
+int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,
+                     struct lsi_error *err);
+
+/* What is behind an object's device: kind from sysfs and statfs, caps. Never fails: falls back to
+ * a preset. `path` is an object on it. */
+void lsi_os_device_model(uint64_t device, const char *path, struct lsi_device_model *out);
+
+/* -- output files -- */
+struct lsi_os_file;
+/* A new file beside `path` under a temporary name (O_EXCL, mode 0666 less umask at rename time, hidden
+ * name). LSIO_ERR_OUTPUT with cause and remedy. */
+int lsi_os_temp_create(const char *path, struct lsi_os_file **out, struct lsi_error *err);
+/* Reserves space; quietly does nothing where the file system can't. ENOSPC is LSIO_ERR_OUTPUT. */
+int lsi_os_file_reserve(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
+/* All of it or an error; several threads at once on disjoint ranges. */
+int lsi_os_file_write(struct lsi_os_file *f, const void *data, uint64_t length, uint64_t offset,
+                      struct lsi_error *err);
+int lsi_os_file_truncate(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
+/* fdatasync. A failure is final: never called again on this file. */
+int lsi_os_file_sync(struct lsi_os_file *f, struct lsi_error *err);
+/* Gives it its name: without replace it fails with EEXIST as LSIO_ERR_OUTPUT when the name is taken
+ * (also when taken since). sync_dir: fsync of the directory after it. Closes and frees f. */
+int lsi_os_file_publish(struct lsi_os_file *f, bool replace, bool sync_dir, struct lsi_error *err);
+/* Unlinks the temporary file, closes and frees. */
+void lsi_os_file_discard(struct lsi_os_file *f);
+/* Unlinks the temporary name only (leaving in a hurry, from another thread). */
+void lsi_os_file_unlink(struct lsi_os_file *f);
+bool lsi_os_exists(const char *path);
+
+/* Text for --doctor about this machine and this OS: kernel, CPUs, cgroup, memlock, huge pages, fd limit.
+ * Handed over (lsi_free). */
+char *lsi_os_doctor(void);
+
+#endif

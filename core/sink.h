@@ -1,0 +1,51 @@
+/* Where results of steps go. Fixed sizes: every step's place is known before it runs and workers
+ * write side by side. Variable sizes: results pass a window that gives them their place in request
+ * order (or, with order = "any", in order of completion). */
+#ifndef LSI_SINK_H
+#define LSI_SINK_H
+
+#include "spec.h"
+
+struct lsi_sink;
+
+struct lsi_sink_config {
+  const struct lsi_sink_spec *spec; /* borrowed until close */
+  const char *path;                 /* with {shard} replaced; copied */
+  struct lsi_dtype type;            /* of the elements written */
+  uint32_t n_steps;
+  bool variable;                    /* sizes are known only when a step has run */
+  /* fixed: position of each step's first element is pos_of(ctx, step); total elements */
+  uint64_t total;
+  uint64_t window_bytes;            /* variable: memory for results that wait for their turn */
+  uint64_t first_index;             /* index of step 0 in the whole request */
+};
+
+/* Checks path and shape, creates the temporary file. LSIO_ERR_OUTPUT / _USAGE. */
+int lsi_sink_open(const struct lsi_sink_config *config, struct lsi_sink **out,
+                  struct lsi_error *err);
+
+/* Fixed: writes `count` elements at element position `pos`. Any thread. */
+int lsi_sink_place(struct lsi_sink *s, uint64_t pos, const void *data, uint64_t count,
+                   struct lsi_error *err);
+
+/* Variable. A step may only run when lsi_sink_may_run says yes for its largest result: the oldest
+ * step without a result always may; others only while the window has room for `bytes_max` beside what
+ * is reserved. A yes is a reservation that the following append (count 0 if nothing) settles. */
+bool lsi_sink_may_run(struct lsi_sink *s, uint32_t step, uint64_t bytes_max);
+/* Hands over the result of a step: written at once if its place is known, else copied. Every step of
+ * the request must be appended exactly once, also those that failed (count 0, or `fill` elements). */
+int lsi_sink_append(struct lsi_sink *s, uint32_t step, const void *data, uint64_t count,
+                    struct lsi_error *err);
+
+uint64_t lsi_sink_bytes_written(const struct lsi_sink *s);
+uint64_t lsi_sink_window_peak(const struct lsi_sink *s); /* bytes */
+
+/* Completes headers and shape, syncs as asked, gives the file its name. Frees s whatever happens; on
+ * failure nothing stands under the final name. */
+int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err);
+/* Nothing is published; frees s. */
+void lsi_sink_discard(struct lsi_sink *s);
+/* Leaving in a hurry: unlinks temporary files; frees nothing. */
+void lsi_sink_abandon(struct lsi_sink *s);
+
+#endif
