@@ -1,0 +1,222 @@
+/* The table of settings: values, origins, messages, nearest names. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "plan.h"
+#include "settings.h"
+
+static struct lsi_settings s;
+static struct lsi_error err;
+
+static int set(const char *name, const char *value) {
+  lsi_error_clear(&err);
+  return lsi_settings_set(&s, name, value, LSI_FROM_CALLER, &err);
+}
+
+static int setup(void **state) {
+  (void)state;
+  lsi_settings_init(&s);
+  lsi_error_clear(&err);
+  for (const struct lsio_setting *row = lsio_settings(); row->name; row++) unsetenv(row->env);
+  return 0;
+}
+
+static void test_defaults(void **state) {
+  (void)state;
+  assert_int_equal(s.workers, 0);
+  assert_int_equal(s.memory, 0);
+  assert_string_equal(s.backend, "auto");
+  assert_int_equal(s.direct, LSI_AUTO);
+  assert_true(s.merge == LSI_MERGE_AUTO);
+  assert_int_equal(s.shard_count, 0);
+  assert_int_equal(s.on_error, LSI_ON_ERROR_FAIL);
+  for (size_t i = 0; i < sizeof s.origin; i++) assert_int_equal(s.origin[i], LSI_FROM_DEFAULT);
+}
+
+static void test_good_values(void **state) {
+  (void)state;
+  assert_int_equal(set("workers", "8"), 0);
+  assert_int_equal(s.workers, 8);
+  assert_int_equal(set("workers", "auto"), 0);
+  assert_int_equal(s.workers, 0);
+  assert_int_equal(set("memory", "1.5GiB"), 0);
+  assert_true(s.memory == 3ull << 29);
+  assert_int_equal(set("memory", "800MB"), 0);
+  assert_true(s.memory == 800000000ull);
+  assert_int_equal(set("queue_depth", "64"), 0);
+  assert_int_equal(s.queue_depth, 64);
+  assert_int_equal(set("backend", "pread"), 0);
+  assert_string_equal(s.backend, "pread");
+  assert_int_equal(set("direct", "never"), 0);
+  assert_int_equal(s.direct, LSI_NEVER);
+  assert_int_equal(set("direct", "always"), 0);
+  assert_int_equal(s.direct, LSI_ALWAYS);
+  assert_int_equal(set("merge", "never"), 0);
+  assert_true(s.merge == LSI_MERGE_NEVER);
+  assert_int_equal(set("merge", "0"), 0);
+  assert_true(s.merge == 0);
+  assert_int_equal(set("merge", "16KiB"), 0);
+  assert_true(s.merge == 16384);
+  assert_int_equal(set("limit", "10"), 0);
+  assert_true(s.limit == 10);
+  assert_int_equal(set("shard", "3/16"), 0);
+  assert_int_equal(s.shard_index, 3);
+  assert_int_equal(s.shard_count, 16);
+  assert_int_equal(set("on-error", "skip"), 0);
+  assert_int_equal(s.on_error, LSI_ON_ERROR_SKIP);
+  assert_int_equal(set("pin", "never"), 0);
+  assert_int_equal(s.pin, LSI_NEVER);
+  assert_int_equal(set("seed", "18446744073709551615"), 0);
+  assert_true(s.seed == UINT64_MAX);
+}
+
+static void test_bad_values(void **state) {
+  (void)state;
+  static const char *const bad[][3] = {
+      /* name, value, what the message must say beside both */
+      {"workers", "0", "1 to 1024"},
+      {"workers", "1025", "1 to 1024"},
+      {"workers", "-1", "1 to 1024"},
+      {"workers", "2x", "1 to 1024"},
+      {"workers", "", "1 to 1024"},
+      {"workers", "18446744073709551617", "1 to 1024"},
+      {"memory", "0", "512MiB"},
+      {"memory", "lots", "512MiB"},
+      {"memory", "-1", "512MiB"},
+      {"queue-depth", "0", "32768"},
+      {"backend", "io_uring", "uring"},
+      {"direct", "yes", "always"},
+      {"merge", "sometimes", "never"},
+      {"limit", "0", "at least 1"},
+      {"limit", "4294967296", "steps"},
+      {"shard", "4/4", "0 <= I < N"},
+      {"shard", "1", "0 <= I < N"},
+      {"shard", "/3", "0 <= I < N"},
+      {"shard", "0/0", "0 <= I < N"},
+      {"shard", "a/b", "0 <= I < N"},
+      {"shard", "0/4/2", "0 <= I < N"},
+      {"shard", "00000000000000000000000000000000000000000/4", "0 <= I < N"},
+      {"on-error", "ignore", "skip"},
+      {"pin", "always", "never"},
+      {"seed", "1.5", "2^64"},
+      {"seed", "18446744073709551616", "2^64"},
+  };
+  for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
+    struct lsi_settings before = s;
+    assert_int_equal(set(bad[i][0], bad[i][1]), LSIO_ERR_USAGE);
+    assert_non_null(strstr(err.what, bad[i][0]));
+    assert_non_null(strstr(err.what, bad[i][1]));
+    assert_non_null(strstr(err.what, bad[i][2]));
+    assert_memory_equal(&before, &s, sizeof s);
+  }
+}
+
+static void test_unknown_and_nearest(void **state) {
+  (void)state;
+  assert_int_equal(set("worker", "1"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "did you mean 'workers'"));
+  assert_non_null(strstr(err.remedy, "queue-depth"));
+  assert_int_equal(set("onerror", "skip"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "did you mean 'on-error'"));
+  assert_int_equal(set("colour", "red"), LSIO_ERR_USAGE);
+  assert_null(strstr(err.what, "did you mean"));
+  assert_non_null(strstr(err.remedy, "seed"));
+  assert_int_equal(set("on-error", "skp"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.remedy, "'skip'"));
+
+  static const char *const words[] = {"source", "type", "transform", "queue-depth", "sink"};
+  const size_t n = LSI_COUNTOF(words);
+  assert_string_equal(lsi_nearest("souce", words, n), "source");
+  assert_string_equal(lsi_nearest("Source", words, n), "source");
+  assert_string_equal(lsi_nearest("tranfsorm", words, n), "transform");
+  assert_string_equal(lsi_nearest("tpye", words, n), "type");
+  assert_string_equal(lsi_nearest("queue", words, n), "queue-depth");
+  assert_string_equal(lsi_nearest("queue_depth", words, n), "queue-depth");
+  assert_null(lsi_nearest("banana", words, n));
+  assert_null(lsi_nearest("", words, n));
+  assert_null(lsi_nearest("x", words, n));
+  assert_null(lsi_nearest("source", words, 0));
+  char longer[4096];
+  memset(longer, 's', sizeof longer - 1);
+  longer[sizeof longer - 1] = 0;
+  assert_null(lsi_nearest(longer, words, n));
+}
+
+static void test_origins(void **state) {
+  (void)state;
+  assert_int_equal(lsi_settings_set(&s, "workers", "2", LSI_FROM_CALLER, &err), 0);
+  assert_int_equal(lsi_settings_set(&s, "workers", "3", LSI_FROM_ENV, &err), 0);
+  assert_int_equal(lsi_settings_set(&s, "workers", "4", LSI_FROM_SCRIPT, &err), 0);
+  assert_int_equal(s.workers, 2);
+  assert_int_equal(lsi_settings_set(&s, "limit", "4", LSI_FROM_SCRIPT, &err), 0);
+  assert_int_equal(lsi_settings_set(&s, "limit", "3", LSI_FROM_ENV, &err), 0);
+  assert_true(s.limit == 3);
+  assert_int_equal(lsi_settings_set(&s, "limit", "5", LSI_FROM_CALLER, &err), 0);
+  assert_true(s.limit == 5);
+  /* A loser must be valid all the same, and says where it comes from. */
+  assert_int_equal(lsi_settings_set(&s, "limit", "x", LSI_FROM_SCRIPT, &err), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "script's options"));
+}
+
+static void test_pairs_and_environment(void **state) {
+  (void)state;
+  assert_int_equal(lsi_settings_set_pair(&s, "merge=8K", LSI_FROM_CALLER, &err), 0);
+  assert_true(s.merge == 8192);
+  assert_int_equal(lsi_settings_set_pair(&s, "merge", LSI_FROM_CALLER, &err), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "name=value"));
+  lsi_error_clear(&err);
+  char pair[300];
+  memset(pair, 'm', sizeof pair);
+  memcpy(pair + sizeof pair - 3, "=1", 3);
+  assert_int_equal(lsi_settings_set_pair(&s, pair, LSI_FROM_CALLER, &err), LSIO_ERR_USAGE);
+
+  lsi_error_clear(&err);
+  setenv("LSIO_WORKERS", "5", 1);
+  setenv("LSIO_MEMORY", "", 1); /* empty counts as not set */
+  setenv("LSIO_MERGE", "never", 1);
+  assert_int_equal(lsi_settings_from_env(&s, &err), 0);
+  assert_int_equal(s.workers, 5);
+  assert_int_equal(s.memory, 0);
+  assert_true(s.merge == 8192); /* the caller's wins */
+  setenv("LSIO_ON_ERROR", "maybe", 1);
+  assert_int_equal(lsi_settings_from_env(&s, &err), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "LSIO_ON_ERROR"));
+}
+
+static void test_table(void **state) {
+  (void)state;
+  size_t rows = 0;
+  for (const struct lsio_setting *row = lsio_settings(); row->name; row++, rows++) {
+    char env[64] = "LSIO_";
+    size_t n = 5;
+    for (const char *p = row->name; *p; p++)
+      env[n++] = *p == '-' ? '_' : (char)(*p - ('a' - 'A'));
+    env[n] = 0;
+    assert_string_equal(row->env, env);
+    assert_non_null(row->argument);
+    assert_true(strlen(row->help) > 10);
+    /* Every row has its setter: an impossible value is refused by this very setting. */
+    assert_int_equal(set(row->name, "\x01"), LSIO_ERR_USAGE);
+    assert_non_null(strstr(err.what, row->name));
+  }
+  assert_int_equal(rows, 11);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(test_defaults, setup),
+      cmocka_unit_test_setup(test_good_values, setup),
+      cmocka_unit_test_setup(test_bad_values, setup),
+      cmocka_unit_test_setup(test_unknown_and_nearest, setup),
+      cmocka_unit_test_setup(test_origins, setup),
+      cmocka_unit_test_setup(test_pairs_and_environment, setup),
+      cmocka_unit_test_setup(test_table, setup),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,196 @@
+/* The summary as JSON and as text: all fields, hostile strings, no memory. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <math.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "mem.h"
+#include "summary.h"
+
+static const struct lsi_worker_summary workers[2] = {{3, 0.25, 0.5, 1.0, 0.125}, {4, 1, 2, 3, 4}};
+
+static struct lsi_summary example(void) {
+  return (struct lsi_summary){
+      .status = "done",
+      .chunks = 1234567,
+      .steps = 1234567,
+      .operations = 99,
+      .bytes_requested = 1000,
+      .bytes_read = 3000000000u,
+      .bytes_decoded = 6000000000u,
+      .bytes_delivered = 77,
+      .bytes_written = 4096,
+      .bytes_direct = 88,
+      .wall_s = 1.5,
+      .cpu_s = 2.5,
+      .peak_memory = 1 << 20,
+      .backend = "uring",
+      .bound = "device",
+      .n_workers = 2,
+      .workers = workers,
+      .state_json = "{\"sum\": 0.1, \"n\": 9007199254740993}",
+  };
+}
+
+static json_t *parse(const struct lsi_summary *s) {
+  char *text = lsi_summary_json(s);
+  assert_non_null(text);
+  json_error_t e;
+  json_t *o = json_loads(text, 0, &e);
+  if (!o) fail_msg("%s at %d: %s", e.text, e.position, text);
+  lsi_free(text);
+  return o;
+}
+
+static json_int_t integer(json_t *o, const char *key) {
+  json_t *v = json_object_get(o, key);
+  if (!json_is_integer(v)) fail_msg("'%s' is no integer", key);
+  return json_integer_value(v);
+}
+
+static void test_json_fields(void **state) {
+  (void)state;
+  struct lsi_summary s = example();
+  json_t *o = parse(&s);
+  assert_string_equal(json_string_value(json_object_get(o, "status")), "done");
+  assert_int_equal(integer(o, "exit_code"), 0);
+  assert_int_equal(integer(o, "chunks"), 1234567);
+  assert_int_equal(integer(o, "chunks_failed"), 0);
+  assert_int_equal(integer(o, "operations"), 99);
+  assert_int_equal(integer(o, "bytes_requested"), 1000);
+  assert_int_equal(integer(o, "bytes_read"), 3000000000);
+  assert_int_equal(integer(o, "bytes_decoded"), 6000000000);
+  assert_int_equal(integer(o, "bytes_delivered"), 77);
+  assert_int_equal(integer(o, "bytes_written"), 4096);
+  assert_int_equal(integer(o, "bytes_direct"), 88);
+  assert_int_equal(integer(o, "peak_memory"), 1 << 20);
+  assert_true(json_real_value(json_object_get(o, "wall_s")) == 1.5);
+  assert_true(json_real_value(json_object_get(o, "cpu_s")) == 2.5);
+  assert_string_equal(json_string_value(json_object_get(o, "backend")), "uring");
+  assert_string_equal(json_string_value(json_object_get(o, "bound")), "device");
+  json_t *list = json_object_get(o, "workers");
+  assert_int_equal(json_array_size(list), 2);
+  json_t *w = json_array_get(list, 0);
+  assert_int_equal(integer(w, "steps"), 3);
+  assert_true(json_real_value(json_object_get(w, "wait_s")) == 0.25);
+  assert_true(json_real_value(json_object_get(w, "decode_s")) == 0.5);
+  assert_true(json_real_value(json_object_get(w, "transform_s")) == 1.0);
+  assert_true(json_real_value(json_object_get(w, "place_s")) == 0.125);
+  /* The state keeps all its digits. */
+  json_t *reduced = json_object_get(o, "state");
+  assert_true(json_real_value(json_object_get(reduced, "sum")) == 0.1);
+  assert_true(integer(reduced, "n") == 9007199254740993);
+  assert_int_equal(json_array_size(json_object_get(o, "errors")), 0);
+  json_decref(o);
+}
+
+static void test_json_errors(void **state) {
+  (void)state;
+  struct lsi_error errors[2] = {0};
+  lsi_fail(&errors[0], LSIO_ERR_CORRUPT, 0, "bad \"frame\"\n");
+  lsi_error_at(&errors[0], "a\xff\xc3\xa9.f32", 10, 20, 7); /* a name that is no UTF-8 */
+  lsi_fail(&errors[1], LSIO_ERR_IO, 5, "read failed");
+  struct lsi_summary s = example();
+  s.status = "skipped";
+  s.exit_code = 1;
+  s.steps_failed = s.chunks_failed = s.n_errors = 205;
+  s.errors = errors;
+  s.n_errors_kept = 2;
+  s.state_json = "{broken";
+  json_t *o = parse(&s);
+  assert_int_equal(integer(o, "error_count"), 205);
+  assert_true(json_is_null(json_object_get(o, "state")));
+  json_t *list = json_object_get(o, "errors");
+  assert_int_equal(json_array_size(list), 2);
+  json_t *e = json_array_get(list, 0);
+  assert_string_equal(json_string_value(json_object_get(e, "code")), "LSIO_ERR_CORRUPT");
+  assert_string_equal(json_string_value(json_object_get(e, "object")), "a\\xFF\xc3\xa9.f32");
+  assert_int_equal(integer(e, "offset"), 10);
+  assert_int_equal(integer(e, "length"), 20);
+  assert_int_equal(integer(e, "step"), 7);
+  assert_non_null(strstr(json_string_value(json_object_get(e, "message")), "bad \"frame\"\n"));
+  e = json_array_get(list, 1);
+  assert_true(json_is_null(json_object_get(e, "object")));
+  assert_true(json_is_null(json_object_get(e, "offset")));
+  assert_int_equal(integer(e, "os_code"), 5);
+  json_decref(o);
+}
+
+static void test_odd_numbers(void **state) {
+  (void)state;
+  struct lsi_summary s = {.status = NULL, .wall_s = NAN, .cpu_s = INFINITY,
+                          .bytes_read = UINT64_MAX};
+  json_t *o = parse(&s);
+  assert_true(json_real_value(json_object_get(o, "wall_s")) == 0);
+  assert_true(integer(o, "bytes_read") == INT64_MAX);
+  assert_true(json_is_null(json_object_get(o, "state")));
+  json_decref(o);
+  char *text = lsi_summary_text(&s);
+  assert_non_null(text);
+  lsi_free(text);
+}
+
+static void test_text(void **state) {
+  (void)state;
+  struct lsi_summary s = example();
+  char *text = lsi_summary_text(&s);
+  assert_non_null(strstr(text, "done: 1,234,567 steps, 2.79 GiB read in 1.5 s (2.00 GB/s)"));
+  assert_non_null(strstr(text, "5.59 GiB decoded (4.00 GB/s)"));
+  assert_non_null(strstr(text, "4 KiB written"));
+  assert_non_null(strstr(text, "99 operations by uring, 2 workers, 2.5 s of CPU"));
+  assert_non_null(strstr(text, "peak memory 1 MiB\n"));
+  assert_non_null(strstr(text, "bound by the storage"));
+  assert_null(strstr(text, "failed"));
+  lsi_free(text);
+
+  struct lsi_error e = {0};
+  lsi_fail(&e, LSIO_ERR_TRANSFORM, 0, "job.lua:3: no");
+  lsi_error_at(&e, "x", LSI_NO_OFFSET, 0, 2);
+  s.status = "skipped";
+  s.exit_code = 1;
+  s.steps_failed = 1;
+  s.errors = &e;
+  s.n_errors_kept = 1;
+  text = lsi_summary_text(&s);
+  assert_non_null(strstr(text, "done, with failures"));
+  assert_non_null(strstr(text, "1 step failed and was left out: job.lua:3: no"));
+  lsi_free(text);
+}
+
+static void test_each_bound_has_its_sentence(void **state) {
+  (void)state;
+  static const char *const bounds[] = {"device", "decode", "transform", "sink", "latency"};
+  for (size_t i = 0; i < LSI_COUNTOF(bounds); i++) {
+    struct lsi_summary s = example();
+    s.bound = bounds[i];
+    char *text = lsi_summary_text(&s);
+    assert_non_null(strstr(text, "\nbound by "));
+    lsi_free(text);
+  }
+}
+
+static void test_no_memory(void **state) {
+  (void)state;
+  struct lsi_summary s = example();
+  int64_t live = lsi_mem_live();
+  lsi_mem_fail_nth(1, true);
+  assert_null(lsi_summary_json(&s));
+  assert_null(lsi_summary_text(&s));
+  lsi_mem_fail_nth(0, false);
+  assert_int_equal(lsi_mem_live(), live);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_json_fields),   cmocka_unit_test(test_json_errors),
+      cmocka_unit_test(test_odd_numbers),   cmocka_unit_test(test_text),
+      cmocka_unit_test(test_each_bound_has_its_sentence),
+      cmocka_unit_test(test_no_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
