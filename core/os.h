@@ -51,6 +51,8 @@ void lsi_os_unmap(void *p, size_t bytes);
 /* Gives the pages back but keeps the addresses. */
 void lsi_os_discard(void *p, size_t bytes);
 uint64_t lsi_os_random(void);
+/* Soft limit of open descriptors, at most 2^31 - 1. */
+uint32_t lsi_os_open_limit(void);
 
 /* -- files that sources name -- */
 /* stat(2) of a path. LSIO_ERR_SOURCE when missing, a directory or not readable as data. */

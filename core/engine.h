@@ -1,0 +1,71 @@
+/* The engine runs a plan: one worker per core takes units, leases their buffers, has them read, and
+ * takes each step through decode, transform and placement on the same core.
+ *
+ *   engine.c   a run from start to end: threads, first error, counters, completions
+ *   handout.c  who takes which unit (cursors, stealing) and who may have operations in flight
+ *   worker.c   the loop of one worker: refill, submit, reap
+ *   flight.c   a unit in flight: leases, operations, short reads, retries
+ *   objects.c  open objects of one worker and the check that they have not changed
+ *   steps.c    what happens to a step once its bytes are there
+ */
+#ifndef LSI_ENGINE_H
+#define LSI_ENGINE_H
+
+#include "plan.h"
+#include "sink.h"
+#include "spec.h"
+#include "summary.h"
+
+struct lsi_run;
+
+struct lsi_run_config {
+  const struct lsi_spec *spec;       /* borrowed until destroy, as all below */
+  const struct lsi_plan *plan;
+  const struct lsi_backend_ops *backend;
+  const void *backend_user;
+  struct lsi_sink *sink;             /* NULL: none */
+  bool sink_variable;                /* how it was opened */
+  const uint64_t *sink_pos;          /* fixed: n_steps + 1 element positions */
+  struct lsi_dtype sink_type;
+  bool stream;                       /* results become completions */
+  uint32_t workers;
+  uint64_t share;                    /* bytes of memory a worker may use */
+  uint32_t queue_depth;              /* per device, 0 = by the device */
+  enum lsi_direct direct;
+  bool pin;
+  int bell;                          /* rung when there is something to poll */
+};
+
+/* A completion as it waits to be polled; freed with lsi_run_free_completion. */
+struct lsi_run_completion {
+  struct lsi_run_completion *next;
+  uint32_t kind, is_record;
+  uint64_t step;
+  int64_t tag;
+  void *data;
+  size_t length;
+  struct lsi_error *error;
+};
+
+/* Starts the workers. On failure nothing runs. */
+int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
+/* Async-signal-safe. */
+void lsi_run_cancel(struct lsi_run *run);
+/* Takes the oldest waiting completions (a list), or NULL. Waits up to timeout_ns for one, or for the
+ * end of the run. */
+struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns);
+void lsi_run_free_completion(struct lsi_run_completion *c);
+/* True once all workers have ended; lsi_run_take may still have completions. */
+bool lsi_run_ended(const struct lsi_run *run);
+/* Joins the workers. 0, or the code of the error that ended the run, in *err too. */
+int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
+void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t *steps_failed,
+                      uint64_t *bytes_done, uint32_t *workers_running);
+/* Text, a line per worker (lsi_free). */
+char *lsi_run_activity(const struct lsi_run *run);
+/* After join: everything of the summary that the engine knows. `workers` and `errors` point into the
+ * run. */
+void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out);
+void lsi_run_destroy(struct lsi_run *run); /* after join */
+
+#endif

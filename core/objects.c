@@ -1,0 +1,176 @@
+/* Open objects of one worker: a hash table over a fixed number of slots, the least recently used
+ * unused one is closed for the next. An object must be, at open and when it is closed, what planning
+ * saw; else the job stops, because steps may have seen a mixture. */
+#include <errno.h>
+#include <string.h>
+
+#include "mem.h"
+#include "run.h"
+
+#define NO_SLOT 0u /* indices are stored + 1 */
+
+static void slot_put(struct lsi_objects *o, struct lsi_slot *s) {
+  s->open = false;
+  s->hash_next = o->free;
+  o->free = (uint32_t)(s - o->slots) + 1;
+}
+
+int lsi_objects_init(struct lsi_objects *o, uint32_t slots) {
+  memset(o, 0, sizeof *o);
+  uint32_t buckets = 16;
+  while (buckets < 2 * slots) buckets *= 2;
+  o->slots = lsi_calloc(slots, sizeof *o->slots);
+  o->buckets = lsi_calloc(buckets, sizeof *o->buckets);
+  if (!o->slots || !o->buckets) {
+    lsi_objects_clear(o);
+    return LSIO_ERR_NOMEM;
+  }
+  o->mask = buckets - 1;
+  for (uint32_t i = slots; i > 0; i--) slot_put(o, &o->slots[i - 1]);
+  return 0;
+}
+
+void lsi_objects_clear(struct lsi_objects *o) {
+  lsi_free(o->slots);
+  lsi_free(o->buckets);
+  memset(o, 0, sizeof *o);
+}
+
+static uint32_t *bucket_of(struct lsi_objects *o, uint32_t object) {
+  return &o->buckets[(object * 2654435761u >> 7) & o->mask];
+}
+
+static void lru_remove(struct lsi_objects *o, struct lsi_slot *s) {
+  if (s->newer) o->slots[s->newer - 1].older = s->older;
+  else o->newest = s->older;
+  if (s->older) o->slots[s->older - 1].newer = s->newer;
+  else o->oldest = s->newer;
+}
+
+static void lru_push(struct lsi_objects *o, struct lsi_slot *s) {
+  uint32_t me = (uint32_t)(s - o->slots) + 1;
+  s->newer = NO_SLOT;
+  s->older = o->newest;
+  if (o->newest) o->slots[o->newest - 1].newer = me;
+  else o->oldest = me;
+  o->newest = me;
+}
+
+static int check_same(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *now) {
+  const struct lsi_request *r = w->run->request;
+  const struct lsi_object_info *then = &r->objects[object];
+  const char *how = NULL;
+  if (now->device != then->device || now->inode != then->inode) how = "was replaced";
+  else if (now->size < then->size) how = "was truncated";
+  else if (now->size > then->size) how = "has grown";
+  else if (now->mtime_ns != then->mtime_ns) how = "was modified";
+  if (!how) return 0;
+  lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "a source %s while the job was running", how);
+  lsi_error_at(&w->error, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_remedy(&w->error, "nothing was published; run the job again when the source is at rest");
+  return LSIO_ERR_SOURCE;
+}
+
+static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
+  struct lsi_objects *o = &w->objects;
+  uint32_t me = (uint32_t)(s - o->slots) + 1;
+  uint32_t *at = bucket_of(o, s->object);
+  while (*at && *at != me) at = &o->slots[*at - 1].hash_next;
+  if (*at) *at = s->hash_next;
+  lru_remove(o, s);
+  slot_put(o, s);
+  if (o->last == s) o->last = NULL;
+  struct lsi_object_info now = s->handle.info;
+  int rc = w->run->config.backend->close(w->backend, &s->handle, &now);
+  if (rc < 0) {
+    lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "a source could not be looked at again");
+    lsi_error_at(&w->error, lsi_request_name(w->run->request, s->object), LSI_NO_OFFSET, 0,
+                 LSI_NO_STEP);
+    return LSIO_ERR_SOURCE;
+  }
+  return check_same(w, s->object, &now);
+}
+
+/* The least recently used slot that nothing refers to; NULL when all are in use. */
+static struct lsi_slot *oldest_unused(struct lsi_objects *o) {
+  for (uint32_t i = o->oldest; i; i = o->slots[i - 1].newer)
+    if (o->slots[i - 1].refs == 0) return &o->slots[i - 1];
+  return NULL;
+}
+
+/* A free slot, closing another object if need be. NULL with w->error.code 0: all are in use. */
+static struct lsi_slot *slot_get(struct lsi_worker *w) {
+  struct lsi_objects *o = &w->objects;
+  if (!o->free) {
+    struct lsi_slot *victim = oldest_unused(o);
+    if (!victim || slot_close(w, victim) < 0) return NULL;
+  }
+  struct lsi_slot *s = &o->slots[o->free - 1];
+  o->free = s->hash_next;
+  return s;
+}
+
+/* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. */
+static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name) {
+  for (;;) {
+    memset(&s->handle, 0, sizeof s->handle);
+    int rc = w->run->config.backend->open(w->backend, name, &s->handle, &w->error);
+    if (rc >= 0) return 0;
+    bool out_of_descriptors =
+        rc == LSIO_ERR_IO && (w->error.os_code == EMFILE || w->error.os_code == ENFILE);
+    struct lsi_slot *other = out_of_descriptors ? oldest_unused(&w->objects) : NULL;
+    if (!other) {
+      lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+      if (out_of_descriptors)
+        lsi_error_remedy(&w->error, "raise the limit of open files (ulimit -n)");
+      return rc;
+    }
+    lsi_error_clear(&w->error);
+    rc = slot_close(w, other);
+    if (rc < 0) return rc;
+  }
+}
+
+struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
+  struct lsi_objects *o = &w->objects;
+  if (o->last && o->last->object == object) {
+    o->last->refs++;
+    return o->last;
+  }
+  for (uint32_t i = *bucket_of(o, object); i; i = o->slots[i - 1].hash_next) {
+    struct lsi_slot *s = &o->slots[i - 1];
+    if (s->object != object) continue;
+    lru_remove(o, s);
+    lru_push(o, s);
+    s->refs++;
+    return o->last = s;
+  }
+  struct lsi_slot *s = slot_get(w);
+  if (!s) return NULL;
+  if (slot_open(w, s, lsi_request_name(w->run->request, object)) < 0) {
+    slot_put(o, s);
+    return NULL;
+  }
+  s->object = object;
+  s->open = true;
+  s->refs = 1;
+  uint32_t *bucket = bucket_of(o, object);
+  s->hash_next = *bucket;
+  *bucket = (uint32_t)(s - o->slots) + 1;
+  lru_push(o, s);
+  o->last = s;
+  if (check_same(w, object, &s->handle.info) < 0) {
+    s->refs = 0;
+    return NULL;
+  }
+  return s;
+}
+
+int lsi_objects_close(struct lsi_worker *w) {
+  int rc = 0;
+  while (w->objects.newest) {
+    int one = slot_close(w, &w->objects.slots[w->objects.newest - 1]);
+    if (one < 0) rc = one;
+  }
+  return rc;
+}

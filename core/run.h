@@ -1,0 +1,227 @@
+/* The engine's inside: one run, its workers, units in flight. Shared by the files listed in engine.h
+ * and by nobody else. */
+#ifndef LSI_RUN_H
+#define LSI_RUN_H
+
+#include <stdatomic.h>
+
+#include "arena.h"
+#include "codec.h"
+#include "engine.h"
+#include "os.h"
+
+enum { LSI_STOP_NO, LSI_STOP_CANCEL, LSI_STOP_FAIL };
+enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TRANSFORM,
+                 LSI_PHASE_PLACE, LSI_PHASE_WINDOW, LSI_PHASE_END };
+
+#define LSI_ERRORS_KEPT 100
+#define LSI_CREDIT_BLOCK 8        /* operations in flight, leased to a worker at a time */
+#define LSI_REAP_BATCH 32
+/* The queue between engine and backend: new operations fill it this far, retries a little further,
+ * and a continued short read always finds room. */
+#define LSI_QUEUE_ISSUE 64
+#define LSI_QUEUE_RETRY 128
+#define LSI_WINDOW_OPS 32         /* where a worker's window starts, ... */
+#define LSI_WINDOW_BYTES (2u << 20)
+#define LSI_WINDOW_OPS_MAX 512    /* ... and where climbing ends */
+#define LSI_ARENA_DEFAULT (32u << 20)
+#define LSI_STREAM_BYTES_MAX (64u << 20)
+
+/* An operation of the engine around the backend's. */
+struct lsi_eop {
+  struct lsi_op op; /* first: the backend hands back its address */
+  struct lsi_flight *flight;
+  struct lsi_eop *next_free;
+  uint32_t extent;  /* within the flight */
+  uint32_t chunk;   /* UINT32_MAX, or the chunk for which it reads alone after a failure */
+  uint32_t retries;
+};
+
+/* Part of an extent's range that could not be read. */
+struct lsi_hole {
+  uint64_t offset, length;
+  int code, os_code;
+  uint32_t extent;  /* within the flight */
+  bool end; /* the object ended here although it was longer when planned */
+};
+
+/* An extent of a unit in flight. */
+struct lsi_flight_extent {
+  uint64_t offset, length;    /* of the extent, in the object */
+  uint32_t object;
+  uint32_t device;
+  struct lsi_slot *slot;      /* the open object */
+  void *buffer;               /* leased; NULL when lent or empty */
+  size_t buffer_bytes;
+  const char *data;           /* the byte at `offset` */
+  struct lsi_op lent;         /* what release() gets back */
+  uint64_t issued;            /* bytes of it given to operations */
+};
+
+/* A unit whose I/O has begun. */
+struct lsi_flight {
+  struct lsi_flight *next;
+  uint32_t unit;
+  uint32_t n_extents;
+  uint32_t issuing;           /* extent whose operations are being made */
+  uint32_t ops_left;          /* in flight */
+  uint32_t next_step;         /* position in plan->step_order (deferred flights resume here) */
+  bool retried;               /* chunks have been read one by one */
+  bool lost;                  /* no memory to say what failed: all of it has */
+  uint64_t bytes;             /* of its extents */
+  struct lsi_hole *holes;
+  uint32_t n_holes;
+  struct lsi_flight_extent *extents; /* = &one or allocated */
+  struct lsi_flight_extent one;
+};
+
+/* An open object. */
+struct lsi_slot {
+  struct lsi_handle handle;
+  uint32_t object;
+  uint32_t refs;              /* extents in flight */
+  uint32_t hash_next;         /* slot index + 1 */
+  uint32_t newer, older;      /* LRU list, slot index + 1 */
+  bool open;
+};
+
+struct lsi_objects {
+  struct lsi_slot *slots;
+  uint32_t free;               /* slot index + 1, chained by hash_next */
+  uint32_t *buckets, mask;
+  uint32_t newest, oldest;
+  struct lsi_slot *last;
+};
+
+struct lsi_buffer {
+  void *data;
+  size_t capacity;
+};
+
+struct lsi_counters { /* written by one worker, read by any */
+  atomic_uint_fast64_t steps, failed, chunks, chunks_failed, bytes_done;
+};
+
+struct lsi_worker {
+  struct lsi_run *run;
+  uint32_t index;
+  struct lsi_thread *thread;
+  struct lsi_backend *backend;
+  struct lsi_arena arena;
+  struct lsi_objects objects;
+  /* work */
+  uint32_t next_unit;            /* taken, not yet in flight; UINT32_MAX = none */
+  struct lsi_flight *issuing;    /* its operations are being made */
+  struct lsi_flight *ready;      /* complete, waiting for the window; by unit */
+  uint32_t n_ready;
+  struct lsi_flight *free_flights;
+  uint32_t flights;              /* in flight, without ready ones */
+  struct lsi_eop *free_ops;
+  struct lsi_eop **op_blocks;
+  uint32_t n_op_blocks;
+  struct lsi_op *queue[192];     /* made, not yet taken by the backend */
+  uint32_t n_queue;
+  uint32_t ops_in_flight;        /* with those in queue */
+  uint64_t bytes_in_flight;
+  uint32_t *credits;             /* per device: leased and unused */
+  /* window */
+  uint32_t window_ops;
+  uint64_t window_bytes;
+  bool window_fixed, window_hit;
+  uint64_t climb_at_ns, climb_bytes;
+  double climb_rate;
+  uint32_t climb_misses;
+  /* steps */
+  struct lsi_step step;
+  struct lsi_chunk *chunks;
+  uint64_t *chunk_at;            /* offsets in `decoded` */
+  uint32_t chunks_cap;
+  struct lsi_decoder *decoder;
+  struct lsi_buffer decoded, out, scratch;
+  uint64_t decode_limit;
+  void *transform;
+  bool transform_open, ran;
+  /* accounting */
+  uint64_t operations, bytes_read, bytes_decoded, bytes_delivered, bytes_direct;
+  uint64_t wait_ns, decode_ns, transform_ns, place_ns;
+  uint64_t last_refill_ns;
+  uint32_t sample;
+  uint64_t decoded_max;          /* largest chunk decoded so far */
+  struct lsi_error error;        /* scratch for one failure */
+  _Alignas(LSI_CACHE_LINE) struct lsi_counters counters;
+  _Alignas(LSI_CACHE_LINE) atomic_uint_fast64_t range; /* units not begun: lo << 32 | hi */
+  atomic_uint_fast64_t activity; /* phase << 56 | step */
+};
+
+struct lsi_section_state {
+  _Alignas(LSI_CACHE_LINE) atomic_uint_fast32_t cursor; /* next unit to hand out */
+  atomic_uint_fast64_t bytes_taken;
+};
+
+struct lsi_device_state {
+  _Alignas(LSI_CACHE_LINE) atomic_int_fast32_t in_flight; /* leased to workers */
+  int32_t cap;                                            /* INT32_MAX = none */
+  int32_t block;
+};
+
+struct lsi_run {
+  struct lsi_run_config config;
+  const struct lsi_request *request;
+  uint32_t n_workers;
+  struct lsi_worker *workers;
+  struct lsi_section_state *sections;
+  struct lsi_device_state *devices;
+  atomic_int stop;
+  atomic_uint running;
+  enum lsi_on_error on_error;
+  uint64_t start_ns, end_ns, start_cpu_ns, end_cpu_ns;
+  /* under mutex */
+  struct lsi_mutex *mutex;
+  struct lsi_cond *cond;
+  struct lsi_error error;
+  struct lsi_error *errors;
+  uint32_t n_errors_kept;
+  uint64_t n_errors;
+  struct lsi_run_completion *first, *last;
+  uint64_t queued_bytes;
+  struct lsi_worker_summary *summaries;
+};
+
+/* engine.c */
+void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e); /* the first one wins; stops */
+void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *c);
+void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
+
+/* handout.c */
+uint32_t lsi_take_unit(struct lsi_worker *w); /* UINT32_MAX = none left */
+bool lsi_take_credit(struct lsi_worker *w, uint32_t device);
+void lsi_give_credit(struct lsi_worker *w, uint32_t device);
+void lsi_return_credits(struct lsi_worker *w);
+
+/* worker.c */
+void lsi_worker_main(void *worker);
+
+/* flight.c */
+/* 1 = in flight, 0 = no room now, negative = the run has failed. */
+int lsi_flight_begin(struct lsi_worker *w, uint32_t unit);
+bool lsi_flight_issue(struct lsi_worker *w); /* makes operations; false when out of credit or window */
+/* Takes a finished operation; returns the flight when that was its last. */
+struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e);
+/* True when nothing of the flight is in flight any more; starts the retries of what failed. */
+bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f);
+void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f);
+void lsi_free_flight_pools(struct lsi_worker *w);
+
+/* objects.c */
+int lsi_objects_init(struct lsi_objects *o, uint32_t slots);
+struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object); /* NULL: w->error; refs + 1 */
+/* Closes all; negative if one has changed (w->error). */
+int lsi_objects_close(struct lsi_worker *w);
+void lsi_objects_clear(struct lsi_objects *o);
+
+/* steps.c */
+/* Runs the flight's steps from next_step on; false when the window made it wait. */
+bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f);
+void lsi_free_step_buffers(struct lsi_worker *w);
+
+#endif

@@ -1,0 +1,456 @@
+/* What happens to a step once its bytes are there, all on one core: decode, byte order, transform,
+ * placement. Errors of one step stay with it. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "mem.h"
+#include "run.h"
+
+/* Steps smaller than this are timed one in SAMPLE: reading the clock would cost more than they do. */
+#define TIME_EVERY_BYTES (32u << 10)
+#define SAMPLE 16u
+
+enum outcome { STEP_DONE, STEP_FAILED, RUN_FAILED };
+
+static void set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
+  atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_relaxed);
+}
+
+static bool buffer_fit(struct lsi_buffer *b, size_t bytes, size_t keep) {
+  if (bytes <= b->capacity) return true;
+  size_t capacity = lsi_round_up(LSI_MAX(bytes, (size_t)64 << 10), LSI_ALIGN);
+  void *data = lsi_os_map(capacity);
+  if (!data) return false;
+  if (keep) memcpy(data, b->data, keep);
+  if (b->data) lsi_os_unmap(b->data, b->capacity);
+  *b = (struct lsi_buffer){data, capacity};
+  return true;
+}
+
+void lsi_free_step_buffers(struct lsi_worker *w) {
+  struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch};
+  for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
+    if (all[i]->data) lsi_os_unmap(all[i]->data, all[i]->capacity);
+    *all[i] = (struct lsi_buffer){NULL, 0};
+  }
+  lsi_free(w->chunks);
+  lsi_free(w->chunk_at);
+  w->chunks = NULL;
+  w->chunk_at = NULL;
+}
+
+static int grow_decoded(struct lsi_outbuf *out, size_t at_least) {
+  struct lsi_worker *w = out->ctx;
+  size_t base = (size_t)((char *)out->data - (char *)w->decoded.data);
+  size_t want = LSI_MAX(at_least, LSI_MIN(out->capacity * 2, out->limit));
+  if (!w->decoded.data) base = 0;
+  if (!buffer_fit(&w->decoded, base + want, base + out->length)) return LSIO_ERR_NOMEM;
+  out->data = (char *)w->decoded.data + base;
+  out->capacity = LSI_MIN(w->decoded.capacity - base, out->limit);
+  return 0;
+}
+
+/* The bytes of a chunk as they lie in its extent, or the hole that is there instead. */
+static const char *stored_bytes(struct lsi_worker *w, struct lsi_flight *f, uint32_t chunk,
+                                uint32_t step) {
+  const struct lsi_plan *plan = w->run->config.plan;
+  const struct lsi_request *r = w->run->request;
+  uint64_t offset = r->offset[chunk], length = r->length[chunk];
+  uint32_t x = f->n_extents == 1 ? 0
+                                 : lsi_plan_find_extent(plan, f->unit, r->object[chunk], offset,
+                                                        length) - plan->unit_extent[f->unit];
+  const char *name = lsi_request_name(r, r->object[chunk]);
+  if (LSI_UNLIKELY(f->lost)) {
+    lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to keep the record of a failed read");
+    lsi_error_at(&w->error, name, offset, length, step);
+    return NULL;
+  }
+  for (uint32_t h = 0; h < f->n_holes; h++) {
+    const struct lsi_hole *hole = &f->holes[h];
+    if (hole->offset >= offset + length || hole->offset + hole->length <= offset) continue;
+    if (hole->extent != x) continue;
+    if (hole->end) {
+      lsi_fail(&w->error, LSIO_ERR_SOURCE, 0,
+               "a source ends at byte %" PRIu64 " but had %" PRIu64 " bytes when the job was planned",
+               hole->offset, r->objects[r->object[chunk]].size);
+      lsi_error_remedy(&w->error, "it was truncated; run the job again when it is at rest");
+    } else {
+      lsi_fail(&w->error, hole->code, hole->os_code, "reading failed");
+    }
+    lsi_error_at(&w->error, name, offset, length, step);
+    return NULL;
+  }
+  const struct lsi_flight_extent *extent = &f->extents[x];
+  return extent->data + (offset - extent->offset);
+}
+
+static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t length, size_t *used,
+                        size_t *decoded) {
+  const struct lsi_spec *spec = w->run->config.spec;
+  uint64_t limit = w->decode_limit > *used ? w->decode_limit - *used : 0;
+  uint64_t first = spec->decoded ? spec->decoded : w->decoded_max;
+  if (spec->decoded) limit = LSI_MIN(limit, spec->decoded);
+  first = LSI_MIN(LSI_MAX(first, (uint64_t)1), limit);
+  if (!buffer_fit(&w->decoded, *used + first, *used))
+    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to decode into");
+  struct lsi_outbuf out = {.data = (char *)w->decoded.data + *used,
+                           .capacity = LSI_MIN(w->decoded.capacity - *used, limit),
+                           .limit = limit,
+                           .grow = grow_decoded,
+                           .ctx = w};
+  int rc = lsi_decode(w->decoder, spec->codec, stored, length, &out, &w->error);
+  if (rc < 0) return rc;
+  *decoded = out.length;
+  *used += lsi_round_up(out.length, 64);
+  if (out.length > w->decoded_max) w->decoded_max = out.length;
+  w->bytes_decoded += out.length;
+  return 0;
+}
+
+/* Copies into `decoded` in native order: sources are read-only, also where they lie in a buffer. */
+static int swap_chunk(struct lsi_worker *w, const void *stored, size_t bytes, bool in_place,
+                      size_t *used) {
+  size_t size = lsi_type_size(w->run->config.spec->type.type);
+  if (!in_place) {
+    if (*used + bytes > w->decode_limit || !buffer_fit(&w->decoded, *used + bytes, *used))
+      return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0, "no memory to bring elements into native order");
+    *used += lsi_round_up(bytes, 64);
+  }
+  char *to = (char *)w->decoded.data + *used - lsi_round_up(bytes, 64);
+  lsi_kernels()->byteswap(stored, bytes / size, to, size);
+  return 0;
+}
+
+static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, uint32_t i,
+                         uint32_t chunk, size_t *used) {
+  const struct lsi_spec *spec = w->run->config.spec;
+  const struct lsi_request *r = w->run->request;
+  struct lsi_chunk *view = &w->chunks[i];
+  uint32_t object = r->object[chunk];
+  size_t size = lsi_type_size(spec->type.type);
+  const char *data = stored_bytes(w, f, chunk, step);
+  if (!data && r->length[chunk]) return w->error.code;
+  size_t bytes = r->length[chunk];
+  bool in_decoded = false;
+  if (spec->codec != LSI_CODEC_NONE) {
+    size_t at = *used;
+    int rc = decode_chunk(w, data, r->length[chunk], used, &bytes);
+    if (rc < 0) return rc;
+    w->chunk_at[i] = at;
+    in_decoded = true;
+  }
+  if (bytes % size) {
+    lsi_fail(&w->error, LSIO_ERR_CORRUPT, 0,
+             "%zu decoded bytes are no whole number of elements of type %s (%zu bytes each)", bytes,
+             lsi_type_name(spec->type.type), size);
+    lsi_error_remedy(&w->error, "check `type`, `chunk` and `codec`");
+    return w->error.code;
+  }
+  if (spec->type.big && size > 1) {
+    size_t at = in_decoded ? (size_t)w->chunk_at[i] : *used;
+    const void *from = in_decoded ? (char *)w->decoded.data + at : data;
+    int rc = swap_chunk(w, from, bytes, in_decoded, used);
+    if (rc < 0) return rc;
+    w->chunk_at[i] = at;
+    in_decoded = true;
+  }
+  if (!in_decoded) w->chunk_at[i] = UINT64_MAX;
+  const char *name = lsi_request_name(r, object);
+  *view = (struct lsi_chunk){.data = data,
+                             .n = (double)(bytes / size),
+                             .bytes = (double)bytes,
+                             .object = object,
+                             .object_size = (double)r->objects[object].size,
+                             .offset = (double)r->offset[chunk],
+                             .length = (double)r->length[chunk],
+                             .tag = r->tag ? r->tag[chunk] : 0,
+                             .name = name,
+                             .name_length = strlen(name)};
+  return 0;
+}
+
+/* Fills w->step: views, output, scratch. */
+static int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  const struct lsi_request *r = w->run->request;
+  uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
+  struct lsi_step *s = &w->step;
+  size_t used = 0;
+  s->n_chunks = end - begin;
+  for (uint32_t c = begin; c < end; c++) {
+    int rc = prepare_chunk(w, f, step, c - begin, c, &used);
+    if (rc < 0) {
+      lsi_error_at(&w->error, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c], step);
+      return rc;
+    }
+  }
+  double n = 0, bytes_max = 0;
+  for (uint32_t i = 0; i < s->n_chunks; i++) {
+    if (w->chunk_at[i] != UINT64_MAX) w->chunks[i].data = (char *)w->decoded.data + w->chunk_at[i];
+    n += w->chunks[i].n;
+    bytes_max = LSI_MAX(bytes_max, w->chunks[i].bytes);
+  }
+  s->index = (double)(r->first_index + step);
+  s->pos = config->sink_pos ? (double)config->sink_pos[step] : -1;
+  s->result = LSI_RESULT_FULL;
+  if (!config->spec->transform) return 0;
+  s->out_n = 0;
+  if (config->sink || config->stream) {
+    s->out_n = config->spec->has_out_max ? (double)config->spec->out_max : n;
+    size_t item = lsi_type_size(config->sink_type.type);
+    if (!buffer_fit(&w->out, (size_t)s->out_n * item + 64, 0))
+      return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
+    s->out = w->out.data;
+  }
+  if (!buffer_fit(&w->scratch, (size_t)bytes_max + 64, 0))
+    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's scratch");
+  s->scratch = w->scratch.data;
+  s->scratch_bytes = bytes_max;
+  return 0;
+}
+
+/* What the step yields: elements (data, count) or a record. */
+struct yield {
+  const void *data;
+  uint64_t count;
+  bool record, nothing;
+  size_t length;
+};
+
+/* Identity: the chunks of the step, one after the other. */
+static int gather(struct lsi_worker *w, struct yield *y) {
+  struct lsi_step *s = &w->step;
+  y->data = w->chunks[0].data;
+  y->count = (uint64_t)w->chunks[0].n;
+  if (s->n_chunks == 1) return 0;
+  size_t bytes = 0, at = 0;
+  for (uint32_t i = 0; i < s->n_chunks; i++) bytes += (size_t)w->chunks[i].bytes;
+  if (!buffer_fit(&w->out, bytes, 0))
+    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
+  for (uint32_t i = 0; i < s->n_chunks; i++) {
+    if (w->chunks[i].bytes > 0)
+      memcpy((char *)w->out.data + at, w->chunks[i].data, (size_t)w->chunks[i].bytes);
+    at += (size_t)w->chunks[i].bytes;
+  }
+  y->data = w->out.data;
+  y->count = bytes / lsi_type_size(w->run->config.spec->type.type);
+  return 0;
+}
+
+static int interpret(struct lsi_worker *w, uint32_t step, struct yield *y) {
+  const struct lsi_run_config *config = &w->run->config;
+  struct lsi_step *s = &w->step;
+  *y = (struct yield){0};
+  if (config->spec->identity) return gather(w, y);
+  switch (s->result) {
+  case LSI_RESULT_FULL:
+    y->data = s->out;
+    y->count = (uint64_t)s->out_n;
+    y->nothing = !config->sink && !(config->stream && config->spec->has_out_max);
+    return 0;
+  case LSI_RESULT_COUNT:
+    y->data = s->out;
+    y->count = (uint64_t)s->result_n;
+    if (!config->sink && !config->stream)
+      return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                      "the transform returned a count but the job has no sink to write to");
+    if (config->spec->has_out_max && s->result_n >= 0 && s->result_n <= s->out_n) return 0;
+    return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                    "the transform returned the count %.17g; a count needs `out_max` in the job and "
+                    "at most out.n = %.0f",
+                    s->result_n, s->out_n);
+  case LSI_RESULT_RECORD:
+    y->record = true;
+    y->data = s->record;
+    y->length = s->record_length;
+    if (config->stream) return 0;
+    return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                    "the transform returned a record but the job has no stream to take it");
+  case LSI_RESULT_NONE:
+    y->nothing = true;
+    if (config->sink && !config->sink_variable && !config->spec->has_fill)
+      return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                      "step %u delivers nothing but its place in the output is fixed; give the job "
+                      "`out_max` or `fill`",
+                      step);
+    return 0;
+  default:
+    return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "unknown result of a transform");
+  }
+}
+
+static int place_fill(struct lsi_worker *w, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  uint64_t pos = config->sink_pos[step], left = config->sink_pos[step + 1] - pos;
+  size_t item = lsi_type_size(config->sink_type.type);
+  char block[4096];
+  uint64_t per_block = sizeof block / item;
+  lsi_kernels()->fill[config->sink_type.type](block, per_block, config->spec->fill);
+  if (config->sink_type.big) lsi_kernels()->byteswap(block, per_block, block, item);
+  while (left) {
+    uint64_t n = LSI_MIN(left, per_block);
+    int rc = lsi_sink_place(config->sink, pos, block, n, &w->error);
+    if (rc < 0) return rc;
+    pos += n;
+    left -= n;
+  }
+  return 0;
+}
+
+static int stream_out(struct lsi_worker *w, uint32_t step, const struct yield *y) {
+  const struct lsi_request *r = w->run->request;
+  struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
+  if (!c) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
+  c->kind = LSIO_STEP;
+  c->is_record = y->record;
+  c->step = r->first_index + step;
+  uint32_t chunk = lsi_request_chunk_begin(r, step);
+  c->tag = r->tag ? r->tag[chunk] : 0;
+  bool elements = !y->record && !y->nothing;
+  enum lsi_type type = w->run->config.spec->identity ? w->run->config.spec->type.type
+                                                     : w->run->config.sink_type.type;
+  c->length = elements ? y->count * lsi_type_size(type) : y->record ? y->length : 0;
+  if (c->length) {
+    if (!(c->data = lsi_malloc(c->length))) {
+      lsi_free(c);
+      return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
+    }
+    memcpy(c->data, y->data, c->length);
+  }
+  w->bytes_delivered += c->length;
+  lsi_run_complete(w->run, c);
+  return 0;
+}
+
+static int deliver(struct lsi_worker *w, uint32_t step, struct yield *y) {
+  const struct lsi_run_config *config = &w->run->config;
+  if (config->stream) return stream_out(w, step, y);
+  if (!config->sink) return 0;
+  size_t item = lsi_type_size(config->sink_type.type);
+  if (config->sink_type.big && item > 1 && y->count) {
+    void *to = config->spec->identity ? w->scratch.data : w->out.data;
+    if (config->spec->identity) {
+      if (!buffer_fit(&w->scratch, y->count * item, 0))
+        return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to bring elements into file order");
+      to = w->scratch.data;
+    }
+    lsi_kernels()->byteswap(y->data, y->count, to, item);
+    y->data = to;
+  }
+  if (config->sink_variable) {
+    w->bytes_delivered += y->nothing ? 0 : y->count * item;
+    return lsi_sink_append(config->sink, step, y->data, y->nothing ? 0 : y->count, &w->error);
+  }
+  if (y->nothing) return place_fill(w, step);
+  uint64_t room = config->sink_pos[step + 1] - config->sink_pos[step];
+  if (y->count != room)
+    return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "a result does not fill its place");
+  w->bytes_delivered += y->count * item;
+  return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
+}
+
+static enum outcome step_failed(struct lsi_worker *w, uint32_t step, struct lsi_error *e) {
+  const struct lsi_run_config *config = &w->run->config;
+  const struct lsi_request *r = w->run->request;
+  uint32_t c = lsi_request_chunk_begin(r, step);
+  lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
+               r->first_index + step);
+  bool fatal = w->run->on_error == LSI_ON_ERROR_FAIL || e->code == LSIO_ERR_SOURCE ||
+               e->code == LSIO_ERR_OUTPUT || e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
+  lsi_run_step_failed(w, step, e);
+  if (fatal) {
+    lsi_run_fail(w->run, e);
+    return RUN_FAILED;
+  }
+  if (!config->sink) return STEP_FAILED;
+  struct lsi_error copy = *e;
+  lsi_error_clear(&w->error);
+  int rc = config->sink_variable ? lsi_sink_append(config->sink, step, NULL, 0, &w->error)
+                                 : place_fill(w, step);
+  if (rc < 0) {
+    lsi_run_fail(w->run, &w->error);
+    return RUN_FAILED;
+  }
+  *e = copy;
+  return STEP_FAILED;
+}
+
+static enum outcome run_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  struct yield y;
+  uint64_t t[4] = {0};
+  bool timed = f->bytes >= TIME_EVERY_BYTES || w->sample++ % SAMPLE == 0;
+  unsigned weight = f->bytes >= TIME_EVERY_BYTES ? 1 : SAMPLE;
+  set_phase(w, LSI_PHASE_DECODE, step);
+  if (timed) t[0] = lsi_os_now_ns();
+  int rc = prepare_step(w, f, step);
+  if (timed) t[1] = lsi_os_now_ns();
+  if (rc >= 0 && config->spec->transform) {
+    set_phase(w, LSI_PHASE_TRANSFORM, step);
+    w->ran = true;
+    rc = config->spec->transform->step(w->transform, &w->step, &w->error);
+  }
+  if (timed) t[2] = lsi_os_now_ns();
+  if (rc >= 0) rc = interpret(w, step, &y);
+  if (rc >= 0) {
+    set_phase(w, LSI_PHASE_PLACE, step);
+    rc = deliver(w, step, &y);
+    if (rc < 0 && w->error.code != LSIO_ERR_BUG && config->sink) w->error.code = LSIO_ERR_OUTPUT;
+  }
+  if (timed) {
+    t[3] = lsi_os_now_ns();
+    w->decode_ns += (t[1] - t[0]) * weight;
+    w->transform_ns += (t[2] - t[1]) * weight;
+    w->place_ns += (t[3] - t[2]) * weight;
+  }
+  if (LSI_LIKELY(rc >= 0)) return STEP_DONE;
+  struct lsi_error e = w->error;
+  lsi_error_clear(&w->error);
+  return step_failed(w, step, &e);
+}
+
+static void add(atomic_uint_fast64_t *counter, uint64_t n) {
+  /* One writer: no need for a locked instruction. */
+  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                        memory_order_relaxed);
+}
+
+/* Bytes that a step may need in the window. */
+static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  const struct lsi_request *r = w->run->request;
+  size_t item = lsi_type_size(config->sink_type.type);
+  if (config->spec->has_out_max) return config->spec->out_max * item;
+  uint64_t stored = 0;
+  for (uint32_t c = lsi_request_chunk_begin(r, step); c < lsi_request_chunk_end(r, step); c++)
+    stored += r->length[c];
+  if (config->spec->codec == LSI_CODEC_NONE) return stored;
+  return config->spec->decoded ? config->spec->decoded : LSI_MAX(w->decoded_max, 4 * stored);
+}
+
+bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
+  const struct lsi_run *run = w->run;
+  const struct lsi_plan *plan = run->config.plan;
+  const struct lsi_request *r = run->request;
+  uint32_t end = plan->unit_step[f->unit + 1];
+  for (; f->next_step < end; f->next_step++) {
+    if (atomic_load_explicit(&run->stop, memory_order_relaxed) != LSI_STOP_NO) return true;
+    uint32_t step = plan->step_order[f->next_step];
+    if (run->config.sink_variable &&
+        !lsi_sink_may_run(run->config.sink, step, result_bytes_max(w, step)))
+      return false;
+    enum outcome outcome = run_step(w, f, step);
+    if (outcome == RUN_FAILED) return true;
+    uint64_t bytes = 0;
+    uint32_t begin = lsi_request_chunk_begin(r, step), last = lsi_request_chunk_end(r, step);
+    for (uint32_t c = begin; c < last; c++) bytes += r->length[c];
+    add(&w->counters.bytes_done, bytes);
+    if (outcome == STEP_DONE) {
+      add(&w->counters.steps, 1);
+      add(&w->counters.chunks, last - begin);
+    }
+  }
+  set_phase(w, LSI_PHASE_READ, 0);
+  return true;
+}

@@ -1,0 +1,301 @@
+/* The loop of one worker: refill the window, submit, reap, and take each finished unit through all
+ * its steps before the next one, so that its bytes are still in this core's cache. */
+#include <string.h>
+
+#include "kernels.h"
+#include "mem.h"
+#include "run.h"
+
+#define REFILL_NS 150000u     /* of compute, after which the device may run dry */
+#define REFILL_EVERY 8u       /* small units between looks at the clock */
+#define BLOCKED_NS 50000u     /* pause when another worker holds all credits or the window */
+#define CLIMB_NS 20000000u    /* time over which a window is judged */
+#define CLIMB_GAIN 1.03
+
+static bool stopping(const struct lsi_worker *w) {
+  return atomic_load_explicit(&w->run->stop, memory_order_relaxed) != LSI_STOP_NO;
+}
+
+static void fail(struct lsi_worker *w) {
+  lsi_run_fail(w->run, &w->error);
+  lsi_error_clear(&w->error);
+}
+
+/* ---- opening and closing ---- */
+
+/* How a worker's share is divided: stored bytes in the arena; what is left for one step's decoded
+ * bytes, output and scratch. */
+static size_t divide_share(struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  uint64_t unit = c->plan->unit_bytes_max;
+  bool decodes = c->spec->codec != LSI_CODEC_NONE || c->spec->type.big;
+  uint64_t stored = LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit);
+  stored = LSI_MIN(stored, LSI_MAX((uint64_t)LSI_ARENA_DEFAULT, unit));
+  uint64_t out = c->spec->has_out_max && c->sink
+                     ? c->spec->out_max * lsi_type_size(c->sink_type.type)
+                     : 0;
+  uint64_t left = c->share > stored + out ? c->share - stored - out : 0;
+  /* A transform has a scratch as large as the chunk, and without out_max an output too. */
+  unsigned parts = !c->spec->transform ? 1 : c->sink && !c->spec->has_out_max ? 3 : 2;
+  w->decode_limit = LSI_MAX(left / parts, (uint64_t)LSI_ALIGN);
+  if (c->spec->decoded > w->decode_limit) w->decode_limit = c->spec->decoded; /* priced before */
+  return (size_t)LSI_MAX(stored, (uint64_t)LSI_ALIGN);
+}
+
+static uint32_t largest_step(const struct lsi_request *r) {
+  uint32_t most = 1;
+  if (r->step_first)
+    for (uint32_t i = 0; i < r->n_steps; i++)
+      most = LSI_MAX(most, r->step_first[i + 1] - r->step_first[i]);
+  return most;
+}
+
+static int open_memory(struct lsi_worker *w) {
+  const struct lsi_run *run = w->run;
+  w->chunks_cap = largest_step(run->request);
+  w->chunks = lsi_calloc(w->chunks_cap, sizeof *w->chunks);
+  w->chunk_at = lsi_calloc(w->chunks_cap, sizeof *w->chunk_at);
+  w->credits = lsi_calloc(run->config.plan->n_devices + 1u, sizeof *w->credits);
+  if (!w->chunks || !w->chunk_at || !w->credits) return LSIO_ERR_NOMEM;
+  w->step.chunk = w->chunks;
+  w->step.worker = w->index;
+  if (run->config.spec->codec != LSI_CODEC_NONE && !(w->decoder = lsi_decoder_create()))
+    return LSIO_ERR_NOMEM;
+  uint32_t slots = lsi_os_open_limit() / 4 / run->n_workers;
+  return lsi_objects_init(&w->objects, LSI_MIN(LSI_MAX(slots, 8u), 1024u));
+}
+
+static int open_worker(struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  int rc = open_memory(w);
+  if (rc < 0) return lsi_fail(&w->error, rc, 0, "no memory for a worker");
+  /* The Lua state before the big mappings: it needs addresses near its library for machine code. */
+  if (c->spec->transform) {
+    rc = c->spec->transform->open_worker(c->spec->transform_job, w->index, w->run->n_workers,
+                                         &w->step, &w->transform, &w->error);
+    if (rc < 0) return rc;
+    w->transform_open = true;
+  }
+  size_t stored = divide_share(w);
+  rc = lsi_arena_init(&w->arena, stored);
+  if (rc < 0) {
+    lsi_fail(&w->error, rc, 0, "no memory for a worker's buffers (%zu bytes)", stored);
+    lsi_error_remedy(&w->error, "lower --memory or --workers");
+    return rc;
+  }
+  w->window_fixed = c->queue_depth != 0;
+  w->window_ops = c->queue_depth ? LSI_MAX(c->queue_depth / w->run->n_workers, 1u) : LSI_WINDOW_OPS;
+  w->window_bytes = c->queue_depth ? UINT64_MAX : LSI_WINDOW_BYTES;
+  struct lsi_backend_config bc = {
+      .queue_depth = c->queue_depth ? w->window_ops : LSI_WINDOW_OPS_MAX,
+      .open_max = (uint32_t)(w->objects.mask + 1) / 2,
+      .direct = c->direct,
+      .arena = w->arena.base,
+      .arena_size = w->arena.size,
+      .workers = w->run->n_workers,
+      .user = c->backend_user};
+  return c->backend->create(&bc, &w->backend, &w->error);
+}
+
+static void close_worker(struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  if (w->backend) {
+    if (lsi_objects_close(w) < 0) fail(w);
+    c->backend->destroy(w->backend);
+    w->backend = NULL;
+  }
+  if (w->transform_open) {
+    if (w->ran && !stopping(w) && c->spec->transform->finish(w->transform, &w->error) < 0) fail(w);
+    c->spec->transform->close(w->transform);
+  }
+  lsi_return_credits(w);
+  lsi_free_flight_pools(w);
+  lsi_free_step_buffers(w);
+  lsi_objects_clear(&w->objects);
+  lsi_arena_clear(&w->arena);
+  if (w->decoder) lsi_decoder_destroy(w->decoder);
+  w->decoder = NULL;
+}
+
+/* ---- units that have landed ---- */
+
+static void keep_ready(struct lsi_worker *w, struct lsi_flight *f) {
+  struct lsi_flight **at = &w->ready;
+  while (*at && (*at)->unit < f->unit) at = &(*at)->next;
+  f->next = *at;
+  *at = f;
+  w->n_ready++;
+}
+
+/* Runs what is ready, oldest first, as far as the window of ordered results lets it. */
+static bool run_ready(struct lsi_worker *w) {
+  bool any = false;
+  while (w->ready && lsi_steps_run(w, w->ready)) {
+    struct lsi_flight *f = w->ready;
+    w->ready = f->next;
+    w->n_ready--;
+    lsi_flight_end(w, f);
+    any = true;
+  }
+  return any;
+}
+
+static void landed(struct lsi_worker *w, struct lsi_flight *f) {
+  w->flights--;
+  if (w->run->config.sink_variable) {
+    keep_ready(w, f);
+    run_ready(w);
+    return;
+  }
+  lsi_steps_run(w, f);
+  lsi_flight_end(w, f);
+}
+
+/* ---- refill ---- */
+
+static void flush(struct lsi_worker *w) {
+  if (!w->n_queue) return;
+  int n = w->run->config.backend->submit(w->backend, w->queue, (int)w->n_queue);
+  w->n_queue -= (uint32_t)n;
+  if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
+}
+
+static void refill(struct lsi_worker *w) {
+  while (!stopping(w)) {
+    if (w->issuing) {
+      struct lsi_flight *f = w->issuing;
+      if (!lsi_flight_issue(w)) break;
+      if (lsi_flight_settled(w, f)) landed(w, f);
+    }
+    if (w->ops_in_flight >= w->window_ops || w->bytes_in_flight >= w->window_bytes) {
+      w->window_hit = true;
+      break;
+    }
+    if (w->next_unit == UINT32_MAX && (w->next_unit = lsi_take_unit(w)) == UINT32_MAX) break;
+    int rc = lsi_flight_begin(w, w->next_unit);
+    if (rc < 0) fail(w);
+    if (rc <= 0) break;
+    w->next_unit = UINT32_MAX;
+  }
+  flush(w);
+}
+
+/* Doubles the window while that brings more bytes a second; at the first time it does not, halves
+ * it again and leaves it. */
+static void climb(struct lsi_worker *w, uint64_t now) {
+  if (w->window_fixed || !w->window_hit || now - w->climb_at_ns < CLIMB_NS) return;
+  double rate = (double)(w->bytes_read - w->climb_bytes) / (double)(now - w->climb_at_ns);
+  bool gained = rate > w->climb_rate * CLIMB_GAIN;
+  if (w->climb_rate > 0 && !gained) {
+    w->window_ops = LSI_MAX(w->window_ops / 2, (uint32_t)LSI_WINDOW_OPS);
+    w->window_bytes = LSI_MAX(w->window_bytes / 2, (uint64_t)LSI_WINDOW_BYTES);
+    w->window_fixed = true;
+    return;
+  }
+  w->climb_rate = rate;
+  w->climb_at_ns = now;
+  w->climb_bytes = w->bytes_read;
+  w->window_hit = false;
+  w->window_ops = LSI_MIN(w->window_ops * 2, (uint32_t)LSI_WINDOW_OPS_MAX);
+  w->window_bytes *= 2;
+  if (w->window_ops == LSI_WINDOW_OPS_MAX) w->window_fixed = true;
+}
+
+/* ---- the loop ---- */
+
+static bool finished(const struct lsi_worker *w) {
+  return !w->flights && !w->n_ready && w->next_unit == UINT32_MAX;
+}
+
+static int reap(struct lsi_worker *w, int64_t timeout_ns) {
+  struct lsi_op *done[LSI_REAP_BATCH];
+  uint64_t before = lsi_os_now_ns();
+  int n = w->run->config.backend->reap(w->backend, done, LSI_REAP_BATCH, timeout_ns, &w->error);
+  uint64_t now = lsi_os_now_ns();
+  w->wait_ns += now - before;
+  w->last_refill_ns = now;
+  if (n < 0) return n;
+  climb(w, now);
+  unsigned since = 0;
+  for (int i = 0; i < n; i++) {
+    struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)done[i]);
+    if (!f) continue;
+    uint64_t bytes = f->n_extents ? f->extents[0].length : 0;
+    landed(w, f);
+    if (i + 1 == n || (++since < REFILL_EVERY && bytes < REFILL_NS / 8)) continue;
+    since = 0;
+    uint64_t t = lsi_os_now_ns();
+    if (t - w->last_refill_ns < REFILL_NS) continue;
+    refill(w);
+    w->last_refill_ns = t;
+  }
+  return n;
+}
+
+/* What is in flight comes back; nothing of it runs. */
+static void drain(struct lsi_worker *w) {
+  const struct lsi_backend_ops *backend = w->run->config.backend;
+  struct lsi_op *done[LSI_REAP_BATCH];
+  if (backend->cancel) backend->cancel(w->backend);
+  for (uint32_t i = 0; i < w->n_queue; i++) { /* never submitted */
+    w->queue[i]->result = LSIO_ERR_CANCELLED;
+    struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)w->queue[i]);
+    if (f) lsi_flight_end(w, f), w->flights--;
+  }
+  w->n_queue = 0;
+  while (w->ops_in_flight) {
+    int n = backend->reap(w->backend, done, LSI_REAP_BATCH, -1, &w->error);
+    if (n < 0) return; /* the backend is broken; its destroy frees what it holds */
+    for (int i = 0; i < n; i++) {
+      struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)done[i]);
+      if (f) lsi_flight_end(w, f), w->flights--;
+    }
+  }
+  if (w->issuing) lsi_flight_end(w, w->issuing), w->flights--;
+  w->issuing = NULL;
+  while (w->ready) {
+    struct lsi_flight *f = w->ready;
+    w->ready = f->next;
+    lsi_flight_end(w, f);
+  }
+  w->n_ready = 0;
+}
+
+static void loop(struct lsi_worker *w) {
+  w->climb_at_ns = lsi_os_now_ns();
+  while (!stopping(w)) {
+    refill(w);
+    bool ran = run_ready(w);
+    if (finished(w)) break;
+    if (ran) continue; /* room for more */
+    if (w->ops_in_flight == 0) {
+      /* Another worker holds the credits, or the step that the window waits for. */
+      lsi_return_credits(w);
+      lsi_os_sleep_ns(BLOCKED_NS);
+      w->wait_ns += BLOCKED_NS;
+      continue;
+    }
+    if (reap(w, w->n_ready ? BLOCKED_NS : -1) < 0) fail(w);
+  }
+  drain(w);
+}
+
+void lsi_worker_main(void *arg) {
+  struct lsi_worker *w = arg;
+  struct lsi_run *run = w->run;
+  if (run->config.pin) lsi_os_thread_pin(lsi_os_allowed_cpu(w->index));
+  if (open_worker(w) < 0)
+    fail(w);
+  else
+    loop(w);
+  close_worker(w);
+  atomic_store_explicit(&w->activity, (uint64_t)LSI_PHASE_END << 56, memory_order_relaxed);
+  lsi_os_lock(run->mutex);
+  if (atomic_fetch_sub(&run->running, 1) == 1) {
+    run->end_ns = lsi_os_now_ns();
+    run->end_cpu_ns = lsi_os_cpu_ns();
+    lsi_os_bell_ring(run->config.bell);
+  }
+  lsi_os_wake_all(run->cond);
+  lsi_os_unlock(run->mutex);
+}
