@@ -1,0 +1,50 @@
+# Shared by quickstart and test; sourced, not run.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=/usr/bin/python3 # the one that the distribution's python3-numpy belongs to
+jobs=$(nproc 2>/dev/null || echo 2)
+
+say() { printf '\n==> %s\n' "$*"; }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+build_packages=(gcc g++ cmake ninja-build pkg-config libluajit-5.1-dev liburing-dev
+  libcurl4-openssl-dev liblz4-dev libzstd-dev libjansson-dev)
+test_packages=(git luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-numpy lz4 zstd)
+
+# Installs those of the named packages that are not there. Needs root, or sudo.
+install_packages() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    say "Not a Debian or Ubuntu: taking it that these are installed: $*"
+    return 0
+  fi
+  local package missing=()
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+      missing+=("$package")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then
+    say "All packages are installed"
+    return 0
+  fi
+  local sudo=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "not root and no sudo; as root: apt-get install ${missing[*]}"
+    sudo=(sudo)
+  fi
+  say "Installing ${missing[*]}"
+  "${sudo[@]}" apt-get update -qq </dev/null ||
+    printf 'apt-get update failed; trying with the lists that are here\n' >&2
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" </dev/null >/dev/null || die "could not install ${missing[*]}"
+}
+
+# configure_and_build FOLDER CMAKE_OPTION...: quiet when all is well.
+configure_and_build() {
+  local folder=$1
+  shift
+  cmake -S "$root" -B "$folder" -G Ninja "$@" || return 1
+  ninja -C "$folder" -j "$jobs" || return 1
+}
