@@ -65,6 +65,7 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
     w->run = run;
     w->index = i;
     w->next_unit = UINT32_MAX;
+    w->named = UINT32_MAX;
     lsi_error_clear(&w->error);
   }
   *out = run;
@@ -216,6 +217,11 @@ void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t 
     *bytes_done += atomic_load_explicit(&c->bytes_done, memory_order_relaxed);
   }
   *workers_running = atomic_load(&run->running);
+}
+
+double lsi_run_elapsed_s(const struct lsi_run *run) {
+  uint64_t end = atomic_load(&run->running) ? lsi_os_now_ns() : run->end_ns;
+  return (double)(end - run->start_ns) / 1e9;
 }
 
 char *lsi_run_activity(const struct lsi_run *run) {

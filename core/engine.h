@@ -61,6 +61,7 @@ bool lsi_run_ended(const struct lsi_run *run);
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
 void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t *steps_failed,
                       uint64_t *bytes_done, uint32_t *workers_running);
+double lsi_run_elapsed_s(const struct lsi_run *run); /* until now, or until its end */
 /* Text, a line per worker (lsi_free). */
 char *lsi_run_activity(const struct lsi_run *run);
 /* After join: everything of the summary that the engine knows. `workers` and `errors` point into the

@@ -20,6 +20,7 @@ struct lsi_error {
   char object[512]; /* name of the object, "" = not about one; long names keep their end */
   char what[768];   /* what happened, one sentence without a full stop */
   char remedy[256]; /* what the user can do about it; may be "" */
+  char text[1700];  /* lsio_error_message's answer, made when asked for */
 };
 
 void lsi_error_clear(struct lsi_error *e);

@@ -136,6 +136,8 @@ struct lsi_worker {
   struct lsi_chunk *chunks;
   uint64_t *chunk_at;            /* offsets in `decoded` */
   uint32_t chunks_cap;
+  uint32_t named;                /* object whose name's length is kept */
+  size_t name_length;
   struct lsi_decoder *decoder;
   struct lsi_buffer decoded, out, scratch;
   uint64_t decode_limit;

@@ -157,6 +157,10 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
   }
   if (!in_decoded) w->chunk_at[i] = UINT64_MAX;
   const char *name = lsi_request_name(r, object);
+  if (w->named != object) {
+    w->named = object;
+    w->name_length = strlen(name);
+  }
   *view = (struct lsi_chunk){.data = data,
                              .n = (double)(bytes / size),
                              .bytes = (double)bytes,
@@ -166,7 +170,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
                              .length = (double)r->length[chunk],
                              .tag = r->tag ? r->tag[chunk] : 0,
                              .name = name,
-                             .name_length = strlen(name)};
+                             .name_length = w->name_length};
   return 0;
 }
 
@@ -323,21 +327,37 @@ static int stream_out(struct lsi_worker *w, uint32_t step, const struct yield *y
   return 0;
 }
 
+/* Brings elements into the sink's type and byte order. A transform has written that type already;
+ * what it wrote is swapped where it lies, sources are read-only. */
+static int to_sink_type(struct lsi_worker *w, struct yield *y) {
+  const struct lsi_run_config *config = &w->run->config;
+  enum lsi_type from = config->spec->type.type, to = config->sink_type.type;
+  size_t item = lsi_type_size(to);
+  bool cast = config->spec->identity && from != to;
+  bool swap = config->sink_type.big && item > 1;
+  if (!y->count || (!cast && !swap)) return 0;
+  void *dst = w->out.data;
+  if (config->spec->identity) {
+    if (!buffer_fit(&w->scratch, y->count * item, 0))
+      return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to convert elements");
+    dst = w->scratch.data;
+  }
+  if (cast) {
+    lsi_kernels()->cast[from][to](y->data, y->count, dst);
+    y->data = dst;
+  }
+  if (swap) lsi_kernels()->byteswap(y->data, y->count, dst, item);
+  y->data = dst;
+  return 0;
+}
+
 static int deliver(struct lsi_worker *w, uint32_t step, struct yield *y) {
   const struct lsi_run_config *config = &w->run->config;
   if (config->stream) return stream_out(w, step, y);
   if (!config->sink) return 0;
   size_t item = lsi_type_size(config->sink_type.type);
-  if (config->sink_type.big && item > 1 && y->count) {
-    void *to = config->spec->identity ? w->scratch.data : w->out.data;
-    if (config->spec->identity) {
-      if (!buffer_fit(&w->scratch, y->count * item, 0))
-        return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to bring elements into file order");
-      to = w->scratch.data;
-    }
-    lsi_kernels()->byteswap(y->data, y->count, to, item);
-    y->data = to;
-  }
+  int rc = to_sink_type(w, y);
+  if (rc < 0) return rc;
   if (config->sink_variable) {
     w->bytes_delivered += y->nothing ? 0 : y->count * item;
     return lsi_sink_append(config->sink, step, y->data, y->nothing ? 0 : y->count, &w->error);

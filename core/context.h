@@ -1,0 +1,47 @@
+/* What the public entry points share: contexts and jobs. */
+#ifndef LSI_CONTEXT_H
+#define LSI_CONTEXT_H
+
+#include "engine.h"
+
+struct lsio_context {
+  struct lsi_script_host *host;
+  struct lsio_job *job; /* the one that is open */
+};
+
+struct lsio_job {
+  struct lsio_context *context;
+  struct lsi_settings settings;
+  char *script_text, *script_name;
+  struct lsi_script *script;
+  struct lsi_spec spec;
+  const struct lsi_backend_ops *backend;
+  struct lsi_plan *plan;
+  uint32_t workers;
+  uint64_t ceiling, share, window;
+  struct lsi_dtype sink_type;
+  bool sink_variable, stream;
+  uint64_t *sink_pos;
+  char *sink_path;
+  struct lsi_sink *sink;
+  struct lsi_run *run;
+  int bell;
+  /* polling */
+  struct lsi_run_completion *pending; /* taken from the run, not yet returned */
+  struct lsi_run_completion *lent;    /* returned by the last poll */
+  bool ended, done_polled;
+  /* the end */
+  int status, exit_code;
+  struct lsi_error error;
+  struct lsi_summary summary;
+  char *state_json, *json, *text, *explain_text, *explain_json;
+};
+
+/* job_prepare.c: from the script's spec to everything that a run needs. */
+int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);
+int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err);
+
+/* lsio.c: a copy of *e (or of `code` alone) for the caller; returns code. */
+int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out);
+
+#endif

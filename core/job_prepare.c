@@ -1,0 +1,228 @@
+/* From a script's spec to everything that a run needs: steps selected, backend chosen, devices
+ * modelled, plan built, memory priced, sink opened. */
+#include <stdio.h>
+#include <string.h>
+
+#include "context.h"
+#include "mem.h"
+#include "os.h"
+#include "price.h"
+
+#define MEMORY_DEFAULT (1ull << 30)
+#define DEVICES_MAX UINT16_MAX
+
+static uint64_t default_ceiling(void) {
+  uint64_t available = LSI_MIN(lsi_os_memory_available(), lsi_os_memory_cgroup_limit());
+  return LSI_MIN(MEMORY_DEFAULT, available / 4);
+}
+
+/* ---- backend ---- */
+
+static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
+  const char *wanted = job->settings.backend;
+  if (strcmp(wanted, "auto") != 0 && wanted[0]) {
+    job->backend = lsi_backend_find(wanted);
+    if (!job->backend || job->backend->caps & LSI_CAP_TEST)
+      return lsi_fail(err, LSIO_ERR_USAGE, 0, "there is no backend '%s'", wanted);
+    return job->backend->probe(err);
+  }
+  for (size_t i = 0; lsi_backends[i]; i++) {
+    const struct lsi_backend_ops *b = lsi_backends[i];
+    if (!(b->caps & LSI_CAP_OS_FILES) || b->caps & LSI_CAP_TEST) continue;
+    struct lsi_error ignored;
+    lsi_error_clear(&ignored);
+    if (b->probe(&ignored) < 0) continue;
+    job->backend = b;
+    return 0;
+  }
+  return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "no backend works on this system (lsio-lua --doctor)");
+}
+
+/* ---- devices ---- */
+
+struct devices {
+  struct lsi_device_model *models;
+  uint64_t *ids;
+  uint32_t n, cap;
+};
+
+static int find_device(struct devices *d, uint64_t id, const char *name, uint16_t *index,
+                       struct lsi_error *err) {
+  for (uint32_t i = d->n; i > 0; i--)
+    if (d->ids[i - 1] == id) return *index = (uint16_t)(i - 1), 0;
+  if (d->n == DEVICES_MAX)
+    return lsi_fail(err, LSIO_ERR_LIMIT, 0, "a job may read from at most %u devices", DEVICES_MAX);
+  if (d->n == d->cap) {
+    uint32_t cap = d->cap ? d->cap * 2 : 4;
+    void *models = lsi_reallocarray(d->models, cap, sizeof *d->models);
+    if (models) d->models = models;
+    void *ids = lsi_reallocarray(d->ids, cap, sizeof *d->ids);
+    if (ids) d->ids = ids;
+    if (!models || !ids) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device models");
+    d->cap = cap;
+  }
+  lsi_os_device_model(id, name, &d->models[d->n]);
+  d->ids[d->n] = id;
+  *index = (uint16_t)d->n++;
+  return 0;
+}
+
+static int model_devices(struct lsi_request *r, struct devices *d, struct lsi_error *err) {
+  lsi_free(r->object_device);
+  r->object_device = lsi_calloc(r->n_objects, sizeof *r->object_device);
+  if (!r->object_device) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device numbers");
+  for (uint32_t i = 0; i < r->n_objects; i++) {
+    if (i && r->objects[i].device == r->objects[i - 1].device) {
+      r->object_device[i] = r->object_device[i - 1];
+      continue;
+    }
+    int rc = find_device(d, r->objects[i].device, lsi_request_name(r, i), &r->object_device[i], err);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+static int build_plan(struct lsio_job *job, struct lsi_error *err) {
+  struct devices d = {0};
+  int rc = model_devices(job->spec.request, &d, err);
+  if (rc >= 0) {
+    struct lsi_plan_options options = {
+        .merge = job->settings.merge,
+        /* Results that find their place only in order are read in order. */
+        .in_request_order = job->sink_variable && !job->spec.sink.any_order,
+        .n_devices = d.n,
+        .devices = d.models};
+    rc = lsi_plan_build(job->spec.request, &options, &job->plan, err);
+  }
+  lsi_free(d.models);
+  lsi_free(d.ids);
+  return rc;
+}
+
+/* ---- memory ---- */
+
+static int price(struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_spec *s = &job->spec;
+  const struct lsi_plan *plan = job->plan;
+  uint64_t ceiling = job->settings.memory ? job->settings.memory : default_ceiling();
+  job->ceiling = ceiling;
+  /* Results that wait for their turn live beside the workers' shares. */
+  job->window = job->sink_variable ? ceiling / 4 : 0;
+  bool decodes = s->codec != LSI_CODEC_NONE;
+  size_t in = lsi_type_size(s->type.type), out = lsi_type_size(job->sink_type.type);
+  uint64_t decoded = decodes ? (s->decoded ? s->decoded : plan->step_bytes_max)
+                             : plan->step_bytes_max;
+  struct lsi_price_request want = {
+      .workers = job->settings.workers ? job->settings.workers : lsi_os_cpu_count(),
+      .ceiling = ceiling - job->window,
+      .decoded = decodes || s->type.big ? decoded : 0,
+      .out = s->transform && s->sink.kind != LSI_SINK_NONE
+                 ? (s->has_out_max ? s->out_max * out : decoded / in * out)
+                 : 0,
+      .scratch = s->transform ? decoded : 0};
+  struct lsi_price p;
+  int rc = lsi_price(plan, job->spec.request, &want, &p, err);
+  if (rc < 0) return rc;
+  job->workers = LSI_MAX(1u, LSI_MIN(p.workers, plan->n_units));
+  job->share = p.share;
+  return 0;
+}
+
+/* ---- steps and results ---- */
+
+static int select_steps(struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_settings *s = &job->settings;
+  if (!s->shard_count && !s->limit) return 0;
+  return lsi_request_select(job->spec.request, s->shard_index, s->shard_count ? s->shard_count : 1,
+                            s->limit, err);
+}
+
+static void decide_results(struct lsio_job *job) {
+  const struct lsi_spec *s = &job->spec;
+  job->sink_type = s->sink.has_type ? s->sink.type
+                                    : (struct lsi_dtype){.type = s->type.type, .big = false};
+  job->sink_variable =
+      s->sink.kind != LSI_SINK_NONE && (s->has_out_max || s->codec != LSI_CODEC_NONE);
+}
+
+int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
+  struct lsi_spec *spec = &job->spec;
+  if (spec->on_error == LSI_ON_ERROR_SKIP) {
+    int rc = lsi_settings_set(&job->settings, "on-error", "skip", LSI_FROM_SCRIPT, err);
+    if (rc < 0) return rc;
+  }
+  spec->on_error = job->settings.on_error;
+  decide_results(job);
+  if (spec->on_error == LSI_ON_ERROR_SKIP && spec->sink.kind != LSI_SINK_NONE &&
+      !job->sink_variable && !spec->has_fill) {
+    lsi_fail(err, LSIO_ERR_SCRIPT, 0, "on_error = \"skip\" with a sink of fixed places needs `fill`");
+    lsi_error_remedy(err, "add `fill = 0` (or another value) to the job: it stands for skipped steps");
+    return LSIO_ERR_SCRIPT;
+  }
+  int rc = select_steps(job, err);
+  if (rc >= 0) rc = choose_backend(job, err);
+  if (rc >= 0) rc = build_plan(job, err);
+  if (rc >= 0) rc = price(job, err);
+  return rc;
+}
+
+/* ---- sink ---- */
+
+/* "{shard}" becomes "0003-of-0016"; a job with shards must have it. */
+static int shard_path(struct lsio_job *job, struct lsi_error *err) {
+  static const char mark[] = "{shard}";
+  const char *path = job->spec.sink.path;
+  const char *at = strstr(path, mark);
+  if (!at) {
+    if (job->settings.shard_count) {
+      lsi_fail(err, LSIO_ERR_USAGE, 0, "with --shard, the output path '%s' must contain {shard}",
+               path);
+      return LSIO_ERR_USAGE;
+    }
+    job->sink_path = lsi_strdup(path);
+    return job->sink_path ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
+  }
+  size_t cap = strlen(path) + 32;
+  job->sink_path = lsi_malloc(cap);
+  if (!job->sink_path) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
+  uint32_t n = job->settings.shard_count ? job->settings.shard_count : 1;
+  snprintf(job->sink_path, cap, "%.*s%04u-of-%04u%s", (int)(at - path), path,
+           job->settings.shard_index, n, at + sizeof mark - 1);
+  return 0;
+}
+
+/* Where each step's elements begin, when sizes are known before anything is read. */
+static int fixed_places(struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_request *r = job->spec.request;
+  size_t size = lsi_type_size(job->spec.type.type);
+  job->sink_pos = lsi_reallocarray(NULL, (size_t)r->n_steps + 1, sizeof *job->sink_pos);
+  if (!job->sink_pos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for places in the output");
+  uint64_t pos = 0;
+  for (uint32_t s = 0; s < r->n_steps; s++) {
+    job->sink_pos[s] = pos;
+    for (uint32_t c = lsi_request_chunk_begin(r, s); c < lsi_request_chunk_end(r, s); c++)
+      if (lsi_add_overflow(pos, r->length[c] / size, &pos))
+        return lsi_fail(err, LSIO_ERR_LIMIT, 0, "the output has more than 2^64 elements");
+  }
+  job->sink_pos[r->n_steps] = pos;
+  return 0;
+}
+
+int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
+  if (job->spec.sink.kind == LSI_SINK_NONE) return 0;
+  if (job->stream)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0, "a streamed job can't have a sink as well");
+  int rc = shard_path(job, err);
+  if (rc >= 0 && !job->sink_variable) rc = fixed_places(job, err);
+  if (rc < 0) return rc;
+  struct lsi_sink_config config = {
+      .spec = &job->spec.sink,
+      .path = job->sink_path,
+      .type = job->sink_type,
+      .n_steps = job->spec.request->n_steps,
+      .variable = job->sink_variable,
+      .total = job->sink_pos ? job->sink_pos[job->spec.request->n_steps] : 0,
+      .window_bytes = job->window,
+      .first_index = job->spec.request->first_index};
+  return lsi_sink_open(&config, &job->sink, err);
+}
