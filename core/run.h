@@ -125,7 +125,7 @@ struct lsi_worker {
   uint64_t bytes_in_flight;
   uint32_t *credits;             /* per device: leased and unused */
   /* window */
-  uint32_t window_ops;
+  uint32_t window_ops, window_ops_max;
   uint64_t window_bytes;
   bool window_fixed, window_hit;
   uint64_t climb_at_ns, climb_bytes;

@@ -65,6 +65,15 @@ static int open_memory(struct lsi_worker *w) {
   return lsi_objects_init(&w->objects, LSI_MIN(LSI_MAX(slots, 8u), 1024u));
 }
 
+/* No worker's window grows beyond its part of what the devices take, or one would starve another. */
+static uint32_t window_limit(const struct lsi_worker *w) {
+  const struct lsi_run *run = w->run;
+  uint64_t all = 0;
+  for (uint32_t i = 0; i < run->config.plan->n_devices; i++)
+    all += (uint64_t)run->devices[i].cap;
+  return (uint32_t)LSI_MAX(LSI_MIN(all / run->n_workers, (uint64_t)LSI_WINDOW_OPS_MAX), 1u);
+}
+
 static int open_worker(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   int rc = open_memory(w);
@@ -86,8 +95,10 @@ static int open_worker(struct lsi_worker *w) {
   w->window_fixed = c->queue_depth != 0;
   w->window_ops = c->queue_depth ? LSI_MAX(c->queue_depth / w->run->n_workers, 1u) : LSI_WINDOW_OPS;
   w->window_bytes = c->queue_depth ? UINT64_MAX : LSI_WINDOW_BYTES;
+  w->window_ops_max = window_limit(w);
+  w->window_ops = LSI_MIN(w->window_ops, w->window_ops_max);
   struct lsi_backend_config bc = {
-      .queue_depth = c->queue_depth ? w->window_ops : LSI_WINDOW_OPS_MAX,
+      .queue_depth = w->window_ops_max,
       .open_max = (uint32_t)(w->objects.mask + 1) / 2,
       .direct = c->direct,
       .arena = w->arena.base,
@@ -187,7 +198,7 @@ static void climb(struct lsi_worker *w, uint64_t now) {
   double rate = (double)(w->bytes_read - w->climb_bytes) / (double)(now - w->climb_at_ns);
   bool gained = rate > w->climb_rate * CLIMB_GAIN;
   if (w->climb_rate > 0 && !gained) {
-    w->window_ops = LSI_MAX(w->window_ops / 2, (uint32_t)LSI_WINDOW_OPS);
+    w->window_ops = LSI_MAX(w->window_ops / 2, LSI_MIN(w->window_ops_max, (uint32_t)LSI_WINDOW_OPS));
     w->window_bytes = LSI_MAX(w->window_bytes / 2, (uint64_t)LSI_WINDOW_BYTES);
     w->window_fixed = true;
     return;
@@ -196,9 +207,10 @@ static void climb(struct lsi_worker *w, uint64_t now) {
   w->climb_at_ns = now;
   w->climb_bytes = w->bytes_read;
   w->window_hit = false;
-  w->window_ops = LSI_MIN(w->window_ops * 2, (uint32_t)LSI_WINDOW_OPS_MAX);
+  w->window_ops = LSI_MIN(w->window_ops * 2, w->window_ops_max);
   w->window_bytes *= 2;
-  if (w->window_ops == LSI_WINDOW_OPS_MAX) w->window_fixed = true;
+  if (w->window_ops == w->window_ops_max && w->window_bytes >= w->arena.size)
+    w->window_fixed = true;
 }
 
 /* ---- the loop ---- */
