@@ -33,5 +33,10 @@ void lsi_device_preset(enum lsi_device_kind kind, struct lsi_device_model *out);
 const char *lsi_device_kind_name(enum lsi_device_kind kind);
 /* The longest gap worth reading through: bandwidth / ops_per_s. */
 uint64_t lsi_device_gap(const struct lsi_device_model *m);
+/* Does an operation's latency occupy what also moves the bytes (a disk's arm, a connection), so that
+ * times add up? Otherwise (flash, memory) they overlap and the longer one counts. */
+bool lsi_device_adds(const struct lsi_device_model *m);
+/* Seconds that a device at good concurrency takes. */
+double lsi_device_seconds(const struct lsi_device_model *m, double operations, double bytes);
 
 #endif
