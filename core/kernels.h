@@ -1,15 +1,16 @@
-/* The vector kernels behind `lsio.k`: one table of C functions per instruction-set level, all with
- * the same results to the bit, chosen once for the processor we run on.
+/* The vector kernels behind `lsio.k`: one table of C functions per instruction-set level, all
+ * with the same results to the bit, chosen once for the processor we run on.
  *
  * What holds for every kernel
- * - n counts elements of the type that indexes the array (order of enum lsi_type: i8 u8 i16 u16 i32
- *   u32 i64 u64 f32 f64) unless a comment says bytes. n = 0 is allowed everywhere, with any pointers.
+ * - n counts elements of the type that indexes the array (order of enum lsi_type: i8 u8 i16 u16
+ *   i32 u32 i64 u64 f32 f64) unless a comment says bytes. n = 0 is allowed everywhere, with any
+ *   pointers.
  * - Any alignment, also an odd address. Nothing past n elements is read or written.
- * - dst == src is allowed when dst's elements are not larger than src's. Apart from that dst and src
- *   must not overlap.
+ * - dst == src is allowed when dst's elements are not larger than src's. Apart from that dst and
+ *   src must not overlap.
  * - Thread-safe: no state. No errors, no allocation; at most 40 KiB of stack.
  * - Counts are doubles because LuaJIT reads them as plain numbers (exact up to 2^53).
- * - A NaN that is a result (not an element of dst) is always the positive quiet NaN, 0x7ff8 0000...
+ * - A NaN that is a result (not an element of dst) is always the positive quiet NaN.
  * - The rounding mode is taken to be the default one, denormals to be on.
  *
  * Conversion rule ("by the conversion rule" below): float to integer rounds half to even and
@@ -33,27 +34,29 @@ typedef struct lsio_moments {
 struct lsi_kernels {
   const char *level; /* "v2", "v3", "v4" or "base" */
 
-  /* Sum. Integers: the exact sum, rounded once to double. Floats: in double, 16 accumulators by index
-   * mod 16, folded 8+8, 4+4, 2+2, 1+1. n = 0: 0. */
+  /* Sum. Integers: the exact sum, rounded once to double. Floats: in double, 16 accumulators by
+   * index mod 16, folded 8+8, 4+4, 2+2, 1+1. n = 0: 0. */
   double (*sum[10])(const void *src, size_t n);
   /* Integer types only (index < 8). Exact; a sum that int64 cannot hold saturates. */
   int64_t (*sum_i64[8])(const void *src, size_t n);
 
-  /* Write one element (minmax: two, least first) of src's own type to out, at any alignment. A NaN in
-   * src gives NaN, as in numpy. -0 and +0 are equal: either may come out, the same at every level.
-   * n = 0: the type's greatest for min, its least for max (floats: +inf, -inf). */
+  /* Write one element (minmax: two, least first) of src's own type to out, at any alignment. A
+   * NaN in src gives NaN, as in numpy. -0 and +0 are equal: either may come out, the same at
+   * every level. n = 0: the type's greatest for min, its least for max (floats: +inf, -inf). */
   void (*min[10])(const void *src, size_t n, void *out);
   void (*max[10])(const void *src, size_t n, void *out);
   void (*minmax[10])(const void *src, size_t n, void *out);
 
-  /* Overwrites *out with the moments of src. 8- and 16-bit integers: computed from exact integer sums.
-   * Others: in double, two passes over blocks of 2,048 elements, the blocks merged in order. */
+  /* Overwrites *out with the moments of src. 8- and 16-bit integers: computed from exact integer
+   * sums. Others: in double, two passes over blocks of 2,048 elements, the blocks merged in
+   * order. */
   void (*moments[10])(const void *src, size_t n, lsio_moments *out);
   /* *into becomes the moments of both sets together. The order of merging decides the last bits. */
   void (*moments_merge)(lsio_moments *into, const lsio_moments *from);
 
   /* How many elements are > t and so on. The comparison is exact: an element is never rounded to
-   * compare it (i64 and u64 neither), t is not rounded to src's type. NaN elements and a NaN t: none. */
+   * compare it (i64 and u64 neither), t is not rounded to src's type. NaN elements and a NaN t:
+   * none. */
   double (*count_gt[10])(const void *src, size_t n, double t);
   double (*count_ge[10])(const void *src, size_t n, double t);
   double (*count_lt[10])(const void *src, size_t n, double t);
@@ -62,48 +65,50 @@ struct lsi_kernels {
   /* lo <= x <= hi */
   double (*count_between[10])(const void *src, size_t n, double lo, double hi);
 
-  /* ADDS to counts[0 .. bins-1] the number of elements in each of `bins` equal bins of [lo, hi], like
-   * numpy.histogram: edge i is lo + i * ((hi - lo) / bins) in double, the last edge is hi; a bin has its
-   * left edge, the last one both. Elements outside and NaN are ignored; elements compare as doubles (f32
-   * too, where numpy rounds the edges to float32). Returns how many were counted, or -1 (and counts is
-   * untouched) unless lo < hi, both and hi - lo finite and 1 <= bins < 2^31. */
+  /* ADDS to counts[0 .. bins-1] the number of elements in each of `bins` equal bins of [lo, hi],
+   * like numpy.histogram: edge i is lo + i * ((hi - lo) / bins) in double, the last edge is hi;
+   * a bin has its left edge, the last one both. Elements outside and NaN are ignored; elements
+   * compare as doubles (f32 too, where numpy rounds the edges to float32). Returns how many were
+   * counted, or -1 (and counts is untouched) unless lo < hi, 1 <= bins < 2^31, and lo, hi, hi - lo
+   * and bins / (hi - lo) are finite. */
   double (*histogram[10])(const void *src, size_t n, double lo, double hi, size_t bins,
                           double *counts);
 
-  /* [src type][dst type]. dst[i] = src[i] * scale + offset (product rounded, then the sum), converted by
-   * the conversion rule. Computed in float, with scale and offset rounded to float, when both types are
-   * of i8 u8 i16 u16 f32; else in double. A NaN scale or offset gives NaN (0 in integers) everywhere. */
+  /* [src type][dst type]. dst[i] = src[i] * scale + offset (product rounded, then the sum),
+   * converted by the conversion rule. Computed in float, with scale and offset rounded to float,
+   * when both types are of i8 u8 i16 u16 f32; else in double. A NaN scale or offset gives NaN (0
+   * in integers) everywhere. */
   void (*scale_offset[10][10])(const void *src, size_t n, void *dst, double scale, double offset);
   /* [src type][dst type]. By the conversion rule. */
   void (*cast[10][10])(const void *src, size_t n, void *dst);
   /* n elements of `size` bytes: 2, 4 or 8; any other size copies n * size bytes. */
   void (*byteswap)(const void *src, size_t n, void *dst, size_t size);
-  /* dst[i] = min(hi, max(lo, src[i])). Integers: lo is rounded up and hi down; f32: both to nearest. A
-   * NaN bound is no bound, a NaN element stays NaN, lo > hi gives hi. */
+  /* dst[i] = min(hi, max(lo, src[i])). Integers: lo is rounded up and hi down; f32: both to
+   * nearest. A NaN bound is no bound, a NaN element stays NaN, lo > hi gives hi. */
   void (*clip[10])(const void *src, size_t n, void *dst, double lo, double hi);
   /* dst[i] = value, by the conversion rule. */
   void (*fill[10])(void *dst, size_t n, double value);
-  /* dst[i] = src[i] == sentinel (exactly) ? value by the conversion rule : src[i]. Returns how many were
-   * replaced. A sentinel that the type cannot hold, or NaN: none. */
+  /* dst[i] = src[i] == sentinel (exactly) ? value by the conversion rule : src[i]. Returns how
+   * many were replaced. A sentinel that the type cannot hold, or NaN: none. */
   double (*fill_sentinel[10])(const void *src, size_t n, void *dst, double sentinel, double value);
-  /* dst[i] = src[i] is NaN ? value : src[i]. Returns how many were replaced. Integers: copies, 0. */
+  /* dst[i] = src[i] is NaN ? value : src[i]. Returns how many were replaced. Integers: copies. */
   double (*fill_nan[10])(const void *src, size_t n, void *dst, double value);
 
-  /* Bytes. Position (0-based) of the first occurrence of needle[0 .. m-1] in src[0 .. n-1], or -1. m = 0
-   * is found at 0. Linear time. */
+  /* Bytes. Position (0-based) of the first occurrence of needle[0 .. m-1] in src[0 .. n-1], or
+   * -1. m = 0 is found at 0. Linear time. */
   double (*find)(const void *src, size_t n, const void *needle, size_t m);
   /* Bytes. Occurrences that do not overlap, from the left. m = 0: 0. */
   double (*count_bytes)(const void *src, size_t n, const void *needle, size_t m);
   /* Bytes. CRC-32C (Castagnoli). Start with crc = 0; pass the result back in to go on. */
   uint32_t (*crc32c)(uint32_t crc, const void *src, size_t n);
-  /* Bytes. `stream`: with non-temporal stores, which pay for large n into populated memory that is not
-   * read again soon, and cost elsewhere. The stores are fenced before it returns. */
+  /* Bytes. `stream`: with non-temporal stores, which pay for large n into populated memory that
+   * is not read again soon, and cost elsewhere. The stores are fenced before it returns. */
   void (*copy)(const void *src, size_t n, void *dst, bool stream);
 };
 /* cdef end */
 
-/* The best table for this processor (or the one chosen below); found once, then cached. Thread-safe.
- * NULL only on an x86-64 processor without SSE4.2 (older than x86-64-v2). */
+/* The best table for this processor (or the one chosen below); found once, then cached.
+ * Thread-safe. NULL only on an x86-64 processor without SSE4.2 (older than x86-64-v2). */
 const struct lsi_kernels *lsi_kernels(void);
 /* "v4" and so on; "none" where lsi_kernels() is NULL. */
 const char *lsi_kernels_level(void);

@@ -1,0 +1,68 @@
+/* The vector kernels. The build compiles this file once per instruction-set level with LSI_LEVEL
+ * set to the level's name (v2, v3, v4, base) and -ffp-contract=off; each object exports one
+ * table. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "x_common.h"
+
+#include "x_sum.h"
+
+#include "x_minmax.h"
+
+#include "x_count.h"
+
+#include "x_histogram.h"
+
+#include "x_map.h"
+
+#include "x_bytes.h"
+
+#define ALL(f)                                                                              \
+  {                                                                                         \
+    f##_i8, f##_u8, f##_i16, f##_u16, f##_i32, f##_u32, f##_i64, f##_u64, f##_f32, f##_f64, \
+  }
+#define ALL_INT(f)                                                          \
+  {                                                                         \
+    f##_i8, f##_u8, f##_i16, f##_u16, f##_i32, f##_u32, f##_i64, f##_u64,   \
+  }
+#define ALL_PAIRS(f)                                                                      \
+  {                                                                                       \
+    ALL(f##_i8), ALL(f##_u8), ALL(f##_i16), ALL(f##_u16), ALL(f##_i32), ALL(f##_u32),     \
+        ALL(f##_i64), ALL(f##_u64), ALL(f##_f32), ALL(f##_f64),                           \
+  }
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
+    .level = TEXT(LSI_LEVEL),
+    .sum = ALL(sum),
+    .sum_i64 = ALL_INT(sum_i64),
+    .min = ALL(min),
+    .max = ALL(max),
+    .minmax = ALL(minmax),
+    .moments = ALL(moments),
+    .moments_merge = lsi_moments_merge,
+    .count_gt = ALL(count_gt),
+    .count_ge = ALL(count_ge),
+    .count_lt = ALL(count_lt),
+    .count_le = ALL(count_le),
+    .count_eq = ALL(count_eq),
+    .count_between = ALL(count_between),
+    .histogram = ALL(histogram),
+    .scale_offset = ALL_PAIRS(scale_offset),
+    .cast = ALL_PAIRS(cast),
+    .byteswap = byteswap,
+    .clip = ALL(clip),
+    .fill = ALL(fill),
+    .fill_sentinel = ALL(fill_sentinel),
+    .fill_nan = ALL(fill_nan),
+    .find = find,
+    .count_bytes = count_bytes,
+    .crc32c = crc32c,
+    .copy = copy,
+};

@@ -1,0 +1,234 @@
+/* sum, sum_i64 and moments. */
+
+typedef double vd __attribute__((vector_size(VW)));
+typedef float vhf __attribute__((vector_size(VW / 2))); /* as many floats as vd has doubles */
+#define LANES 16
+#define VD_COUNT (LANES * 8 / VW)
+#define VD_LANES (VW / 8)
+
+INLINE double fold16(double *a) {
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int j = 0; j < half; j++)
+      a[j] += a[j + half];
+  return a[0];
+}
+
+static double sum_f64(const void *src, size_t n) {
+  const char *p = src;
+  vd acc[VD_COUNT] = {{0}};
+  size_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int k = 0; k < VD_COUNT; k++) {
+      vd x;
+      memcpy(&x, p + i * 8 + (size_t)k * VW, VW);
+      acc[k] += x;
+    }
+  double a[LANES];
+  memcpy(a, acc, sizeof a);
+  for (size_t j = 0; i + j < n; j++)
+    a[j] += ((const f64_mem *)src)[i + j];
+  return canonical(fold16(a));
+}
+
+static double sum_f32(const void *src, size_t n) {
+  const char *p = src;
+  vd acc[VD_COUNT] = {{0}};
+  size_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int k = 0; k < VD_COUNT; k++) {
+      vhf x;
+      memcpy(&x, p + i * 4 + (size_t)k * (VW / 2), VW / 2);
+      acc[k] += __builtin_convertvector(x, vd);
+    }
+  double a[LANES];
+  memcpy(a, acc, sizeof a);
+  for (size_t j = 0; i + j < n; j++)
+    a[j] += (double)((const f32_mem *)src)[i + j];
+  return canonical(fold16(a));
+}
+
+/* Integers: partial sums that cannot overflow in a type that vectorises, blocks of them in
+ * `wide`. */
+#define SUM_SMALL(name, ctype, part, block)              \
+  static wide total_##name(const void *src, size_t n) {  \
+    const name##_mem *p = src;                           \
+    wide total = 0;                                      \
+    for (size_t i = 0; i < n;) {                         \
+      size_t m = LSI_MIN(n - i, (size_t)(block));        \
+      part s = 0;                                        \
+      for (size_t j = 0; j < m; j++)                     \
+        s += (part)p[i + j];                             \
+      total += s;                                        \
+      i += m;                                            \
+    }                                                    \
+    return total;                                        \
+  }
+SUM_SMALL(i8, int8_t, int32_t, 1 << 22)
+SUM_SMALL(u8, uint8_t, int32_t, 1 << 22)
+SUM_SMALL(i16, int16_t, int32_t, 1 << 15)
+SUM_SMALL(u16, uint16_t, int32_t, 1 << 15)
+SUM_SMALL(i32, int32_t, int64_t, 1 << 30)
+SUM_SMALL(u32, uint32_t, int64_t, 1 << 30)
+
+/* The halves of 64-bit elements are summed apart. `flip` makes signed ones unsigned, 2^63 too
+ * large. */
+INLINE wide total_64(const void *src, size_t n, uint64_t flip) {
+  const u64_mem *p = src;
+  wide total = 0;
+  for (size_t i = 0; i < n;) {
+    size_t m = LSI_MIN(n - i, (size_t)1 << 31);
+    uint64_t low = 0, high = 0;
+    for (size_t j = 0; j < m; j++) {
+      uint64_t x = p[i + j] ^ flip;
+      low += x & 0xffffffffu;
+      high += x >> 32;
+    }
+    total += ((wide)high << 32) + (wide)low - (wide)flip * (wide)m;
+    i += m;
+  }
+  return total;
+}
+static wide total_i64(const void *src, size_t n) { return total_64(src, n, (uint64_t)1 << 63); }
+static wide total_u64(const void *src, size_t n) { return total_64(src, n, 0); }
+
+#define SUM_INT(name, ctype, utype, least, greatest)                                         \
+  static double sum_##name(const void *src, size_t n) { return (double)total_##name(src, n); } \
+  static int64_t sum_i64_##name(const void *src, size_t n) {                                 \
+    wide t = total_##name(src, n);                                                           \
+    return t > INT64_MAX ? INT64_MAX : t < INT64_MIN ? INT64_MIN : (int64_t)t;               \
+  }
+INT_TYPES(SUM_INT)
+
+#define MOMENTS_BLOCK 2048
+
+/* Two passes over doubles that lie in the first-level cache. */
+static void moments_block(const void *src, size_t n, lsio_moments *out) {
+  const char *p = src;
+  double mean = sum_f64(src, n) / (double)n;
+  vd acc[VD_COUNT] = {{0}};
+  size_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int k = 0; k < VD_COUNT; k++) {
+      vd x;
+      memcpy(&x, p + i * 8 + (size_t)k * VW, VW);
+      x -= mean;
+      acc[k] += x * x;
+    }
+  double a[LANES];
+  memcpy(a, acc, sizeof a);
+  for (size_t j = 0; i + j < n; j++) {
+    double x = ((const f64_mem *)src)[i + j] - mean;
+    a[j] += x * x;
+  }
+  *out = (lsio_moments){(double)n, mean, canonical(fold16(a))};
+}
+
+static void moments_f64(const void *src, size_t n, lsio_moments *out) {
+  *out = (lsio_moments){0, 0, 0};
+  for (size_t i = 0; i < n; i += MOMENTS_BLOCK) {
+    lsio_moments b;
+    moments_block((const char *)src + i * 8, LSI_MIN(n - i, (size_t)MOMENTS_BLOCK), &b);
+    lsi_moments_merge(out, &b);
+  }
+}
+
+#define MOMENTS_CONVERTED(name)                                               \
+  static void moments_##name(const void *src, size_t n, lsio_moments *out) {  \
+    const name##_mem *p = src;                                                \
+    double block[MOMENTS_BLOCK];                                              \
+    *out = (lsio_moments){0, 0, 0};                                           \
+    for (size_t i = 0; i < n; i += MOMENTS_BLOCK) {                           \
+      size_t m = LSI_MIN(n - i, (size_t)MOMENTS_BLOCK);                       \
+      for (size_t j = 0; j < m; j++)                                          \
+        block[j] = (double)p[i + j];                                          \
+      lsio_moments b;                                                         \
+      moments_block(block, m, &b);                                            \
+      lsi_moments_merge(out, &b);                                             \
+    }                                                                         \
+  }
+MOMENTS_CONVERTED(i32)
+MOMENTS_CONVERTED(u32)
+MOMENTS_CONVERTED(i64)
+MOMENTS_CONVERTED(u64)
+MOMENTS_CONVERTED(f32)
+
+/* From exact sums: m2 = (n * squares - sum^2) / n. `shift` is what was taken from every element. */
+static void moments_exact(size_t n, wide sum, wide squares, double shift, lsio_moments *out) {
+  if (n == 0) {
+    *out = (lsio_moments){0, 0, 0};
+    return;
+  }
+  double count = (double)n;
+  wide whole = sum + (wide)shift * (wide)n;
+  *out = (lsio_moments){count, (double)whole / count,
+                        (double)((wide)n * squares - sum * sum) / count};
+}
+
+/* Sum of squares of n <= 2^16 bytes, taken as int8 after `flip`. */
+INLINE int64_t squares_8(const u8_mem *p, size_t n, uint8_t flip) {
+  int32_t s = 0;
+  for (size_t j = 0; j < n; j++) {
+    int16_t x = (int8_t)(p[j] ^ flip);
+    s += x * x;
+  }
+  return s;
+}
+
+#if defined(__SSE2__)
+/* Pairs of products of 16-bit elements, at most 2^31 each and so unsigned, summed as 64-bit. */
+INLINE uint64_t squares_16(const u16_mem *p, size_t n, uint16_t flip) {
+  typedef uint64_t vq __attribute__((vector_size(VW)));
+  typedef uint16_t vh __attribute__((vector_size(VW)));
+  vq even = {0}, odd = {0};
+  size_t i = 0;
+  for (; i + VW / 2 <= n; i += VW / 2) {
+    vh x;
+    memcpy(&x, p + i, VW);
+    x ^= flip;
+#if VW == 64
+    vq t = (vq)_mm512_madd_epi16((__m512i)x, (__m512i)x);
+#elif VW == 32
+    vq t = (vq)_mm256_madd_epi16((__m256i)x, (__m256i)x);
+#else
+    vq t = (vq)_mm_madd_epi16((__m128i)x, (__m128i)x);
+#endif
+    even += t & 0xffffffffu;
+    odd += t >> 32;
+  }
+  even += odd;
+  uint64_t s = 0;
+  for (int k = 0; k < VW / 8; k++)
+    s += even[k];
+  for (; i < n; i++) {
+    int32_t x = (int16_t)(p[i] ^ flip);
+    s += (uint32_t)(x * x);
+  }
+  return s;
+}
+#else
+INLINE uint64_t squares_16(const u16_mem *p, size_t n, uint16_t flip) {
+  uint64_t s = 0;
+  for (size_t i = 0; i < n; i++) {
+    int32_t x = (int16_t)(p[i] ^ flip);
+    s += (uint32_t)(x * x);
+  }
+  return s;
+}
+#endif
+
+/* Blocks stay in the first-level cache between the two sums. */
+#define MOMENTS_SMALL(name, bits, flip, shift)                                    \
+  static void moments_##name(const void *src, size_t n, lsio_moments *out) {      \
+    const u##bits##_mem *p = src;                                                 \
+    wide sum = 0, squares = 0;                                                    \
+    for (size_t i = 0; i < n; i += 8192) {                                        \
+      size_t m = LSI_MIN(n - i, (size_t)8192);                                    \
+      sum += total_##name(p + i, m) - (wide)(shift) * (wide)m;                    \
+      squares += (wide)squares_##bits(p + i, m, flip);                            \
+    }                                                                             \
+    moments_exact(n, sum, squares, shift, out);                                   \
+  }
+MOMENTS_SMALL(i8, 8, 0, 0)
+MOMENTS_SMALL(u8, 8, 0x80, 128)
+MOMENTS_SMALL(i16, 16, 0, 0)
+MOMENTS_SMALL(u16, 16, 0x8000, 32768)
