@@ -63,7 +63,8 @@ struct lsi_plan {
   double expected_s;          /* by the device models, all devices at once */
 };
 
-/* LSIO_ERR_NOMEM, or _USAGE when an object's device is not among `devices`. *out is freed with lsi_plan_free. request->object_device must be set. */
+/* LSIO_ERR_NOMEM, or _USAGE when an object's device is not among `devices`. *out is freed with
+ * lsi_plan_free. request->object_device must be set. */
 int lsi_plan_build(const struct lsi_request *request, const struct lsi_plan_options *options,
                    struct lsi_plan **out, struct lsi_error *err);
 void lsi_plan_free(struct lsi_plan *plan);

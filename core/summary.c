@@ -37,7 +37,7 @@ static json_t *text_json(const char *text) {
       out += n;
       p += n;
     } else {
-      out += sprintf(out, "\\x%02X", *p++);
+      out += snprintf(out, 5, "\\x%02X", *p++);
     }
   }
   *out = 0;
@@ -159,7 +159,7 @@ char *lsi_summary_json(const struct lsi_summary *s) {
   const size_t cap = n + strlen(state) + 32;
   char *text = lsi_malloc(cap);
   if (text) snprintf(text, cap, "%.*s,\n  \"state\": %s\n}", (int)n, head, state);
-  free(head); /* jansson's own allocation */
+  free(head); /* lint: allow free: jansson's own allocation */
   return text;
 }
 

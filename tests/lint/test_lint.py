@@ -134,9 +134,14 @@ class TheLint(unittest.TestCase):
         self.assertEqual([("one", 5, 5), ("two", 6, 9)], lint.functions(lint.strip_c(code)))
 
     def test_banned_functions(self):
-        for name in ("strcpy", "sprintf", "strcat", "gets", "alloca", "rand", "system"):
-            self.assert_found({"tests/unit/test_a.c": "void f(void) { %s (x); }\n" % name},
-                              lint.check_banned, re.escape(name))
+        for name in ("strcpy", "sprintf", "strcat", "gets", "alloca"):
+            for folder in ("core", "tests/unit"):
+                self.assert_found({folder + "/a.c": "void f(void) { %s (x); }\n" % name},
+                                  lint.check_banned, re.escape(name))
+        for name in ("rand", "system", "atoi", "strtok"):  # tests may
+            source = "int f(void) { return %s(x); }\n" % name
+            self.assert_found({"backends/b.c": source}, lint.check_banned, re.escape(name))
+            self.assert_clean({"tests/unit/test_a.c": source}, lint.check_banned)
 
     def test_banned_names_in_strings_comments_and_members_are_fine(self):
         self.assert_clean({"core/a.c": '/* strcpy(a) */ char *s = "strcpy(a)"; // free(x)\n'
