@@ -1,10 +1,10 @@
 /* The planner: request + device models -> units in order. A pure function: no clock, no I/O, no OS.
  *
  * A unit reads one or more extents; an extent is a contiguous byte range of one object that lands in
- * one contiguous buffer. Up to the device's op_max it is read by one operation, a longer one by several
- * (cut at multiples of op_max in the object, so that operations stay aligned). Every step belongs to
- * exactly one unit and each of its chunks lies within one extent of that unit. The extents of a unit
- * stand in order of (object, offset) and do not overlap, except under LSI_MERGE_NEVER. Plans are
+ * one contiguous buffer. Up to the device's op_max it is read by one operation, a longer one by
+ * several (cut at multiples of op_max in the object, so that operations stay aligned). Every step
+ * belongs to exactly one unit and each of its chunks lies within one extent of that unit. The extents
+ * of a unit stand in order of (object, offset) and do not overlap, except under LSI_MERGE_NEVER. Plans are
  * immutable: any number of threads may read one. */
 #ifndef LSI_PLAN_H
 #define LSI_PLAN_H
@@ -25,8 +25,8 @@ struct lsi_plan_options {
   const struct lsi_device_model *devices; /* copied */
 };
 
-/* Packed to 20 bytes: with its step and unit entries a chunk then takes at most 32 bytes of plan. Read
- * the fields by value; never take their address. */
+/* Packed to 20 bytes: with its step and unit entries a chunk then takes at most 32 bytes of plan.
+ * Read the fields by value; never take their address. */
 struct __attribute__((packed, aligned(4))) lsi_extent {
   uint64_t offset;
   uint64_t length; /* 0 only when all its chunks are empty: no operation */
@@ -41,7 +41,7 @@ struct lsi_section {
 
 struct lsi_plan {
   uint32_t n_devices;
-  struct lsi_device_model *devices; /* as given, with limits made usable (op_max, merge_max, align) */
+  struct lsi_device_model *devices; /* as given; op_max, merge_max and align made usable */
   uint32_t n_sections;
   struct lsi_section *sections;
   uint32_t n_units;
@@ -79,8 +79,8 @@ static inline uint64_t lsi_extent_buffer(const struct lsi_extent *e) {
                          lsi_round_down(e->offset, LSI_ALIGN)
                    : 0;
 }
-/* Operations that an extent takes on a device with this op_max (of plan->devices: it is a multiple of
- * LSI_ALIGN there and at most LSI_OP_LONGEST). */
+/* Operations that an extent takes on a device with this op_max (of plan->devices: it is a multiple
+ * of LSI_ALIGN there and at most LSI_OP_LONGEST). */
 static inline uint64_t lsi_extent_operations(const struct lsi_extent *e, uint64_t op_max) {
   if (e->length <= op_max) return e->length != 0;
   return (e->offset + e->length - 1) / op_max - e->offset / op_max + 1;

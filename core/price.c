@@ -1,0 +1,65 @@
+#include "price.h"
+
+#include <inttypes.h>
+
+#include "plan_internal.h"
+
+/* The largest step of the unit that takes the most buffer. */
+static uint32_t step_of_largest_unit(const struct lsi_plan *p, const struct lsi_request *r,
+                                     bool *shared) {
+  uint32_t largest = 0;
+  uint64_t most = 0;
+  for (uint32_t u = 0; u < p->n_units; u++) {
+    uint64_t buffers = 0;
+    for (uint32_t e = p->unit_extent[u]; e < p->unit_extent[u + 1]; e++)
+      buffers = lsi_sat_add(buffers, lsi_extent_buffer(&p->extents[e]));
+    if (buffers > most) most = buffers, largest = u;
+  }
+  uint32_t step = p->step_order[p->unit_step[largest]];
+  uint64_t longest = 0;
+  for (uint32_t k = p->unit_step[largest]; k < p->unit_step[largest + 1]; k++) {
+    const uint32_t s = p->step_order[k];
+    uint64_t bytes = 0;
+    for (uint32_t c = lsi_request_chunk_begin(r, s); c < lsi_request_chunk_end(r, s); c++)
+      bytes = lsi_sat_add(bytes, r->length[c]);
+    if (bytes > longest) longest = bytes, step = s;
+  }
+  *shared = p->unit_step[largest + 1] - p->unit_step[largest] > 1;
+  return step;
+}
+
+static uint64_t mebibytes(uint64_t bytes) { return bytes / (1 << 20) + (bytes % (1 << 20) != 0); }
+
+static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
+                     const struct lsi_price_request *want, uint64_t need, struct lsi_error *err) {
+  bool shared;
+  uint32_t step = step_of_largest_unit(p, r, &shared);
+  const uint64_t stored = p->unit_bytes_max;
+  if (need - stored > stored) step = p->step_largest; /* what it decodes to is what counts */
+  const uint32_t c = lsi_request_chunk_begin(r, step);
+  int code = lsi_fail(err, LSIO_ERR_LIMIT, 0,
+                      "a step needs %" PRIu64 " bytes of memory (%" PRIu64 " stored, %" PRIu64
+                      " decoded, %" PRIu64 " output, %" PRIu64
+                      " scratch), but the job may use %" PRIu64,
+                      need, stored, want->decoded, want->out, want->scratch, want->ceiling);
+  lsi_error_at(err, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
+               r->first_index + step);
+  lsi_error_remedy(err, "allow more with --memory %" PRIu64 "MiB%s or read smaller chunks",
+                   mebibytes(need), shared ? ", read chunks apart with --merge never," : "");
+  return code;
+}
+
+int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,
+              const struct lsi_price_request *want, struct lsi_price *out, struct lsi_error *err) {
+  const uint64_t step = lsi_sat_add(lsi_sat_add(want->decoded, want->out), want->scratch);
+  const uint64_t need = lsi_sat_add(plan->unit_bytes_max, step);
+  const uint64_t wanted = LSI_MAX(want->workers, 1u);
+  *out = (struct lsi_price){.workers = (uint32_t)wanted, .need = need};
+  if (need > want->ceiling) {
+    if (plan->n_units) return too_small(plan, request, want, need, err);
+  } else if (need) {
+    out->workers = (uint32_t)LSI_MIN(wanted, want->ceiling / need);
+  }
+  out->share = want->ceiling / out->workers;
+  return 0;
+}

@@ -1,0 +1,29 @@
+/* What a plan needs of memory: how many workers fit under the ceiling, and each one's share. Pure and
+ * thread-safe. */
+#ifndef LSI_PRICE_H
+#define LSI_PRICE_H
+
+#include "plan.h"
+
+struct lsi_price_request {
+  uint32_t workers;  /* wanted; 0 counts as 1 */
+  uint64_t ceiling;  /* bytes for all of them */
+  /* Bytes that the largest step needs beside the stored bytes of its unit; a worker has one step in
+   * its hands at a time. */
+  uint64_t decoded;
+  uint64_t out;
+  uint64_t scratch;
+};
+
+struct lsi_price {
+  uint32_t workers;  /* 1 .. wanted */
+  uint64_t share;    /* bytes of the ceiling for each */
+  uint64_t need;     /* bytes that a worker must have: largest unit + largest step */
+};
+
+/* LSIO_ERR_LIMIT when not even one worker fits: names the step, its first chunk, the bytes needed and
+ * the options that help. */
+int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,
+              const struct lsi_price_request *want, struct lsi_price *out, struct lsi_error *err);
+
+#endif
