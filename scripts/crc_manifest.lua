@@ -1,9 +1,9 @@
 -- CRC-32C (Castagnoli) and size of every file, a line each, sorted by name.
---   lsio-lua scripts/crc_manifest.lua 'data/*'
+--   lsio-lua scripts/crc_manifest.lua data/*
 local lsio = require "lsio"
 
 return lsio.job {
-  source    = function(params) return lsio.files(params[1] or "data/*", { whole = true }) end,
+  source    = function(params) return lsio.files(params, { whole = true }) end,
   type      = "u8",
   state     = function() return { lines = {} } end,
   transform = function(chunk, state)

@@ -1,15 +1,15 @@
 -- Looks for a string of bytes in files: how often it occurs, and where first, a line for each file.
---   lsio-lua scripts/find_bytes.lua 'logs/*.log' --needle='connection reset'
+--   lsio-lua scripts/find_bytes.lua logs/*.log --needle='connection reset'
 local lsio = require "lsio"
 
 return lsio.job {
-  source    = function(params) return lsio.files(params[1] or "data/*", { whole = true }) end,
+  source    = function(params) return lsio.files(params, { whole = true }) end,
   type      = "u8",
   params    = { needle = { "error", "the bytes to look for" } },
   state     = function() return { hits = {} } end,
   transform = function(chunk, state, params)
     local first = lsio.k.find(chunk.data, nil, params.needle)
-    if first < 0 then return end
+    if not first then return end
     local count = lsio.k.count_bytes(chunk.data, nil, params.needle)
     table.insert(state.hits, { name = chunk.name, first = first, count = count })
   end,

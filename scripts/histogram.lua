@@ -1,9 +1,9 @@
 -- A histogram of float32 files, 32 bins between --lo and --hi, drawn with a bar for each bin.
---   lsio-lua scripts/histogram.lua 'data/*.f32' --lo=-4 --hi=4
+--   lsio-lua scripts/histogram.lua data/*.f32 --lo=-4 --hi=4
 local lsio = require "lsio"
 
 return lsio.job {
-  source    = function(params) return lsio.files(params[1] or "data/*.f32", { chunk = "256KiB" }) end,
+  source    = function(params) return lsio.files(params, { chunk = "256KiB" }) end,
   type      = "f32",
   params    = { lo = { 0.0, "left edge of the first bin" }, hi = { 1.0, "right edge of the last" } },
   state     = "double counts[32]; double n;",

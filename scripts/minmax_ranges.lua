@@ -8,7 +8,7 @@ return lsio.job {
   state     = function() return { rows = {} } end,
   transform = function(chunk, state)
     local min, max = lsio.k.minmax(chunk.data)
-    table.insert(state.rows, { index = chunk.index, tag = tonumber(chunk.tag), min = min, max = max })
+    table.insert(state.rows, { index = chunk.index, tag = chunk.tag, min = min, max = max })
   end,
   reduce    = { rows = "concat" },
   done      = function(r)

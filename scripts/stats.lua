@@ -1,9 +1,9 @@
 -- Statistics and a threshold count over lz4-compressed float32 files.
---   lsio-lua scripts/stats.lua 'data/*.f32.lz4' --threshold=0.9
+--   lsio-lua scripts/stats.lua data/*.f32.lz4 --threshold=0.9
 local lsio = require "lsio"
 
 return lsio.job {
-  source    = function(params) return lsio.files(params[1] or "data/*.f32.lz4", { whole = true }) end,
+  source    = function(params) return lsio.files(params, { whole = true }) end,
   type      = "f32",
   codec     = "lz4",
   params    = { threshold = { 0.5, "count values above this" } },

@@ -125,6 +125,10 @@ class Stats(Example):
         self.assertTrue(0 <= values.min() and values.max() < 1)
         self.check(values, self.run_job("stats.lua", "sample/*.f32.lz4"), 0.5)
 
+    def test_names_and_patterns(self):
+        values = self.lz4_files([10, 20, 30])
+        self.check(values, self.run_job("stats.lua", "0000.f32.lz4", "000[12]*"), 0.5)
+
     def test_no_file(self):
         self.run_job("stats.lua", "nothing-here-*.lz4", exit_code=4)
 
