@@ -167,7 +167,7 @@ static inline void ref_check_ranges(const struct ref_range *r, uint64_t n,
   }
 }
 
-/* Runs main in n threads and waits for them. `contexts` is an array of n contexts of `size` bytes. */
+/* Runs body in n threads and waits for them. `contexts` is an array of n contexts of `size` bytes. */
 static inline void ref_threads(uint32_t n, void *(*body)(void *), void *contexts, size_t size) {
   pthread_t thread[REF_MAX_THREADS];
   for (uint32_t i = 1; i < n; ++i) {
