@@ -41,10 +41,15 @@ install_packages() {
     "${missing[@]}" </dev/null >/dev/null || die "could not install ${missing[*]}"
 }
 
-# configure_and_build FOLDER CMAKE_OPTION...: quiet when all is well.
+# configure_and_build FOLDER CMAKE_OPTION... [-- TARGET...]
 configure_and_build() {
-  local folder=$1
+  local folder=$1 options=()
   shift
-  cmake -S "$root" -B "$folder" -G Ninja "$@" || return 1
-  ninja -C "$folder" -j "$jobs" || return 1
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  [ $# -eq 0 ] || shift
+  cmake -S "$root" -B "$folder" -G Ninja "${options[@]}" || return 1
+  ninja -C "$folder" -j "$jobs" "$@" || return 1
 }
