@@ -287,7 +287,7 @@ static void loop(struct lsi_worker *w) {
       w->wait_ns += BLOCKED_NS;
       continue;
     }
-    if (reap(w, w->n_ready ? BLOCKED_NS : -1) < 0) fail(w);
+    if (reap(w, w->n_ready ? (int64_t)BLOCKED_NS : -1) < 0) fail(w);
   }
   drain(w);
 }

@@ -1,0 +1,212 @@
+#include "engine_job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+#include "os.h"
+
+#define CHECK(cond, ...)                                                          \
+  do {                                                                            \
+    if (!(cond)) {                                                                \
+      fprintf(stderr, "seed %llu: %s: ", (unsigned long long)seed, #cond);        \
+      fprintf(stderr, __VA_ARGS__);                                               \
+      fprintf(stderr, "\n");                                                      \
+      abort();                                                                    \
+    }                                                                             \
+  } while (0)
+
+uint64_t engine_job_random(struct engine_job *j, uint64_t n) {
+  /* splitmix64 (Steele, Lea, Flood 2014) */
+  uint64_t z = (j->rng += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  z ^= z >> 31;
+  return n ? z % n : 0;
+}
+
+/* ---- the transform ---- */
+
+struct worker_state {
+  struct engine_job *job;
+  struct lsi_step *step;
+};
+
+static int open_worker(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
+                       void **state, struct lsi_error *err) {
+  (void)worker;
+  (void)n_workers;
+  struct worker_state *w = lsi_calloc(1, sizeof *w);
+  if (!w) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory");
+  w->job = job;
+  w->step = step;
+  atomic_fetch_add(&w->job->open_workers, 1);
+  *state = w;
+  return 0;
+}
+
+static int step(void *state, struct lsi_step *s, struct lsi_error *err) {
+  struct worker_state *w = state;
+  struct engine_job *j = w->job;
+  if (s != w->step) atomic_fetch_add(&j->wrong_bytes, 1);
+  for (uint32_t i = 0; i < s->n_chunks; i++) {
+    const struct lsi_chunk *c = &s->chunk[i];
+    if (c->bytes != c->length) atomic_fetch_add(&j->wrong_bytes, 1);
+    for (uint64_t b = 0; b < (uint64_t)c->bytes; b++)
+      if (((const uint8_t *)c->data)[b] !=
+          j->byte_at(j->ctx, (uint32_t)c->object, (uint64_t)c->offset + b))
+        atomic_fetch_add(&j->wrong_bytes, 1);
+  }
+  uint64_t index = (uint64_t)s->index;
+  if (j->slow_one_in && index % j->slow_one_in == 0) lsi_os_sleep_ns(1000000);
+  if (j->fail_one_in && index % j->fail_one_in == j->fail_one_in - 1) {
+    atomic_fetch_add(&j->transform_failures, 1);
+    return lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "failed on purpose");
+  }
+  atomic_fetch_add(&j->delivered[index], 1);
+  s->result = LSI_RESULT_NONE;
+  return 0;
+}
+
+static int finish(void *state, struct lsi_error *err) {
+  (void)err;
+  atomic_fetch_add(&((struct worker_state *)state)->job->finished_workers, 1);
+  return 0;
+}
+
+static void close_worker(void *state) {
+  atomic_fetch_sub(&((struct worker_state *)state)->job->open_workers, 1);
+  lsi_free(state);
+}
+
+static const struct lsi_transform_ops transform = {"test", open_worker, step, finish, close_worker};
+
+/* ---- building ---- */
+
+static void add_steps(struct engine_job *j, uint32_t n_objects, const struct lsi_object_info *infos,
+                      uint32_t max_steps) {
+  struct lsi_request *r = j->spec.request;
+  uint32_t n_steps = 1 + (uint32_t)engine_job_random(j, max_steps);
+  uint32_t most = engine_job_random(j, 2) ? 8 : 1;
+  for (uint32_t i = 0; i < n_steps; i++) {
+    uint32_t object[8], n = 1 + (uint32_t)engine_job_random(j, most);
+    int64_t offset[8], length[8], tag[8];
+    for (uint32_t c = 0; c < n; c++) {
+      object[c] = (uint32_t)engine_job_random(j, n_objects);
+      uint64_t size = infos[object[c]].size;
+      uint64_t at = engine_job_random(j, size + 1), left = size - at;
+      uint64_t longest = engine_job_random(j, 8) ? LSI_MIN(left, (uint64_t)9000) : left;
+      offset[c] = (int64_t)at;
+      length[c] = (int64_t)engine_job_random(j, longest + 1);
+      tag[c] = (int64_t)engine_job_random(j, 1000) - 500;
+    }
+    struct lsi_error e;
+    lsi_error_clear(&e);
+    if (lsi_request_add_step(r, n, object, offset, length, tag, &e) < 0) abort();
+  }
+}
+
+void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
+                      const char *const *names, const struct lsi_object_info *infos,
+                      uint32_t max_steps) {
+  memset(j, 0, sizeof *j);
+  j->rng = seed * 0x2545f4914f6cdd1du + 1;
+  lsi_spec_init(&j->spec);
+  struct lsi_request *r = j->spec.request = lsi_request_create();
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  for (uint32_t i = 0; i < n_objects; i++) {
+    uint32_t index;
+    if (lsi_request_add_object(r, names[i], &infos[i], &index, &e) < 0) abort();
+  }
+  add_steps(j, n_objects, infos, max_steps);
+  r->object_device = lsi_calloc(n_objects, sizeof *r->object_device);
+  struct lsi_device_model models[2];
+  for (int i = 0; i < 2; i++) {
+    lsi_device_preset((enum lsi_device_kind)engine_job_random(j, LSI_DEVICE_KINDS), &models[i]);
+    models[i].cap = engine_job_random(j, 2) ? 1 + (uint32_t)engine_job_random(j, 20) : 0;
+    if (engine_job_random(j, 2)) models[i].op_max = LSI_ALIGN << engine_job_random(j, 4);
+  }
+  for (uint32_t i = 0; i < n_objects; i++) r->object_device[i] = infos[i].device & 1;
+  static const uint64_t merges[] = {LSI_MERGE_AUTO, LSI_MERGE_NEVER, 0, 100, 5000, 1u << 20};
+  struct lsi_plan_options options = {.merge = merges[engine_job_random(j, LSI_COUNTOF(merges))],
+                                     .in_request_order = engine_job_random(j, 2),
+                                     .n_devices = 2,
+                                     .devices = models};
+  if (lsi_plan_build(r, &options, &j->plan, &e) < 0) abort();
+  j->delivered = lsi_calloc(r->n_steps, sizeof *j->delivered);
+  j->spec.type = (struct lsi_dtype){LSI_U8, false};
+  j->spec.on_error = engine_job_random(j, 2) ? LSI_ON_ERROR_SKIP : LSI_ON_ERROR_FAIL;
+  j->spec.transform = &transform;
+  j->spec.transform_job = j;
+  j->slow_one_in = engine_job_random(j, 4) ? 0 : 7;
+  static const uint32_t depths[] = {0, 0, 1, 3, 32};
+  j->config = (struct lsi_run_config){
+      .spec = &j->spec,
+      .plan = j->plan,
+      .sink_type = j->spec.type,
+      .workers = 1 + (uint32_t)engine_job_random(j, 4),
+      .share = j->plan->unit_bytes_max + ((uint64_t)1 << (16 + engine_job_random(j, 8))),
+      .queue_depth = depths[engine_job_random(j, LSI_COUNTOF(depths))]};
+}
+
+/* ---- running ---- */
+
+static void check_counts(struct engine_job *j, uint64_t seed, int rc, uint32_t *failed) {
+  const struct lsi_request *r = j->spec.request;
+  for (uint32_t i = 0; i < r->n_steps; i++) {
+    uint32_t times = atomic_load(&j->delivered[i]) + failed[i];
+    CHECK(times <= 1, "step %u ended %u times", i, times);
+    CHECK(rc < 0 || times == 1, "step %u never ended", i);
+  }
+  CHECK(atomic_load(&j->wrong_bytes) == 0, "%u wrong bytes", atomic_load(&j->wrong_bytes));
+  CHECK(atomic_load(&j->open_workers) == 0, "%u workers left open", atomic_load(&j->open_workers));
+}
+
+int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
+                   struct lsi_error *err) {
+  struct lsi_run *run;
+  uint32_t *failed = lsi_calloc(j->spec.request->n_steps, sizeof *failed);
+  CHECK(lsi_os_bell_create(&j->config.bell) == 0, "no bell");
+  int rc = lsi_run_start(&j->config, &run, err);
+  CHECK(rc == 0, "start: %s", err->what);
+  uint64_t start = lsi_os_now_ns();
+  while (!lsi_run_ended(run)) {
+    struct lsi_run_completion *c =
+        lsi_run_take(run, cancel_after_ns >= 0 ? cancel_after_ns + 1 : 1000000000);
+    while (c) {
+      struct lsi_run_completion *next = c->next;
+      CHECK(c->kind == LSIO_STEP_FAILED, "completion of kind %u", c->kind);
+      CHECK(c->error->object[0] && c->error->step == c->step, "an error without object or step");
+      failed[c->step]++;
+      lsi_run_free_completion(c);
+      c = next;
+    }
+    if (cancel_after_ns >= 0) lsi_run_cancel(run);
+    CHECK(lsi_os_now_ns() - start < 60000000000u, "the run hangs");
+  }
+  struct lsi_run_completion *c = lsi_run_take(run, 0);
+  while (c) {
+    struct lsi_run_completion *next = c->next;
+    failed[c->step]++;
+    lsi_run_free_completion(c);
+    c = next;
+  }
+  rc = lsi_run_join(run, err);
+  check_counts(j, seed, rc, failed);
+  struct lsi_summary s = {0};
+  lsi_run_summary(run, &s);
+  CHECK(rc < 0 || s.steps + s.steps_failed == j->spec.request->n_steps, "summary counts %llu + %llu",
+        (unsigned long long)s.steps, (unsigned long long)s.steps_failed);
+  lsi_run_destroy(run);
+  lsi_os_bell_destroy(j->config.bell);
+  lsi_free(failed);
+  return rc;
+}
+
+void engine_job_free(struct engine_job *j) {
+  lsi_plan_free(j->plan);
+  lsi_spec_clear(&j->spec);
+  lsi_free(j->delivered);
+}

@@ -1,0 +1,39 @@
+/* A random job for the engine's tests: objects, steps of 1 to 8 chunks, a transform in C that checks
+ * every byte and counts every delivery. All drawn from one seed. */
+#ifndef LSI_TEST_ENGINE_JOB_H
+#define LSI_TEST_ENGINE_JOB_H
+
+#include <stdatomic.h>
+
+#include "engine.h"
+
+struct engine_job {
+  uint64_t rng;
+  struct lsi_spec spec;
+  struct lsi_plan *plan;
+  struct lsi_run_config config;
+  /* what the transform expects and counts */
+  uint8_t (*byte_at)(const void *ctx, uint32_t object, uint64_t offset);
+  const void *ctx;
+  atomic_uint *delivered;  /* by step */
+  atomic_uint wrong_bytes; /* must stay 0 */
+  uint32_t fail_one_in;    /* the transform fails this often; 0 = never */
+  uint32_t slow_one_in;    /* it sleeps 1 ms this often */
+  atomic_uint transform_failures;
+  atomic_uint open_workers, finished_workers;
+};
+
+uint64_t engine_job_random(struct engine_job *j, uint64_t n); /* 0 .. n-1 */
+/* Request over objects named names[i] of infos[i]; plan; config with everything but backend,
+ * backend_user and bell. */
+void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
+                      const char *const *names, const struct lsi_object_info *infos,
+                      uint32_t max_steps);
+/* Runs to the end, checks that every step was delivered or failed exactly once, also when the run was
+ * stopped (then: at most once). Returns the run's code; *err has its error. Aborts with a message that
+ * names the seed when something does not hold. */
+int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
+                   struct lsi_error *err);
+void engine_job_free(struct engine_job *j);
+
+#endif

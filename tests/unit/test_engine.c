@@ -1,0 +1,135 @@
+/* The engine against the simulated backend: thousands of random jobs with random faults. Every step
+ * must be delivered exactly once with the right bytes, or reported as failed exactly once, and fail only
+ * if its own bytes can't be had. LSIO_SIM_SEEDS says how many seeds (default 2,000), LSIO_SIM_SEED
+ * runs one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine_job.h"
+#include "mem.h"
+#include "sim.h"
+
+static uint8_t sim_byte(const void *ctx, uint32_t object, uint64_t offset) {
+  return lsi_sim_byte(ctx, object, offset);
+}
+
+struct world {
+  struct lsi_sim sim;
+  struct lsi_sim_object objects[4];
+  struct lsi_object_info infos[4];
+  const char *names[4];
+  bool moved; /* an object changes or shrinks: the job must stop */
+};
+
+static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
+  memset(w, 0, sizeof *w);
+  j->rng = seed;
+  w->sim.seed = seed;
+  w->sim.objects = w->objects;
+  w->sim.n_objects = 1 + (uint32_t)engine_job_random(j, 4);
+  bool calm = engine_job_random(j, 3) == 0;
+  for (uint32_t i = 0; i < w->sim.n_objects; i++) {
+    struct lsi_sim_object *o = &w->objects[i];
+    snprintf(o->name, sizeof o->name, "object%u", i);
+    o->size = o->real_size = engine_job_random(j, 4) ? engine_job_random(j, 300000) : 0;
+    o->device = i & 1;
+    if (!calm && engine_job_random(j, 40) == 0 && o->size) {
+      o->real_size = engine_job_random(j, o->size);
+      w->moved = true;
+    }
+    if (!calm && engine_job_random(j, 40) == 0) w->moved = o->changed_at_open = true;
+    if (!calm && engine_job_random(j, 40) == 0) w->moved = o->changed_at_close = true;
+    w->names[i] = o->name;
+    w->infos[i] = (struct lsi_object_info){o->device, i + 1, o->size, 1};
+  }
+  w->sim.delay_max = (uint32_t)engine_job_random(j, 2) * 50;
+  if (calm) return;
+  w->sim.bad_block = (uint32_t)engine_job_random(j, 3) * 20;
+  w->sim.short_read = (uint32_t)engine_job_random(j, 3) * 100;
+  w->sim.again = (uint32_t)engine_job_random(j, 2) * 20;
+  w->sim.full = (uint32_t)engine_job_random(j, 2) * 200;
+  w->sim.emfile = (uint32_t)engine_job_random(j, 2) * 100;
+}
+
+/* Steps that must fail: bad blocks under one of their chunks, or the transform's own choice. */
+static uint32_t must_fail(const struct world *w, const struct engine_job *j) {
+  const struct lsi_request *r = j->spec.request;
+  uint32_t n = 0;
+  for (uint32_t s = 0; s < r->n_steps; s++) {
+    bool bad = j->fail_one_in && s % j->fail_one_in == j->fail_one_in - 1;
+    for (uint32_t c = lsi_request_chunk_begin(r, s); c < lsi_request_chunk_end(r, s); c++)
+      bad |= lsi_sim_bad(&w->sim, r->object[c], r->offset[c], r->length[c]);
+    n += bad;
+  }
+  return n;
+}
+
+static void expect(bool ok, uint64_t seed, const char *what, int rc, const struct lsi_error *e) {
+  if (ok) return;
+  char text[1700];
+  lsi_error_format(e, text, sizeof text);
+  fail_msg("seed %llu: %s (code %d: %s)", (unsigned long long)seed, what, rc, text);
+}
+
+static void one_seed(uint64_t seed) {
+  struct world w;
+  struct engine_job j;
+  make_world(&w, &j, seed);
+  engine_job_build(&j, seed, w.sim.n_objects, w.names, w.infos, 80);
+  if (engine_job_random(&j, 4) == 0) j.fail_one_in = 2 + (uint32_t)engine_job_random(&j, 20);
+  j.byte_at = sim_byte;
+  j.ctx = &w.sim;
+  j.config.backend = &lsi_backend_sim;
+  j.config.backend_user = &w.sim;
+  for (uint32_t d = 0; d < 2; d++)
+    w.sim.cap[d] = j.config.queue_depth ? j.config.queue_depth : j.plan->devices[d].cap;
+  int64_t cancel = engine_job_random(&j, 10) == 0 ? (int64_t)engine_job_random(&j, 300000) : -1;
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  int rc = engine_job_run(&j, seed, cancel, &e);
+  uint32_t bad = must_fail(&w, &j);
+  if (rc == 0) {
+    uint32_t failed = 0;
+    for (uint32_t s = 0; s < j.spec.request->n_steps; s++) failed += !atomic_load(&j.delivered[s]);
+    expect(failed == bad, seed, "steps failed that should not, or the other way round", rc, &e);
+    expect(j.spec.on_error == LSI_ON_ERROR_SKIP || !bad, seed, "the job went on after a failure", rc,
+           &e);
+  } else if (rc == LSIO_ERR_SOURCE) {
+    expect(w.moved && e.object[0], seed, "nothing had changed, or no object named", rc, &e);
+  } else if (rc != LSIO_ERR_CANCELLED) {
+    expect(bad && j.spec.on_error == LSI_ON_ERROR_FAIL, seed, "the job failed for nothing", rc, &e);
+    expect(e.object[0] && e.offset != LSI_NO_OFFSET && e.step != LSI_NO_STEP, seed,
+           "an error without object, offset or step", rc, &e);
+  } else {
+    expect(cancel >= 0, seed, "cancelled by nobody", rc, &e);
+  }
+  engine_job_free(&j);
+}
+
+static void every_step_ends_exactly_once(void **state) {
+  (void)state;
+  const char *one = getenv("LSIO_SIM_SEED"), *many = getenv("LSIO_SIM_SEEDS");
+  int64_t live = lsi_mem_live();
+  if (one) {
+    one_seed(strtoull(one, NULL, 10));
+    return;
+  }
+  uint64_t n = many ? strtoull(many, NULL, 10) : 2000;
+  for (uint64_t seed = 1; seed <= n; seed++) {
+    one_seed(seed);
+    if (lsi_mem_live() != live)
+      fail_msg("seed %llu: %lld blocks leaked", (unsigned long long)seed,
+               (long long)(lsi_mem_live() - live));
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_ends_exactly_once)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
