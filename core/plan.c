@@ -63,6 +63,12 @@ static bool distinct_bytes(const struct lsi_request *r, const uint32_t *order, u
   uint32_t object = UINT32_MAX;
   for (uint32_t j = 0; j < r->n_chunks; j++) {
     const uint32_t c = order ? order[j] : j;
+    if (order && j + LSI_PLAN_PREFETCH < r->n_chunks) {
+      const uint32_t ahead = order[j + LSI_PLAN_PREFETCH];
+      __builtin_prefetch(&r->offset[ahead]);
+      __builtin_prefetch(&r->length[ahead]);
+      __builtin_prefetch(&r->object[ahead]);
+    }
     const uint64_t begin = r->offset[c];
     if (r->object[c] != object) {
       if (object != UINT32_MAX && r->object[c] < object) return false;

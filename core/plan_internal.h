@@ -4,6 +4,9 @@
 
 #include "plan.h"
 
+/* How far ahead to ask for memory in a walk by order: hides one access at 10 ns an entry. */
+#define LSI_PLAN_PREFETCH 24u
+
 /* Bytes of scratch that sorting n things takes. */
 #define LSI_PLAN_SORT_SCRATCH 16u
 

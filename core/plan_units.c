@@ -14,8 +14,6 @@
  * bandwidth, and one buffer for several would only be larger and colder. */
 #define LARGE_PART 4u
 
-#define PREFETCH 24u /* steps ahead: hides a memory access at 10 ns a step */
-
 struct range {
   uint64_t start, end;
   uint32_t object;
@@ -270,8 +268,8 @@ static int sweep_steps(struct sweep *s, bool one_section, struct lsi_error *err)
   struct lsi_plan *p = s->plan;
   for (uint32_t j = 0; j < r->n_steps; j++) {
     const uint32_t step = p->step_order[j];
-    if (j + PREFETCH < r->n_steps && !r->step_first) {
-      const uint32_t ahead = p->step_order[j + PREFETCH];
+    if (j + LSI_PLAN_PREFETCH < r->n_steps && !r->step_first) {
+      const uint32_t ahead = p->step_order[j + LSI_PLAN_PREFETCH];
       __builtin_prefetch(&r->offset[ahead]);
       __builtin_prefetch(&r->length[ahead]);
       __builtin_prefetch(&r->object[ahead]);

@@ -160,7 +160,7 @@ static int write_chunks(struct lsi_request *r, uint64_t n, bool one_step, const 
   const uint32_t base = r->n_chunks;
   bool tagged = r->tag != NULL;
   for (uint64_t i = 0; i < n; i++) {
-    uint64_t begin;
+    uint64_t begin = 0;
     code = resolve(r, object[i], offset[i], length[i], &begin, err);
     if (LSI_UNLIKELY(code != 0)) {
       lsi_error_at(err, NULL, LSI_NO_OFFSET, 0, r->n_steps + (one_step ? 0 : i));

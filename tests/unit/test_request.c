@@ -1,0 +1,281 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mem.h"
+#include "request.h"
+
+static struct lsi_request *with_objects(const uint64_t *sizes, uint32_t n) {
+  static const char *const names[] = {"a.f32", "dir/b.f32", "c"};
+  struct lsi_request *r = lsi_request_create();
+  for (uint32_t i = 0; i < n; i++) {
+    const struct lsi_object_info info = {.size = sizes[i], .inode = i + 7};
+    uint32_t index = 99;
+    assert_int_equal(lsi_request_add_object(r, names[i], &info, &index, NULL), 0);
+    assert_int_equal(index, i);
+  }
+  return r;
+}
+
+static void objects_keep_names_and_infos(void **unused) {
+  (void)unused;
+  const uint64_t sizes[] = {100, 0, 5};
+  struct lsi_request *r = with_objects(sizes, 3);
+  assert_string_equal(lsi_request_name(r, 0), "a.f32");
+  assert_string_equal(lsi_request_name(r, 1), "dir/b.f32");
+  assert_string_equal(lsi_request_name(r, 2), "c");
+  assert_int_equal(r->objects[2].size, 5);
+  assert_int_equal(r->objects[1].inode, 8);
+  struct lsi_error err = {0};
+  const struct lsi_object_info huge = {.size = UINT64_MAX};
+  assert_int_equal(lsi_request_add_object(r, "huge", &huge, NULL, &err), LSIO_ERR_SOURCE);
+  assert_string_equal(err.object, "huge");
+  assert_int_equal(r->n_objects, 3);
+  lsi_request_free(r);
+}
+
+static void chunks_are_checked_and_made_absolute(void **unused) {
+  (void)unused;
+  const uint64_t sizes[] = {100, 0};
+  struct lsi_request *r = with_objects(sizes, 2);
+  assert_int_equal(lsi_request_add_chunk(r, 0, 10, 20, 0, NULL), 0);
+  assert_int_equal(lsi_request_add_chunk(r, 0, -10, 10, 0, NULL), 0);
+  assert_int_equal(lsi_request_add_chunk(r, 0, 100, 0, 0, NULL), 0);
+  assert_int_equal(lsi_request_add_chunk(r, 1, 0, 0, 0, NULL), 0);
+  assert_int_equal(r->n_chunks, 4);
+  assert_int_equal(r->n_steps, 4);
+  assert_null(r->step_first);
+  assert_null(r->tag);
+  assert_int_equal(r->offset[1], 90);
+  assert_int_equal(lsi_request_bytes(r), 30);
+
+  static const struct {
+    uint32_t object;
+    int64_t offset, length;
+  } bad[] = {{0, 0, 101},         {0, 100, 1},         {0, 101, 0},         {0, -101, 1},
+             {0, -10, 11},        {0, 5, -1},          {1, 0, 1},           {2, 0, 0},
+             {0, INT64_MAX, 1},   {0, INT64_MIN, 1},   {0, 50, INT64_MAX},  {0, -1, INT64_MAX},
+             {0, INT64_MIN, INT64_MIN}};
+  for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
+    struct lsi_error err = {0};
+    assert_int_equal(
+        lsi_request_add_chunk(r, bad[i].object, bad[i].offset, bad[i].length, 0, &err),
+        LSIO_ERR_USAGE);
+    assert_int_equal(err.step, 4);
+    assert_string_equal(err.object, bad[i].object == 0 ? "a.f32"
+                                    : bad[i].object == 1 ? "dir/b.f32"
+                                                         : "");
+    assert_int_equal(r->n_chunks, 4);
+    assert_int_equal(r->n_steps, 4);
+  }
+  lsi_request_free(r);
+}
+
+static void a_bad_chunk_of_many_adds_none(void **unused) {
+  (void)unused;
+  const uint64_t sizes[] = {100};
+  struct lsi_request *r = with_objects(sizes, 1);
+  const uint32_t object[3] = {0, 0, 0};
+  const int64_t offset[3] = {0, 10, 99}, length[3] = {10, 10, 2}, tag[3] = {1, 2, 3};
+  struct lsi_error err = {0};
+  assert_int_equal(lsi_request_add_chunks(r, 3, object, offset, length, tag, &err), LSIO_ERR_USAGE);
+  assert_int_equal(err.step, 2);
+  assert_int_equal(r->n_chunks, 0);
+  assert_int_equal(lsi_request_add_step(r, 3, object, offset, length, tag, &err), LSIO_ERR_USAGE);
+  assert_int_equal(r->n_steps, 0);
+  assert_int_equal(lsi_request_add_step(r, 0, NULL, NULL, NULL, NULL, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(lsi_request_add_chunks(r, 2, object, offset, length, tag, NULL), 0);
+  assert_int_equal(r->tag[1], 2);
+  lsi_request_free(r);
+}
+
+static void tags_begin_late_and_stay(void **unused) {
+  (void)unused;
+  const uint64_t sizes[] = {100};
+  struct lsi_request *r = with_objects(sizes, 1);
+  for (int i = 0; i < 50; i++) assert_int_equal(lsi_request_add_chunk(r, 0, i, 1, 0, NULL), 0);
+  assert_null(r->tag);
+  assert_int_equal(lsi_request_add_chunk(r, 0, 50, 1, -7, NULL), 0);
+  assert_int_equal(lsi_request_cut(r, 0, 0, UINT64_MAX, 10, NULL), 0);
+  assert_int_equal(lsi_request_add_chunk(r, 0, 51, 1, 9, NULL), 0);
+  assert_int_equal(r->n_chunks, 62);
+  for (uint32_t i = 0; i < r->n_chunks; i++)
+    assert_int_equal(r->tag[i], i == 50 ? -7 : i == 61 ? 9 : 0);
+  lsi_request_free(r);
+}
+
+static void cutting(void **unused) {
+  (void)unused;
+  static const struct {
+    uint64_t offset, length, chunk;
+    uint32_t n;
+    uint64_t last;
+  } cases[] = {{0, UINT64_MAX, 0, 1, 100},  {0, UINT64_MAX, 30, 4, 10}, {0, UINT64_MAX, 25, 4, 25},
+               {0, UINT64_MAX, 101, 1, 100}, {90, UINT64_MAX, 4, 3, 2},  {10, 20, 7, 3, 6},
+               {100, UINT64_MAX, 8, 1, 0},   {50, 0, 8, 1, 0},           {0, 100, UINT64_MAX, 1, 100},
+               {0, UINT64_MAX, 1, 100, 1}};
+  const uint64_t sizes[] = {100};
+  for (size_t i = 0; i < LSI_COUNTOF(cases); i++) {
+    struct lsi_request *r = with_objects(sizes, 1);
+    assert_int_equal(
+        lsi_request_cut(r, 0, cases[i].offset, cases[i].length, cases[i].chunk, NULL), 0);
+    assert_int_equal(r->n_chunks, cases[i].n);
+    assert_int_equal(r->n_steps, cases[i].n);
+    assert_int_equal(r->offset[0], cases[i].offset);
+    for (uint32_t k = 1; k < r->n_chunks; k++)
+      assert_int_equal(r->offset[k], r->offset[k - 1] + r->length[k - 1]);
+    assert_int_equal(r->length[r->n_chunks - 1], cases[i].last);
+    lsi_request_free(r);
+  }
+  const uint64_t huge[] = {INT64_MAX};
+  struct lsi_request *r = with_objects(huge, 1);
+  assert_int_equal(lsi_request_cut(r, 0, 0, UINT64_MAX, 1, NULL), LSIO_ERR_LIMIT);
+  assert_int_equal(lsi_request_cut(r, 0, INT64_MAX, 1, 1, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(lsi_request_cut(r, 0, 1, INT64_MAX, 1, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(lsi_request_cut(r, 0, UINT64_MAX, UINT64_MAX, 1, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(lsi_request_cut(r, 1, 0, UINT64_MAX, 1, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(r->n_chunks, 0);
+  for (int i = 0; i < 3; i++) assert_int_equal(lsi_request_cut(r, 0, 0, UINT64_MAX, 0, NULL), 0);
+  assert_true(lsi_request_bytes(r) == UINT64_MAX); /* saturates */
+  lsi_request_free(r);
+}
+
+/* 20 steps of 1, 2 or 3 chunks; chunk c lies at offset c. */
+static struct lsi_request *mixed(void) {
+  const uint64_t sizes[] = {100};
+  struct lsi_request *r = with_objects(sizes, 1);
+  int64_t at = 0;
+  for (int s = 0; s < 20; s++) {
+    const uint32_t object[3] = {0}, n = 1 + (uint32_t)s % 3;
+    const int64_t offset[3] = {at, at + 1, at + 2}, length[3] = {1, 1, 1}, tag[3] = {s, s, s};
+    assert_int_equal(lsi_request_add_step(r, n, object, offset, length, tag, NULL), 0);
+    at += n;
+  }
+  return r;
+}
+
+static void steps_of_several_chunks(void **unused) {
+  (void)unused;
+  struct lsi_request *r = mixed();
+  assert_int_equal(r->n_steps, 20);
+  assert_int_equal(r->n_chunks, 39);
+  assert_int_equal(lsi_request_cut(r, 0, 0, 4, 2, NULL), 0);
+  assert_int_equal(lsi_request_add_chunk(r, 0, 0, 1, 0, NULL), 0);
+  uint32_t c = 0;
+  for (uint32_t s = 0; s < r->n_steps; s++) {
+    assert_int_equal(lsi_request_chunk_begin(r, s), c);
+    c += s < 20 ? 1 + s % 3 : 1;
+    assert_int_equal(lsi_request_chunk_end(r, s), c);
+  }
+  assert_int_equal(c, r->n_chunks);
+  lsi_request_free(r);
+}
+
+static void shards_cover_every_step_once(void **unused) {
+  (void)unused;
+  for (uint32_t n = 1; n <= 25; n++) {
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < n; i++) {
+      struct lsi_request *r = mixed();
+      assert_int_equal(lsi_request_select(r, i, n, 0, NULL), 0);
+      assert_int_equal(r->first_index, next);
+      assert_int_equal(r->n_steps, 20 * (i + 1) / n - 20 * i / n);
+      for (uint32_t s = 0; s < r->n_steps; s++) {
+        assert_int_equal(lsi_request_chunk_end(r, s) - lsi_request_chunk_begin(r, s),
+                         1 + (next + s) % 3);
+        assert_int_equal(r->tag[lsi_request_chunk_begin(r, s)], next + s);
+      }
+      next += r->n_steps;
+      assert_int_equal(lsi_request_add_chunk(r, 0, 0, 1, 77, NULL), 0); /* still sound */
+      assert_int_equal(r->tag[r->n_chunks - 1], 77);
+      lsi_request_free(r);
+    }
+    assert_int_equal(next, 20);
+  }
+}
+
+static void limits(void **unused) {
+  (void)unused;
+  struct lsi_request *r = mixed();
+  assert_int_equal(lsi_request_select(r, 1, 2, 3, NULL), 0);
+  assert_int_equal(r->n_steps, 3);
+  assert_int_equal(r->first_index, 10);
+  assert_int_equal(r->tag[0], 10);
+  assert_int_equal(lsi_request_select(r, 0, 1, 100, NULL), 0);
+  assert_int_equal(r->n_steps, 3);
+  assert_int_equal(lsi_request_select(r, 2, 2, 0, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(lsi_request_select(r, 0, 0, 0, NULL), LSIO_ERR_USAGE);
+  lsi_request_free(r);
+}
+
+static void memory_is_small(void **unused) {
+  (void)unused;
+  const uint64_t sizes[] = {1 << 30};
+  struct lsi_request *r = with_objects(sizes, 1);
+  assert_int_equal(lsi_request_cut(r, 0, 0, UINT64_MAX, 1024, NULL), 0);
+  assert_int_equal(r->n_chunks, 1 << 20);
+  assert_in_range(lsi_request_memory(r), 20u << 20, (21u << 20));
+  lsi_request_free(r);
+}
+
+/* Everything above survives the failure of any one allocation. */
+static int build(void) {
+  struct lsi_request *r = lsi_request_create();
+  if (!r) return LSIO_ERR_NOMEM;
+  const struct lsi_object_info info = {.size = 1000};
+  const uint32_t object[3] = {0};
+  const int64_t offset[3] = {1, 2, 3}, length[3] = {1, 1, 1}, tag[3] = {1, 0, 1};
+  int code = lsi_request_reserve(r, 10, NULL);
+  for (int i = 0; i < 40 && !code; i++) {
+    code = lsi_request_add_object(r, "a name of some length", &info, NULL, NULL);
+    if (!code) code = lsi_request_add_chunk(r, 0, i, 1, 0, NULL);
+  }
+  for (int i = 0; i < 40 && !code; i++)
+    code = lsi_request_add_step(r, 3, object, offset, length, tag, NULL);
+  if (!code) code = lsi_request_cut(r, 0, 0, UINT64_MAX, 10, NULL);
+  if (!code) code = lsi_request_reserve(r, 1000, NULL);
+  if (!code) code = lsi_request_select(r, 1, 2, 5, NULL);
+  if (!code) assert_int_equal(r->n_steps, 5);
+  lsi_request_free(r);
+  return code;
+}
+
+static void no_allocation_failure_leaks(void **unused) {
+  (void)unused;
+  const uint64_t before = lsi_mem_calls();
+  assert_int_equal(build(), 0);
+  const uint64_t calls = lsi_mem_calls() - before;
+  assert_in_range(calls, 10, 1000);
+  int failed = 0;
+  for (uint64_t n = 1; n <= calls; n++) {
+    const int64_t live = lsi_mem_live();
+    lsi_mem_fail_nth(n, false);
+    const int code = build();
+    lsi_mem_fail_nth(0, false);
+    assert_true(code == 0 || code == LSIO_ERR_NOMEM);
+    failed += code != 0;
+    assert_int_equal(lsi_mem_live(), live);
+  }
+  assert_true(failed > 10); /* giving memory back may fail without harm, growing may not */
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(objects_keep_names_and_infos),
+      cmocka_unit_test(chunks_are_checked_and_made_absolute),
+      cmocka_unit_test(a_bad_chunk_of_many_adds_none),
+      cmocka_unit_test(tags_begin_late_and_stay),
+      cmocka_unit_test(cutting),
+      cmocka_unit_test(steps_of_several_chunks),
+      cmocka_unit_test(shards_cover_every_step_once),
+      cmocka_unit_test(limits),
+      cmocka_unit_test(memory_is_small),
+      cmocka_unit_test(no_allocation_failure_leaks),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
