@@ -1,10 +1,10 @@
 /* The mem backend: objects in memory. The reference for authors of backends, so every hook says what
  * is asked of it; and the way to measure what the engine itself costs. */
-#include "mem.h"
+#include "mem_objects.h"
 
 #include <string.h>
 
-#include "../core/mem.h"
+#include "mem.h"
 
 struct lsi_backend {
   const struct lsi_mem_objects *objects;

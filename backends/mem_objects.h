@@ -1,6 +1,6 @@
 /* The mem backend's objects: memory of the caller under made-up names. Tests and benchmarks. */
-#ifndef LSI_MEM_BACKEND_H
-#define LSI_MEM_BACKEND_H
+#ifndef LSI_MEM_OBJECTS_H
+#define LSI_MEM_OBJECTS_H
 
 #include "backend.h"
 
