@@ -1,4 +1,4 @@
-/* What the planner's files share. Nobody else includes this. */
+/* What the planner's files (plan*.c, price.c, explain.c) share. Nobody else includes this. */
 #ifndef LSI_PLAN_INTERNAL_H
 #define LSI_PLAN_INTERNAL_H
 
