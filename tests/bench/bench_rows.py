@@ -233,10 +233,10 @@ class Table:
                            "numpy", "s")])
 
     def overhead_row(self):
-        def instructions(steps):
+        def instructions(*args):
             with tempfile.NamedTemporaryFile("r", suffix=".callgrind") as f:
                 run_process(["valgrind", "--tool=callgrind", f"--callgrind-out-file={f.name}",
-                             self.t.ref("drive_overhead"), str(steps)])
+                             self.t.ref("drive_overhead"), *args])
                 for line in f:
                     if line.startswith(("summary:", "totals:")):
                         return int(line.split()[1])
@@ -244,7 +244,9 @@ class Table:
 
         def side():
             few, many = 20_000, 120_000
-            each = (instructions(many) - instructions(few)) / (many - few)
+            each = (instructions(str(many)) - instructions(str(few))
+                    - instructions(str(many), "--plan-only")
+                    + instructions(str(few), "--plan-only")) / (many - few)
             return {"instructions": each, "wall_s": 0.0, "cpu_s": 0.0}
         return Row("overhead", "engine, instructions per 4 KiB step, mem serving pointers",
                    {"lsio": side},
