@@ -53,3 +53,8 @@ configure_and_build() {
   cmake -S "$root" -B "$folder" -G Ninja "${options[@]}" || return 1
   ninja -C "$folder" -j "$jobs" "$@" || return 1
 }
+
+# upstream_luajit PREFIX: a current LuaJIT, where cargo is there to bring its source; false elsewhere.
+upstream_luajit() {
+  command -v cargo >/dev/null && "$root/lua/upstream/build" "$1" >"$1.log" 2>&1
+}
