@@ -1,0 +1,108 @@
+/* The first signal asks the job to stop; whatever does not stop within 400 ms, or a second signal,
+ * ends the process after its temporary files are gone. A thread of its own does this, because the
+ * coordinator may itself be stuck in a script's function. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+#define GRACE_MS 400
+#define REPORT_MS 2000 /* to write the summary of a job that has stopped in time */
+
+static int signal_pipe[2];
+static volatile sig_atomic_t came;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static lsio_job *watched; /* under mutex */
+static atomic_bool ended;
+
+static void on_signal(int number) {
+  const int saved = errno;
+  const char byte = (char)number;
+  if (!came) came = number;
+  if (write(signal_pipe[1], &byte, 1) < 0) errno = 0; /* full: the thread has enough to read */
+  errno = saved;
+}
+
+/* True when another signal has arrived within the time. */
+static bool wait_signal(int timeout_ms) {
+  struct pollfd fd = {.fd = signal_pipe[0], .events = POLLIN};
+  int n;
+  do {
+    n = poll(&fd, 1, timeout_ms);
+  } while (n < 0 && errno == EINTR);
+  char byte;
+  return n > 0 && read(signal_pipe[0], &byte, 1) == 1;
+}
+
+static void leave(void) {
+  if (!atomic_load(&ended)) {
+    pthread_mutex_lock(&mutex);
+    char *activity = watched ? lsio_job_activity(watched) : NULL;
+    fflush(stdout); /* what the job has printed so far is its own */
+    say("interrupted; stopping without waiting for\n%s",
+        activity ? activity
+        : watched ? "workers that have not returned\n"
+                  : "the script, which was still being prepared (setup, source, planning)\n");
+    if (watched) lsio_job_abandon(watched);
+  }
+  report_abandon();
+  _exit(128 + (int)came);
+}
+
+static void *watch(void *unused) {
+  (void)unused;
+  while (!wait_signal(-1)) {
+  }
+  if (atomic_load(&ended)) leave();
+  pthread_mutex_lock(&mutex);
+  if (watched) lsio_cancel(watched);
+  pthread_mutex_unlock(&mutex);
+  if (wait_signal(GRACE_MS) || !atomic_load(&ended)) leave();
+  wait_signal(REPORT_MS);
+  leave();
+  return NULL;
+}
+
+int interrupt_start(void) {
+  static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+  if (pipe2(signal_pipe, O_CLOEXEC) != 0) return errno;
+  if (fcntl(signal_pipe[1], F_SETFL, O_NONBLOCK) != 0) return errno;
+  pthread_t thread;
+  int rc = pthread_create(&thread, NULL, watch, NULL);
+  if (rc) return rc;
+  pthread_detach(thread);
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    struct sigaction action, old;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    /* nohup and shells that start a job in the background ignore signals on purpose. */
+    if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+      sigaction(numbers[i], &action, NULL);
+  }
+  return 0;
+}
+
+void interrupt_watch(lsio_job *job) {
+  pthread_mutex_lock(&mutex);
+  watched = job;
+  /* It came while the job was being prepared. */
+  if (job && came) lsio_cancel(job);
+  pthread_mutex_unlock(&mutex);
+}
+
+void interrupt_ended(void) {
+  atomic_store(&ended, true);
+  pthread_mutex_lock(&mutex);
+  watched = NULL;
+  pthread_mutex_unlock(&mutex);
+}
+
+int interrupt_signal(void) { return came; }

@@ -1,0 +1,291 @@
+/* lsio-lua: runs a job script and shows how it goes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+#define SCRIPT_MAX (64u << 20) /* bytes: anything longer is no script but a mistake */
+#define FAILURES_SHOWN 10
+#define BATCH 64
+
+#ifndef LSIO_BUILT_WITH
+#define LSIO_BUILT_WITH "unknown libraries"
+#endif
+
+struct script {
+  char *text;
+  size_t length;
+  const char *name;
+};
+
+/* A descriptor 0, 1 or 2 that is closed would otherwise become a data file. Writing to it still
+ * fails, as it should. */
+static void guard_standard_files(void) {
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) < 0) return;
+}
+
+/* ---- the script ---- */
+
+static int read_file(FILE *f, struct script *s) {
+  size_t cap = 0;
+  for (;;) {
+    if (s->length + 1 >= cap) {
+      cap = cap ? cap * 2 : 16384;
+      char *text = cap <= SCRIPT_MAX * 2u ? realloc(s->text, cap) : NULL;
+      if (!text) return ENOMEM;
+      s->text = text;
+    }
+    const size_t n = fread(s->text + s->length, 1, cap - s->length - 1, f);
+    s->length += n;
+    s->text[s->length] = 0;
+    if (s->length > SCRIPT_MAX) return EFBIG;
+    if (n == 0) return ferror(f) ? errno : 0;
+  }
+}
+
+/* What editors and shells put at the front is no Lua; lines keep their numbers. */
+static void strip_front(struct script *s) {
+  if (s->length >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0) {
+    s->length -= 3;
+    memmove(s->text, s->text + 3, s->length + 1);
+  }
+  if (s->length >= 2 && memcmp(s->text, "#!", 2) == 0) memcpy(s->text, "--", 2);
+}
+
+static int read_script(const struct flags *f, struct script *s) {
+  memset(s, 0, sizeof *s);
+  if (f->code) {
+    s->name = "-e";
+    s->text = strdup(f->code);
+    s->length = strlen(f->code);
+    return s->text ? 0 : EXIT_NOMEM;
+  }
+  const bool is_stdin = strcmp(f->script, "-") == 0;
+  s->name = is_stdin ? "stdin" : f->script;
+  FILE *file = is_stdin ? stdin : fopen(f->script, "re");
+  int rc = file ? read_file(file, s) : errno;
+  if (file && !is_stdin) fclose(file);
+  if (rc) {
+    say("error: the script '%s' cannot be read: %s", s->name, strerror(rc));
+    return rc == ENOMEM ? EXIT_NOMEM : EXIT_SCRIPT;
+  }
+  strip_front(s);
+  return 0;
+}
+
+static struct lsio_job_options job_options(const struct flags *f, const struct script *s) {
+  return (struct lsio_job_options){
+      .struct_size = sizeof(struct lsio_job_options),
+      .script = s->text,
+      .script_length = s->length,
+      .script_name = s->name,
+      .args = f->args,
+      .n_args = f->n_args,
+      .settings = (const char *const *)f->settings,
+      .n_settings = f->n_settings,
+      .flags = f->explain ? LSIO_JOB_PLAN_ONLY : 0,
+  };
+}
+
+/* lsio.h gives each error code the exit code that it stands for. */
+static int exit_code_of(int code) {
+  switch (code) {
+#define EXIT_CASE(name, value, exit_code, text) \
+  case value:                                   \
+    return exit_code;
+    LSIO_ERRORS(EXIT_CASE)
+#undef EXIT_CASE
+  default:
+    return code ? 5 : 0;
+  }
+}
+
+/* ---- a run ---- */
+
+/* Until the job has ended. */
+static void follow(lsio_job *job, struct report *report) {
+  struct lsio_completion batch[BATCH];
+  struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
+  bool done = false;
+  while (!done) {
+    struct lsio_progress g = {.struct_size = sizeof g};
+    int ready = poll(&fd, 1, 100);
+    lsio_job_progress(job, &g);
+    /* done() of the script runs within the last poll and may print: the line must be gone. */
+    if (g.steps_done >= g.steps || !g.workers_running) progress_clear();
+    int n = lsio_poll(job, batch, BATCH, ready > 0 ? 0 : 1);
+    for (int i = 0; i < n; i++) {
+      if (batch[i].kind == LSIO_STEP_FAILED) report_error(report, batch[i].error);
+      if (batch[i].kind == LSIO_DONE) done = true;
+    }
+    if (!done) progress_show(job);
+  }
+  progress_clear();
+}
+
+static void tell_failures(lsio_job *job, uint64_t first) {
+  const uint64_t n = lsio_job_error_count(job);
+  for (uint64_t i = first; i < n && i < FAILURES_SHOWN; i++) {
+    const lsio_error *e = lsio_job_step_error(job, (size_t)i);
+    if (e) say("failed: %s", lsio_error_message(e));
+  }
+  if (n > FAILURES_SHOWN)
+    say("%llu more failed (--errors=FILE lists them all)",
+        (unsigned long long)(n - FAILURES_SHOWN));
+}
+
+static void tell_end(lsio_job *job, const struct flags *f, int exit_code) {
+  const int code = lsio_job_status(job);
+  if (code == LSIO_ERR_CANCELLED && interrupt_signal()) {
+    struct lsio_progress g = {.struct_size = sizeof g};
+    lsio_job_progress(job, &g);
+    say("interrupted after %llu of %llu steps; nothing was published",
+        (unsigned long long)g.steps_done, (unsigned long long)g.steps);
+    return;
+  }
+  if (code) {
+    say_error(lsio_job_error(job), code);
+    return;
+  }
+  const bool summary = !f->quiet && f->progress != WHEN_NEVER;
+  const char *text = summary ? lsio_job_summary_text(job) : NULL;
+  if (text) fputs(text, stderr); /* tells the first failure */
+  if (exit_code != EXIT_SKIPPED) return;
+  if (!text)
+    say("%llu steps failed and were left out", (unsigned long long)lsio_job_error_count(job));
+  if (!f->quiet) tell_failures(job, text ? 1 : 0);
+}
+
+static int explain(lsio_job *job, const struct flags *f) {
+  const char *text = lsio_job_explain(job, f->explain == EXPLAIN_JSON);
+  if (!text) {
+    say("out of memory");
+    return EXIT_NOMEM;
+  }
+  fputs(text, stdout);
+  if (*text && text[strlen(text) - 1] != '\n') putchar('\n');
+  return 0;
+}
+
+static int run_job(lsio_context *context, const struct flags *f, const struct script *s,
+                   struct report *report) {
+  const struct lsio_job_options options = job_options(f, s);
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  int rc = lsio_submit(context, &options, &job, &error);
+  if (rc < 0) {
+    const int exit_code = exit_code_of(rc);
+    say_error(error, rc);
+    report_error(report, error);
+    report_summary(report, NULL, error, exit_code);
+    lsio_error_free(error);
+    return exit_code;
+  }
+  int exit_code;
+  if (f->explain) {
+    exit_code = explain(job, f);
+  } else {
+    interrupt_watch(job);
+    progress_start(f->quiet ? WHEN_NEVER : f->progress);
+    follow(job, report);
+    interrupt_ended();
+    exit_code = lsio_job_exit_code(job);
+    if (lsio_job_status(job) == LSIO_ERR_CANCELLED && interrupt_signal())
+      exit_code = 128 + interrupt_signal();
+    fflush(stdout); /* the job's own words first */
+    report_error(report, lsio_job_error(job));
+    tell_end(job, f, exit_code);
+    report_summary(report, job, NULL, exit_code);
+  }
+  lsio_job_destroy(job);
+  return exit_code;
+}
+
+static int script_help(lsio_context *context, const struct flags *f, const struct script *s) {
+  struct lsio_job_options options = job_options(f, s);
+  options.n_args = 0;
+  char *text = NULL;
+  lsio_error *error = NULL;
+  int rc = lsio_script_help(context, &options, &text, &error);
+  if (rc < 0) {
+    say_error(error, rc);
+    lsio_error_free(error);
+    return exit_code_of(rc);
+  }
+  fputs(text, stdout);
+  lsio_free(text);
+  return 0;
+}
+
+static int with_context(const struct flags *f, const struct script *s, struct report *report) {
+  lsio_context *context = NULL;
+  lsio_error *error = NULL;
+  int rc = interrupt_start();
+  if (rc) {
+    say("signals cannot be handled: %s", strerror(rc));
+    return 5;
+  }
+  rc = lsio_context_create(NULL, &context, &error);
+  if (rc < 0) {
+    say_error(error, rc);
+    lsio_error_free(error);
+    return exit_code_of(rc);
+  }
+  rc = f->action == ACTION_SCRIPT_HELP ? script_help(context, f, s) : run_job(context, f, s, report);
+  interrupt_ended();
+  lsio_context_destroy(context);
+  return rc;
+}
+
+static int print_doctor(void) {
+  char *text = lsio_doctor();
+  if (!text) {
+    say("out of memory");
+    return EXIT_NOMEM;
+  }
+  fputs(text, stdout);
+  lsio_free(text);
+  return 0;
+}
+
+static int act(const struct flags *f, struct script *s, struct report *report) {
+  int rc;
+  switch (f->action) {
+  case ACTION_HELP:
+    flags_print_help();
+    return 0;
+  case ACTION_VERSION:
+    printf("lsio-lua %s\nbuilt with %s\n", lsio_version(), LSIO_BUILT_WITH);
+    return 0;
+  case ACTION_DOCTOR:
+    return print_doctor();
+  case ACTION_SCRIPT_HELP:
+  case ACTION_RUN:
+    rc = read_script(f, s);
+    return rc ? rc : with_context(f, s, report);
+  }
+  return EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+  guard_standard_files();
+  signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of ours, not the end of us */
+  struct flags f;
+  struct script s = {0};
+  struct report *report = NULL;
+  int rc = flags_parse(&f, argc, argv);
+  const bool runs = f.action == ACTION_RUN && !f.explain;
+  if (!rc) rc = report_open(&report, runs ? f.json : NULL, runs ? f.errors : NULL);
+  if (!rc) rc = act(&f, &s, report);
+  const int closing = report ? report_close(report, rc) : 0;
+  flags_free(&f);
+  free(s.text);
+  return rc > EXIT_SKIPPED || !closing ? rc : closing;
+}

@@ -1,0 +1,108 @@
+/* One line on the terminal, or a line now and then where stderr is none. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+#define TERMINAL_EVERY_S 0.1
+#define PLAIN_EVERY_S 10.0
+#define FIRST_AFTER_S 0.3 /* a job that is over at once shows no line */
+#define RATE_OVER_S 3.0   /* the rate shown forgets what was longer ago than about this */
+
+static struct {
+  enum { OFF, TERMINAL, PLAIN } mode;
+  bool drawn;
+  double next_s;
+  double last_s, rate; /* bytes or steps a second, smoothed */
+  uint64_t last_done;
+} p;
+
+void progress_start(enum when when) {
+  const char *term = getenv("TERM");
+  const bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+  p.mode = when == WHEN_NEVER ? OFF : terminal ? TERMINAL : when == WHEN_ALWAYS ? PLAIN : OFF;
+  p.next_s = p.mode == PLAIN ? PLAIN_EVERY_S : FIRST_AFTER_S;
+}
+
+static const char *size_text(double bytes, char *buf, size_t cap) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int u = 0;
+  while (bytes >= 1024 && u < 4) bytes /= 1024, u++;
+  snprintf(buf, cap, u && bytes < 100 ? "%.1f %s" : "%.0f %s", bytes, units[u]);
+  return buf;
+}
+
+static const char *time_text(double s, char *buf, size_t cap) {
+  if (s > 359999) s = 359999;
+  const unsigned long t = (unsigned long)(s + 0.5);
+  if (t >= 3600)
+    snprintf(buf, cap, "%lu:%02lu:%02lu", t / 3600, t / 60 % 60, t % 60);
+  else
+    snprintf(buf, cap, "%lu:%02lu", t / 60, t % 60);
+  return buf;
+}
+
+static void update_rate(double now, uint64_t done) {
+  const double elapsed = now - p.last_s;
+  if (elapsed <= 0) return;
+  const double rate = (double)(done - p.last_done) / elapsed;
+  const double weight = p.last_s > 0 && elapsed < RATE_OVER_S ? elapsed / RATE_OVER_S : 1;
+  p.rate += weight * (rate - p.rate);
+  p.last_s = now;
+  p.last_done = done;
+}
+
+static void format_line(const struct lsio_progress *g, char *line, size_t cap) {
+  char a[32], b[32], left[40] = "", failed[40] = "", rate[40];
+  const bool by_bytes = g->bytes > 0;
+  const uint64_t done = by_bytes ? g->bytes_done : g->steps_done;
+  const uint64_t all = by_bytes ? g->bytes : g->steps;
+  update_rate(g->elapsed_s, done);
+  if (p.rate > 0 && all > done)
+    snprintf(left, sizeof left, "  %s left",
+             time_text((double)(all - done) / p.rate, a, sizeof a));
+  if (g->steps_failed)
+    snprintf(failed, sizeof failed, "  %llu failed", (unsigned long long)g->steps_failed);
+  const double percent = all ? 100.0 * (double)done / (double)all : 100;
+  if (by_bytes) {
+    snprintf(rate, sizeof rate, "%.2f GB/s", p.rate / 1e9);
+    if (p.rate < 1e8) snprintf(rate, sizeof rate, "%.2f MB/s", p.rate / 1e6);
+    snprintf(line, cap, "%3.0f %%  %s of %s  %s%s%s", percent,
+             size_text((double)done, a, sizeof a), size_text((double)all, b, sizeof b), rate, left,
+             failed);
+  } else {
+    snprintf(line, cap, "%3.0f %%  %llu of %llu steps  %.0f steps/s%s%s", percent,
+             (unsigned long long)done, (unsigned long long)all, p.rate, left, failed);
+  }
+}
+
+void progress_show(const lsio_job *job) {
+  if (p.mode == OFF) return;
+  struct lsio_progress g = {.struct_size = sizeof g};
+  lsio_job_progress(job, &g);
+  if (g.elapsed_s < p.next_s || g.steps_done >= g.steps) return;
+  char line[256];
+  format_line(&g, line, sizeof line);
+  if (p.mode == PLAIN) {
+    fprintf(stderr, "lsio-lua: %s\n", line);
+    p.next_s = g.elapsed_s + PLAIN_EVERY_S;
+    return;
+  }
+  struct winsize size;
+  int width = 80;
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) width = size.ws_col;
+  fprintf(stderr, "\r%.*s\033[K", width - 1, line);
+  fflush(stderr);
+  p.drawn = true;
+  p.next_s = g.elapsed_s + TERMINAL_EVERY_S;
+}
+
+void progress_clear(void) {
+  if (!p.drawn) return;
+  fputs("\r\033[K", stderr);
+  fflush(stderr);
+  p.drawn = false;
+}

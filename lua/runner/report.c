@@ -1,0 +1,215 @@
+/* The files that the runner itself writes (--json, --errors) and its messages. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+struct report {
+  const char *json_path, *errors_path; /* borrowed */
+  FILE *json, *errors;
+  char temporary[4096];                /* where the summary grows; "" when it is written directly */
+  bool summarised, json_failed, errors_failed;
+  uint64_t lines;
+  char last[2048];                     /* message of the last line of --errors */
+};
+
+static struct report *current; /* for report_abandon */
+
+/* ---- messages ---- */
+
+void say(const char *fmt, ...) {
+  va_list ap;
+  progress_clear();
+  flockfile(stderr);
+  fputs("lsio-lua: ", stderr);
+  va_start(ap, fmt);
+  vfprintf(stderr, fmt, ap);
+  va_end(ap);
+  fputc('\n', stderr);
+  funlockfile(stderr);
+}
+
+void say_error(const lsio_error *e, int code) {
+  say("error: %s", e ? lsio_error_message(e) : lsio_strerror(code));
+}
+
+/* ---- files ---- */
+
+/* A plain file is replaced in one go; a pipe or a device is written to as it is. */
+static FILE *open_summary(struct report *r, const char *path) {
+  struct stat st;
+  if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return fopen(path, "we");
+  const char *slash = strrchr(path, '/');
+  const int folder = slash ? (int)(slash - path) + 1 : 0;
+  int n = snprintf(r->temporary, sizeof r->temporary, "%.*s.%s.%ld.lsio-tmp", folder, path,
+                   path + folder, (long)getpid());
+  if (n < 0 || (size_t)n >= sizeof r->temporary) {
+    r->temporary[0] = 0;
+    errno = ENAMETOOLONG;
+    return NULL;
+  }
+  int fd = open(r->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+  if (!f) r->temporary[0] = 0;
+  return f;
+}
+
+int report_open(struct report **out, const char *json, const char *errors) {
+  struct report *r = calloc(1, sizeof *r);
+  if (!r) {
+    say("out of memory");
+    return EXIT_NOMEM;
+  }
+  r->json_path = json;
+  r->errors_path = errors;
+  if (json && strcmp(json, "-") == 0)
+    r->json = stdout;
+  else if (json && !(r->json = open_summary(r, json))) {
+    say("--json=%s cannot be written: %s", json, strerror(errno));
+    free(r);
+    return EXIT_OUTPUT;
+  }
+  if (errors && !(r->errors = fopen(errors, "we"))) {
+    say("--errors=%s cannot be written: %s", errors, strerror(errno));
+    if (r->json && r->json != stdout) fclose(r->json);
+    if (r->temporary[0]) unlink(r->temporary);
+    free(r);
+    return EXIT_OUTPUT;
+  }
+  current = *out = r;
+  return 0;
+}
+
+void report_abandon(void) {
+  if (current && current->temporary[0]) unlink(current->temporary);
+}
+
+/* ---- JSON ---- */
+
+/* Object names are bytes: where they are no UTF-8, bytes from 0x80 on are shown as \xNN. */
+static json_t *text_json(const char *text) {
+  json_t *plain = json_string(text);
+  char *clean = plain ? NULL : malloc(4 * strlen(text) + 1);
+  if (!clean) return plain;
+  char *out = clean;
+  for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+    if (*c < 0x80)
+      *out++ = (char)*c;
+    else
+      out += snprintf(out, 5, "\\x%02X", *c);
+  *out = 0;
+  plain = json_string(clean);
+  free(clean);
+  return plain;
+}
+
+static json_t *place_json(uint64_t n) {
+  return n == UINT64_MAX ? json_null() : json_integer((json_int_t)n);
+}
+
+static json_t *error_json(const lsio_error *e) {
+  const char *object = lsio_error_object(e);
+  json_t *o = json_object();
+  json_object_set_new(o, "code", json_string(lsio_error_name(lsio_error_code(e))));
+  json_object_set_new(o, "message", text_json(lsio_error_message(e)));
+  json_object_set_new(o, "object", object[0] ? text_json(object) : json_null());
+  json_object_set_new(o, "offset", place_json(lsio_error_offset(e)));
+  json_object_set_new(o, "step", place_json(lsio_error_step(e)));
+  json_object_set_new(o, "os_code", json_integer(lsio_error_os_code(e)));
+  return o;
+}
+
+void report_error(struct report *r, const lsio_error *e) {
+  if (!r->errors || !e) return;
+  /* The error that ends a job has often been reported as its step's already. */
+  if (r->lines && strcmp(r->last, lsio_error_message(e)) == 0) return;
+  snprintf(r->last, sizeof r->last, "%s", lsio_error_message(e));
+  r->lines++;
+  json_t *o = error_json(e);
+  if (!o || json_dumpf(o, r->errors, JSON_COMPACT) != 0) r->errors_failed = true;
+  json_decref(o);
+  fputc('\n', r->errors);
+}
+
+/* What a summary has at least, for a job that never ran. */
+static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
+  static const char *const zeros[] = {
+      "chunks",          "chunks_failed",   "steps",         "steps_failed", "operations",
+      "bytes_requested", "bytes_read",      "bytes_decoded", "bytes_delivered",
+      "bytes_written",   "bytes_direct",    "peak_memory"};
+  json_t *o = json_object(), *errors = json_array();
+  json_object_set_new(o, "status", json_string("failed"));
+  json_object_set_new(o, "exit_code", json_integer(exit_code));
+  for (size_t i = 0; i < sizeof zeros / sizeof zeros[0]; i++)
+    json_object_set_new(o, zeros[i], json_integer(0));
+  json_object_set_new(o, "error_count", json_integer(e != NULL));
+  json_object_set_new(o, "wall_s", json_real(0));
+  json_object_set_new(o, "cpu_s", json_real(0));
+  json_object_set_new(o, "backend", json_null());
+  json_object_set_new(o, "bound", json_null());
+  json_object_set_new(o, "workers", json_array());
+  if (e) json_array_append_new(errors, error_json(e));
+  json_object_set_new(o, "errors", errors);
+  json_object_set_new(o, "state", json_null());
+  return o;
+}
+
+void report_summary(struct report *r, lsio_job *job, const lsio_error *e, int exit_code) {
+  if (!r->json) return;
+  r->summarised = true;
+  if (job) {
+    const char *text = lsio_job_summary_json(job);
+    if (!text || fputs(text, r->json) < 0) r->json_failed = true;
+  } else {
+    json_t *o = unsubmitted_json(e, exit_code);
+    if (!o || json_dumpf(o, r->json, JSON_INDENT(2)) != 0) r->json_failed = true;
+    json_decref(o);
+  }
+  fputc('\n', r->json);
+}
+
+/* ---- the end ---- */
+
+static int close_file(FILE *f, bool failed, const char *option, const char *path) {
+  if (!f) return 0;
+  failed = failed || ferror(f);
+  errno = 0;
+  if (fclose(f) == 0 && !failed) return 0;
+  say("%s=%s could not be written%s%s", option, path, errno ? ": " : "",
+      errno ? strerror(errno) : "");
+  return EXIT_OUTPUT;
+}
+
+static int close_summary(struct report *r) {
+  if (!r->json || r->json == stdout) return 0;
+  int rc = close_file(r->json, r->json_failed, "--json", r->json_path);
+  if (!r->temporary[0]) return rc;
+  if (!rc && rename(r->temporary, r->json_path) != 0) {
+    say("--json=%s could not be written: %s", r->json_path, strerror(errno));
+    rc = EXIT_OUTPUT;
+  }
+  if (rc) unlink(r->temporary);
+  return rc;
+}
+
+int report_close(struct report *r, int exit_code) {
+  if (!r->summarised) report_summary(r, NULL, NULL, exit_code); /* it did not come to a job */
+  int rc = close_summary(r);
+  const int errors = close_file(r->errors, r->errors_failed, "--errors", r->errors_path);
+  current = NULL;
+  errno = 0;
+  const bool output = fflush(stdout) != 0 || ferror(stdout) ||
+                      (r->json == stdout && r->json_failed);
+  if (output)
+    say("standard output could not be written%s%s", errno ? ": " : "",
+        errno ? strerror(errno) : "");
+  free(r);
+  return rc ? rc : errors ? errors : output ? EXIT_OUTPUT : 0;
+}

@@ -1,0 +1,79 @@
+/* The runner's own parts. It is a client of core/lsio.h like any other program: it sees nothing else
+ * of the library. */
+#ifndef LSIO_RUNNER_H
+#define LSIO_RUNNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lsio.h"
+
+enum { EXIT_SKIPPED = 1, EXIT_USAGE = 2, EXIT_SCRIPT = 3, EXIT_OUTPUT = 6, EXIT_NOMEM = 9 };
+
+/* ---- flags.c: the command line ---- */
+
+enum action { ACTION_RUN, ACTION_HELP, ACTION_SCRIPT_HELP, ACTION_VERSION, ACTION_DOCTOR };
+enum explain { EXPLAIN_NO, EXPLAIN_TEXT, EXPLAIN_JSON };
+enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
+
+struct flags {
+  enum action action;
+  const char *script;      /* path, "-" for standard input, NULL with -e */
+  const char *code;        /* of -e */
+  const char *const *args; /* the script's own; borrowed from argv */
+  size_t n_args;
+  char **settings;         /* "name=value" */
+  size_t n_settings;
+  enum explain explain;
+  enum when progress;
+  bool quiet;
+  const char *json, *errors; /* files, or NULL */
+};
+
+/* 0, or the exit code after a message on stderr. */
+int flags_parse(struct flags *f, int argc, char **argv);
+void flags_free(struct flags *f);
+void flags_print_help(void);
+
+/* ---- progress.c: the line on the terminal ---- */
+
+/* Decides whether and how progress is shown. */
+void progress_start(enum when when);
+/* Draws if it is time to. */
+void progress_show(const lsio_job *job);
+/* Takes the line away so that something else can be printed. */
+void progress_clear(void);
+
+/* ---- interrupt.c: Ctrl-C and its like ---- */
+
+/* Before the context is made. 0 or an errno. */
+int interrupt_start(void);
+/* The job that a signal stops; NULL: none yet. */
+void interrupt_watch(lsio_job *job);
+/* The job has ended: from here on a signal ends the process at once. */
+void interrupt_ended(void);
+/* The signal that came, 0 = none. */
+int interrupt_signal(void);
+
+/* ---- report.c: files that the runner writes, messages ---- */
+
+struct report; /* --json and --errors */
+
+/* Opens both files. 0, or the exit code after a message. */
+int report_open(struct report **out, const char *json, const char *errors);
+/* A line for --errors. */
+void report_error(struct report *r, const lsio_error *e);
+/* The summary; `job` is NULL when the job could not be submitted (`e` says why). */
+void report_summary(struct report *r, lsio_job *job, const lsio_error *e, int exit_code);
+/* Completes the files and checks standard output; `exit_code` so far. 0, or EXIT_OUTPUT after a
+ * message. Frees r. */
+int report_close(struct report *r, int exit_code);
+/* Leaving in a hurry: nothing unfinished stays. */
+void report_abandon(void);
+
+/* "lsio-lua: ..." on stderr, a line by itself also when progress is shown. */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void say_error(const lsio_error *e, int code);
+
+#endif
