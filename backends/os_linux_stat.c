@@ -50,26 +50,27 @@ static int check_kind(mode_t mode) {
   return S_ISDIR(mode) ? EISDIR : EINVAL;
 }
 
-int lsi_linux_fstat(int fd, struct lsi_object_info *out) {
-  struct stat st;
-  if (fstat(fd, &st) < 0) return errno;
-  lsi_linux_info(&st, out);
+int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out) {
+  struct stat own;
+  if (!st) st = &own;
+  if (fstat(fd, st) < 0) return errno;
+  lsi_linux_info(st, out);
   uint64_t bytes;
-  if (S_ISBLK(st.st_mode)) {
+  if (S_ISBLK(st->st_mode)) {
     if (ioctl(fd, BLKGETSIZE64, &bytes) < 0) return errno;
     out->size = bytes;
     out->mtime_ns = 0; /* of the node, not of the data */
   }
-  return check_kind(st.st_mode);
+  return check_kind(st->st_mode);
 }
 
-int lsi_linux_open(const char *name, int flags, struct lsi_object_info *out,
+int lsi_linux_open(const char *name, struct stat *st, struct lsi_object_info *out,
                    struct lsi_error *err) {
   int fd;
   do {
-    fd = open(name, O_RDONLY | O_CLOEXEC | flags);
+    fd = open(name, O_RDONLY | O_CLOEXEC);
   } while (fd < 0 && errno == EINTR);
-  int code = fd < 0 ? errno : lsi_linux_fstat(fd, out);
+  int code = fd < 0 ? errno : lsi_linux_fstat(fd, st, out);
   if (!code) return fd;
   if (fd >= 0) close(fd);
   return lsi_linux_source_error(name, code, err);
@@ -82,7 +83,7 @@ static int stat_path(const char *path, struct lsi_object_info *out) {
   if (S_ISBLK(st.st_mode)) { /* only an open disk tells its size */
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return errno;
-    int code = lsi_linux_fstat(fd, out);
+    int code = lsi_linux_fstat(fd, NULL, out);
     close(fd);
     return code;
   }

@@ -1,0 +1,79 @@
+/* A source file as the Linux backends open it: direct or buffered is decided once, here, and kept in
+ * the handle. fd[0] is the buffered descriptor, fd[1] the one with O_DIRECT or -1. */
+#ifndef LSI_LINUX_FILE_H
+#define LSI_LINUX_FILE_H
+
+#include <errno.h>
+
+#include "backend.h"
+
+#define LSI_FILE_SMALL (32u * 1024) /* smaller files are read through the page cache */
+
+/* handle->priv[0]: alignment of direct reads in bytes, 0 = buffered. priv[1]: the flags below. */
+enum lsi_file_flag {
+  LSI_FILE_RESIDENT = 1, /* likely in the page cache: a read that may not wait is worth a try */
+  LSI_FILE_WAITS = 2,    /* its file system can't promise not to wait; io_uring would use threads */
+  LSI_FILE_MEMORY = 4,   /* tmpfs and the like: reading never waits for a device */
+  LSI_FILE_FORCED = 8    /* direct as the user ordered: no way back to buffered */
+};
+
+/* Opens and decides. Fills *h. Errors as lsi_linux_open; LSIO_ERR_UNSUPPORTED when `direct` is
+ * LSI_DIRECT_ALWAYS and the file system can't. */
+int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h,
+                  struct lsi_error *err);
+/* Closes both. 0, or LSIO_ERR_SOURCE when what the object is now can't be known. */
+int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
+/* What stat(2) says, for the hook `stat`. */
+int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,
+                  struct lsi_error *err);
+
+/* The read that an operation turns into: rounded outwards when the handle is direct. */
+struct lsi_file_read {
+  int fd;
+  void *buf;
+  uint32_t length;
+  uint64_t offset;
+};
+
+static inline struct lsi_file_read lsi_file_plan(const struct lsi_op *op) {
+  const struct lsi_handle *h = op->handle;
+  struct lsi_file_read r = {(int)h->fd[0], op->buf, op->length, op->offset};
+  uint64_t align = __atomic_load_n(&h->priv[0], __ATOMIC_RELAXED);
+  if (align) {
+    uint64_t end = lsi_round_up(op->offset + op->length, align);
+    r.fd = (int)h->fd[1];
+    r.offset = lsi_round_down(op->offset, align);
+    r.buf = (char *)op->buf - (op->offset - r.offset);
+    r.length = (uint32_t)(end - r.offset);
+  }
+  return r;
+}
+
+/* An offset that no read(2) can reach: there is nothing there. */
+static inline bool lsi_file_beyond(const struct lsi_op *op) {
+  return op->offset > (uint64_t)INT64_MAX - op->length - LSI_ALIGN;
+}
+
+/* Turns what the read at `offset` returned (a count, or -errno) into the operation's result. */
+static inline void lsi_file_finish(struct lsi_op *op, uint64_t offset, int64_t got) {
+  if (got < 0) {
+    op->os_code = (int32_t)-got;
+    op->result = op->os_code == ESTALE ? LSIO_ERR_SOURCE : LSIO_ERR_IO;
+    return;
+  }
+  uint64_t before = op->offset - offset, have = (uint64_t)got > before ? (uint64_t)got - before : 0;
+  op->os_code = 0;
+  op->result = (int64_t)LSI_MIN(have, (uint64_t)op->length);
+}
+
+/* True when a direct read failed for its directness and the handle has been turned to buffered, so
+ * that the operation must be read again. */
+bool lsi_file_turn_buffered(struct lsi_handle *h, int64_t got);
+
+/* Reads and finishes the operation; blocks. Thread-safe while the handle is open. */
+void lsi_file_read_blocking(struct lsi_op *op);
+/* Reads from the page cache without waiting. False: not there or not possible; op untouched but for
+ * its buffer. A short read counts as false unless it ends at the end of the object. */
+bool lsi_file_read_resident(struct lsi_op *op);
+
+#endif
