@@ -59,7 +59,7 @@ bool lsi_sim_bad(const struct lsi_sim *sim, uint32_t object, uint64_t offset, ui
 }
 
 static int find(const struct lsi_sim *sim, const char *name) {
-  for (uint32_t i = 0; i < sim->n_objects; i++)
+  for (uint32_t i = 0; sim && i < sim->n_objects; i++)
     if (strcmp(sim->objects[i].name, name) == 0) return (int)i;
   return -1;
 }
@@ -91,6 +91,8 @@ static int sim_stat(const void *user, const char *name, struct lsi_object_info *
 
 static int sim_create(const struct lsi_backend_config *config, struct lsi_backend **out,
                       struct lsi_error *err) {
+  if (!config->user)
+    return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "the sim backend serves LSIO's own tests only");
   struct lsi_backend *b = lsi_calloc(1, sizeof *b);
   if (b) b->heap = lsi_calloc(config->queue_depth, sizeof *b->heap);
   if (!b || !b->heap) {
