@@ -56,54 +56,28 @@ static void order_steps(struct lsi_plan *p, const struct lsi_request *r, bool in
                   p->extents, p->step_order);
 }
 
-/* Distinct bytes asked for, from chunks in any order that is sorted within each object and keeps an
- * object's chunks together. False as soon as the order proves not to be one. */
-static bool distinct_bytes(const struct lsi_request *r, const uint32_t *order, uint64_t *sum) {
-  uint64_t total = 0, end = 0, last = 0;
-  uint32_t object = UINT32_MAX;
-  for (uint32_t j = 0; j < r->n_chunks; j++) {
-    const uint32_t c = order ? order[j] : j;
-    if (order && j + LSI_PLAN_PREFETCH < r->n_chunks) {
-      const uint32_t ahead = order[j + LSI_PLAN_PREFETCH];
-      __builtin_prefetch(&r->offset[ahead]);
-      __builtin_prefetch(&r->length[ahead]);
-      __builtin_prefetch(&r->object[ahead]);
-    }
-    const uint64_t begin = r->offset[c];
-    if (r->object[c] != object) {
-      if (object != UINT32_MAX && r->object[c] < object) return false;
-      object = r->object[c];
-      end = last = 0;
-    }
-    if (begin < last) return false;
-    last = begin;
-    const uint64_t chunk_end = begin + r->length[c];
-    if (chunk_end > end) {
-      total = lsi_sat_add(total, chunk_end - LSI_MAX(begin, end));
-      end = chunk_end;
-    }
-  }
-  *sum = total;
-  return true;
-}
-
+/* What is read beyond the distinct bytes asked for. The sweep has counted those if it met the chunks in
+ * order of place, as it does when steps have one chunk; else they are sorted for it here. */
 static int count_over_read(struct lsi_plan *p, const struct lsi_request *r,
-                           struct lsi_error *err) {
-  uint64_t distinct;
-  const uint32_t *steps = r->step_first ? NULL : p->step_order; /* one-chunk steps are chunks */
-  if (!distinct_bytes(r, steps, &distinct)) {
+                           const struct lsi_plan_distinct *swept, struct lsi_error *err) {
+  struct lsi_plan_distinct d = *swept;
+  if (d.disorder) {
     uint32_t *order = lsi_reallocarray(NULL, r->n_chunks, sizeof *order);
     void *scratch = lsi_reallocarray(NULL, r->n_chunks, LSI_PLAN_SORT_SCRATCH);
-    if (order && scratch) {
+    const bool ready = order && scratch;
+    d = (struct lsi_plan_distinct){0};
+    if (ready) {
       lsi_plan_sort(r, r->n_chunks, NULL, NULL, scratch, order);
-      distinct_bytes(r, order, &distinct);
+      for (uint32_t j = 0; j < r->n_chunks; j++) {
+        const uint32_t c = order[j];
+        lsi_plan_distinct_add(&d, r->object[c], r->offset[c], r->length[c]);
+      }
     }
-    const bool failed = !order || !scratch;
     lsi_free(order);
     lsi_free(scratch);
-    if (failed) return no_memory(r, err);
+    if (!ready) return no_memory(r, err);
   }
-  p->bytes_over_read = p->bytes_planned - distinct;
+  p->bytes_over_read = p->bytes_planned - d.sum;
   return 0;
 }
 
@@ -123,6 +97,7 @@ static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct ls
   p->n_devices = o->n_devices;
   p->devices = lsi_calloc(o->n_devices, sizeof *p->devices);
   struct lsi_plan_totals *totals = lsi_calloc(o->n_devices, sizeof *totals);
+  struct lsi_plan_distinct distinct = {0};
   int code = 0;
   if (!p->devices || !totals || !allocate(p, r)) code = no_memory(r, err);
   if (!code) {
@@ -131,9 +106,9 @@ static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct ls
       normalise(&p->devices[i]);
     }
     order_steps(p, r, o->in_request_order);
-    code = lsi_plan_sweep(r, o, p, totals, err);
+    code = lsi_plan_sweep(r, o, p, totals, &distinct, err);
   }
-  if (!code) code = count_over_read(p, r, err);
+  if (!code) code = count_over_read(p, r, &distinct, err);
   if (!code) {
     for (uint32_t i = 0; i < p->n_devices; i++) {
       const double s = lsi_device_seconds(&p->devices[i], (double)totals[i].operations,

@@ -30,9 +30,37 @@ struct lsi_plan_totals { /* one per device */
   uint64_t operations, bytes;
 };
 
+static inline uint64_t lsi_sat_add(uint64_t a, uint64_t b) {
+  uint64_t sum;
+  return lsi_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+/* Counts the distinct bytes of chunks that come in order of object and offset. */
+struct lsi_plan_distinct {
+  uint64_t sum;
+  uint64_t begin, end; /* of what has been seen of the object */
+  uint32_t object;
+  bool disorder;       /* a chunk came out of order: the sum is not right */
+};
+static inline void lsi_plan_distinct_add(struct lsi_plan_distinct *d, uint32_t object,
+                                         uint64_t begin, uint64_t length) {
+  if (object != d->object) {
+    d->disorder |= object < d->object;
+    d->object = object;
+    d->begin = d->end = 0;
+  }
+  d->disorder |= begin < d->begin;
+  d->begin = begin;
+  if (begin + length > d->end) {
+    d->sum = lsi_sat_add(d->sum, begin + length - LSI_MAX(begin, d->end));
+    d->end = begin + length;
+  }
+}
+
 /* Fills units, extents, sections and the counts of *plan from plan->step_order. */
 int lsi_plan_sweep(const struct lsi_request *r, const struct lsi_plan_options *options,
-                   struct lsi_plan *plan, struct lsi_plan_totals *totals, struct lsi_error *err);
+                   struct lsi_plan *plan, struct lsi_plan_totals *totals,
+                   struct lsi_plan_distinct *distinct, struct lsi_error *err);
 
 /* Counts merged and split for a unit whose chunks may share several operations. `*scratch` grows. */
 struct lsi_plan_span {
@@ -45,10 +73,5 @@ struct lsi_plan_spans {
 };
 int lsi_plan_count_unit(const struct lsi_request *r, struct lsi_plan *plan, uint32_t unit,
                         struct lsi_plan_spans *spans, struct lsi_error *err);
-
-static inline uint64_t lsi_sat_add(uint64_t a, uint64_t b) {
-  uint64_t sum;
-  return lsi_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "plan_internal.h"
 
-#define DIGIT_BITS 11u /* 2,048 counters stay in the L1 cache; 8 and 16 bits were slower */
+#define DIGIT_BITS 11u /* 2,048 counters fit the L1 cache; 8 to 11 bits are within 5 %, 13 lose 10 */
 #define DIGITS (1u << DIGIT_BITS)
 #define PASSES_MAX 6u /* ceil(64 / 11) */
 
