@@ -1,0 +1,109 @@
+"""Ctrl-C and its like: jobs that stop, jobs that do not, and what is left of them."""
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from support import COPY, RUNNER, RunnerTest
+
+# Each step says that it has begun by a file, so that the test knows when to interrupt.
+SLOW = COPY.replace("type =", """
+  transform = function(chunk)
+    local f = io.open("begun", "w") f:close()
+    local t = os.clock()
+    while os.clock() - t < 0.05 do end
+    for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end
+  end, type =""")
+ENDLESS = COPY.replace("type =", """
+  transform = function(chunk)
+    local f = io.open("begun", "w") f:close()
+    while true do end
+  end, type =""")
+
+
+class Interrupts(RunnerTest):
+    def interrupt(self, args, signals=(signal.SIGINT,), gap=0.1):
+        """Runs until a step has begun, sends the signals; (exit code, seconds, stdout, stderr)."""
+        self.data(n=100000)
+        p = self.start(*args)
+        limit = time.time() + 20
+        while not os.path.exists(self.path("begun")) and time.time() < limit:
+            self.assertIsNone(p.poll(), "it ended by itself")
+            time.sleep(0.01)
+        self.assertTrue(os.path.exists(self.path("begun")))
+        begin = time.time()
+        for i, number in enumerate(signals):
+            if i:
+                time.sleep(gap)
+            p.send_signal(number)
+        out, err = p.communicate(timeout=20)
+        os.unlink(self.path("begun"))
+        return p.returncode, time.time() - begin, out.decode(), err.decode()
+
+    def test_a_job_that_stops(self):
+        code, seconds, out, err = self.interrupt(["-j2", "--json=s.json", "-e", SLOW])
+        self.assertEqual(code, 130, err)
+        self.assertLess(seconds, 2.5)
+        self.assertIn("interrupted after", err)
+        self.assertIn("of 1000 steps", err)
+        self.assertEqual(self.summary()["status"], "cancelled")
+        self.assertEqual(self.left(), ["a.f32", "s.json"])  # no output, no temporary file
+
+    def test_a_variable_sink(self):
+        job = SLOW.replace("type =", "out_max = 100, type =").replace(
+            "chunk.data[i] end\n", "chunk.data[i] end return chunk.n\n")
+        code, _, _, err = self.interrupt(["-j2", "-e", job])
+        self.assertEqual(code, 130, err)
+        self.assertEqual(self.left(), ["a.f32"])
+
+    def test_terminate(self):
+        code, _, _, err = self.interrupt(["-e", SLOW], [signal.SIGTERM])
+        self.assertEqual(code, 143, err)
+        self.assertEqual(self.left(), ["a.f32"])
+
+    def test_a_worker_that_does_not_return(self):
+        code, seconds, out, err = self.interrupt(["-j1", "--json=s.json", "-e", ENDLESS])
+        self.assertEqual(code, 130, err)
+        self.assertGreater(seconds, 0.3)
+        self.assertLess(seconds, 2)
+        self.assertIn("transform of step 0", err)
+        self.assertIn("a.f32", err)
+        self.assertEqual(self.left(), ["a.f32"])
+
+    def test_a_second_signal_leaves_at_once(self):
+        code, seconds, out, err = self.interrupt(["-j1", "-e", ENDLESS],
+                                                 [signal.SIGINT, signal.SIGINT], gap=0.1)
+        self.assertEqual(code, 130, err)
+        self.assertLess(seconds, 0.35)
+        self.assertIn("transform of step 0", err)
+        self.assertEqual(self.left(), ["a.f32"])
+        code, seconds, _, _ = self.interrupt(["-j1", "-e", ENDLESS],
+                                             [signal.SIGTERM, signal.SIGINT], gap=0.1)
+        self.assertEqual(code, 143)
+        self.assertLess(seconds, 0.35)
+
+    def test_endless_coordinator(self):
+        for key in ("setup = function(p)", "done = function(r)"):
+            job = COPY.replace("type =", key + ' local f = io.open("begun", "w") f:close() '
+                               "while true do end end, type =")
+            code, seconds, _, err = self.interrupt(["-e", job])
+            self.assertEqual(code, 130, err)
+            self.assertLess(seconds, 2)
+            for name in ("out.npy", "a.f32"):
+                if name in self.left():
+                    os.unlink(self.path(name))
+            self.assertEqual(self.left(), [])
+
+    def test_ignored_signals_stay_ignored(self):
+        self.data()
+        self.env["JOB"] = COPY
+        p = subprocess.run(
+            ["bash", "-c",
+             'trap "" INT; "%s" -q -e "$JOB" & pid=$!; kill -INT $pid; wait $pid' % RUNNER],
+            cwd=self.dir, env=self.env, stderr=subprocess.PIPE, timeout=30)
+        self.assertEqual(p.returncode, 0, p)
+
+
+if __name__ == "__main__":
+    unittest.main()

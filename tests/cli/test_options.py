@@ -1,0 +1,131 @@
+"""The command line itself: help, versions, wrong options, where a script may come from."""
+import os
+import unittest
+
+from support import COPY, STATS, RunnerTest
+
+
+class Options(RunnerTest):
+    def test_help_teaches(self):
+        r = self.expect(0, "--help")
+        self.assertEqual(r.err, "")
+        self.assertTrue(r.out.startswith("usage: lsio-lua [options] job.lua [parameters]\n"))
+        for name in ("workers", "memory", "queue-depth", "backend", "direct", "merge", "limit",
+                     "shard", "explain", "json", "errors", "progress", "on-error", "pin",
+                     "version", "doctor", "help"):
+            self.assertIn("--" + name, r.out)
+        for word in ("-j,", "-e CODE", "Exit codes: 0 done", "LSIO_WORKERS", "powers of 1024"):
+            self.assertIn(word, r.out)
+        self.assertLessEqual(max(map(len, r.out.splitlines())), 100)
+        self.assertEqual(self.expect(0, "-h").out, r.out)
+
+    def test_help_of_a_script(self):
+        self.write("job.lua", STATS)
+        r = self.expect(0, "--help", "job.lua")
+        for word in ("--threshold", "count values above this", "0.5", "--label"):
+            self.assertIn(word, r.out)
+        self.assertEqual(self.expect(0, "job.lua", "--help").out, r.out)
+        self.expect(3, "--help", "none.lua")
+
+    def test_version_and_doctor(self):
+        r = self.expect(0, "--version")
+        self.assertRegex(r.out, r"\Alsio-lua \d+\.\d+\.\d+\nbuilt with LuaJIT .*liburing \d")
+        r = self.expect(0, "--doctor")
+        for word in ("LSIO", "kernels", "backend pread: works", "backend uring", "LuaJIT"):
+            self.assertIn(word, r.out)
+
+    def test_wrong_options(self):
+        for args, words in (
+                ([], "no job script"),
+                (["--wrokers", "3", "job.lua"], "did you mean --workers?"),
+                (["--xyzzy", "job.lua"], "unknown option '--xyzzy'"),
+                (["-x", "job.lua"], "unknown option '-x'"),
+                (["-j"], "needs a value"),
+                (["--json="], "empty value"),
+                (["--quiet=1", "job.lua"], "takes no value"),
+                (["--explain=xml", "job.lua"], "text or json"),
+                (["--progress=maybe", "job.lua"], "auto, always or never"),
+                (["--workers=0", "job.lua"], "'workers' must be a whole number"),
+                (["--memory=lots", "job.lua"], "'memory' must be a size"),
+                (["--backend=ring", "job.lua"], "uring"),
+                (["--merge=some", "job.lua"], "auto, never"),
+                (["--shard=4/4", "job.lua"], "0 <= I < N"),
+                (["--on-error=ignore", "job.lua"], "fail or skip"),
+                (["--limit=none", "job.lua"], "'limit'"),
+                (["job.lua", "--thresh", "1"], "threshold"),
+                (["job.lua", "--threshold", "much"], "threshold")):
+            self.write("job.lua", STATS)
+            self.data()
+            r = self.run_lsio(*args)
+            self.assertEqual(r.code, 2, (args, r))
+            self.assertIn(words, r.err, args)
+            self.assertEqual(r.out, "", args)
+
+    def test_environment(self):
+        self.write("job.lua", STATS)
+        self.data()
+        r = self.expect(2, "job.lua", env={"LSIO_WORKERS": "many"})
+        self.assertIn("LSIO_WORKERS", r.err)
+        r = self.expect(2, "job.lua", env={"LSIO_PROGRESS": "much"})
+        self.assertIn("LSIO_PROGRESS", r.err)
+        self.expect(0, "job.lua", env={"LSIO_WORKERS": "1", "LSIO_JSON": "s.json"})
+        self.assertEqual(len(self.summary()["workers"]), 1)
+        # A flag wins over a variable, a variable over the script's options.
+        self.expect(0, "--limit=2", "job.lua", env={"LSIO_LIMIT": "3", "LSIO_JSON": "s.json"})
+        self.assertEqual(self.summary()["chunks"], 2)
+        self.write("job.lua", STATS.replace("type =", "options = { limit = 4 }, type ="))
+        self.expect(0, "--json=s.json", "job.lua")
+        self.assertEqual(self.summary()["chunks"], 4)
+        self.expect(0, "--json=s.json", "job.lua", env={"LSIO_LIMIT": "3"})
+        self.assertEqual(self.summary()["chunks"], 3)
+
+    def test_where_a_script_comes_from(self):
+        values = self.data()
+        expected = "result %d %d %d\n" % (values.sum(), (values > 0.5).sum(), values.size)
+        self.write("job.lua", STATS)
+        self.assertEqual(self.expect(0, "job.lua").out, expected)
+        self.assertEqual(self.expect(0, "-", input=STATS).out, expected)
+        self.assertEqual(self.expect(0, "-e", STATS).out, expected)
+        self.assertEqual(self.expect(0, "-j2", "-q", "-e" + STATS).out, expected)
+        self.assertEqual(self.expect(0, "-q", "--", "job.lua").out, expected)
+        self.write("bang.lua", "#!/usr/bin/env lsio-lua\n" + STATS)
+        self.assertEqual(self.expect(0, "bang.lua").out, expected)
+        self.write("bom.lua", "\ufeff" + STATS)
+        self.assertEqual(self.expect(0, "bom.lua").out, expected)
+        os.rename(self.path("job.lua"), self.path("-job.lua"))
+        self.assertEqual(self.expect(0, "--", "-job.lua").out, expected)
+
+    def test_params(self):
+        values = self.data()
+        self.write("job.lua", STATS)
+        above = (values > 100).sum()
+        for args in (["--threshold", "100"], ["--threshold=100"]):
+            self.assertIn(" %d " % above, self.expect(0, "job.lua", *args).out)
+            self.assertIn(" %d " % above, self.expect(0, "-e", STATS, *args).out)
+        words = STATS.replace('"result"', "table.concat(WORDS, '+')").replace(
+            "local lsio", "WORDS = nil local lsio", 1)
+        self.assertIn("WORDS", self.expect(3, "-e", words).err)  # a write to a global
+        job = COPY.replace("type =", "setup = function(p) print(p[1], p[2]) end, type =")
+        self.assertEqual(self.expect(0, "-e", job, "x", "y z").out, "x\ty z\n")
+
+    def test_script_that_does_not_load(self):
+        self.data()
+        for text, words in (
+                ("return 1 +", "job.lua:1"),
+                ("local a = 1\nerror('oh')", "job.lua:2: oh"),
+                ("return 7", "lsio.job"),
+                ("return require'lsio'.job { soruce = 1 }", "source"),
+                (STATS.replace('"f32"', '"f33"'), "f33"),
+                (STATS.replace("state =", "stat ="), "state"),
+                (STATS.replace("local lsio", "x = 1 local lsio", 1), "x"),
+                ("\x1bLJ\x02\x00", "")):
+            self.write("job.lua", text)
+            r = self.expect(3, "job.lua")
+            self.assertIn("job.lua", r.err)
+            self.assertIn(words, r.err)
+        self.assertIn("No such file", self.expect(3, "none.lua").err)
+        self.assertIn("directory", self.expect(3, self.dir).err)
+
+
+if __name__ == "__main__":
+    unittest.main()

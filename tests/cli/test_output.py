@@ -1,0 +1,146 @@
+"""Outputs: names that are taken, disks that are full, stdout that is closed; and the terminal."""
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import unittest
+
+import numpy as np
+
+from support import COPY, RUNNER, STATS, RunnerTest, normal_signals
+
+
+class Outputs(RunnerTest):
+    def test_an_existing_output_is_kept(self):
+        values = self.data()
+        self.write("out.npy", "mine")
+        r = self.expect(6, "-e", COPY)
+        self.assertIn("out.npy", r.err)
+        self.assertIn("replace", r.err)
+        with open(self.path("out.npy")) as f:
+            self.assertEqual(f.read(), "mine")
+        self.expect(0, "-e", COPY.replace('"out.npy"', '"out.npy", { exists = "replace" }'))
+        np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+        self.assertEqual(self.left(), ["a.f32", "out.npy"])
+
+    def test_missing_directory(self):
+        self.data()
+        r = self.expect(6, "-e", COPY.replace("out.npy", "none/out.npy"))
+        self.assertIn("none/out.npy", r.err)
+        self.assertIn("No such file or directory", r.err)
+
+    def test_shape_that_does_not_fit(self):
+        self.data()
+        r = self.expect(2, "-e", COPY.replace('"out.npy"', '"out.npy", { shape = { 7, -1 } }'))
+        self.assertIn("does not hold 1000 elements", r.err)
+        self.expect(0, "-e", COPY.replace('"out.npy"', '"out.npy", { shape = { 50, -1 } }'))
+        self.assertEqual(np.load(self.path("out.npy")).shape, (50, 20))
+
+    def test_full_disk(self):
+        self.data(n=1 << 19)
+        disk = self.path("disk")
+        os.mkdir(disk)
+        if os.geteuid() != 0 or subprocess.call(
+                ["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk],
+                stderr=subprocess.DEVNULL) != 0:
+            self.skipTest("no tmpfs can be mounted here")
+        try:
+            job = COPY.replace("out.npy", "disk/out.npy").replace('"400"', '"64KiB"')
+            variable = job.replace("type =", """out_max = 16384, transform = function(chunk)
+                for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end
+                return chunk.n
+              end, type =""")
+            for script in (job, variable):
+                r = self.expect(6, "-e", script)
+                self.assertIn("No space left on device", r.err)
+                self.assertIn("disk/out.npy", r.err)
+                self.assertEqual(os.listdir(disk), [])
+        finally:
+            subprocess.call(["umount", disk])
+
+    def test_standard_output(self):
+        self.data()
+        with open("/dev/full", "w") as full:
+            r = self.run_lsio("-e", STATS, stdout=full)
+        self.assertEqual(r.code, 6, r)
+        self.assertIn("No space left", r.err)
+        shell = 'exec 3>&1; { "%s" -q -e "$JOB"; echo $? >&3; } | :' % RUNNER
+        slow = STATS.replace("done = function(r)", "done = function(r) os.execute('sleep 0.3')")
+        p = subprocess.run(["bash", "-c", shell], cwd=self.dir, env=dict(self.env, JOB=slow),
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(p.stdout, b"6\n", p)
+        p = subprocess.run(["bash", "-c", '"%s" -q -e "$JOB" >&-; echo $?' % RUNNER], cwd=self.dir,
+                           env=dict(self.env, JOB=STATS), stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(p.stdout, b"6\n", p)
+
+    def test_files_of_the_runner(self):
+        self.data()
+        for option in ("--json=none/x", "--errors=none/x", "--json=.", "--errors=."):
+            r = self.expect(6, option, "-e", COPY)
+            self.assertIn(option, r.err)
+            self.assertEqual(self.left(), ["a.f32"])  # found before anything was done
+        r = self.expect(6, "--errors=/dev/full", "--on-error=skip", "-e", STATS.replace(
+            "state.n = state.n + chunk.n", "error('no')"))
+        self.assertIn("--errors=/dev/full", r.err)
+        r = self.expect(0, "--json=/dev/stdout", "-e", STATS)
+        self.assertIn('"status": "done"', r.out)
+
+
+class Terminal(RunnerTest):
+    def on_terminal(self, *args):
+        """What appears on a terminal of 60 columns that is the runner's stderr."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 60, 0, 0))
+        p = subprocess.Popen([RUNNER] + list(args), cwd=self.dir, stderr=slave,
+                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                             env=dict(self.env, TERM="xterm"), preexec_fn=normal_signals)
+        os.close(slave)
+        seen = b""
+        while True:
+            ready, _, _ = select.select([master], [], [], 30)
+            try:
+                more = os.read(master, 65536) if ready else b""
+            except OSError:
+                more = b""
+            if not more:
+                break
+            seen += more
+        os.close(master)
+        out = p.stdout.read()
+        p.stdout.close()
+        self.assertEqual(p.wait(timeout=30), 0, seen)
+        return seen.decode(), out.decode()
+
+    def slow(self):
+        self.data()
+        return STATS.replace("state.n = state.n + chunk.n", """state.n = state.n + chunk.n
+          local t = os.time() os.execute("sleep 0.15")""")
+
+    def test_a_line_on_a_terminal(self):
+        seen, out = self.on_terminal("-j1", "-e", self.slow())
+        lines = [x for x in seen.split("\r") if "%" in x]
+        self.assertGreaterEqual(len(lines), 3, seen)
+        for line in lines:
+            self.assertRegex(line, r"^ *\d+ %  .* of 3\.9 KiB  ")
+            self.assertLess(len(line.replace("\x1b[K", "")), 60)
+        self.assertIn("left", seen)
+        # The line is gone before the summary is printed.
+        self.assertIn("\r\x1b[Kdone: 10 steps", seen)
+        self.assertTrue(out.startswith("result "))
+
+    def test_no_line_when_not_wanted(self):
+        for option in ("--progress=never", "--quiet"):
+            seen, _ = self.on_terminal(option, "-j1", "-e", self.slow())
+            self.assertEqual(seen, "")
+
+    def test_no_line_without_a_terminal(self):
+        r = self.expect(0, "-j1", "-e", self.slow())
+        self.assertNotIn("%", r.err)
+
+
+if __name__ == "__main__":
+    unittest.main()
