@@ -74,6 +74,7 @@ void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
   }
   if (f->extents != &f->one) lsi_free(f->extents);
   lsi_free(f->holes);
+  lsi_free(f->old_holes);
   f->next = w->free_flights;
   w->free_flights = f;
 }
@@ -187,51 +188,86 @@ bool lsi_flight_issue(struct lsi_worker *w) {
   return true;
 }
 
-/* Reads each chunk of the extent that touches a hole by itself, once; into its own place. */
-static void retry_by_chunk(struct lsi_worker *w, struct lsi_flight *f) {
+static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t extent, uint64_t from,
+                                      uint64_t to) {
+  for (uint32_t h = 0; h < f->n_old_holes; h++) {
+    const struct lsi_hole *hole = &f->old_holes[h];
+    if (hole->extent == extent && hole->offset < to && hole->offset + hole->length > from)
+      return hole;
+  }
+  return NULL;
+}
+
+static void keep_hole(struct lsi_flight *f, const struct lsi_hole *hole, uint32_t chunk) {
+  struct lsi_hole own = *hole;
+  own.chunk = chunk;
+  add_hole(f, &own);
+}
+
+/* Reads chunk c by itself, into its own place. False: not now, for want of credit or room. */
+static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) {
   const struct lsi_plan *plan = w->run->config.plan;
   const struct lsi_request *r = w->run->request;
-  struct lsi_hole *holes = f->holes;
-  uint32_t n_holes = f->n_holes;
-  f->retried = true;
+  uint64_t from = r->offset[c], to = from + r->length[c];
+  if (from == to) return true;
+  uint32_t x = f->n_extents == 1
+                   ? 0
+                   : lsi_plan_find_extent(plan, f->unit, r->object[c], from, r->length[c]) -
+                         plan->unit_extent[f->unit];
+  const struct lsi_hole *hole = touches(f, x, from, to);
+  if (!hole) return true;
+  struct lsi_flight_extent *extent = &f->extents[x];
+  if (to - from > LSI_OP_LONGEST || extent->slot->handle.lends) {
+    keep_hole(f, hole, c);
+    return true;
+  }
+  if (w->n_queue >= LSI_QUEUE_RETRY || !lsi_take_credit(w, extent->device)) return false;
+  struct lsi_eop *e = op_get(w);
+  if (!e) {
+    lsi_give_credit(w, extent->device);
+    keep_hole(f, hole, c);
+    return true;
+  }
+  e->op = (struct lsi_op){.handle = &extent->slot->handle,
+                          .offset = from,
+                          .buf = (char *)extent->data + (from - extent->offset),
+                          .length = (uint32_t)(to - from),
+                          .kind = LSI_OP_READ};
+  e->flight = f;
+  e->extent = x;
+  e->chunk = c;
+  e->retries = 0;
+  w->bytes_in_flight += to - from;
+  queue_op(w, e);
+  return true;
+}
+
+/* Puts the flight among those whose chunks are read one by one. */
+static void begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
+  f->retried = f->retrying = true;
+  f->old_holes = f->holes;
+  f->n_old_holes = f->n_holes;
   f->holes = NULL;
   f->n_holes = 0;
-  for (uint32_t i = plan->unit_step[f->unit]; i < plan->unit_step[f->unit + 1]; i++) {
-    uint32_t step = plan->step_order[i];
-    for (uint32_t c = lsi_request_chunk_begin(r, step); c < lsi_request_chunk_end(r, step); c++) {
-      uint64_t from = r->offset[c], to = from + r->length[c];
-      uint32_t x = lsi_plan_find_extent(plan, f->unit, r->object[c], from, r->length[c]) -
-                   plan->unit_extent[f->unit];
-      for (uint32_t h = 0; h < n_holes; h++) {
-        if (holes[h].offset >= to || holes[h].offset + holes[h].length <= from ||
-            holes[h].extent != x)
-          continue;
-        struct lsi_flight_extent *extent = &f->extents[x];
-        struct lsi_eop *e = w->n_queue < LSI_QUEUE_RETRY && to - from <= LSI_OP_LONGEST &&
-                                    !extent->slot->handle.lends
-                                ? op_get(w)
-                                : NULL;
-        if (!e || !lsi_take_credit(w, extent->device)) {
-          if (e) op_put(w, e);
-          add_hole(f, &holes[h]);
-          break;
-        }
-        e->op = (struct lsi_op){.handle = &extent->slot->handle,
-                                .offset = from,
-                                .buf = (char *)extent->data + (from - extent->offset),
-                                .length = (uint32_t)(to - from),
-                                .kind = LSI_OP_READ};
-        e->flight = f;
-        e->extent = x;
-        e->chunk = c;
-        e->retries = 0;
-        w->bytes_in_flight += to - from;
-        queue_op(w, e);
-        break;
-      }
-    }
+  f->retry_step = w->run->config.plan->unit_step[f->unit];
+  f->retry_chunk = 0;
+  f->next = w->retrying;
+  w->retrying = f;
+}
+
+bool lsi_flight_retry(struct lsi_worker *w) {
+  const struct lsi_plan *plan = w->run->config.plan;
+  const struct lsi_request *r = w->run->request;
+  struct lsi_flight *f = w->retrying;
+  for (; f->retry_step < plan->unit_step[f->unit + 1]; f->retry_step++, f->retry_chunk = 0) {
+    uint32_t step = plan->step_order[f->retry_step];
+    uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
+    for (; begin + f->retry_chunk < end; f->retry_chunk++)
+      if (!retry_chunk(w, f, begin + f->retry_chunk)) return false;
   }
-  lsi_free(holes);
+  w->retrying = f->next;
+  f->retrying = false;
+  return true;
 }
 
 /* True when the operation goes on with what is left of it. */
@@ -270,9 +306,11 @@ struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
   uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
   w->bytes_read += got;
   if (op->result < 0)
-    add_hole(f, &(struct lsi_hole){op->offset, op->length, (int)op->result, op->os_code, e->extent, false});
+    add_hole(f, &(struct lsi_hole){op->offset, op->length, (int)op->result, op->os_code, e->extent,
+                                   e->chunk, false});
   else if (got < op->length)
-    add_hole(f, &(struct lsi_hole){op->offset + got, op->length - got, LSIO_ERR_SOURCE, 0, e->extent, true});
+    add_hole(f, &(struct lsi_hole){op->offset + got, op->length - got, LSIO_ERR_SOURCE, 0, e->extent,
+                                     e->chunk, true});
   w->bytes_in_flight -= op->length;
   w->ops_in_flight--;
   lsi_give_credit(w, x->device);
@@ -282,9 +320,9 @@ struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
 }
 
 bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f) {
-  if (f->ops_left || f == w->issuing) return false;
+  if (f->ops_left || f == w->issuing || f->retrying) return false;
   if (f->n_holes && !f->retried &&
       atomic_load_explicit(&w->run->stop, memory_order_relaxed) == LSI_STOP_NO)
-    retry_by_chunk(w, f);
-  return f->ops_left == 0;
+    begin_retry(w, f);
+  return !f->retrying;
 }

@@ -110,7 +110,8 @@ static struct lsi_slot *slot_get(struct lsi_worker *w) {
   return s;
 }
 
-/* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. */
+/* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
+ * w->error: all are in use, try again when a unit has ended. */
 static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name) {
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
@@ -120,6 +121,10 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name)
         rc == LSIO_ERR_IO && (w->error.os_code == EMFILE || w->error.os_code == ENFILE);
     struct lsi_slot *other = out_of_descriptors ? oldest_unused(&w->objects) : NULL;
     if (!other) {
+      if (out_of_descriptors && (w->flights || w->n_ready)) { /* wait for some to come free */
+        lsi_error_clear(&w->error);
+        return LSIO_ERR_LIMIT;
+      }
       lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
       if (out_of_descriptors)
         lsi_error_remedy(&w->error, "raise the limit of open files (ulimit -n)");

@@ -33,7 +33,7 @@ struct lsi_eop {
   struct lsi_flight *flight;
   struct lsi_eop *next_free;
   uint32_t extent;  /* within the flight */
-  uint32_t chunk;   /* UINT32_MAX, or the chunk for which it reads alone after a failure */
+  uint32_t chunk;   /* UINT32_MAX, or the chunk that it reads alone after a failure */
   uint32_t retries;
 };
 
@@ -42,6 +42,7 @@ struct lsi_hole {
   uint64_t offset, length;
   int code, os_code;
   uint32_t extent;  /* within the flight */
+  uint32_t chunk;   /* UINT32_MAX, or the only chunk that it is about: one that was read alone */
   bool end; /* the object ended here although it was longer when planned */
 };
 
@@ -71,6 +72,10 @@ struct lsi_flight {
   uint64_t bytes;             /* of its extents */
   struct lsi_hole *holes;
   uint32_t n_holes;
+  bool retrying;              /* chunk by chunk: among w->retrying */
+  uint32_t retry_step, retry_chunk;
+  struct lsi_hole *old_holes; /* of the first try */
+  uint32_t n_old_holes;
   struct lsi_flight_extent *extents; /* = &one or allocated */
   struct lsi_flight_extent one;
 };
@@ -114,6 +119,7 @@ struct lsi_worker {
   struct lsi_flight *issuing;    /* its operations are being made */
   struct lsi_flight *ready;      /* complete, waiting for the window; by unit */
   uint32_t n_ready;
+  struct lsi_flight *retrying;   /* being read again, chunk by chunk */
   struct lsi_flight *free_flights;
   uint32_t flights;              /* in flight, without ready ones */
   struct lsi_eop *free_ops;
@@ -211,6 +217,8 @@ bool lsi_flight_issue(struct lsi_worker *w); /* makes operations; false when out
 struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e);
 /* True when nothing of the flight is in flight any more; starts the retries of what failed. */
 bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f);
+/* Goes on with the first flight of w->retrying; false when out of credit or room. */
+bool lsi_flight_retry(struct lsi_worker *w);
 void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f);
 void lsi_free_flight_pools(struct lsi_worker *w);
 

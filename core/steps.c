@@ -66,10 +66,10 @@ static const char *stored_bytes(struct lsi_worker *w, struct lsi_flight *f, uint
     lsi_error_at(&w->error, name, offset, length, step);
     return NULL;
   }
-  for (uint32_t h = 0; h < f->n_holes; h++) {
+  for (uint32_t h = 0; h < f->n_holes && length; h++) {
     const struct lsi_hole *hole = &f->holes[h];
     if (hole->offset >= offset + length || hole->offset + hole->length <= offset) continue;
-    if (hole->extent != x) continue;
+    if (hole->extent != x || (hole->chunk != UINT32_MAX && hole->chunk != chunk)) continue;
     if (hole->end) {
       lsi_fail(&w->error, LSIO_ERR_SOURCE, 0,
                "a source ends at byte %" PRIu64 " but had %" PRIu64 " bytes when the job was planned",

@@ -172,7 +172,13 @@ static void flush(struct lsi_worker *w) {
 }
 
 static void refill(struct lsi_worker *w) {
-  while (!stopping(w)) {
+  bool blocked = false;
+  while (w->retrying && !stopping(w) && !blocked) {
+    struct lsi_flight *f = w->retrying;
+    blocked = !lsi_flight_retry(w);
+    if (!blocked && lsi_flight_settled(w, f)) landed(w, f);
+  }
+  while (!stopping(w) && !blocked) {
     if (w->issuing) {
       struct lsi_flight *f = w->issuing;
       if (!lsi_flight_issue(w)) break;
@@ -265,6 +271,12 @@ static void drain(struct lsi_worker *w) {
   }
   if (w->issuing) lsi_flight_end(w, w->issuing), w->flights--;
   w->issuing = NULL;
+  while (w->retrying) {
+    struct lsi_flight *f = w->retrying;
+    w->retrying = f->next;
+    lsi_flight_end(w, f);
+    w->flights--;
+  }
   while (w->ready) {
     struct lsi_flight *f = w->ready;
     w->ready = f->next;

@@ -121,6 +121,7 @@ void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
     if (lsi_request_add_object(r, names[i], &infos[i], &index, &e) < 0) abort();
   }
   add_steps(j, n_objects, infos, max_steps);
+  lsi_free(r->object_device);
   r->object_device = lsi_calloc(n_objects, sizeof *r->object_device);
   struct lsi_device_model models[2];
   for (int i = 0; i < 2; i++) {
@@ -164,6 +165,12 @@ static void check_counts(struct engine_job *j, uint64_t seed, int rc, uint32_t *
   CHECK(atomic_load(&j->open_workers) == 0, "%u workers left open", atomic_load(&j->open_workers));
 }
 
+static void print_error(const struct lsi_error *e) {
+  char text[1700];
+  lsi_error_format(e, text, sizeof text);
+  fprintf(stderr, "%s\n", text);
+}
+
 int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
                    struct lsi_error *err) {
   struct lsi_run *run;
@@ -180,6 +187,7 @@ int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
       CHECK(c->kind == LSIO_STEP_FAILED, "completion of kind %u", c->kind);
       CHECK(c->error->object[0] && c->error->step == c->step, "an error without object or step");
       failed[c->step]++;
+      if (getenv("LSIO_SIM_SEED")) print_error(c->error);
       lsi_run_free_completion(c);
       c = next;
     }

@@ -2,6 +2,7 @@
  * must be delivered exactly once with the right bytes, or reported as failed exactly once, and fail only
  * if its own bytes can't be had. LSIO_SIM_SEEDS says how many seeds (default 2,000), LSIO_SIM_SEED
  * runs one. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -97,11 +98,14 @@ static void one_seed(uint64_t seed) {
   if (rc == 0) {
     uint32_t failed = 0;
     for (uint32_t s = 0; s < j.spec.request->n_steps; s++) failed += !atomic_load(&j.delivered[s]);
+    if (failed != bad) fprintf(stderr, "%u steps failed, %u should\n", failed, bad);
     expect(failed == bad, seed, "steps failed that should not, or the other way round", rc, &e);
     expect(j.spec.on_error == LSI_ON_ERROR_SKIP || !bad, seed, "the job went on after a failure", rc,
            &e);
   } else if (rc == LSIO_ERR_SOURCE) {
     expect(w.moved && e.object[0], seed, "nothing had changed, or no object named", rc, &e);
+  } else if (rc == LSIO_ERR_IO && e.os_code == EMFILE) {
+    expect(w.sim.emfile && e.object[0], seed, "descriptors were not short", rc, &e);
   } else if (rc != LSIO_ERR_CANCELLED) {
     expect(bad && j.spec.on_error == LSI_ON_ERROR_FAIL, seed, "the job failed for nothing", rc, &e);
     expect(e.object[0] && e.offset != LSI_NO_OFFSET && e.step != LSI_NO_STEP, seed,
