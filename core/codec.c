@@ -1,0 +1,126 @@
+/* Names, room in the output, and which decoder takes a chunk. */
+#include "codec.h"
+
+#include <string.h>
+
+#include "codec_impl.h"
+#include "mem.h"
+
+static const char *const names[] = {[LSI_CODEC_NONE] = "none",
+                                    [LSI_CODEC_LZ4] = "lz4",
+                                    [LSI_CODEC_LZ4_BLOCK] = "lz4_block",
+                                    [LSI_CODEC_ZSTD] = "zstd"};
+
+bool lsi_codec_parse(const char *name, enum lsi_codec *out) {
+  for (size_t i = 0; i < LSI_COUNTOF(names); i++) {
+    if (strcmp(name, names[i])) continue;
+    *out = (enum lsi_codec)i;
+    return true;
+  }
+  return false;
+}
+
+const char *lsi_codec_name(enum lsi_codec codec) {
+  return (size_t)codec < LSI_COUNTOF(names) ? names[codec] : "?";
+}
+
+/* ---- room ---- */
+
+int lsi_fail_limit(const struct lsi_outbuf *out, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %zu bytes allowed", out->limit);
+  lsi_error_remedy(err, "raise `decoded` if it is set, else give the job more memory (--memory) or "
+                        "fewer workers (--workers)");
+  return LSIO_ERR_LIMIT;
+}
+
+int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err) {
+  uint64_t need;
+  if (lsi_add_overflow((uint64_t)out->length, more, &need) || need > out->limit)
+    return lsi_fail_limit(out, err);
+  if (need <= out->capacity) return 0;
+  if (!out->grow) {
+    lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %zu bytes of its buffer",
+             out->capacity);
+    return LSIO_ERR_LIMIT;
+  }
+  uint64_t twice = out->capacity > out->limit / 2 ? out->limit : 2 * (uint64_t)out->capacity;
+  int rc = out->grow(out, (size_t)(doubling ? LSI_MAX(need, twice) : need));
+  if (rc < 0)
+    return lsi_fail(err, rc, 0, rc == LSIO_ERR_NOMEM ? "no memory to decode into"
+                                                     : "no room to decode into");
+  if (out->capacity < need) return lsi_fail(err, LSIO_ERR_BUG, 0, "a buffer did not grow");
+  return 0;
+}
+
+int64_t lsi_skippable_frame(const uint8_t *src, size_t len) {
+  if (len < 4 || (lsi_le32(src) & 0xFFFFFFF0u) != 0x184D2A50u) return 0;
+  if (len < 8) return -1;
+  uint64_t whole = 8 + (uint64_t)lsi_le32(src + 4);
+  return whole <= len ? (int64_t)whole : -1;
+}
+
+/* ---- decoding ---- */
+
+struct lsi_decoder *lsi_decoder_create(void) { return lsi_calloc(1, sizeof(struct lsi_decoder)); }
+
+void lsi_decoder_destroy(struct lsi_decoder *d) {
+  if (!d) return;
+  lsi_zstd_free(d);
+  lsi_free(d);
+}
+
+static int decode_none(const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                       struct lsi_error *err) {
+  int rc = lsi_outbuf_need(out, len, false, err);
+  if (rc) return rc;
+  memcpy(out->data, src, len);
+  out->length = len;
+  return 0;
+}
+
+int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
+               struct lsi_outbuf *out, struct lsi_error *err) {
+  out->length = 0;
+  if (!src_len) return 0;
+  int rc;
+  switch (codec) {
+  case LSI_CODEC_NONE: rc = decode_none(src, src_len, out, err); break;
+  case LSI_CODEC_LZ4: rc = lsi_lz4_decode(src, src_len, out, err); break;
+  case LSI_CODEC_LZ4_BLOCK: rc = lsi_lz4_block_decode(src, src_len, out, err); break;
+  case LSI_CODEC_ZSTD: rc = lsi_zstd_decode(d, src, src_len, out, err); break;
+  default: rc = lsi_fail(err, LSIO_ERR_BUG, 0, "unknown codec %d", (int)codec); break;
+  }
+  if (rc) out->length = 0;
+  return rc;
+}
+
+int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap) {
+  struct lsi_decoder d = {NULL};
+  struct lsi_outbuf out = {.data = dst, .capacity = cap, .limit = cap};
+  int rc = lsi_decode(&d, (enum lsi_codec)codec, src, src_len, &out, NULL);
+  lsi_zstd_free(&d);
+  return rc ? rc : (int64_t)out.length;
+}
+
+/* ---- encoding ---- */
+
+size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len) {
+  if (src_len > SIZE_MAX / 4) return 0;
+  switch (codec) {
+  case LSI_CODEC_NONE: return src_len;
+  case LSI_CODEC_ZSTD: return lsi_zstd_bound(src_len);
+  default: return lsi_lz4_bound(src_len, codec == LSI_CODEC_LZ4);
+  }
+}
+
+int64_t lsi_encode(enum lsi_codec codec, int level, const void *src, size_t src_len, void *dst,
+                   size_t cap) {
+  switch (codec) {
+  case LSI_CODEC_NONE:
+    if (src_len > cap) return LSIO_ERR_LIMIT;
+    if (src_len) memcpy(dst, src, src_len);
+    return (int64_t)src_len;
+  case LSI_CODEC_ZSTD: return lsi_zstd_encode(level, src, src_len, dst, cap);
+  default: return lsi_lz4_encode(codec == LSI_CODEC_LZ4, level, src, src_len, dst, cap);
+  }
+}

@@ -1,0 +1,105 @@
+/* Zstandard frames, each decoded in one call to its final place: that needs no window, so the only
+ * memory of its own is a context of fixed size (about 150 KiB), whatever a frame asks for. */
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "codec_impl.h"
+
+#define MAGIC 0xFD2FB528u
+#define BLOCK_MAX ((uint64_t)128 << 10)
+
+static int corrupt(struct lsi_error *err, const char *what) {
+  return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
+}
+
+/* The frame's length and, when it states one, the size of its content. */
+static int measure(const uint8_t *src, size_t left, size_t *length, bool *known, uint64_t *size,
+                   struct lsi_error *err) {
+  *length = ZSTD_findFrameCompressedSize(src, left);
+  if (ZSTD_isError(*length))
+    return ZSTD_getErrorCode(*length) == ZSTD_error_srcSize_wrong
+               ? corrupt(err, "a zstd frame is cut short")
+               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
+                          ZSTD_getErrorName(*length));
+  *size = ZSTD_getFrameContentSize(src, *length);
+  if (*size == ZSTD_CONTENTSIZE_ERROR)
+    return corrupt(err, "the header of a zstd frame is not valid");
+  *known = *size != ZSTD_CONTENTSIZE_UNKNOWN;
+  /* A block takes at least 4 bytes and yields at most 128 KiB. */
+  if (*known && *size / BLOCK_MAX > *length / 4)
+    return corrupt(err, "a zstd frame states a size that its bytes can't hold");
+  return 0;
+}
+
+static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct lsi_outbuf *out,
+                 struct lsi_error *err) {
+  size_t length;
+  uint64_t size;
+  bool known;
+  int rc = measure(*src, left, &length, &known, &size, err);
+  if (rc) return rc;
+  if (known && (rc = lsi_outbuf_need(out, size, false, err))) return rc;
+  for (;;) {
+    size_t room = lsi_outbuf_room(out);
+    char none, *dst = room ? (char *)out->data + out->length : &none;
+    size_t got = ZSTD_decompressDCtx(d->zstd, dst, room, *src, length);
+    if (!ZSTD_isError(got)) {
+      if (known && got != size)
+        return corrupt(err, "a zstd frame does not hold the size it states");
+      out->length += got;
+      *src += length;
+      return 0;
+    }
+    ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+    ZSTD_ErrorCode code = ZSTD_getErrorCode(got);
+    if (code == ZSTD_error_memory_allocation)
+      return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+    if (code != ZSTD_error_dstSize_tooSmall || known)
+      return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
+                      ZSTD_getErrorName(got));
+    /* It does not state its size: again from its beginning, with twice the room. All tries together
+     * decode less than twice the content; a worker's buffer keeps its size for the next chunk. */
+    uint64_t more = LSI_MAX((uint64_t)room + 1, BLOCK_MAX), most = out->limit - out->length;
+    if (room == most) return lsi_fail_limit(out, err);
+    if ((rc = lsi_outbuf_need(out, LSI_MIN(more, most), true, err))) return rc;
+  }
+}
+
+int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                    struct lsi_error *err) {
+  if (!d->zstd && !(d->zstd = ZSTD_createDCtx()))
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+  const uint8_t *begin = src, *end = src + len;
+  while (src < end) {
+    size_t left = (size_t)(end - src);
+    int64_t skip = lsi_skippable_frame(src, left);
+    if (skip < 0) return corrupt(err, "a zstd frame is cut short");
+    src += skip;
+    if (skip) continue;
+    /* The library would also take frames of versions before 0.8, each with a decoder of its own. */
+    if (left < 4 || lsi_le32(src) != MAGIC)
+      return corrupt(err, src == begin ? "a chunk does not begin with a zstd frame"
+                                       : "bytes after a zstd frame are not another frame");
+    int rc = frame(d, &src, left, out, err);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+void lsi_zstd_free(struct lsi_decoder *d) {
+  ZSTD_freeDCtx(d->zstd);
+  d->zstd = NULL;
+}
+
+size_t lsi_zstd_bound(size_t len) { return ZSTD_compressBound(len); }
+
+int64_t lsi_zstd_encode(int level, const void *src, size_t len, void *dst, size_t cap) {
+  ZSTD_CCtx *c = ZSTD_createCCtx();
+  if (!c) return LSIO_ERR_NOMEM;
+  ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, level);
+  ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
+  size_t n = ZSTD_compress2(c, dst, cap, src, len);
+  ZSTD_freeCCtx(c);
+  if (!ZSTD_isError(n)) return (int64_t)n;
+  return ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation ? LSIO_ERR_NOMEM : LSIO_ERR_LIMIT;
+}
