@@ -1,6 +1,7 @@
 # cmake -DOUT=file.c -DSTEP=core/step.h "-DMODULES=a.lua;b.lua" -P embed.cmake
-# Writes C arrays of the Lua modules' source text (so that messages have lines) and of core/step.h
-# without its '#' lines (so that ffi.cdef takes it).
+# Writes C arrays of the Lua modules' source text (so that messages have lines) and of the declarations
+# that ffi.cdef takes: core/step.h, the marked part of core/kernels.h beside it, and lua/abi.h, all
+# without their '#' lines.
 set(text "#include <stddef.h>\n#include \"../lua/embedded.h\"\n")
 function(to_array path variable)
   file(READ ${path} hex HEX)
@@ -19,13 +20,14 @@ foreach(path IN LISTS MODULES)
   endif()
   string(APPEND table "  {\"${require}\", module_${name}, sizeof module_${name} - 1},\n")
 endforeach()
-file(STRINGS ${STEP} lines)
-set(cdef "")
-foreach(line IN LISTS lines)
-  if(NOT line MATCHES "^#")
-    string(APPEND cdef "${line}\n")
-  endif()
-endforeach()
+get_filename_component(core ${STEP} DIRECTORY)
+file(READ ${STEP} step)
+file(READ ${core}/kernels.h kernels)
+string(REGEX REPLACE "^.*/\\* cdef begin \\*/" "" kernels "${kernels}")
+string(REGEX REPLACE "/\\* cdef end \\*/.*$" "" kernels "${kernels}")
+file(READ ${CMAKE_CURRENT_LIST_DIR}/abi.h abi)
+set(cdef "\n${step}\n${kernels}\n${abi}")
+string(REGEX REPLACE "\n#[^\n]*" "\n" cdef "${cdef}")
 file(WRITE ${OUT}.cdef "${cdef}")
 to_array(${OUT}.cdef bytes)
 string(APPEND text "static const unsigned char cdef[] = {${bytes}0};\n"

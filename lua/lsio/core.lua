@@ -1,0 +1,33 @@
+-- The way to C: the types of core/step.h, core/kernels.h and lua/abi.h, one table of function
+-- pointers, and errors that keep their code. init() is called once per state, before anything else.
+local ffi = require "ffi"
+
+local M = {
+  -- enum lsio_err of core/lsio.h; the values never change
+  USAGE = -2, SCRIPT = -3, SOURCE = -4, IO = -5, OUTPUT = -6, TRANSFORM = -7, CORRUPT = -8,
+  LIMIT = -9, NOMEM = -10,
+}
+
+-- Without pointers (tests that run under a plain luajit) only the types exist.
+function M.init(cdef, vt, err)
+  ffi.cdef(cdef)
+  if vt then
+    M.vt = ffi.cast("const struct lsi_vt *", vt)
+    M.err = ffi.cast("struct lsi_error *", err)
+    M.failed = err -- the error value that means "see M.err": C knows it by its address
+  end
+end
+
+-- Raises an error with a code other than the one that the call would have by default.
+function M.fail(code, text)
+  M.vt.fail(M.err, code, text)
+  error(M.failed, 0)
+end
+
+-- For results of C functions that fill M.err.
+function M.check(rc)
+  if rc < 0 then error(M.failed, 0) end
+  return rc
+end
+
+return M

@@ -1,0 +1,266 @@
+-- What C calls, one function a phase. Each takes the address of a struct of lua/abi.h; results go
+-- back through it. Text that C is to copy stays anchored here until the next call.
+local ffi = require "ffi"
+local buffer = require "string.buffer"
+local core = require "lsio.core"
+local chunk = require "lsio.chunk"
+local encode = require "lsio.encode"
+local env = require "lsio.env"
+local job = require "lsio.job"
+local params = require "lsio.params"
+local reduce = require "lsio.reduce"
+local sink = require "lsio.sink"
+local source = require "lsio.source"
+local state = require "lsio.state"
+local util = require "lsio.util"
+local view = require "lsio.view"
+
+local M = {}
+
+local jobs = {}  -- by id: { job =, params =, name =, keep = {} }
+local anchor     -- text that C reads after the call
+
+local call_type = ffi.typeof "struct lsi_lua_call *"
+
+local function give(call, text)
+  anchor = text
+  call.text, call.text_length = text, #text
+end
+
+-- print: a line (or several) in one write.
+local function writer(stream)
+  return function(...)
+    local n = select("#", ...)
+    local words = { ... }
+    for i = 1, n do words[i] = tostring(words[i]) end
+    local line = table.concat(words, "\t", 1, n) .. "\n"
+    if core.vt.write(stream, line, #line) ~= 0 then
+      error(stream == 1 and "can't write to standard output" or "can't write to standard error", 0)
+    end
+  end
+end
+
+M.print, M.log = writer(1), writer(2)
+
+-- Compiles and runs the script of `call` in a fresh environment.
+local function run(call)
+  local text, name = ffi.string(call.script, call.script_length), ffi.string(call.name)
+  job.begin(text, name)
+  local f, message = env.compile(text, name)
+  if not f then error(message, 0) end
+  local made = job.returned(setfenv(f, env.create(name, M.print))())
+  local entry = { job = made, name = name, keep = {} }
+  jobs[tonumber(call.job)] = entry
+  return entry
+end
+
+function M.load(address)
+  local call = ffi.cast(call_type, address)
+  local entry = run(call)
+  local j = entry.job
+  for _, s in ipairs(j.settings) do
+    if core.vt.setting(call.settings, s.name, s.value, core.err) < 0 then
+      core.vt.as_script_error(core.err, s.where)
+      error(core.failed, 0)
+    end
+  end
+  job.check_skip(j, core.vt.setting_skip(call.settings))
+  local args = {}
+  for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(call.args[i]) end
+  entry.params = params.parse(j.params, args, function(text) core.fail(core.USAGE, text) end)
+  call.state_size = j.layout and j.layout.size or 0
+  call.slot_size = j.layout and j.layout.total or 0
+end
+
+function M.help(address)
+  local call = ffi.cast(call_type, address)
+  local entry = jobs[tonumber(call.job)]
+  give(call, params.help(entry.name, entry.job.params))
+end
+
+local function prepare_sink(entry, spec)
+  local s = entry.job.sink
+  if type(s) == "function" then
+    s = s(entry.params)
+    if not sink.is(s) then
+      error(("%s: the function sink returned %s; valid: lsio.npy(...), lsio.raw(...)"):format(entry.name,
+        util.show(s)), 0)
+    end
+  end
+  entry.sink = s
+  if not s then return end
+  spec.sink_kind = s.kind == "npy" and 1 or 2
+  spec.sink_path = core.vt.copy_text(s.path, #s.path)
+  if spec.sink_path == nil then core.fail(core.NOMEM, "no memory for the path of the sink") end
+  if s.type then spec.sink_has_type, spec.sink_type = true, s.type.id end
+  if s.shape then
+    spec.ndim = #s.shape
+    for i = 1, #s.shape do spec.shape[i - 1] = s.shape[i] end
+  end
+  spec.replace = s.exists == "replace"
+  spec.any_order = s.order == "any"
+  spec.durability = ({ none = 0, batch = 1, each = 2 })[s.durability or "batch"]
+end
+
+local function prepare_data(j, spec)
+  spec.type, spec.big = j.type.id, j.big
+  spec.codec = core.vt.codec(j.codec)
+  spec.decoded = j.decoded or 0
+  spec.identity = j.transform == nil
+  spec.has_out_max, spec.out_max = j.out_max ~= nil, j.out_max or 0
+  spec.has_fill, spec.fill = j.fill ~= nil, j.fill or 0
+end
+
+-- A chunk size that cuts elements apart would fail every step; say so before reading.
+local function check_chunk(entry, s)
+  local size = entry.job.type.size
+  if s.chunk and s.chunk % size ~= 0 and entry.job.codec == "none" then
+    error(("%s: a chunk of %.0f bytes is no multiple of the %d bytes of a %s element"):format(entry.name,
+      s.chunk, size, entry.job.type.name), 0)
+  end
+end
+
+function M.prepare(address)
+  local call = ffi.cast(call_type, address)
+  local entry = jobs[tonumber(call.job)]
+  local j = entry.job
+  if j.setup then
+    local more = j.setup(entry.params)
+    if more ~= nil and type(more) ~= "table" then
+      error(("%s: setup returned %s; valid: nothing or a table"):format(entry.name, util.show(more)), 0)
+    end
+    for key, v in pairs(more or {}) do entry.params[key] = v end
+  end
+  give(call, buffer.encode(reduce.plain(entry.params, "params")))
+  local s = j.source
+  if type(s) == "function" then
+    s = s(entry.params)
+    if not source.is(s) then
+      error(("%s: the function source returned %s; valid: lsio.files(...), lsio.ranges{...}, lsio.stdin()")
+        :format(entry.name, util.show(s)), 0)
+    end
+  end
+  check_chunk(entry, s)
+  prepare_data(j, call.spec)
+  prepare_sink(entry, call.spec)
+  source.build(s, call.spec.request, j.codec ~= "none")
+end
+
+-- In a worker: the script again, its state, init. Returns the function that runs a step.
+function M.open(address)
+  local call = ffi.cast(call_type, address)
+  local entry = run(call)
+  local j = entry.job
+  entry.params = reduce.present(buffer.decode(ffi.string(call.text, call.text_length)), entry.keep)
+  math.randomseed(tonumber(call.seed % 4294967296ULL) + tonumber(call.worker))
+  local rng = call.random
+  chunk.use(function() return core.vt.random(rng) end)
+  call.user_code = true
+  if j.fields then
+    entry.state = state.construct(j.fields, j.layout, call.slot, job.reducer_of(j))
+  else
+    entry.state = j.state_function and j.state_function(entry.params)
+  end
+  if j.init then j.init(entry.state, tonumber(call.worker), entry.params) end
+  local out = j.type
+  if call.has_out_type then out = view.types[call.out_type] end
+  if not j.transform then return nil end
+  return (chunk.dispatcher(call.step, { data = j.type, out = out, transform = j.transform,
+    state = entry.state, params = entry.params, has_out_max = j.out_max ~= nil }))
+end
+
+-- What a worker (or, for a job without steps, the coordinator) ends with, as plain data.
+local function finished(entry)
+  local j, v = entry.job, nil
+  if j.finish then v = j.finish(entry.state, entry.params) end
+  if v ~= nil and not (j.fields and rawequal(v, entry.state)) then
+    return reduce.plain(v, "what finish returned")
+  end
+  if j.fields then return reduce.of_struct(j.fields, entry.state) end
+  if entry.state ~= nil and j.reduce ~= nil then return reduce.plain(entry.state, "state") end
+end
+
+function M.finish(address)
+  local call = ffi.cast(call_type, address)
+  local v = finished(jobs[tonumber(call.job)])
+  give(call, buffer.encode(v))
+end
+
+-- Merges what the workers left, in their order, and calls done(result, info).
+function M.done(address, info)
+  local call = ffi.cast(call_type, address)
+  local entry = jobs[tonumber(call.job)]
+  local j, values = entry.job, {}
+  for i = 0, tonumber(call.n_values) - 1 do
+    local v = call.values[i]
+    if v.data ~= nil then values[#values + 1] = buffer.decode(ffi.string(v.data, v.length)) end
+  end
+  if #values == 0 and (j.fields or j.state_function) then
+    if j.fields then
+      local memory = ffi.new("uint8_t[?]", j.layout.total + 64)
+      entry.keep[#entry.keep + 1] = memory
+      entry.state = state.construct(j.fields, j.layout, memory, job.reducer_of(j))
+    else
+      entry.state = j.state_function(entry.params)
+    end
+    values[1] = finished(entry)
+  end
+  local result
+  if j.reduce ~= nil and #values > 0 then
+    result = reduce.all(j.reduce, values)
+  elseif j.finish and #values > 0 then
+    result = values[1]
+    if #values > 1 then
+      error(entry.name .. ": several workers finished with a value, but reduce (how to merge them) is missing", 0)
+    end
+  end
+  result = reduce.present(result, entry.keep)
+  local fields = result
+  if type(result) ~= "table" then fields = { result = result } end
+  give(call, encode.json(fields, true))
+  if j.done then j.done(result, info) end
+end
+
+function M.close(address)
+  local call = ffi.cast(call_type, address)
+  jobs[tonumber(call.job)] = nil
+  anchor = nil
+  collectgarbage()
+  if jit.status() then jit.flush() end
+end
+
+-- Does the JIT have memory for machine code near the library? A loop must leave a trace.
+function M.probe()
+  local opt = require "jit.opt"
+  opt.start("sizemcode=256", "maxmcode=256", "maxtrace=4000")
+  if os.getenv "LSIO_JIT" == "off" then jit.off() end
+  if not jit.status() then return "off" end
+  local s = 0
+  for i = 1, 1000 do s = s + i end
+  if s ~= 500500 then return "broken" end
+  local ok, jutil = pcall(require, "jit.util")
+  if ok and not jutil.traceinfo(1) then return "dead" end
+  return "alive"
+end
+
+function M.doctor(address)
+  local call = ffi.cast(call_type, address)
+  local status = ffi.string(call.name)
+  local lines = { ("LuaJIT: %s, %s %s, GC64 %s"):format(jit.version, jit.os, jit.arch,
+    ffi.abi "gc64" and "yes" or "no") }
+  local meaning = {
+    alive = "JIT: alive", off = "JIT: off (LSIO_JIT=off)",
+    dead = "JIT: DEAD: no executable memory near the library; transforms run about 40 times slower",
+    broken = "JIT: BROKEN: a simple loop gives a wrong result",
+  }
+  lines[#lines + 1] = meaning[status]
+  if ffi.cast("uint64_t", -1) ~= 18446744073709551615ULL then
+    lines[#lines + 1] = "known defect of this build: a negative number converted to uint64_t is wrong "
+      .. "(use int64_t)"
+  else
+    lines[#lines + 1] = "known defects probed: none found"
+  end
+  give(call, table.concat(lines, "\n") .. "\n")
+end
+
+return M

@@ -1,0 +1,42 @@
+-- The public module: require "lsio".
+local core = require "lsio.core"
+local codec = require "lsio.codec"
+local host = require "lsio.host"
+local job = require "lsio.job"
+local kernels = require "lsio.k"
+local sink = require "lsio.sink"
+local source = require "lsio.source"
+local util = require "lsio.util"
+
+-- Reads of unknown names are errors that name the nearest; nothing can be written.
+local function closed(t, what)
+  return setmetatable({}, {
+    __index = setmetatable(t, {
+      __index = function(_, name) error(util.unknown(what, name, util.keys(t)), 0) end,
+    }),
+    __newindex = function(_, name)
+      error(("%s can't be changed (writing %s)"):format(what:match "^(%S+)", util.show(name)), 0)
+    end,
+    __metatable = false,
+  })
+end
+
+return closed({
+  job = job.job,
+  files = source.files,
+  ranges = source.ranges,
+  stdin = source.stdin,
+  npy = sink.npy,
+  raw = sink.raw,
+  k = closed(kernels, "lsio.k function"),
+  codec = closed(codec, "lsio.codec function"),
+  log = host.log,
+  -- "256KiB" to bytes
+  size = function(text)
+    if type(text) == "number" then return text end
+    local n = type(text) == "string" and core.vt.size(text) or -1
+    if n < 0 then error(('lsio.size: %s is not a size such as "256KiB"'):format(util.show(text)), 0) end
+    return n
+  end,
+  version = "0.1.0",
+}, "lsio function")

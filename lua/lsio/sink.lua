@@ -1,0 +1,74 @@
+-- Sinks: inert descriptions of where results go.
+local util = require "lsio.util"
+local view = require "lsio.view"
+
+local M = {}
+
+local SINK = { __name = "sink" }
+
+function M.is(v) return type(v) == "table" and getmetatable(v) == SINK end
+
+local function fail(fmt, ...) error(fmt:format(...), 0) end
+
+local keys = {
+  npy = { type = true, shape = true, order = true, exists = true, durability = true },
+  raw = { type = true, order = true, exists = true, durability = true },
+}
+local choices = {
+  order = { "any", "request" }, exists = { "error", "replace" },
+  durability = { "none", "batch", "each" },
+}
+
+local function shape(v)
+  if type(v) ~= "table" or #v == 0 then
+    fail("lsio.npy: shape must be a list such as { -1, 256 }, not %s", util.show(v))
+  end
+  if #v > 32 then fail("lsio.npy: shape has %d dimensions, 32 are possible", #v) end
+  local open = 0
+  for i = 1, #v do
+    if not util.whole(v[i], -1, 2 ^ 53) then
+      fail("lsio.npy: shape[%d] is %s, not a whole number", i, util.show(v[i]))
+    end
+    if v[i] == -1 then open = open + 1 end
+  end
+  if open > 1 then fail "lsio.npy: shape may hold one -1" end
+  return v
+end
+
+local function make(kind, path, options)
+  local who = "lsio." .. kind
+  if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
+    fail("%s wants a path, not %s", who, util.show(path))
+  end
+  if options ~= nil and type(options) ~= "table" then
+    fail("%s: options must be a table, not %s", who, util.show(options))
+  end
+  options = options or {}
+  util.only_keys(options, keys[kind], "option of " .. who, function(text) fail("%s", text) end)
+  local s = { kind = kind, path = path }
+  for name, valid in pairs(choices) do
+    local v = options[name]
+    if v ~= nil then
+      local ok = false
+      for _, choice in ipairs(valid) do ok = ok or v == choice end
+      if not ok then
+        fail('%s: %s is %s; valid: "%s"', who, name, util.show(v), table.concat(valid, '", "'))
+      end
+      s[name] = v
+    end
+  end
+  if options.type ~= nil then
+    if type(options.type) ~= "string" then fail("%s: type is %s, not a name", who, util.show(options.type)) end
+    local t, big = view.parse_type(options.type)
+    if not t then fail("%s: %s", who, util.unknown("type", options.type, util.keys(view.by_name))) end
+    if big then fail("%s: type %s: output is written in native byte order only", who, options.type) end
+    s.type = t
+  end
+  if options.shape ~= nil then s.shape = shape(options.shape) end
+  return setmetatable(s, SINK)
+end
+
+function M.npy(path, options) return make("npy", path, options) end
+function M.raw(path, options) return make("raw", path, options) end
+
+return M

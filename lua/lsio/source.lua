@@ -1,0 +1,215 @@
+-- Sources: inert descriptions, made at file level in every state and opened by build() in the
+-- coordinator only. Everything that is as long as the request lies in C or FFI arrays.
+local ffi = require "ffi"
+local core = require "lsio.core"
+local util = require "lsio.util"
+
+local M = {}
+
+local SOURCE = { __name = "source" }
+
+function M.is(v) return type(v) == "table" and getmetatable(v) == SOURCE end
+
+local function fail(fmt, ...) error(fmt:format(...), 0) end
+
+-- A size in an option: bytes as a number, or text like "256KiB".
+local function size(v, what, least)
+  local n = v
+  if type(v) == "string" then n = core.vt.size(v) end
+  if not util.whole(n, least, 2 ^ 53) then
+    fail('%s must be a size such as 65536 or "256KiB", not %s', what, util.show(v))
+  end
+  return n
+end
+M.size = size
+
+local file_options = { chunk = true, offset = true, length = true, whole = true }
+
+local function check_files(options, who)
+  if options ~= nil and type(options) ~= "table" then
+    fail("%s: options must be a table such as { chunk = \"256KiB\" }, not %s", who, util.show(options))
+  end
+  local out = {}
+  options = options or {}
+  util.only_keys(options, file_options, "option of " .. who, function(text) fail("%s", text) end)
+  if options.chunk ~= nil then out.chunk = size(options.chunk, who .. ": chunk", 1) end
+  out.offset = options.offset ~= nil and size(options.offset, who .. ": offset", 0) or 0
+  if options.length ~= nil then out.length = size(options.length, who .. ": length", 0) end
+  if options.whole ~= nil and type(options.whole) ~= "boolean" then
+    fail("%s: whole must be true or false, not %s", who, util.show(options.whole))
+  end
+  out.whole = options.whole
+  if out.whole and out.chunk then fail("%s: give either chunk or whole = true", who) end
+  return out
+end
+
+local function check_paths(paths, who)
+  if type(paths) == "string" then paths = { paths } end
+  if type(paths) ~= "table" then
+    fail("%s wants a path, a glob or a list of them, not %s", who, util.show(paths))
+  end
+  for i = 1, #paths do
+    if type(paths[i]) ~= "string" or paths[i] == "" or paths[i]:find("\0", 1, true) then
+      fail("%s: path %d is %s, not a file name", who, i, util.show(paths[i]))
+    end
+  end
+  return paths
+end
+
+function M.files(paths, options)
+  local s = check_files(options, "lsio.files")
+  s.kind, s.paths = "files", check_paths(paths, "lsio.files")
+  if #s.paths == 0 then fail "lsio.files: the list of paths is empty" end
+  return setmetatable(s, SOURCE)
+end
+
+function M.stdin(options)
+  local s = check_files(options, "lsio.stdin")
+  s.kind = "stdin"
+  return setmetatable(s, SOURCE)
+end
+
+local range_keys = { objects = true, object = true, offset = true, length = true, tag = true, file = true }
+
+function M.ranges(t)
+  if type(t) ~= "table" then fail("lsio.ranges wants a table, not %s", util.show(t)) end
+  util.only_keys(t, range_keys, "key of lsio.ranges", function(text) fail("%s", text) end)
+  local s = { kind = "ranges" }
+  if t.objects ~= nil then s.objects = check_paths(t.objects, "lsio.ranges: objects") end
+  if t.file ~= nil then
+    if type(t.file) ~= "string" then fail("lsio.ranges: file must be a path, not %s", util.show(t.file)) end
+    for _, key in ipairs { "object", "offset", "length", "tag" } do
+      if t[key] ~= nil then fail("lsio.ranges: %s comes from the file; give one or the other", key) end
+    end
+    s.file = t.file
+    return setmetatable(s, SOURCE)
+  end
+  if not s.objects or #s.objects == 0 then fail "lsio.ranges: objects (a list of paths) is missing" end
+  for _, key in ipairs { "object", "offset", "length", "tag" } do
+    local v = t[key]
+    local ok = type(v) == "table" or type(v) == "cdata"
+    if key == "length" then ok = ok or type(v) == "number" or type(v) == "string" end
+    if key == "object" then ok = ok or (v == nil and #s.objects == 1) end
+    if key == "tag" then ok = ok or v == nil end
+    if not ok then
+      fail("lsio.ranges: %s must be an array (Lua or FFI), not %s", key, util.show(v))
+    end
+    s[key] = v
+  end
+  if type(s.length) == "number" or type(s.length) == "string" then
+    s.length = size(s.length, "lsio.ranges: length", 0)
+  end
+  return setmetatable(s, SOURCE)
+end
+
+-- Elements of a Lua table or an FFI array, whatever its first index.
+local function count_of(v, key)
+  if type(v) == "table" then return #v end
+  local array, why = require "lsio.view".of_array(v)
+  if not array then fail("lsio.ranges: %s: %s", key, why) end
+  return array.n
+end
+
+-- Fills the FFI array `out` from v; every element is checked, with its position in the message.
+local function fill(out, v, n, key, low)
+  local at, shift = v, 0
+  if type(v) == "table" then
+    shift = 1
+  else
+    at = require "lsio.view".of_array(v)
+  end
+  for i = 0, n - 1 do
+    local x = at[i + shift]
+    if type(x) == "cdata" then x = tonumber(x) end -- int64: exact below 2^53, checked next
+    if type(x) ~= "number" or x < low or x > 9007199254740992 or x ~= math.floor(x) then
+      fail("lsio.ranges: %s[%d] is %s, not a whole number%s", key, i + shift, util.show(x),
+        low == 0 and " from 0" or "")
+    end
+    out[i] = x
+  end
+end
+
+local function fill_tags(out, v, n)
+  local is_table = type(v) == "table"
+  for i = 0, n - 1 do
+    local x
+    if is_table then x = v[i + 1] else x = v[i] end
+    if type(x) ~= "cdata" and not util.whole(x, -2 ^ 53, 2 ^ 53) then
+      fail("lsio.ranges: tag[%d] is %s, not a whole number", is_table and i + 1 or i, util.show(x))
+    end
+    out[i] = x
+  end
+end
+
+local function build_arrays(s, request)
+  local n = count_of(s.offset, "offset")
+  local object = ffi.new("uint32_t[?]", n + 1)
+  local offset, length = ffi.new("int64_t[?]", n + 1), ffi.new("int64_t[?]", n + 1)
+  for _, key in ipairs { "object", "length", "tag" } do
+    if s[key] ~= nil and type(s[key]) ~= "number" then
+      local m = count_of(s[key], key)
+      if m ~= n then fail("lsio.ranges: %s has %d elements, offset has %d", key, m, n) end
+    end
+  end
+  if s.object then
+    fill(object, s.object, n, "object", 0)
+    for i = 0, n - 1 do
+      if object[i] >= #s.objects then
+        fail("lsio.ranges: object %d (position %d) is not among the %d objects; they count from 0",
+          object[i], i, #s.objects)
+      end
+    end
+  end
+  fill(offset, s.offset, n, "offset", -9007199254740992)
+  if type(s.length) == "number" then
+    for i = 0, n - 1 do length[i] = s.length end
+  else
+    fill(length, s.length, n, "length", 0)
+  end
+  local tag
+  if s.tag ~= nil then
+    tag = ffi.new("int64_t[?]", n + 1)
+    fill_tags(tag, s.tag, n)
+  end
+  core.check(core.vt.request_chunks(request, n, object, offset, length, tag, core.err))
+end
+
+local function add_paths(list, paths, glob)
+  for i = 1, #paths do
+    local add = glob and core.vt.paths_glob or core.vt.paths_add
+    core.check(add(list, paths[i], core.err))
+  end
+end
+
+-- Bytes of a chunk when neither chunk nor whole was given: compressed files are taken whole.
+local default_chunk = 1048576
+
+-- Opens the source and adds everything to the request.
+function M.build(s, request, compressed)
+  local vt = core.vt
+  local list = vt.paths_create()
+  if list == nil then core.fail(core.NOMEM, "no memory for the list of paths") end
+  list = ffi.gc(list, vt.paths_free)
+  if s.kind == "ranges" then
+    if s.objects then add_paths(list, s.objects, false) end
+    if s.file then
+      core.check(vt.request_ranges(request, list, s.file, core.err))
+    else
+      core.check(vt.request_objects(request, list, core.err))
+      build_arrays(s, request)
+    end
+  else
+    if s.kind == "stdin" then
+      core.check(vt.paths_lines(list, "-", core.err))
+    else
+      add_paths(list, s.paths, true)
+      core.check(vt.paths_sort(list, core.err))
+    end
+    local whole = s.whole or (s.whole == nil and not s.chunk and compressed)
+    core.check(vt.request_files(request, list, s.offset, s.length or -1,
+      whole and 0 or s.chunk or default_chunk, core.err))
+  end
+  vt.paths_free(ffi.gc(list, nil))
+end
+
+return M

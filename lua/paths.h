@@ -1,0 +1,23 @@
+/* A growing list of paths, flat: one block of text and offsets into it. Not thread-safe. */
+#ifndef LSI_LUA_PATHS_H
+#define LSI_LUA_PATHS_H
+
+#include <stddef.h>
+
+struct lsi_error;
+struct lsi_paths;
+
+struct lsi_paths *lsi_paths_create(void); /* NULL: no memory */
+void lsi_paths_free(struct lsi_paths *p);
+int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err);
+/* What a pattern matches, or a plain path as it is. */
+int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err);
+/* The lines of a file ("-": standard input), without their ends; empty ones are left out. */
+int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err);
+/* Bytewise. LSIO_ERR_NOMEM leaves it as it was. */
+int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err);
+size_t lsi_paths_count(const struct lsi_paths *p);
+/* Pointers to all of them, valid until the list changes; lsi_free. NULL: no memory. */
+const char **lsi_paths_array(const struct lsi_paths *p);
+
+#endif
