@@ -31,6 +31,12 @@ static size_t divide_share(struct lsi_worker *w) {
   bool decodes = c->spec->codec != LSI_CODEC_NONE || c->spec->type.big;
   uint64_t stored = LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit);
   stored = LSI_MIN(stored, LSI_MAX((uint64_t)LSI_ARENA_DEFAULT, unit));
+  /* What one step is sure to need was priced and must stay free. */
+  uint64_t sure = c->spec->decoded + (c->spec->has_out_max && c->sink
+                                          ? c->spec->out_max * lsi_type_size(c->sink_type.type)
+                                          : 0);
+  if (stored > unit && stored + sure > c->share)
+    stored = LSI_MAX(c->share > sure ? c->share - sure : 0, unit);
   uint64_t out = c->spec->has_out_max && c->sink
                      ? c->spec->out_max * lsi_type_size(c->sink_type.type)
                      : 0;
