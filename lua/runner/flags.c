@@ -296,8 +296,7 @@ int flags_parse(struct flags *f, int argc, char **argv) {
   memset(f, 0, sizeof *f);
   int rc = from_environment(f);
   struct words w = {argv + 1, argc > 0 ? argc - 1 : 0};
-  /* With -e the first word that is no option belongs to the script. */
-  while (!rc && w.left) {
+  while (!rc && w.left && !f->code) { /* what follows -e CODE belongs to the script */
     const char *word = *w.at;
     if (word[0] != '-' || !word[1]) break;
     next_word(&w);

@@ -46,10 +46,12 @@ static void leave(void) {
     pthread_mutex_lock(&mutex);
     char *activity = watched ? lsio_job_activity(watched) : NULL;
     fflush(stdout); /* what the job has printed so far is its own */
+    size_t n = activity ? strlen(activity) : 0;
+    while (n && activity[n - 1] == '\n') activity[--n] = 0;
     say("interrupted; stopping without waiting for\n%s",
-        activity ? activity
-        : watched ? "workers that have not returned\n"
-                  : "the script, which was still being prepared (setup, source, planning)\n");
+        activity  ? activity
+        : watched ? "workers that have not returned"
+                  : "the script, which was still being prepared (setup, source, planning)");
     if (watched) lsio_job_abandon(watched);
   }
   report_abandon();

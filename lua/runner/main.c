@@ -284,8 +284,8 @@ int main(int argc, char **argv) {
   const bool runs = f.action == ACTION_RUN && !f.explain;
   if (!rc) rc = report_open(&report, runs ? f.json : NULL, runs ? f.errors : NULL);
   if (!rc) rc = act(&f, &s, report);
-  const int closing = report ? report_close(report, rc) : 0;
+  if (report) rc = report_close(report, rc);
   flags_free(&f);
   free(s.text);
-  return rc > EXIT_SKIPPED || !closing ? rc : closing;
+  return rc;
 }

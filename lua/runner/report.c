@@ -199,17 +199,22 @@ static int close_summary(struct report *r) {
   return rc;
 }
 
+/* A job that could not print has often failed because of it: then this is the better explanation. */
+static bool explains(int exit_code) {
+  return exit_code <= EXIT_SKIPPED || exit_code == EXIT_SCRIPT || exit_code == EXIT_TRANSFORM;
+}
+
 int report_close(struct report *r, int exit_code) {
   if (!r->summarised) report_summary(r, NULL, NULL, exit_code); /* it did not come to a job */
-  int rc = close_summary(r);
-  const int errors = close_file(r->errors, r->errors_failed, "--errors", r->errors_path);
-  current = NULL;
   errno = 0;
-  const bool output = fflush(stdout) != 0 || ferror(stdout) ||
-                      (r->json == stdout && r->json_failed);
-  if (output)
+  const bool broken = fflush(stdout) != 0 || ferror(stdout) || (r->json == stdout && r->json_failed);
+  if (broken)
     say("standard output could not be written%s%s", errno ? ": " : "",
         errno ? strerror(errno) : "");
+  int files = close_summary(r);
+  if (close_file(r->errors, r->errors_failed, "--errors", r->errors_path)) files = EXIT_OUTPUT;
+  current = NULL;
   free(r);
-  return rc ? rc : errors ? errors : output ? EXIT_OUTPUT : 0;
+  if (broken && explains(exit_code)) return EXIT_OUTPUT;
+  return files && exit_code <= EXIT_SKIPPED ? EXIT_OUTPUT : exit_code;
 }

@@ -9,7 +9,8 @@
 
 #include "lsio.h"
 
-enum { EXIT_SKIPPED = 1, EXIT_USAGE = 2, EXIT_SCRIPT = 3, EXIT_OUTPUT = 6, EXIT_NOMEM = 9 };
+enum { EXIT_SKIPPED = 1, EXIT_USAGE = 2, EXIT_SCRIPT = 3, EXIT_OUTPUT = 6,
+       EXIT_TRANSFORM = 7, EXIT_NOMEM = 9 };
 
 /* ---- flags.c: the command line ---- */
 
@@ -66,8 +67,8 @@ int report_open(struct report **out, const char *json, const char *errors);
 void report_error(struct report *r, const lsio_error *e);
 /* The summary; `job` is NULL when the job could not be submitted (`e` says why). */
 void report_summary(struct report *r, lsio_job *job, const lsio_error *e, int exit_code);
-/* Completes the files and checks standard output; `exit_code` so far. 0, or EXIT_OUTPUT after a
- * message. Frees r. */
+/* Completes the files and checks standard output. Returns the exit code: `exit_code`, or
+ * EXIT_OUTPUT after a message. Frees r. */
 int report_close(struct report *r, int exit_code);
 /* Leaving in a hurry: nothing unfinished stays. */
 void report_abandon(void);

@@ -141,7 +141,7 @@ class Failures(RunnerTest):
                    .replace("  transform", "  out_max = 0, transform")
                    .replace('error("bad weather") end', 'error("bad weather") end return 0'))
         r = self.expect(7, "--json=s.json", "--errors=e.jsonl", "job.lua")
-        for word in ("job.lua:7: bad weather", "a.f32", "offset 1200", "step 3"):
+        for word in ("job.lua:8: bad weather", "a.f32", "offset 1200", "step 3"):
             self.assertIn(word, r.err)
         self.assertEqual(r.out, "")
         s = self.summary()
@@ -166,7 +166,7 @@ class Failures(RunnerTest):
         with open(self.path("e.jsonl")) as f:
             line = json.loads(f.read())
         self.assertTrue(line["object"].endswith("a.f32"))
-        self.assertIn("job.lua:7: bad weather", line["message"])
+        self.assertIn("job.lua:8: bad weather", line["message"])
         r = self.expect(1, "--on-error=skip", "--quiet", "job.lua")
         self.assertIn("1 step", r.err)
 
@@ -230,7 +230,7 @@ class Failures(RunnerTest):
 
     def test_memory_limit(self):
         self.data(n=8 << 20)
-        r = self.expect(9, "--memory=1MiB", "-e", COPY.replace(', { chunk = "400" }', ""))
+        r = self.expect(9, "--memory=1MiB", "-e", COPY.replace('chunk = "400"', "whole = true"))
         self.assertIn("memory", r.err)
         self.assertEqual(self.left(), ["a.f32"])
 
