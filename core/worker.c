@@ -172,7 +172,10 @@ static void landed(struct lsi_worker *w, struct lsi_flight *f) {
 
 static void flush(struct lsi_worker *w) {
   if (!w->n_queue) return;
+  /* Reading happens in here as well where data is resident: it counts as waiting for the device. */
+  uint64_t before = lsi_os_now_ns();
   int n = w->run->config.backend->submit(w->backend, w->queue, (int)w->n_queue);
+  w->wait_ns += lsi_os_now_ns() - before;
   w->n_queue -= (uint32_t)n;
   if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
 }
