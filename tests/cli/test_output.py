@@ -66,7 +66,11 @@ class Outputs(RunnerTest):
         with open("/dev/full", "w") as full:
             r = self.run_lsio("-e", STATS, stdout=full)
         self.assertEqual(r.code, 6, r)
-        self.assertIn("No space left", r.err)
+        self.assertIn("standard output could not be written", r.err)
+        with open("/dev/full", "w") as full:
+            r = self.run_lsio("--help", stdout=full)
+        self.assertEqual(r.code, 6, r)
+        self.assertIn("No space left on device", r.err)
         shell = 'exec 3>&1; { "%s" -q -e "$JOB"; echo $? >&3; } | :' % RUNNER
         slow = STATS.replace("done = function(r)", "done = function(r) os.execute('sleep 0.3')")
         p = subprocess.run(["bash", "-c", shell], cwd=self.dir, env=dict(self.env, JOB=slow),

@@ -205,10 +205,22 @@ class Failures(RunnerTest):
         self.assertEqual(self.left(), ["a.f32"])
 
     def test_replaced_source(self):
+        # Between planning and opening: another file has the name now.
+        values = self.data(n=1 << 20)
         self.data("b", n=1 << 20)
-        r = self.expect(4, "-j1", "-e", self.changing('os.rename("b", "a.f32")'))
+        job = COPY.replace("type =", """init = function() os.rename("b", "a.f32") end,
+          transform = function(chunk) end, type =""")
+        r = self.expect(4, "-j1", "-e", job)
         self.assertIn("a.f32", r.err)
         self.assertEqual(self.left(), ["a.f32"])
+        # While it is being read: an error, or what planning saw and nothing else.
+        np.zeros(1 << 20, "<f4").tofile(self.path("b"))
+        r = self.run_lsio("-j1", "-e", self.changing('os.rename("b", "a.f32")'))
+        if r.code == 0:
+            np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+        else:
+            self.assertEqual(r.code, 4, r)
+            self.assertEqual(self.left(), ["a.f32"])
 
     def test_overwritten_source(self):
         r = self.expect(4, "-j1", "-e", self.changing('os.execute("printf x >> a.f32")'))
