@@ -171,10 +171,26 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   return s;
 }
 
+/* A descriptor still shows an object that was replaced under its name: look the name up again. */
+static int check_name(struct lsi_worker *w, uint32_t object) {
+  const struct lsi_run_config *c = &w->run->config;
+  const char *name = lsi_request_name(w->run->request, object);
+  struct lsi_object_info now;
+  int rc = c->backend->stat(c->backend_user, name, &now, &w->error);
+  if (rc < 0) {
+    lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+    return rc;
+  }
+  return check_same(w, object, &now);
+}
+
 int lsi_objects_close(struct lsi_worker *w) {
   int rc = 0;
   while (w->objects.newest) {
-    int one = slot_close(w, &w->objects.slots[w->objects.newest - 1]);
+    struct lsi_slot *s = &w->objects.slots[w->objects.newest - 1];
+    uint32_t object = s->object;
+    int one = slot_close(w, s);
+    if (one >= 0 && rc >= 0) one = check_name(w, object);
     if (one < 0) rc = one;
   }
   return rc;
