@@ -50,7 +50,11 @@ __extension__ typedef __int128 wide;
 /* dst == src is allowed, so the compiler must not fall back to scalar code when they meet. Every
  * loop under this mark reads element i at or behind byte i of what it writes, hence never reads
  * what an earlier round has written. */
+#if defined(__clang__)
+#define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
+#else
 #define IN_PLACE _Pragma("GCC ivdep")
+#endif
 
 /* Which operand's payload a NaN gets depends on how the compiler orders an addition. */
 INLINE double canonical(double x) { return x == x ? x : (double)NAN; }

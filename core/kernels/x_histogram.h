@@ -1,7 +1,7 @@
 /* histogram: bin numbers of a block by vector code, then four interleaved tables of counts, so that
  * equal neighbours do not wait for each other's store. */
 
-#define HIST_BLOCK 1024
+#define HIST_BLOCK 512
 #define HIST_TABLES 4
 #define HIST_BINS 2047 /* more are counted in place: 4 tables of 2,048 take 32 KiB of stack */
 
@@ -21,17 +21,45 @@ INLINE bool bins_make(double lo, double hi, size_t count, struct bins *b) {
 /* The bin of x, or last + 1 when it is in none: estimated, then put right by the edges around
  * it. */
 INLINE int32_t bin_of(double x, struct bins b) {
-  double k = (x - b.lo) * b.norm;
-  k = k < b.last ? k : b.last; /* and NaN: the last */
-  k = k > 0 ? k : 0;
-  k = (double)(int32_t)k;
-  double left = k * b.step + b.lo, right = (k + 1) * b.step + b.lo;
-  right = k < b.last ? right : INFINITY;
-  k = x < left ? k - 1 : k;
-  k = x >= right ? k + 1 : k;
-  k = x >= b.lo ? k : b.last + 1;
-  k = x <= b.hi ? k : b.last + 1;
-  return (int32_t)k;
+  double d = (x - b.lo) * b.norm;
+  d = d < b.last ? d : b.last; /* and NaN: the last */
+  d = d > 0 ? d : 0;
+  int32_t k = (int32_t)d;
+  d = (double)k;
+  double left = d * b.step + b.lo, right = (d + 1) * b.step + b.lo;
+  right = d < b.last ? right : INFINITY;
+  k -= x < left;
+  k += x >= right;
+  int32_t none = (int32_t)b.last + 1;
+  k = x >= b.lo ? k : none;
+  k = x <= b.hi ? k : none;
+  return k;
+}
+
+typedef int64_t vl __attribute__((vector_size(VW)));
+typedef int32_t vhi __attribute__((vector_size(VW / 2)));
+
+INLINE vd vd_select(vl take, vd x, vd y) { return (vd)((take & (vl)x) | (~take & (vl)y)); }
+
+/* bin_of for m elements, in the same operations; the compiler threads jumps through the scalar
+ * form and then cannot vectorise it. Up to a whole vector behind m is read and written as well. */
+static void bins_of(const double *values, size_t m, const struct bins *b, int32_t *numbers) {
+  const vd zero = {0}, one = zero + 1, last = zero + b->last, none = last + 1;
+  for (size_t j = 0; j < m; j += VD_LANES) {
+    vd x;
+    memcpy(&x, values + j, VW);
+    vd d = (x - b->lo) * b->norm;
+    d = vd_select(d < last, d, last);
+    d = vd_select(d > zero, d, zero);
+    d = __builtin_convertvector(__builtin_convertvector(d, vhi), vd);
+    vd left = d * b->step + b->lo, right = (d + 1) * b->step + b->lo;
+    vl right_of = (x >= right) & (d < last);
+    d -= (vd)((vl)one & (x < left));
+    d += (vd)((vl)one & right_of);
+    d = vd_select((x >= b->lo) & (x <= b->hi), d, none);
+    vhi k = __builtin_convertvector(d, vhi);
+    memcpy(numbers + j, &k, sizeof k);
+  }
 }
 
 /* numbers[0 .. m-1] are in 0 .. bins. */
@@ -74,6 +102,7 @@ static double hist_flush(uint32_t *tables, size_t stride, double *counts) {
     struct bins b;                                                                               \
     if (!bins_make(lo, hi, count, &b))                                                           \
       return -1;                                                                                 \
+    double values[HIST_BLOCK] = {0};                                                             \
     int32_t numbers[HIST_BLOCK];                                                                 \
     uint32_t tables[HIST_TABLES * (HIST_BINS + 1)];                                              \
     const bool direct = count > HIST_BINS || n < count;                                          \
@@ -84,7 +113,8 @@ static double hist_flush(uint32_t *tables, size_t stride, double *counts) {
     for (size_t i = 0; i < n;) {                                                                 \
       size_t m = LSI_MIN(n - i, (size_t)HIST_BLOCK);                                             \
       for (size_t j = 0; j < m; j++)                                                             \
-        numbers[j] = bin_of((double)p[i + j], b);                                                \
+        values[j] = (double)p[i + j];                                                            \
+      bins_of(values, m, &b, numbers);                                                           \
       if (direct)                                                                                \
         counted += hist_direct(numbers, m, (int32_t)b.last + 1, counts);                         \
       else                                                                                       \

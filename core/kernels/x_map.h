@@ -40,29 +40,34 @@ CONV_FLOAT_SMALL(f64, double, rint, i16, int16_t, INT16_MIN, INT16_MAX)
 CONV_FLOAT_SMALL(f64, double, rint, u16, uint16_t, 0, UINT16_MAX)
 CONV_FLOAT_SMALL(f64, double, rint, i32, int32_t, INT32_MIN, INT32_MAX)
 
-/* Only signed conversions are single instructions below v4. */
+/* Wider integers. `half` is 2^(bits - 1): signed conversions stop below it, and only they are
+ * single instructions below v4. */
+#define CONV_FLOAT_WIDE(sname, stype, rounded, bits, half, top)                         \
+  INLINE int##bits##_t conv_##sname##_i##bits(stype x) {                                \
+    bool over = x >= half;                                                              \
+    x = x == x ? x : 0;                                                                 \
+    x = x < -half ? -half : x;                                                          \
+    int##bits##_t v = (int##bits##_t)rounded(over ? 0 : x);                             \
+    return over ? INT##bits##_MAX : v;                                                  \
+  }                                                                                     \
+  INLINE uint##bits##_t conv_##sname##_u##bits(stype x) {                               \
+    bool high = x >= half, over = x >= 2 * half;                                        \
+    stype low = x - half;                                                               \
+    x = x > 0 ? x : 0;                                                                  \
+    x = high ? low : x;                                                                 \
+    uint##bits##_t v = (uint##bits##_t)(int##bits##_t)rounded(over ? 0 : x);            \
+    v ^= high ? top : 0;                                                                \
+    return over ? UINT##bits##_MAX : v;                                                 \
+  }
+CONV_FLOAT_WIDE(f32, float, rintf, 32, 0x1p31f, 0x80000000u)
+CONV_FLOAT_WIDE(f32, float, rintf, 64, 0x1p63f, (uint64_t)1 << 63)
+CONV_FLOAT_WIDE(f64, double, rint, 64, 0x1p63, (uint64_t)1 << 63)
 INLINE uint32_t conv_f64_u32(double x) {
   x = x == x ? x : 0;
   x = x < 0 ? 0 : x;
   x = x > UINT32_MAX ? UINT32_MAX : x;
   return (uint32_t)(int32_t)(rint(x) - 0x1p31) ^ 0x80000000u;
 }
-INLINE int64_t conv_f64_i64(double x) {
-  x = x == x ? x : 0;
-  x = x < -0x1p63 ? -0x1p63 : x;
-  int64_t v = (int64_t)rint(x < 0x1p63 ? x : 0);
-  return x < 0x1p63 ? v : INT64_MAX;
-}
-INLINE uint64_t conv_f64_u64(double x) {
-  x = x > 0 ? x : 0;
-  bool high = x >= 0x1p63, over = x >= 0x1p64;
-  uint64_t v = (uint64_t)(int64_t)rint(over ? 0 : high ? x - 0x1p63 : x);
-  return over ? UINT64_MAX : high ? v | (uint64_t)1 << 63 : v;
-}
-INLINE int32_t conv_f32_i32(float x) { return conv_f64_i32((double)x); }
-INLINE uint32_t conv_f32_u32(float x) { return conv_f64_u32((double)x); }
-INLINE int64_t conv_f32_i64(float x) { return conv_f64_i64((double)x); }
-INLINE uint64_t conv_f32_u64(float x) { return conv_f64_u64((double)x); }
 INLINE float conv_f32_f32(float x) { return x; }
 INLINE double conv_f32_f64(float x) { return (double)x; }
 INLINE float conv_f64_f32(double x) { return (float)x; }

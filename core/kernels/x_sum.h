@@ -63,12 +63,51 @@ static double sum_f32(const void *src, size_t n) {
     }                                                    \
     return total;                                        \
   }
-SUM_SMALL(i8, int8_t, int32_t, 1 << 22)
-SUM_SMALL(u8, uint8_t, int32_t, 1 << 22)
 SUM_SMALL(i16, int16_t, int32_t, 1 << 15)
 SUM_SMALL(u16, uint16_t, int32_t, 1 << 15)
 SUM_SMALL(i32, int32_t, int64_t, 1 << 30)
 SUM_SMALL(u32, uint32_t, int64_t, 1 << 30)
+
+typedef uint8_t vb __attribute__((vector_size(VW)));
+typedef uint16_t vh __attribute__((vector_size(VW)));
+typedef uint32_t vw __attribute__((vector_size(VW)));
+typedef uint64_t vq __attribute__((vector_size(VW)));
+
+/* Bytes: pairs in lanes of 16 bits, 128 of them at most, then in lanes of 32. `flip` makes
+ * signed ones unsigned, 128 too large. n < 2^24. */
+INLINE uint64_t bytes_sum(const u8_mem *p, size_t n, uint8_t flip) {
+  vw wider = {0};
+  size_t i = 0;
+  while (i + VW <= n) {
+    size_t rounds = LSI_MIN((n - i) / VW, (size_t)128);
+    vh acc = {0};
+    for (size_t r = 0; r < rounds; r++, i += VW) {
+      vb x;
+      memcpy(&x, p + i, VW);
+      x ^= flip;
+      acc += ((vh)x & 0xff) + ((vh)x >> 8);
+    }
+    wider += ((vw)acc & 0xffff) + ((vw)acc >> 16);
+  }
+  uint64_t s = 0;
+  for (int k = 0; k < VW / 4; k++)
+    s += wider[k];
+  for (; i < n; i++)
+    s += (uint8_t)(p[i] ^ flip);
+  return s;
+}
+
+INLINE wide total_8(const void *src, size_t n, uint8_t flip) {
+  wide total = 0;
+  for (size_t i = 0; i < n;) {
+    size_t m = LSI_MIN(n - i, (size_t)1 << 23);
+    total += (wide)bytes_sum((const u8_mem *)src + i, m, flip);
+    i += m;
+  }
+  return total - (wide)flip * (wide)n;
+}
+static wide total_i8(const void *src, size_t n) { return total_8(src, n, 0x80); }
+static wide total_u8(const void *src, size_t n) { return total_8(src, n, 0); }
 
 /* The halves of 64-bit elements are summed apart. `flip` makes signed ones unsigned, 2^63 too
  * large. */
@@ -164,34 +203,52 @@ static void moments_exact(size_t n, wide sum, wide squares, double shift, lsio_m
                         (double)((wide)n * squares - sum * sum) / count};
 }
 
+#if defined(__SSE2__)
+#if VW == 64
+INLINE vw madd(vh x) { return (vw)_mm512_madd_epi16((__m512i)x, (__m512i)x); }
+#elif VW == 32
+INLINE vw madd(vh x) { return (vw)_mm256_madd_epi16((__m256i)x, (__m256i)x); }
+#else
+INLINE vw madd(vh x) { return (vw)_mm_madd_epi16((__m128i)x, (__m128i)x); }
+#endif
+#else
+/* x[2i]^2 + x[2i+1]^2 of signed elements. */
+INLINE vw madd(vh x) {
+  typedef int32_t vsw __attribute__((vector_size(VW)));
+  vsw even = (vsw)((vw)x << 16) >> 16, odd = (vsw)x >> 16;
+  return (vw)(even * even) + (vw)(odd * odd);
+}
+#endif
+
 /* Sum of squares of n <= 2^16 bytes, taken as int8 after `flip`. */
-INLINE int64_t squares_8(const u8_mem *p, size_t n, uint8_t flip) {
-  int32_t s = 0;
-  for (size_t j = 0; j < n; j++) {
-    int16_t x = (int8_t)(p[j] ^ flip);
-    s += x * x;
+INLINE uint64_t squares_8(const u8_mem *p, size_t n, uint8_t flip) {
+  typedef int16_t vsh __attribute__((vector_size(VW)));
+  vw acc = {0};
+  size_t i = 0;
+  for (; i + VW <= n; i += VW) {
+    vb x;
+    memcpy(&x, p + i, VW);
+    x ^= flip;
+    acc += madd((vh)((vsh)((vh)x << 8) >> 8)) + madd((vh)((vsh)x >> 8));
+  }
+  uint64_t s = 0;
+  for (int k = 0; k < VW / 4; k++)
+    s += acc[k];
+  for (; i < n; i++) {
+    int32_t x = (int8_t)(p[i] ^ flip);
+    s += (uint32_t)(x * x);
   }
   return s;
 }
 
-#if defined(__SSE2__)
-/* Pairs of products of 16-bit elements, at most 2^31 each and so unsigned, summed as 64-bit. */
+/* The same of 16-bit elements: pairs are up to 2^31 and so unsigned, and summed as 64-bit. */
 INLINE uint64_t squares_16(const u16_mem *p, size_t n, uint16_t flip) {
-  typedef uint64_t vq __attribute__((vector_size(VW)));
-  typedef uint16_t vh __attribute__((vector_size(VW)));
   vq even = {0}, odd = {0};
   size_t i = 0;
   for (; i + VW / 2 <= n; i += VW / 2) {
     vh x;
     memcpy(&x, p + i, VW);
-    x ^= flip;
-#if VW == 64
-    vq t = (vq)_mm512_madd_epi16((__m512i)x, (__m512i)x);
-#elif VW == 32
-    vq t = (vq)_mm256_madd_epi16((__m256i)x, (__m256i)x);
-#else
-    vq t = (vq)_mm_madd_epi16((__m128i)x, (__m128i)x);
-#endif
+    vq t = (vq)madd(x ^ flip);
     even += t & 0xffffffffu;
     odd += t >> 32;
   }
@@ -205,16 +262,6 @@ INLINE uint64_t squares_16(const u16_mem *p, size_t n, uint16_t flip) {
   }
   return s;
 }
-#else
-INLINE uint64_t squares_16(const u16_mem *p, size_t n, uint16_t flip) {
-  uint64_t s = 0;
-  for (size_t i = 0; i < n; i++) {
-    int32_t x = (int16_t)(p[i] ^ flip);
-    s += (uint32_t)(x * x);
-  }
-  return s;
-}
-#endif
 
 /* Blocks stay in the first-level cache between the two sums. */
 #define MOMENTS_SMALL(name, bits, flip, shift)                                    \

@@ -112,8 +112,13 @@ static double special_float(enum lsi_type type) {
                                   1e-30, 16777217.0, 0x1p52, 4503599627370497.5, 9e18};
   uint64_t r = kd_random();
   switch (r >> 32 & 31) {
-  case 0:
-    return (double)NAN;
+  case 0: {
+    /* Signs and payloads differ, so that it shows when a result depends on which NaN was taken. */
+    uint64_t bits = 0x7ff8000000000000u | (r & 1) << 63 | (r >> 8 & 0xff) << 40;
+    double nan;
+    memcpy(&nan, &bits, 8);
+    return nan;
+  }
   case 1:
     return INFINITY;
   case 2:

@@ -321,6 +321,30 @@ static void test_histogram(void **state) {
   }
 }
 
+/* An element on an edge belongs to the bin on the right, whatever the estimate of its bin says. */
+static void test_histogram_edges(void **state) {
+  (void)state;
+  enum { MAX = 300 };
+  for (size_t bins = 1; bins <= MAX; bins++) {
+    double lo = 0.1 * (double)(bins % 7) - 0.3, hi = lo + 0.7 + (double)(bins % 11);
+    double step = (hi - lo) / (double)bins, edges[MAX], counts[MAX];
+    for (size_t i = 0; i < bins; i++)
+      edges[i] = (double)i * step + lo;
+    for (size_t l = 0; l < n_levels; l++)
+      for (size_t repeat = 1; repeat <= 2; repeat++) { /* few elements take another path */
+        memset(counts, 0, sizeof counts);
+        double counted = 0;
+        for (size_t r = 0; r < repeat; r++)
+          counted +=
+              levels[l]->histogram[LSI_F64](edges, bins - (repeat - 1), lo, hi, bins, counts);
+        assert_true(counted == (double)(repeat * (bins - (repeat - 1))));
+        for (size_t i = 0; i + (repeat - 1) < bins; i++)
+          if (counts[i] != (double)repeat)
+            fail_msg("level %s: edge %zu of %zu: %g", levels[l]->level, i, bins, counts[i]);
+      }
+  }
+}
+
 static void test_histogram_refuses(void **state) {
   (void)state;
   static const struct {
@@ -388,7 +412,8 @@ int main(void) {
       cmocka_unit_test(test_sum_i64),       cmocka_unit_test(test_minmax),
       cmocka_unit_test(test_moments),       cmocka_unit_test(test_moments_merge),
       cmocka_unit_test(test_count),         cmocka_unit_test(test_histogram),
-      cmocka_unit_test(test_histogram_refuses), cmocka_unit_test(test_long_extremes),
+      cmocka_unit_test(test_histogram_edges), cmocka_unit_test(test_histogram_refuses),
+      cmocka_unit_test(test_long_extremes),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   kd_buffer_free(buffer);

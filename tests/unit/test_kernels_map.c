@@ -1,6 +1,7 @@
 /* The kernels that write an element for each they read: cast, scale_offset, clip, fill,
- * fill_sentinel, fill_nan, byteswap. One long block is checked element by element against a scalar
- * rendering of the rule; then every level, length, place and in-place call must give its beginning. */
+ * fill_sentinel, fill_nan, byteswap. One long block is checked element by element against a
+ * scalar rendering of the rule; then every level, length, place and in-place call must give its
+ * beginning. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
