@@ -27,7 +27,7 @@ static void fill(float *values, uint64_t file) {
   size_t i = 0;
   while (i < VALUES) {
     uint32_t r = next_random(&state);
-    count += (int)(r & 63) - 32;
+    count += (int)(r & 63) + (int)(r >> 12 & 1) - 32; /* as often up as down */
     if (count < 0) count = -count;
     if (count >= COUNTS) count = 2 * (COUNTS - 1) - count;
     for (size_t stay = 1 + (r >> 6 & 3); stay && i < VALUES; stay--)

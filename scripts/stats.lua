@@ -16,8 +16,8 @@ return lsio.job {
     state.above = state.above + lsio.k.count_gt(chunk.data, nil, params.threshold)
   end,
   reduce    = { m = "moments", min = "min", max = "max", above = "sum" },
-  done      = function(r, info)
-    print(string.format("n %.0f  mean %.6f  sd %.6f  min %g  max %g  above %.0f", r.m.n, r.m.mean,
-                        math.sqrt(r.m.m2 / r.m.n), r.min, r.max, r.above))
+  done      = function(r)
+    print(string.format("n %.0f  mean %.6f  sd %.6f  min %.9g  max %.9g  above %.0f", r.m.n,
+                        r.m.mean, math.sqrt(r.m.m2 / r.m.n), r.min, r.max, r.above))
   end,
 }

@@ -17,6 +17,7 @@ FUNCTION_SOFT = 70
 README_MAX = 100
 JOB_LINES = (10, 40)
 COLUMNS = 110  # the code aims for 100; a comment may run over by a word
+TEST_COLUMNS = 160  # tests hold whole jobs in a string
 
 # What ISO C offers without asking an operating system for anything (no time, signals or threads).
 C_HEADERS = set("""assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h
@@ -334,8 +335,9 @@ def check_text(t):
             if path.endswith((".c", ".h", ".lua", ".py")):
                 if "\t" in line or line != line.rstrip():
                     t.add("text", path, i, "a tab or blanks at the end")
-                if len(line) > COLUMNS:
-                    t.add("text", path, i, "%d columns, at most %d" % (len(line), COLUMNS))
+                most = TEST_COLUMNS if layer(path) == "tests" else COLUMNS
+                if len(line) > most:
+                    t.add("text", path, i, "%d columns, at most %d" % (len(line), most))
 
 
 def check_readme(t):
