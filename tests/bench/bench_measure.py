@@ -73,10 +73,12 @@ def run_json(argv):
 
 def run_lsio(lsio, script, options, params, sample_memory=False):
     """A job by the runner; its figures come from the summary."""
-    with tempfile.NamedTemporaryFile("r", suffix=".json") as summary:
-        argv = [lsio, f"--json={summary.name}", "--progress=never", *options, script, *params]
+    with tempfile.TemporaryDirectory() as scratch:
+        path = os.path.join(scratch, "summary.json")
+        argv = [lsio, f"--json={path}", "--progress=never", *options, script, *params]
         _, process = run_process(argv, sample_memory)
-        s = json.load(summary)
+        with open(path, encoding="utf-8") as f:
+            s = json.load(f)
     raw = {"wall_s": s["wall_s"], "cpu_s": s["cpu_s"], "ops": s["operations"],
            "bytes": s["bytes_read"], "summary": s, "state": s.get("state") or {}}
     return figures(raw, process)
