@@ -37,6 +37,9 @@ static int open_modules(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&host_key);
   lua_pushvalue(L, -2);
   lua_rawset(L, LUA_REGISTRYINDEX);
+  lua_getglobal(L, "require"); /* what scripts ask for, while the JIT is still off */
+  lua_pushliteral(L, "lsio");
+  lua_call(L, 1, 0);
   lua_getfield(L, -1, "probe");
   lua_call(L, 0, 1);
   const char *status = lua_tostring(L, -1);

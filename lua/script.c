@@ -222,9 +222,9 @@ static char *doctor(void) {
   lsi_error_clear(&err);
   struct lsi_lua *lua = lsi_lua_open(&err);
   if (!lua) {
-    char text[1024] = "LuaJIT: ";
-    lsi_error_format(&err, text + 8, sizeof text - 9);
-    strcat(text, "\n");
+    char why[1024], text[1100];
+    lsi_error_format(&err, why, sizeof why);
+    snprintf(text, sizeof text, "LuaJIT: %s\n", why);
     return lsi_strdup(text);
   }
   struct lsi_lua_call call = {.name = lua->jit};

@@ -95,7 +95,7 @@ static int with_names(struct lsi_request *r, const struct lsi_paths *p, uint32_t
 
 static int vt_request_files(struct lsi_request *r, const struct lsi_paths *p, double offset,
                             double length, double chunk, struct lsi_error *err) {
-  uint32_t first;
+  uint32_t first = 0;
   int rc = with_names(r, p, &first, err);
   for (uint32_t i = first; rc >= 0 && i < r->n_objects; i++)
     rc = lsi_request_cut(r, i, (uint64_t)offset, length < 0 ? UINT64_MAX : (uint64_t)length,
@@ -105,7 +105,7 @@ static int vt_request_files(struct lsi_request *r, const struct lsi_paths *p, do
 
 static int vt_request_objects(struct lsi_request *r, const struct lsi_paths *p,
                               struct lsi_error *err) {
-  uint32_t first;
+  uint32_t first = 0;
   return with_names(r, p, &first, err);
 }
 
@@ -118,7 +118,7 @@ static int vt_request_chunks(struct lsi_request *r, double n, const uint32_t *ob
 /* The paths of a CSV stand in it; those of a .npy were given beside it. */
 static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges,
                          const struct lsi_paths *p, const char *file, struct lsi_error *err) {
-  uint32_t first;
+  uint32_t first = 0;
   if (ranges->names) {
     if (lsi_paths_count(p))
       return lsi_fail(err, LSIO_ERR_USAGE, 0,

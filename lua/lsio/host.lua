@@ -211,7 +211,8 @@ function M.done(address, info)
   elseif j.finish and #values > 0 then
     result = values[1]
     if #values > 1 then
-      error(entry.name .. ": several workers finished with a value, but reduce (how to merge them) is missing", 0)
+      error(entry.name .. ": several workers finished with a value, but reduce (how to merge them) "
+        .. "is missing", 0)
     end
   end
   result = reduce.present(result, entry.keep)
@@ -233,20 +234,21 @@ end
 function M.probe()
   local opt = require "jit.opt"
   opt.start("sizemcode=256", "maxmcode=256", "maxtrace=4000")
-  if os.getenv "LSIO_JIT" == "off" then jit.off() end
-  if not jit.status() then return "off" end
+  if os.getenv "LSIO_JIT" == "off" then return "off" end
+  jit.on()
   local s = 0
   for i = 1, 1000 do s = s + i end
   if s ~= 500500 then return "broken" end
   local ok, jutil = pcall(require, "jit.util")
   if ok and not jutil.traceinfo(1) then return "dead" end
+  jit.flush()
   return "alive"
 end
 
 function M.doctor(address)
   local call = ffi.cast(call_type, address)
   local status = ffi.string(call.name)
-  local lines = { ("LuaJIT: %s, %s %s, GC64 %s"):format(jit.version, jit.os, jit.arch,
+  local lines = { ("%s, %s %s, GC64 %s"):format(jit.version, jit.os, jit.arch,
     ffi.abi "gc64" and "yes" or "no") }
   local meaning = {
     alive = "JIT: alive", off = "JIT: off (LSIO_JIT=off)",

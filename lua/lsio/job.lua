@@ -30,9 +30,8 @@ local function place(key)
   for line in (current.text .. "\n"):gmatch "([^\n]*)\n" do
     at = at + 1
     local code = line:gsub("%-%-.*", "")
-    if code:find("%f[%w_]" .. key .. "%f[^%w_]%s*=[^=]") or code:find("%f[%w_]" .. key .. "%f[^%w_]%s*=$") then
-      n, found = n + 1, at
-    end
+    local word = "%f[%w_]" .. key .. "%f[^%w_]%s*="
+    if code:find(word .. "[^=]") or code:find(word .. "$") then n, found = n + 1, at end
   end
   if n == 1 then return ("%s:%d: "):format(current.name, found) end
   return ""
@@ -86,7 +85,8 @@ local function check_ends(t, job)
   job.source = s
   local out = t.sink
   if out ~= nil and type(out) ~= "function" and not sink.is(out) then
-    fail(("sink must be lsio.npy(...), lsio.raw(...) or a function, not %s"):format(util.show(out)), "sink")
+    fail(("sink must be lsio.npy(...), lsio.raw(...) or a function, not %s"):format(util.show(out)),
+      "sink")
   end
   job.sink = out
   if t.out_max ~= nil and not util.whole(t.out_max, 0, 2 ^ 53) then
@@ -104,13 +104,16 @@ local function check_reducer(name, what)
     fail(("reduce: %s is %s; valid: a name (%s)"):format(what, util.show(name),
       table.concat(reduce.names, ", ")), "reduce")
   end
-  if not reduce.is_name[name] then fail("reduce: " .. util.unknown("reducer", name, reduce.names), "reduce") end
+  if not reduce.is_name[name] then
+    fail("reduce: " .. util.unknown("reducer", name, reduce.names), "reduce")
+  end
 end
 
 local function field_reducer(f, name)
   if name == "none" then return end
   if f.moments and name ~= "moments" then
-    fail(('reduce: %s is an lsio_moments; its reducer is "moments", not "%s"'):format(f.name, name), "reduce")
+    fail(('reduce: %s is an lsio_moments; its reducer is "moments", not "%s"'):format(f.name, name),
+      "reduce")
   end
   if not f.moments and (name == "moments" or name == "concat") then
     fail(('reduce: "%s" does not fit the field %s of type %s'):format(name, f.name, f.t.name), "reduce")
@@ -200,7 +203,9 @@ local function check_options(t, job)
   end
   local options = want(t, "options", "table")
   for name, v in pairs(options or {}) do
-    if type(name) ~= "string" then fail(("options: %s is not the name of an option"):format(util.show(name)), "options") end
+    if type(name) ~= "string" then
+      fail(("options: %s is not the name of an option"):format(util.show(name)), "options")
+    end
     set(name, v, name)
   end
   if on_error then set("on_error", on_error, "on_error") end

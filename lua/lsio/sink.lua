@@ -58,7 +58,9 @@ local function make(kind, path, options)
     end
   end
   if options.type ~= nil then
-    if type(options.type) ~= "string" then fail("%s: type is %s, not a name", who, util.show(options.type)) end
+    if type(options.type) ~= "string" then
+      fail("%s: type is %s, not a name", who, util.show(options.type))
+    end
     local t, big = view.parse_type(options.type)
     if not t then fail("%s: %s", who, util.unknown("type", options.type, util.keys(view.by_name))) end
     if big then fail("%s: type %s: output is written in native byte order only", who, options.type) end

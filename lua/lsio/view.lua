@@ -51,7 +51,9 @@ local function methods(t, writable)
   }
   if writable then
     mt.__newindex = function(v, i, x)
-      if type(i) == "number" and i >= 0 and i < v.n and floor(i) == i then
+      if type(i) == "number" and i >= 0 and i < v.m and floor(i) == i then
+        v.ptr[i] = x
+      elseif type(i) == "number" and i >= 0 and i < v.n and floor(i) == i then
         v.ptr[i] = x
       else
         bad_index(v, i)
