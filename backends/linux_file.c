@@ -190,15 +190,15 @@ int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h
   h->fd[1] = -1;
   h->priv[0] = h->priv[1] = 0;
   h->lends = h->direct = false;
+  if (st.st_nlink) h->priv[1] |= LSI_FILE_LINKED;
   uint64_t size = h->info.size;
   if (size == 0) return 0;
   bool small = size < LSI_FILE_SMALL && direct != LSI_DIRECT_ALWAYS;
   unsigned class = class_of(st.st_dev, fd);
   if (class & CLASS_WAITS) h->priv[1] |= LSI_FILE_WAITS;
   if (class & CLASS_MEMORY) h->priv[1] |= LSI_FILE_MEMORY;
-  if (small) h->priv[1] |= LSI_FILE_RESIDENT; /* whole in one read: trying costs least */
   if (small || direct == LSI_DIRECT_NEVER || (class & CLASS_MEMORY && direct != LSI_DIRECT_ALWAYS)) {
-    if (!small && !(class & CLASS_WAITS) && resident(fd, size)) h->priv[1] |= LSI_FILE_RESIDENT;
+    if (!(class & CLASS_WAITS) && resident(fd, size)) h->priv[1] |= LSI_FILE_RESIDENT;
     return 0;
   }
   struct statx_buf s;
@@ -215,7 +215,10 @@ int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h
 }
 
 int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now) {
-  int code = lsi_linux_fstat((int)h->fd[0], NULL, now);
+  struct stat st;
+  int code = lsi_linux_fstat((int)h->fd[0], &st, now);
+  /* Replaced: what we have read is whole, but no longer what the name stands for. */
+  if (!code && st.st_nlink == 0 && h->priv[1] & LSI_FILE_LINKED) now->inode = 0;
   close((int)h->fd[0]);
   if (h->fd[1] >= 0) close((int)h->fd[1]);
   h->fd[0] = h->fd[1] = -1;

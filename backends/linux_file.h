@@ -14,14 +14,15 @@ enum lsi_file_flag {
   LSI_FILE_RESIDENT = 1, /* likely in the page cache: a read that may not wait is worth a try */
   LSI_FILE_WAITS = 2,    /* its file system can't promise not to wait; io_uring would use threads */
   LSI_FILE_MEMORY = 4,   /* tmpfs and the like: reading never waits for a device */
-  LSI_FILE_FORCED = 8    /* direct as the user ordered: no way back to buffered */
+  LSI_FILE_FORCED = 8,   /* direct as the user ordered: no way back to buffered */
+  LSI_FILE_LINKED = 16   /* it had a name when it was opened */
 };
 
 /* Opens and decides. Fills *h. Errors as lsi_linux_open; LSIO_ERR_UNSUPPORTED when `direct` is
  * LSI_DIRECT_ALWAYS and the file system can't. */
 int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h,
                   struct lsi_error *err);
-/* Closes both. 0, or LSIO_ERR_SOURCE when what the object is now can't be known. */
+/* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or LSIO_ERR_SOURCE when what the object is now can't be known. */
 int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
 /* What stat(2) says, for the hook `stat`. */
 int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,

@@ -3,13 +3,17 @@
 #include "linux_file.h"
 #include "list.h"
 #include "mem.h"
+#include "op_list.h"
 #include "pread_pool.h"
+
+#define HOT_BYTES (256u * 1024) /* of the page cache copied before they are processed */
 
 struct lsi_backend {
   struct lsi_pread_pool *pool;
   uint32_t depth, held; /* held: taken and not returned */
   enum lsi_direct direct;
-  struct lsi_op *first, **last; /* finished at submit, oldest first */
+  struct lsi_op_list ready;     /* finished */
+  struct lsi_op_list resident;  /* to be read from the page cache just before they are processed */
 };
 
 static int pread_probe(struct lsi_error *err) {
@@ -27,7 +31,6 @@ static int pread_create(const struct lsi_backend_config *config, struct lsi_back
   }
   b->depth = LSI_MAX(config->queue_depth, 1u);
   b->direct = config->direct;
-  b->last = &b->first;
   *out = b;
   return 0;
 }
@@ -47,52 +50,66 @@ static int pread_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_o
   return lsi_file_close(h, now);
 }
 
-/* True when the operation could be answered without waiting. */
-static bool read_at_once(struct lsi_op *op) {
-  uint64_t flags = op->handle->priv[1];
-  if (flags & LSI_FILE_MEMORY && !op->handle->direct) {
-    lsi_file_read_blocking(op); /* does not block: there is no device */
-    return true;
-  }
-  return (flags & LSI_FILE_RESIDENT) && !(flags & LSI_FILE_WAITS) && lsi_file_read_resident(op);
-}
-
 static int pread_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
-  struct lsi_op *first = NULL, **last = &first;
-  uint32_t pooled = 0;
+  struct lsi_op_list pooled = {0};
+  uint32_t n_pooled = 0;
   int taken = 0;
   for (; taken < n && b->held < b->depth; taken++, b->held++) {
     struct lsi_op *op = ops[taken];
-    op->next = NULL;
-    if (read_at_once(op)) {
-      *b->last = op;
-      b->last = &op->next;
+    uint64_t flags = op->handle->priv[1];
+    if (!op->handle->direct && flags & (LSI_FILE_RESIDENT | LSI_FILE_MEMORY)) {
+      lsi_op_list_add(&b->resident, op);
     } else {
-      *last = op;
-      last = &op->next;
-      pooled++;
+      lsi_op_list_add(&pooled, op);
+      n_pooled++;
     }
   }
-  lsi_pread_pool_put(b->pool, first, pooled);
+  lsi_pread_pool_put(b->pool, pooled.first, n_pooled);
   return taken;
+}
+
+/* Reads resident data, a cache's worth at a time, so that it is still hot when it is processed. What
+ * has left the page cache meanwhile goes to a thread. */
+static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max) {
+  uint64_t bytes = 0;
+  int n = 0;
+  while (n < max && bytes < HOT_BYTES && b->resident.first) {
+    struct lsi_op *op = lsi_op_list_take(&b->resident);
+    bytes += op->length;
+    if (op->handle->priv[1] & LSI_FILE_MEMORY) {
+      lsi_file_read_blocking(op); /* does not block: there is no device */
+    } else if (!lsi_file_read_resident(op)) {
+      lsi_pread_pool_put(b->pool, op, 1);
+      continue;
+    }
+    done[n++] = op;
+  }
+  return n;
 }
 
 static int pread_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_t timeout_ns,
                       struct lsi_error *err) {
   (void)err;
-  int n = 0;
-  while (n < max && b->first) {
-    done[n] = b->first;
-    b->first = b->first->next;
-    done[n++]->next = NULL;
+  int n = lsi_op_list_drain(&b->ready, done, max);
+  if (n < max) n += lsi_pread_pool_take(b->pool, done + n, max - n, 0);
+  while (n < max && b->resident.first) {
+    n += read_resident(b, done + n, max - n);
+    if (n) break;
   }
-  if (!b->first) b->last = &b->first;
-  if (n < max) n += lsi_pread_pool_take(b->pool, done + n, max - n, n ? 0 : timeout_ns);
+  if (!n && timeout_ns) n = lsi_pread_pool_take(b->pool, done, max, timeout_ns);
   b->held -= (uint32_t)n;
   return n;
 }
 
-static void pread_cancel(struct lsi_backend *b) { lsi_pread_pool_cancel(b->pool); }
+static void pread_cancel(struct lsi_backend *b) {
+  struct lsi_op *op;
+  while ((op = lsi_op_list_take(&b->resident))) {
+    op->result = LSIO_ERR_CANCELLED;
+    op->os_code = 0;
+    lsi_op_list_add(&b->ready, op);
+  }
+  lsi_pread_pool_cancel(b->pool);
+}
 
 const struct lsi_backend_ops lsi_backend_pread = {
     .version = LSI_BACKEND_VERSION,

@@ -6,6 +6,7 @@
 
 #include "linux_file.h"
 #include "mem.h"
+#include "op_list.h"
 #include "os.h"
 
 #define THREADS_ALL 64u /* of the whole machine: enough to keep a disk of queue depth 64 busy */
@@ -13,15 +14,11 @@
 #define THREADS_LEAST 8u
 #define NS_PER_S 1000000000u
 
-struct list {
-  struct lsi_op *first, **last;
-};
-
 struct lsi_pread_pool {
   pthread_mutex_t mutex;
   pthread_cond_t work;   /* threads wait here */
   pthread_cond_t ready;  /* the instance waits here */
-  struct list queue, done;
+  struct lsi_op_list queue, done;
   uint32_t queued, idle; /* under the mutex, as the lists are */
   bool stop, waiting;
   int bell;
@@ -29,21 +26,6 @@ struct lsi_pread_pool {
   uint32_t n_threads, threads_max;
   struct lsi_thread *threads[THREADS_MOST];
 };
-
-static void list_add(struct list *l, struct lsi_op *op) {
-  op->next = NULL;
-  *l->last = op;
-  l->last = &op->next;
-}
-
-static struct lsi_op *list_take(struct list *l) {
-  struct lsi_op *op = l->first;
-  if (!op) return NULL;
-  l->first = op->next;
-  if (!l->first) l->last = &l->first;
-  op->next = NULL;
-  return op;
-}
 
 uint32_t lsi_pread_pool_threads(uint32_t workers) {
   uint32_t share = THREADS_ALL / LSI_MAX(workers, 1u);
@@ -53,7 +35,7 @@ uint32_t lsi_pread_pool_threads(uint32_t workers) {
 /* Under the mutex. */
 static void finished(struct lsi_pread_pool *p, struct lsi_op *op) {
   bool first = !p->done.first;
-  list_add(&p->done, op);
+  lsi_op_list_add(&p->done, op);
   if (p->waiting) pthread_cond_signal(&p->ready);
   if (first && p->bell >= 0) lsi_os_bell_ring(p->bell);
 }
@@ -62,7 +44,7 @@ static void thread_main(void *arg) {
   struct lsi_pread_pool *p = arg;
   pthread_mutex_lock(&p->mutex);
   while (!p->stop) {
-    struct lsi_op *op = list_take(&p->queue);
+    struct lsi_op *op = lsi_op_list_take(&p->queue);
     if (!op) {
       p->idle++;
       pthread_cond_wait(&p->work, &p->mutex);
@@ -88,8 +70,6 @@ struct lsi_pread_pool *lsi_pread_pool_create(uint32_t threads, int bell) {
   pthread_cond_init(&p->work, NULL);
   pthread_cond_init(&p->ready, &attr);
   pthread_condattr_destroy(&attr);
-  p->queue.last = &p->queue.first;
-  p->done.last = &p->done.first;
   p->bell = bell;
   p->threads_max = LSI_MIN(LSI_MAX(threads, 1u), THREADS_MOST);
   return p;
@@ -114,7 +94,7 @@ void lsi_pread_pool_put(struct lsi_pread_pool *p, struct lsi_op *first, uint32_t
   pthread_mutex_lock(&p->mutex);
   for (struct lsi_op *op = first, *next; op; op = next) {
     next = op->next;
-    list_add(&p->queue, op);
+    lsi_op_list_add(&p->queue, op);
   }
   p->queued += n;
   for (uint32_t wake = LSI_MIN(n, p->idle); wake; wake--) pthread_cond_signal(&p->work);
@@ -127,7 +107,7 @@ void lsi_pread_pool_put(struct lsi_pread_pool *p, struct lsi_op *first, uint32_t
   /* Not one thread to be had: slower, but it gets done. */
   pthread_mutex_lock(&p->mutex);
   struct lsi_op *op;
-  while ((op = list_take(&p->queue))) {
+  while ((op = lsi_op_list_take(&p->queue))) {
     lsi_file_read_blocking(op);
     finished(p, op);
   }
@@ -159,7 +139,7 @@ int lsi_pread_pool_take(struct lsi_pread_pool *p, struct lsi_op **done, int max,
   pthread_mutex_lock(&p->mutex);
   if (!p->done.first && timeout_ns != 0) wait_done(p, timeout_ns);
   int n = 0;
-  while (n < max && (done[n] = list_take(&p->done))) n++;
+  while (n < max && (done[n] = lsi_op_list_take(&p->done))) n++;
   pthread_mutex_unlock(&p->mutex);
   p->held -= (uint32_t)n;
   return n;
@@ -168,7 +148,7 @@ int lsi_pread_pool_take(struct lsi_pread_pool *p, struct lsi_op **done, int max,
 void lsi_pread_pool_cancel(struct lsi_pread_pool *p) {
   pthread_mutex_lock(&p->mutex);
   struct lsi_op *op;
-  while ((op = list_take(&p->queue))) {
+  while ((op = lsi_op_list_take(&p->queue))) {
     op->result = LSIO_ERR_CANCELLED;
     op->os_code = 0;
     finished(p, op);

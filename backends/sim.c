@@ -139,9 +139,9 @@ static int sim_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_obj
 static void fill(struct lsi_backend *b, const struct lsi_op *op, uint64_t from, uint64_t to) {
   uint32_t i = (uint32_t)op->handle->priv[0];
   uint64_t end = b->sim->objects[i].real_size;
-  char *base = (char *)op->buf - op->offset;
+  char *base = (char *)op->buf;
   for (uint64_t at = from; at < to; at++)
-    base[at] = at < end ? (char)lsi_sim_byte(b->sim, i, at) : (char)0xee;
+    base[(int64_t)(at - op->offset)] = at < end ? (char)lsi_sim_byte(b->sim, i, at) : (char)0xee;
 }
 
 static void read_now(struct lsi_backend *b, struct lsi_op *op) {

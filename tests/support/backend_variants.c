@@ -1,0 +1,102 @@
+#include "backend_variants.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mem.h"
+#include "os.h"
+
+const uint64_t object_sizes[OBJECTS] = {1, 4095, 4096, 4097, 100000, (3u << 20) + 123, 0};
+
+const struct variant variants[] = {
+    {.label = "uring", .backend = "uring"},
+    {.label = "uring cold", .backend = "uring", .cold = true},
+    {.label = "uring direct", .backend = "uring", .direct = LSI_DIRECT_ALWAYS, .cold = true},
+    {.label = "uring buffered cold", .backend = "uring", .direct = LSI_DIRECT_NEVER, .cold = true},
+    {.label = "uring unregistered", .backend = "uring", .cold = true, .no_arena = true},
+    {.label = "uring tmpfs", .backend = "uring", .tmpfs = true},
+    {.label = "pread", .backend = "pread"},
+    {.label = "pread cold", .backend = "pread", .cold = true},
+    {.label = "pread direct", .backend = "pread", .direct = LSI_DIRECT_ALWAYS, .cold = true},
+    {.label = "pread buffered cold", .backend = "pread", .direct = LSI_DIRECT_NEVER, .cold = true},
+    {.label = "pread tmpfs", .backend = "pread", .tmpfs = true},
+    {.label = "mem copying", .backend = "mem"},
+    {.label = "mem lending", .backend = "mem", .lends = true},
+    {.label = "sim", .backend = "sim"},
+};
+const unsigned n_variants = sizeof variants / sizeof variants[0];
+
+static uint64_t mix(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+uint64_t stage_random(struct stage *s, uint64_t below) {
+  return mix(s->rng += 0x9e3779b97f4a7c15u) % below;
+}
+
+/* The bytes are the simulator's for everybody, so that one array serves all checks. */
+static bool make_data(struct stage *s) {
+  s->sim = (struct lsi_sim){.seed = 42, .objects = s->sim_objects, .n_objects = OBJECTS};
+  for (uint32_t i = 0; i < OBJECTS; i++) {
+    uint64_t size = object_sizes[i];
+    s->data[i] = lsi_malloc(size + 1);
+    if (!s->data[i]) return false;
+    for (uint64_t at = 0; at < size; at++) s->data[i][at] = lsi_sim_byte(&s->sim, i, at);
+    snprintf(s->names[i], sizeof s->names[i], "%s%sobject%u", s->dir, s->dir[0] ? "/" : "", i);
+    s->mem_objects[i] = (struct lsi_mem_object){s->names[i], s->data[i], size, 7};
+    s->sim_objects[i] = (struct lsi_sim_object){.size = size, .real_size = size, .device = 1};
+    snprintf(s->sim_objects[i].name, sizeof s->sim_objects[i].name, "%.31s", s->names[i]);
+  }
+  s->mem = (struct lsi_mem_objects){.objects = s->mem_objects, .n = OBJECTS, .copies = !s->v->lends};
+  return true;
+}
+
+static bool write_files(struct stage *s) {
+  for (int i = 0; i < OBJECTS; i++) {
+    int fd = open(s->names[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0) return false;
+    bool good = write(fd, s->data[i], object_sizes[i]) == (ssize_t)object_sizes[i];
+    if (s->v->cold && (fsync(fd) < 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))) good = false;
+    close(fd);
+    if (!good) return false;
+  }
+  return true;
+}
+
+int stage_open(struct stage *s, const struct variant *v) {
+  memset(s, 0, sizeof *s);
+  s->v = v;
+  s->rng = 20;
+  s->ops = lsi_backend_find(v->backend);
+  if (!s->ops) return 1;
+  if (s->ops->probe(&s->err) < 0) return 77;
+  bool files = s->ops->caps & LSI_CAP_OS_FILES;
+  if (files) {
+    snprintf(s->dir, sizeof s->dir, "%s/lsio-test-XXXXXX", v->tmpfs ? "/dev/shm" : "/tmp");
+    if (!mkdtemp(s->dir) || chmod(s->dir, 0755) < 0) return 1;
+  }
+  if (!make_data(s) || (files && !write_files(s))) return 1;
+  s->arena = lsi_os_map(ARENA_BYTES);
+  if (!s->arena) return 1;
+  s->config = (struct lsi_backend_config){.queue_depth = DEPTH, .open_max = 16, .workers = 1,
+                                          .direct = v->direct};
+  if (!v->no_arena) s->config.arena = s->arena, s->config.arena_size = ARENA_BYTES;
+  s->config.user = strcmp(v->backend, "sim") == 0 ? (const void *)&s->sim : &s->mem;
+  return s->ops->create(&s->config, &s->b, &s->err) < 0 ? 1 : 0;
+}
+
+void stage_close(struct stage *s) {
+  if (s->b) s->ops->destroy(s->b);
+  if (s->arena) lsi_os_unmap(s->arena, ARENA_BYTES);
+  for (int i = 0; i < OBJECTS; i++) {
+    if (s->dir[0] && s->names[i][0]) unlink(s->names[i]);
+    lsi_free(s->data[i]);
+  }
+  if (s->dir[0]) rmdir(s->dir);
+}

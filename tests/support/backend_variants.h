@@ -1,0 +1,52 @@
+/* What test_backends.c runs its suite on: each backend in each of its ways of reading, with the same
+ * objects behind it. */
+#ifndef LSI_BACKEND_VARIANTS_H
+#define LSI_BACKEND_VARIANTS_H
+
+#include "backend.h"
+#include "mem_objects.h"
+#include "sim.h"
+
+#define DEPTH 64u
+#define ARENA_BYTES ((size_t)16 << 20)
+
+struct variant {
+  const char *label, *backend;
+  enum lsi_direct direct;
+  bool cold;       /* the files are pushed out of the page cache first */
+  bool tmpfs;      /* the files lie in /dev/shm */
+  bool no_arena;   /* buffers are not registered */
+  bool lends;      /* mem only */
+};
+
+/* Sizes of the objects, which are named by their index. */
+enum { BIG = 5, EMPTY = 6, OBJECTS = 7 };
+extern const uint64_t object_sizes[OBJECTS];
+
+/* A variant made ready. */
+struct stage {
+  const struct variant *v;
+  const struct lsi_backend_ops *ops;
+  struct lsi_backend *b;
+  struct lsi_backend_config config;
+  struct lsi_error err;
+  char dir[64];
+  char names[OBJECTS][96];
+  char *arena;
+  uint64_t rng;
+  struct lsi_mem_objects mem;
+  struct lsi_mem_object mem_objects[OBJECTS];
+  struct lsi_sim sim;
+  struct lsi_sim_object sim_objects[OBJECTS];
+  unsigned char *data[OBJECTS]; /* what the objects hold */
+};
+
+/* 0, or 77 when this machine can't (no io_uring, no direct reads). */
+int stage_open(struct stage *s, const struct variant *v);
+void stage_close(struct stage *s);
+uint64_t stage_random(struct stage *s, uint64_t below);
+
+extern const struct variant variants[];
+extern const unsigned n_variants;
+
+#endif
