@@ -139,6 +139,11 @@ static void minmax_one(const struct trial *t, void *expected) {
       a = x != x || a != a ? (double)NAN : x < a ? x : a;
       b = x != x || b != b ? (double)NAN : x > b ? x : b;
     }
+    static const float nan32 = NAN;
+    static const double nan64 = (double)NAN;
+    const void *nan = t->type == LSI_F32 ? (const void *)&nan32 : (const void *)&nan64;
+    if (a != a && (memcmp(got, nan, size) != 0 || memcmp(got + size, nan, size) != 0))
+      FAIL(t, "not the positive quiet NaN");
     if (!kd_same(lo.f, a) || !kd_same(hi.f, b))
       FAIL(t, "min %g max %g, not %g and %g", lo.f, hi.f, a, b);
     return;

@@ -183,6 +183,20 @@ static void test_scale_offset(void **state) {
               (enum kd_kind)((i + (size_t)from) % KD_KINDS), pairs[i][0], pairs[i][1]);
 }
 
+/* NaN times NaN: the elements' own payloads must not come through. */
+static void test_scale_by_nan(void **state) {
+  (void)state;
+  enum { N = 500 };
+  double data[N], dst[N], nan = (double)NAN;
+  kd_fill(KD_SPECIAL, LSI_F64, data, N);
+  for (size_t l = 0; l < n_levels; l++)
+    for (int i = 0; i < 2; i++) {
+      levels[l]->scale_offset[LSI_F64][LSI_F64](data, N, dst, i ? 1 : -nan, i ? -nan : 1);
+      for (size_t j = 0; j < N; j++)
+        assert_memory_equal(&dst[j], &nan, sizeof nan);
+    }
+}
+
 static double clip_call(const struct lsi_kernels *k, enum lsi_type from, enum lsi_type to,
                         const void *src, size_t n, void *dst, double a, double b) {
   (void)to;
@@ -333,7 +347,8 @@ int main(void) {
   results = kd_buffer_new();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cast),          cmocka_unit_test(test_scale_offset),
-      cmocka_unit_test(test_clip),          cmocka_unit_test(test_fill),
+      cmocka_unit_test(test_scale_by_nan),  cmocka_unit_test(test_clip),
+      cmocka_unit_test(test_fill),
       cmocka_unit_test(test_fill_sentinel), cmocka_unit_test(test_fill_nan),
       cmocka_unit_test(test_byteswap),
   };
