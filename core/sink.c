@@ -233,7 +233,10 @@ int lsi_sink_append(struct lsi_sink *s, uint32_t step, const void *data, uint64_
   return lsi_window_append(s->window, step, data, count, err);
 }
 
-uint64_t lsi_sink_bytes_written(const struct lsi_sink *s) { return atomic_load(&s->written); }
+/* Gathered results count although they reach the file only when it is published. */
+uint64_t lsi_sink_bytes_written(const struct lsi_sink *s) {
+  return s->window ? lsi_window_elements(s->window) * s->item : atomic_load(&s->written);
+}
 uint64_t lsi_sink_window_peak(const struct lsi_sink *s) {
   return s->window ? lsi_window_peak(s->window) : 0;
 }

@@ -20,7 +20,7 @@ struct lsi_sink {
   uint64_t first_index;
   uint32_t n_steps;
   bool variable;
-  atomic_uint_fast64_t written;       /* bytes, without headers */
+  atomic_uint_fast64_t written;       /* fixed: bytes, without headers */
   atomic_bool sync_failed;
   struct lsi_window *window;          /* variable only */
 };

@@ -104,7 +104,12 @@ void lsi_window_destroy(struct lsi_window *w) {
   lsi_free(w);
 }
 
-uint64_t lsi_window_elements(const struct lsi_window *w) { return w->pos; }
+uint64_t lsi_window_elements(const struct lsi_window *w) {
+  lsi_os_lock(w->mutex);
+  uint64_t pos = w->pos;
+  lsi_os_unlock(w->mutex);
+  return pos;
+}
 uint64_t lsi_window_rows(const struct lsi_window *w) { return w->rows_written + w->n_rows; }
 uint64_t lsi_window_peak(const struct lsi_window *w) {
   return w->peak + STAGES * w->stage_cap + w->ring_cap * sizeof *w->ring;

@@ -41,20 +41,30 @@ static bool wait_signal(int timeout_ms) {
   return n > 0 && read(signal_pipe[0], &byte, 1) == 1;
 }
 
+/* Not through stdio: the coordinator may hold its locks while it waits for a reader that reads no
+ * more. */
+static void tell(const char *text) {
+  struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+  const char *line = isatty(STDERR_FILENO) ? "\r\033[Klsio-lua: " : "lsio-lua: ";
+  const char *parts[] = {line, text, "\n"};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    if (poll(&fd, 1, 100) != 1 || write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0) return;
+}
+
 static void leave(void) {
+  report_abandon();
   if (!atomic_load(&ended)) {
     pthread_mutex_lock(&mutex);
     char *activity = watched ? lsio_job_activity(watched) : NULL;
-    fflush(stdout); /* what the job has printed so far is its own */
+    if (watched) lsio_job_abandon(watched);
     size_t n = activity ? strlen(activity) : 0;
     while (n && activity[n - 1] == '\n') activity[--n] = 0;
-    say("interrupted; stopping without waiting for\n%s",
-        activity  ? activity
-        : watched ? "workers that have not returned"
-                  : "the script, which was still being prepared (setup, source, planning)");
-    if (watched) lsio_job_abandon(watched);
+    tell("interrupted; stopping without waiting for");
+    tell(activity  ? activity
+         : watched ? "workers that have not returned"
+                   : "the script, which was still being prepared (setup, source, planning)");
+    if (ftrylockfile(stdout) == 0) fflush(stdout); /* what the job has printed so far is its own */
   }
-  report_abandon();
   _exit(128 + (int)came);
 }
 

@@ -274,9 +274,13 @@ static int act(const struct flags *f, struct script *s, struct report *report) {
   return EXIT_USAGE;
 }
 
+/* A reader that has gone is an error of ours, not the end of us. Programs that a script starts do not
+ * inherit a handler, as they would inherit that the signal is ignored. */
+static void on_broken_pipe(int number) { (void)number; }
+
 int main(int argc, char **argv) {
   guard_standard_files();
-  signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of ours, not the end of us */
+  signal(SIGPIPE, on_broken_pipe);
   struct flags f;
   struct script s = {0};
   struct report *report = NULL;

@@ -83,6 +83,7 @@ int report_open(struct report **out, const char *json, const char *errors) {
     free(r);
     return EXIT_OUTPUT;
   }
+  if (r->errors) setvbuf(r->errors, NULL, _IOLBF, BUFSIZ); /* whole lines, as they happen */
   current = *out = r;
   return 0;
 }

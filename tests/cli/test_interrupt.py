@@ -95,6 +95,18 @@ class Interrupts(RunnerTest):
                     os.unlink(self.path(name))
             self.assertEqual(self.left(), [])
 
+    def test_nobody_reads_what_the_job_prints(self):
+        job = SLOW.replace("local t =", "print(string.rep('x', 100000)) local t =")
+        self.data(n=100000)
+        p = self.start("-j1", "-e", job)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.stderr.close)
+        time.sleep(1)  # the pipe is full by now
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(p.wait(timeout=5), 130)
+        os.unlink(self.path("begun"))
+        self.assertEqual(self.left(), ["a.f32"])
+
     def test_ignored_signals_stay_ignored(self):
         self.data()
         self.env["JOB"] = COPY

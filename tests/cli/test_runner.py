@@ -121,8 +121,9 @@ return lsio.job {
   end,
 }
 """
-        self.expect(0, "-j4", "-e", job)
+        self.expect(0, "-j4", "--json=s.json", "-e", job)
         expected = values[values % 3 == 0]
+        self.assertEqual(self.summary()["bytes_written"], expected.nbytes)
         np.testing.assert_array_equal(np.load(self.path("out.npy")), expected)
         os.unlink(self.path("out.npy"))
         self.expect(0, "-j4", "-e", job.replace('"out.npy"', '"out.npy", { order = "any" }'))
