@@ -1,0 +1,47 @@
+local support = require "support"
+local ffi = require "ffi"
+local encode = require "lsio.encode"
+
+describe("json", function()
+  it("writes plain values", function()
+    assert.equal("1", encode.json(1))
+    assert.equal("-0.1", encode.json(-0.1))
+    assert.equal("0.1", encode.json(0.1))
+    assert.equal("1e+300", encode.json(1e300))
+    assert.equal("9007199254740991", encode.json(2 ^ 53 - 1))
+    assert.equal("true", encode.json(true))
+    assert.equal("null", encode.json(nil))
+    assert.equal("null", encode.json(0 / 0))
+    assert.equal("null", encode.json(-math.huge))
+    assert.equal("123456789012345678", encode.json(123456789012345678LL))
+    assert.equal("18446744073709551615", encode.json(18446744073709551615ULL))
+  end)
+  it("reads back as the same double", function()
+    math.randomseed(1)
+    for _ = 1, 1000 do
+      local v = (math.random() - 0.5) * 10 ^ math.random(-20, 20)
+      assert.equal(v, tonumber(encode.json(v)))
+    end
+  end)
+  it("escapes", function()
+    assert.equal([["a\"b\\c\n\t\u0001\u0000"]], encode.json 'a"b\\c\n\t\1\0')
+    assert.equal('"\195\164"', encode.json "\195\164")
+  end)
+  it("tells lists from objects", function()
+    assert.equal("[1,2]", encode.json { 1, 2 })
+    assert.equal('{"1":1,"3":2}', encode.json { [1] = 1, [3] = 2 })
+    assert.equal('{"a":[{"b":1}]}', encode.json { a = { { b = 1 } } })
+    assert.equal("{}", encode.json {})
+  end)
+  it("writes arrays", function()
+    assert.equal("[1,2.5]", encode.json(ffi.new("double[2]", 1, 2.5)))
+  end)
+  it("refuses what has no form, and itself", function()
+    assert.equal("a function can't be part of a record", support.message(encode.json, { print }))
+    local t = {}
+    t.t = t
+    assert.truthy(support.message(encode.json, t):find "nests deeper")
+    assert.truthy(support.message(encode.json, { [true] = 1 }):find "key of type boolean")
+    assert.equal('{"f":null}', encode.json({ f = print }, true))
+  end)
+end)
