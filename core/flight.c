@@ -53,9 +53,7 @@ static struct lsi_flight *flight_get(struct lsi_worker *w, uint32_t n_extents) {
     w->free_flights = f->next;
   else if (!(f = lsi_malloc(sizeof *f)))
     return NULL;
-  memset(f, 0, sizeof *f);
-  f->n_extents = n_extents;
-  f->extents = &f->one;
+  *f = (struct lsi_flight){.n_extents = n_extents, .extents = &f->one};
   if (n_extents > 1 && !(f->extents = lsi_calloc(n_extents, sizeof *f->extents))) {
     lsi_free(f);
     return NULL;
@@ -67,8 +65,10 @@ void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_backend_ops *backend = w->run->config.backend;
   for (uint32_t i = 0; i < f->n_extents; i++) {
     struct lsi_flight_extent *x = &f->extents[i];
-    if (x->slot && x->slot->handle.lends && x->lent.data && backend->release)
-      backend->release(w->backend, &x->lent);
+    if (x->lent) {
+      backend->release(w->backend, &x->lent->op);
+      op_put(w, x->lent);
+    }
     if (x->buffer) lsi_arena_release(&w->arena, x->buffer, x->buffer_bytes);
     if (x->slot) x->slot->refs--;
   }
@@ -131,6 +131,25 @@ int lsi_flight_begin(struct lsi_worker *w, uint32_t unit) {
   return 1;
 }
 
+/* A read of [offset, offset + length) into its place in extent x of the flight. The backend's own
+ * fields are left as they are. */
+static void prepare_op(struct lsi_eop *e, struct lsi_flight *f, uint32_t x, uint64_t offset,
+                       uint64_t length) {
+  struct lsi_flight_extent *extent = &f->extents[x];
+  struct lsi_slot *slot = extent->slot;
+  e->op.handle = &slot->handle;
+  e->op.offset = offset;
+  e->op.buf = slot->handle.lends ? NULL : (char *)extent->data + (offset - extent->offset);
+  e->op.length = (uint32_t)length;
+  e->op.kind = LSI_OP_READ;
+  e->op.os_code = 0;
+  e->op.data = NULL;
+  e->flight = f;
+  e->extent = x;
+  e->chunk = UINT32_MAX;
+  e->retries = 0;
+}
+
 static void queue_op(struct lsi_worker *w, struct lsi_eop *e) {
   w->queue[w->n_queue++] = &e->op;
   w->ops_in_flight++;
@@ -169,15 +188,7 @@ bool lsi_flight_issue(struct lsi_worker *w) {
         lsi_run_fail(w->run, &w->error);
         return false;
       }
-      e->op = (struct lsi_op){.handle = &x->slot->handle,
-                              .offset = x->offset + x->issued,
-                              .buf = x->slot->handle.lends ? NULL : (char *)x->data + x->issued,
-                              .length = (uint32_t)length,
-                              .kind = LSI_OP_READ};
-      e->flight = f;
-      e->extent = f->issuing;
-      e->chunk = UINT32_MAX;
-      e->retries = 0;
+      prepare_op(e, f, f->issuing, x->offset + x->issued, length);
       x->issued += length;
       w->bytes_in_flight += length;
       queue_op(w, e);
@@ -228,15 +239,8 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
     keep_hole(f, hole, c);
     return true;
   }
-  e->op = (struct lsi_op){.handle = &extent->slot->handle,
-                          .offset = from,
-                          .buf = (char *)extent->data + (from - extent->offset),
-                          .length = (uint32_t)(to - from),
-                          .kind = LSI_OP_READ};
-  e->flight = f;
-  e->extent = x;
+  prepare_op(e, f, x, from, to - from);
   e->chunk = c;
-  e->retries = 0;
   w->bytes_in_flight += to - from;
   queue_op(w, e);
   return true;
@@ -299,10 +303,6 @@ struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
   if (op->result < (int64_t)op->length && !stopping && w->n_queue < LSI_COUNTOF(w->queue) &&
       continue_op(w, e))
     return NULL;
-  if (x->slot->handle.lends && op->data) {
-    x->lent = *op;
-    x->data = op->data;
-  }
   uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
   w->bytes_read += got;
   if (op->result < 0)
@@ -314,7 +314,12 @@ struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
   w->bytes_in_flight -= op->length;
   w->ops_in_flight--;
   lsi_give_credit(w, x->device);
-  op_put(w, e);
+  if (op->data) { /* lent: kept until the flight ends */
+    x->data = op->data;
+    x->lent = e;
+  } else {
+    op_put(w, e);
+  }
   f->ops_left--;
   return lsi_flight_settled(w, f) ? f : NULL;
 }

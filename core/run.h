@@ -27,6 +27,8 @@ enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TR
 #define LSI_ARENA_DEFAULT (32u << 20)
 #define LSI_STREAM_BYTES_MAX (64u << 20)
 
+struct lsi_eop;
+
 /* An operation of the engine around the backend's. */
 struct lsi_eop {
   struct lsi_op op; /* first: the backend hands back its address */
@@ -55,7 +57,7 @@ struct lsi_flight_extent {
   void *buffer;               /* leased; NULL when lent or empty */
   size_t buffer_bytes;
   const char *data;           /* the byte at `offset` */
-  struct lsi_op lent;         /* what release() gets back */
+  struct lsi_eop *lent;       /* the operation that release() gets back */
   uint64_t issued;            /* bytes of it given to operations */
 };
 
@@ -142,11 +144,11 @@ struct lsi_worker {
   struct lsi_chunk *chunks;
   uint64_t *chunk_at;            /* offsets in `decoded` */
   uint32_t chunks_cap;
-  uint32_t named;                /* object whose name's length is kept */
-  size_t name_length;
+  uint32_t named;                /* object that chunks[0] shows */
   struct lsi_decoder *decoder;
   struct lsi_buffer decoded, out, scratch;
   uint64_t decode_limit;
+  bool plain;                    /* elements are used as they are stored, one chunk a step */
   void *transform;
   bool transform_open, ran;
   /* accounting */

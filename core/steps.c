@@ -122,12 +122,39 @@ static int swap_chunk(struct lsi_worker *w, const void *stored, size_t bytes, bo
   return 0;
 }
 
+/* Signed conversions: one instruction each where unsigned ones are many. All are below 2^63. */
+static void set_view(struct lsi_worker *w, struct lsi_chunk *view, uint32_t chunk, const void *data,
+                     uint64_t bytes, size_t size) {
+  const struct lsi_request *r = w->run->request;
+  uint32_t object = r->object[chunk];
+  view->data = data;
+  view->n = (double)(int64_t)(bytes >> (unsigned)__builtin_ctzll(size));
+  view->bytes = (double)(int64_t)bytes;
+  view->offset = (double)(int64_t)r->offset[chunk];
+  view->length = (double)(int64_t)r->length[chunk];
+  view->tag = r->tag ? r->tag[chunk] : 0;
+  if (w->named == object && view == w->chunks) return; /* the rest is still there */
+  view->object = object;
+  view->object_size = (double)(int64_t)r->objects[object].size;
+  view->name = lsi_request_name(r, object);
+  view->name_length = strlen(view->name);
+  if (view == w->chunks) w->named = object;
+}
+
+static int no_whole_elements(struct lsi_worker *w, size_t bytes) {
+  enum lsi_type type = w->run->config.spec->type.type;
+  lsi_fail(&w->error, LSIO_ERR_CORRUPT, 0,
+           "%zu decoded bytes are no whole number of elements of type %s (%zu bytes each)", bytes,
+           lsi_type_name(type), lsi_type_size(type));
+  lsi_error_remedy(&w->error, "check `type`, `chunk` and `codec`");
+  return w->error.code;
+}
+
 static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, uint32_t i,
                          uint32_t chunk, size_t *used) {
   const struct lsi_spec *spec = w->run->config.spec;
   const struct lsi_request *r = w->run->request;
   struct lsi_chunk *view = &w->chunks[i];
-  uint32_t object = r->object[chunk];
   size_t size = lsi_type_size(spec->type.type);
   const char *data = stored_bytes(w, f, chunk, step);
   if (!data && r->length[chunk]) return w->error.code;
@@ -140,13 +167,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
     w->chunk_at[i] = at;
     in_decoded = true;
   }
-  if (bytes % size) {
-    lsi_fail(&w->error, LSIO_ERR_CORRUPT, 0,
-             "%zu decoded bytes are no whole number of elements of type %s (%zu bytes each)", bytes,
-             lsi_type_name(spec->type.type), size);
-    lsi_error_remedy(&w->error, "check `type`, `chunk` and `codec`");
-    return w->error.code;
-  }
+  if (bytes & (size - 1)) return no_whole_elements(w, bytes);
   if (spec->type.big && size > 1) {
     size_t at = in_decoded ? (size_t)w->chunk_at[i] : *used;
     const void *from = in_decoded ? (char *)w->decoded.data + at : data;
@@ -156,27 +177,13 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
     in_decoded = true;
   }
   if (!in_decoded) w->chunk_at[i] = UINT64_MAX;
-  const char *name = lsi_request_name(r, object);
-  if (w->named != object) {
-    w->named = object;
-    w->name_length = strlen(name);
-  }
-  *view = (struct lsi_chunk){.data = data,
-                             .n = (double)(bytes / size),
-                             .bytes = (double)bytes,
-                             .object = object,
-                             .object_size = (double)r->objects[object].size,
-                             .offset = (double)r->offset[chunk],
-                             .length = (double)r->length[chunk],
-                             .tag = r->tag ? r->tag[chunk] : 0,
-                             .name = name,
-                             .name_length = w->name_length};
+  set_view(w, view, chunk, data, bytes, size);
   return 0;
 }
 
-/* Fills w->step: views, output, scratch. */
-static int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
-  const struct lsi_run_config *config = &w->run->config;
+/* The views of a step's chunks; *n elements, the largest chunk has *most bytes. */
+static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, double *n,
+                          double *most) {
   const struct lsi_request *r = w->run->request;
   uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
   struct lsi_step *s = &w->step;
@@ -185,18 +192,39 @@ static int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t ste
   for (uint32_t c = begin; c < end; c++) {
     int rc = prepare_chunk(w, f, step, c - begin, c, &used);
     if (rc < 0) {
-      lsi_error_at(&w->error, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c], step);
+      lsi_error_at(&w->error, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
+                   r->first_index + step);
       return rc;
     }
   }
-  double n = 0, bytes_max = 0;
   for (uint32_t i = 0; i < s->n_chunks; i++) {
     if (w->chunk_at[i] != UINT64_MAX) w->chunks[i].data = (char *)w->decoded.data + w->chunk_at[i];
-    n += w->chunks[i].n;
-    bytes_max = LSI_MAX(bytes_max, w->chunks[i].bytes);
+    *n += w->chunks[i].n;
+    *most = LSI_MAX(*most, w->chunks[i].bytes);
   }
-  s->index = (double)(r->first_index + step);
-  s->pos = config->sink_pos ? (double)config->sink_pos[step] : -1;
+  return 0;
+}
+
+/* Fills w->step: views, output, scratch. */
+static int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  const struct lsi_request *r = w->run->request;
+  struct lsi_step *s = &w->step;
+  size_t size = lsi_type_size(config->spec->type.type);
+  double n = 0, most = 0;
+  if (LSI_LIKELY(w->plain && f->n_extents == 1 && !f->n_holes && !f->lost &&
+                 !(r->length[step] & (size - 1)))) {
+    const struct lsi_flight_extent *x = &f->extents[0];
+    s->n_chunks = 1;
+    set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step], size);
+    n = w->chunks[0].n;
+    most = w->chunks[0].bytes;
+  } else {
+    int rc = prepare_chunks(w, f, step, &n, &most);
+    if (rc < 0) return rc;
+  }
+  s->index = (double)(int64_t)(r->first_index + step);
+  s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : -1;
   s->result = LSI_RESULT_FULL;
   if (!config->spec->transform) return 0;
   s->out_n = 0;
@@ -207,10 +235,10 @@ static int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t ste
       return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
     s->out = w->out.data;
   }
-  if (!buffer_fit(&w->scratch, (size_t)bytes_max + 64, 0))
+  if (!buffer_fit(&w->scratch, (size_t)most + 64, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's scratch");
   s->scratch = w->scratch.data;
-  s->scratch_bytes = bytes_max;
+  s->scratch_bytes = most;
   return 0;
 }
 
@@ -370,8 +398,10 @@ static int deliver(struct lsi_worker *w, uint32_t step, struct yield *y) {
   return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
 }
 
-static enum outcome step_failed(struct lsi_worker *w, uint32_t step, struct lsi_error *e) {
+static __attribute__((noinline)) enum outcome step_failed(struct lsi_worker *w, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
+  struct lsi_error own = w->error, *e = &own;
+  lsi_error_clear(&w->error);
   const struct lsi_request *r = w->run->request;
   uint32_t c = lsi_request_chunk_begin(r, step);
   lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
@@ -384,21 +414,19 @@ static enum outcome step_failed(struct lsi_worker *w, uint32_t step, struct lsi_
     return RUN_FAILED;
   }
   if (!config->sink) return STEP_FAILED;
-  struct lsi_error copy = *e;
-  lsi_error_clear(&w->error);
   int rc = config->sink_variable ? lsi_sink_append(config->sink, step, NULL, 0, &w->error)
                                  : place_fill(w, step);
   if (rc < 0) {
     lsi_run_fail(w->run, &w->error);
     return RUN_FAILED;
   }
-  *e = copy;
   return STEP_FAILED;
 }
 
 static enum outcome run_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
-  struct yield y;
+  bool yields = config->sink || config->stream || config->spec->transform;
+  struct yield y = {0};
   uint64_t t[4] = {0};
   bool timed = f->bytes >= TIME_EVERY_BYTES || w->sample++ % SAMPLE == 0;
   unsigned weight = f->bytes >= TIME_EVERY_BYTES ? 1 : SAMPLE;
@@ -412,11 +440,10 @@ static enum outcome run_step(struct lsi_worker *w, struct lsi_flight *f, uint32_
     rc = config->spec->transform->step(w->transform, &w->step, &w->error);
   }
   if (timed) t[2] = lsi_os_now_ns();
-  if (rc >= 0) rc = interpret(w, step, &y);
-  if (rc >= 0) {
+  if (rc >= 0 && yields) rc = interpret(w, step, &y);
+  if (rc >= 0 && (config->sink || config->stream)) {
     set_phase(w, LSI_PHASE_PLACE, step);
     rc = deliver(w, step, &y);
-    if (rc < 0 && w->error.code != LSIO_ERR_BUG && config->sink) w->error.code = LSIO_ERR_OUTPUT;
   }
   if (timed) {
     t[3] = lsi_os_now_ns();
@@ -424,10 +451,7 @@ static enum outcome run_step(struct lsi_worker *w, struct lsi_flight *f, uint32_
     w->transform_ns += (t[2] - t[1]) * weight;
     w->place_ns += (t[3] - t[2]) * weight;
   }
-  if (LSI_LIKELY(rc >= 0)) return STEP_DONE;
-  struct lsi_error e = w->error;
-  lsi_error_clear(&w->error);
-  return step_failed(w, step, &e);
+  return LSI_LIKELY(rc >= 0) ? STEP_DONE : step_failed(w, step);
 }
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n) {

@@ -16,7 +16,6 @@ static const struct {
 #undef LSI_TYPE_ROW
 };
 
-size_t lsi_type_size(enum lsi_type type) { return types[type].size; }
 const char *lsi_type_name(enum lsi_type type) { return types[type].name; }
 
 void lsi_dtype_descr(struct lsi_dtype t, char out[4]) {

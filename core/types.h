@@ -31,7 +31,14 @@ struct lsi_dtype {
 
 /* "f32", "i16be", "<f4", ">i2", "|u1". False when it is none of these. */
 bool lsi_dtype_parse(const char *text, struct lsi_dtype *out);
-size_t lsi_type_size(enum lsi_type type);
+static inline size_t lsi_type_size(enum lsi_type type) {
+  static const uint8_t sizes[] = {
+#define LSI_TYPE_SIZE(e, name, ctype, kind, size) size,
+      LSI_TYPES(LSI_TYPE_SIZE)
+#undef LSI_TYPE_SIZE
+  };
+  return sizes[type];
+}
 const char *lsi_type_name(enum lsi_type type);
 /* numpy's descr, "<f4" (">f4" when big); 4 bytes with the NUL. */
 void lsi_dtype_descr(struct lsi_dtype t, char out[4]);

@@ -63,6 +63,8 @@ static int open_memory(struct lsi_worker *w) {
   w->chunk_at = lsi_calloc(w->chunks_cap, sizeof *w->chunk_at);
   w->credits = lsi_calloc(run->config.plan->n_devices + 1u, sizeof *w->credits);
   if (!w->chunks || !w->chunk_at || !w->credits) return LSIO_ERR_NOMEM;
+  w->plain = run->config.spec->codec == LSI_CODEC_NONE && !run->config.spec->type.big &&
+             !run->request->step_first;
   w->step.chunk = w->chunks;
   w->step.worker = w->index;
   if (run->config.spec->codec != LSI_CODEC_NONE && !(w->decoder = lsi_decoder_create()))
