@@ -88,6 +88,14 @@ class Runs(RunnerTest):
             self.assertEqual(self.summary()["bytes_written"], values.nbytes)
             os.unlink(self.path("out.npy"))
 
+    def test_paths_on_standard_input(self):
+        values = np.concatenate([self.data("b.f32", 50), self.data("c d.f32", 70)])
+        job = COPY.replace('lsio.files("a.f32", { chunk = "400" })', "lsio.stdin()")
+        self.expect(0, "-e", job, input="b.f32\nc d.f32\n")
+        np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+        r = self.expect(4, "-e", job.replace("out.npy", "x.npy"), input="none.f32\n")
+        self.assertIn("none.f32", r.err)
+
     def test_limit(self):
         values = self.data()
         self.expect(0, "--limit=3", "-e", COPY)
