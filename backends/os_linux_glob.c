@@ -282,7 +282,10 @@ int lsi_os_glob(const char *pattern, int (*add)(void *ctx, const char *path), vo
   if (!w) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a list of names");
   w->err = err;
   int rc = expand(w, pattern);
-  if (rc == 0) rc = report(w, pattern, add, ctx);
+  if (rc == 0)
+    rc = report(w, pattern, add, ctx);
+  else
+    lsi_error_at(err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   names_free(&w->found);
   names_free(&w->patterns);
   lsi_free(w);

@@ -258,6 +258,36 @@ static void reap_does_not_wait_for_nothing(void **state) {
     assert_int_equal(s->ops->reap(s->b, done, 4, timeouts[i], &s->err), 0);
 }
 
+/* Every allocation of a whole life fails once: an error or success, and nothing is left over. */
+static void survives_lack_of_memory(void **state) {
+  struct stage *s = ready(state);
+  for (uint64_t nth = 1;; nth++) {
+    struct lsi_backend *b;
+    struct lsi_handle h = {0};
+    struct lsi_object_info now;
+    struct lsi_error err = {0};
+    int64_t live = lsi_mem_live();
+    uint64_t calls = lsi_mem_calls();
+    lsi_mem_fail_nth(nth, false);
+    int rc = s->ops->create(&s->config, &b, &err);
+    bool created = rc == 0;
+    if (created) rc = s->ops->open(b, s->names[BIG], &h, &err);
+    if (created && rc == 0) {
+      struct lsi_op op, *p = &op, *done[1];
+      prepare(s, &op, &h, 0, 5, 5000);
+      assert_int_equal(s->ops->submit(b, &p, 1), 1);
+      assert_int_equal(s->ops->reap(b, done, 1, -1, &err), 1);
+      check(s, &op, BIG, 0);
+      assert_int_equal(s->ops->close(b, &h, &now), 0);
+    }
+    if (created) s->ops->destroy(b);
+    lsi_mem_fail_nth(0, false);
+    if (rc < 0) assert_int_equal(rc, LSIO_ERR_NOMEM);
+    assert_int_equal(lsi_mem_live(), live);
+    if (lsi_mem_calls() - calls < nth) break;
+  }
+}
+
 /* ---- opening ---- */
 
 static void stat_and_open_agree(void **state) {
@@ -458,6 +488,7 @@ static const struct {
     T(takes_a_prefix_when_full),
     T(cancel_brings_all_back),
     T(reap_does_not_wait_for_nothing),
+    T(survives_lack_of_memory),
     T(stat_and_open_agree),
     T(tells_what_is_missing),
     T(close_tells_a_change),

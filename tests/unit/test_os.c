@@ -1,0 +1,523 @@
+/* core/os.h: what every operating system's side must do. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "confined.h"
+#include "mem.h"
+#include "os.h"
+
+static char dir[64], old_dir[4096];
+
+/* Each test works in a new folder of its own. */
+static int set_up(void **state) {
+  (void)state;
+  snprintf(dir, sizeof dir, "/tmp/lsio-os-XXXXXX");
+  return !getcwd(old_dir, sizeof old_dir) || !mkdtemp(dir) || chmod(dir, 0755) < 0 || chdir(dir) < 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  char command[128];
+  if (chdir(old_dir) < 0) return 1;
+  snprintf(command, sizeof command, "rm -rf -- %s", dir);
+  return system(command);
+}
+
+static void touch(const char *path, const char *text) {
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  fputs(text, f);
+  assert_int_equal(fclose(f), 0);
+}
+
+/* ---- threads and time ---- */
+
+struct meeting {
+  struct lsi_mutex *mutex;
+  struct lsi_cond *cond;
+  int here;
+  atomic_int sum;
+};
+
+static void come(void *arg) {
+  struct meeting *m = arg;
+  for (int i = 0; i < 1000; i++) atomic_fetch_add(&m->sum, 1);
+  lsi_os_lock(m->mutex);
+  m->here++;
+  lsi_os_wake_all(m->cond);
+  lsi_os_unlock(m->mutex);
+}
+
+static void threads_meet(void **state) {
+  (void)state;
+  struct meeting m = {.mutex = lsi_os_mutex_create(), .cond = lsi_os_cond_create()};
+  struct lsi_thread *t[4];
+  for (int i = 0; i < 4; i++) assert_int_equal(lsi_os_thread_start(&t[i], "a name too long for it", come, &m), 0);
+  lsi_os_lock(m.mutex);
+  while (m.here < 4) assert_true(lsi_os_wait(m.cond, m.mutex, -1));
+  lsi_os_unlock(m.mutex);
+  for (int i = 0; i < 4; i++) lsi_os_thread_join(t[i]);
+  assert_int_equal(atomic_load(&m.sum), 4000);
+  lsi_os_cond_destroy(m.cond);
+  lsi_os_mutex_destroy(m.mutex);
+}
+
+static void a_wait_ends_in_time(void **state) {
+  (void)state;
+  struct lsi_mutex *m = lsi_os_mutex_create();
+  struct lsi_cond *c = lsi_os_cond_create();
+  uint64_t began = lsi_os_now_ns();
+  lsi_os_lock(m);
+  while (lsi_os_wait(c, m, 20000000)) {
+  }
+  lsi_os_unlock(m);
+  assert_true(lsi_os_now_ns() - began >= 20000000);
+  lsi_os_cond_destroy(c);
+  lsi_os_mutex_destroy(m);
+}
+
+static void sleep_and_clocks(void **state) {
+  (void)state;
+  uint64_t wall = lsi_os_now_ns(), cpu = lsi_os_thread_cpu_ns();
+  lsi_os_sleep_ns(10000000);
+  assert_true(lsi_os_now_ns() - wall >= 10000000);
+  assert_true(lsi_os_thread_cpu_ns() - cpu < 10000000);
+  assert_true(lsi_os_cpu_ns() >= lsi_os_thread_cpu_ns());
+}
+
+static bool readable(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  return poll(&p, 1, 0) == 1;
+}
+
+static void a_bell_rings_until_it_is_cleared(void **state) {
+  (void)state;
+  int fd;
+  assert_int_equal(lsi_os_bell_create(&fd), 0);
+  assert_false(readable(fd));
+  lsi_os_bell_ring(fd);
+  lsi_os_bell_ring(fd);
+  assert_true(readable(fd));
+  lsi_os_bell_clear(fd);
+  assert_false(readable(fd));
+  lsi_os_bell_clear(fd); /* does not wait */
+  lsi_os_bell_destroy(fd);
+}
+
+static void block_all(void *arg) {
+  sigset_t now;
+  pthread_sigmask(SIG_SETMASK, NULL, &now);
+  *(bool *)arg = sigismember(&now, SIGINT) && sigismember(&now, SIGTERM) && !sigismember(&now, SIGBUS);
+}
+
+static void threads_leave_signals_to_the_host(void **state) {
+  (void)state;
+  struct lsi_thread *t;
+  bool right = false;
+  assert_int_equal(lsi_os_thread_start(&t, "signals", block_all, &right), 0);
+  lsi_os_thread_join(t);
+  assert_true(right);
+}
+
+/* ---- CPUs and memory ---- */
+
+static void cpus_are_the_allowed_ones(void **state) {
+  (void)state;
+  cpu_set_t set, one;
+  assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+  unsigned n = (unsigned)CPU_COUNT(&set);
+  assert_in_range(lsi_os_cpu_count(), 1, n);
+  for (unsigned i = 0; i < n; i++) assert_true(CPU_ISSET(lsi_os_allowed_cpu(i), &set));
+  unsigned last = lsi_os_allowed_cpu(n - 1);
+  assert_int_equal(lsi_os_thread_pin(last), 0);
+  assert_int_equal(sched_getaffinity(0, sizeof one, &one), 0);
+  assert_true(CPU_COUNT(&one) == 1 && CPU_ISSET(last, &one));
+  assert_int_equal(lsi_os_cpu_count(), 1);
+  assert_int_equal(sched_setaffinity(0, sizeof set, &set), 0);
+  assert_int_not_equal(lsi_os_thread_pin(1u << 20), 0);
+}
+
+static void memory_is_measured(void **state) {
+  (void)state;
+  assert_true(lsi_os_memory_available() > 1u << 20);
+  assert_true(lsi_os_memory_cgroup_limit() > 1u << 20);
+  uint64_t before = lsi_os_peak_memory();
+  size_t bytes = (size_t)32 << 20;
+  char *p = lsi_os_map(bytes);
+  assert_non_null(p);
+  memset(p, 1, bytes);
+  assert_true(lsi_os_peak_memory() >= before + bytes / 2);
+  assert_int_equal((uintptr_t)p % (2u << 20), 0);
+  lsi_os_discard(p, bytes);
+  assert_int_equal(p[0] | p[bytes - 1] | p[bytes / 2], 0); /* gone, but there */
+  lsi_os_unmap(p, bytes);
+  assert_null(lsi_os_map(0));
+  assert_null(lsi_os_map(SIZE_MAX));
+  assert_null(lsi_os_map(SIZE_MAX / 2));
+}
+
+static void maps_are_not_inherited(void **state) {
+  (void)state;
+  char *p = lsi_os_map(4096);
+  p[0] = 1;
+  pid_t child = fork();
+  if (child == 0) {
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    signal(SIGSEGV, SIG_DFL);
+    _exit(((volatile char *)p)[0] == 1 ? 3 : 4);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFSIGNALED(status));
+  lsi_os_unmap(p, 4096);
+}
+
+static void random_numbers_differ(void **state) {
+  (void)state;
+  uint64_t a = lsi_os_random(), b = lsi_os_random();
+  assert_true(a != b);
+  assert_in_range(lsi_os_open_limit(), 8, INT32_MAX);
+}
+
+/* ---- what sources are ---- */
+
+static void stat_tells_what_is_there(void **state) {
+  (void)state;
+  struct lsi_object_info info;
+  struct lsi_error err = {0};
+  touch("file", "12345");
+  assert_int_equal(lsi_os_stat("file", &info, &err), 0);
+  struct stat st;
+  assert_int_equal(stat("file", &st), 0);
+  assert_int_equal(info.size, 5);
+  assert_int_equal(info.inode, st.st_ino);
+  assert_int_equal(info.mtime_ns, st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec);
+  assert_int_equal(mkfifo("fifo", 0600), 0);
+  const struct {
+    const char *path;
+    int code;
+  } bad[] = {{"nothing", ENOENT}, {"file/x", ENOTDIR}, {".", EISDIR}, {"fifo", EINVAL}};
+  for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
+    lsi_error_clear(&err);
+    assert_int_equal(lsi_os_stat(bad[i].path, &info, &err), LSIO_ERR_SOURCE);
+    assert_int_equal(err.os_code, bad[i].code);
+    assert_string_equal(err.object, bad[i].path);
+    assert_true(err.what[0]);
+  }
+}
+
+static void stat_many_tells_the_first_that_fails(void **state) {
+  (void)state;
+  enum { N = 6000 };
+  static char names[N][16];
+  static const char *paths[N];
+  static struct lsi_object_info infos[N];
+  struct lsi_error err = {0};
+  for (int i = 0; i < N; i++) {
+    snprintf(names[i], sizeof names[i], "%d", i % 100);
+    paths[i] = names[i];
+    if (i < 100) touch(names[i], i % 2 ? "odd" : "even");
+  }
+  assert_int_equal(lsi_os_stat_many(paths, N, infos, &err), 0);
+  for (int i = 0; i < N; i++) assert_int_equal(infos[i].size, i % 2 ? 3 : 4);
+  assert_int_equal(lsi_os_stat_many(paths, 0, infos, &err), 0);
+  for (int round = 0; round < 20; round++) {
+    paths[3001] = "first";
+    paths[3002] = paths[5999] = "later";
+    lsi_error_clear(&err);
+    assert_int_equal(lsi_os_stat_many(paths, N, infos, &err), LSIO_ERR_SOURCE);
+    assert_string_equal(err.object, "first");
+  }
+}
+
+static void a_whole_file_is_read(void **state) {
+  (void)state;
+  char *text;
+  size_t n;
+  struct lsi_error err = {0};
+  touch("f", "hello");
+  assert_int_equal(lsi_os_read_file("f", 5, &text, &n, &err), 0);
+  assert_int_equal(n, 5);
+  assert_memory_equal(text, "hello", 5);
+  lsi_free(text);
+  assert_int_equal(lsi_os_read_file("f", 4, &text, &n, &err), LSIO_ERR_LIMIT);
+  assert_string_equal(err.object, "f");
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_os_read_file("g", 4, &text, &n, &err), LSIO_ERR_SOURCE);
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_os_read_file(".", 4, &text, &n, &err), LSIO_ERR_SOURCE);
+  /* Larger than the first buffer. */
+  FILE *f = fopen("big", "w");
+  for (int i = 0; i < 100000; i++) fprintf(f, "%07d\n", i);
+  fclose(f);
+  assert_int_equal(lsi_os_read_file("big", UINT64_MAX, &text, &n, &err), 0);
+  assert_int_equal(n, 800000);
+  assert_memory_equal(text + 8 * 99999, "0099999\n", 8);
+  lsi_free(text);
+  int saved = dup(0), fd = open("f", O_RDONLY);
+  assert_int_equal(dup2(fd, 0), 0);
+  assert_int_equal(lsi_os_read_file("-", 100, &text, &n, &err), 0);
+  dup2(saved, 0);
+  close(saved);
+  close(fd);
+  assert_int_equal(n, 5);
+  lsi_free(text);
+}
+
+/* ---- patterns ---- */
+
+struct collected {
+  char text[1024];
+};
+
+static int collect(void *ctx, const char *path) {
+  struct collected *c = ctx;
+  size_t n = strlen(c->text);
+  snprintf(c->text + n, sizeof c->text - n, "%s ", path);
+  return 0;
+}
+
+static void expect_glob(const char *pattern, const char *want) {
+  struct collected c = {""};
+  struct lsi_error err = {0};
+  int rc = lsi_os_glob(pattern, collect, &c, &err);
+  if (!want) {
+    assert_int_equal(rc, LSIO_ERR_SOURCE);
+    assert_string_equal(err.object, pattern);
+    return;
+  }
+  if (rc) fail_msg("%s: %s", pattern, err.what);
+  assert_string_equal(c.text, want);
+}
+
+static void patterns_expand_in_order(void **state) {
+  (void)state;
+  assert_int_equal(mkdir("d", 0755) | mkdir("d/e", 0755) | mkdir(".hidden", 0755), 0);
+  static const char *const files[] = {"b.bin", "a.bin", "Z.bin", "c.txt", ".dot.bin", "d/x.bin",
+                                      "d/e/y.bin", "d/e/z.txt", ".hidden/h.bin", "w[1].bin", "s p.bin"};
+  for (size_t i = 0; i < LSI_COUNTOF(files); i++) touch(files[i], "");
+  assert_int_equal(symlink("..", "d/e/loop") | symlink("a.bin", "link.bin") | symlink("no", "dead.bin"), 0);
+  expect_glob("plain name, not looked at", "plain name, not looked at ");
+  expect_glob("?.bin", "Z.bin a.bin b.bin ");
+  expect_glob("[ab].bin", "a.bin b.bin ");
+  expect_glob("[!ab].bin", "Z.bin ");
+  expect_glob("l*.bin", "link.bin ");
+  expect_glob(".*.bin", ".dot.bin ");
+  expect_glob("d*", NULL); /* a folder and a link to nowhere */
+  expect_glob("*/*.bin", "d/x.bin ");
+  expect_glob("./d/*/*.bin", "./d/e/y.bin ");
+  expect_glob("**/[xyz].*", "d/e/y.bin d/e/z.txt d/x.bin ");
+  expect_glob("**/a.bin", "a.bin ");
+  expect_glob("d/**", "d/e/y.bin d/e/z.txt d/x.bin ");
+  expect_glob("{b,a}.bin", "a.bin b.bin ");
+  expect_glob("{a,[a]}.{bin,txt}", "a.bin ");
+  expect_glob("d/{x,e/{y,q}}.bin", "d/e/y.bin d/x.bin ");
+  expect_glob("w[1].bin", "w[1].bin "); /* is there under this very name */
+  expect_glob("w\\[*.bin", "w[1].bin ");
+  expect_glob("no*", NULL);
+  expect_glob("no/*.bin", NULL);
+  expect_glob("{a", "{a ");
+  char absolute[128], want[256];
+  snprintf(absolute, sizeof absolute, "%s/[ab].bin", dir);
+  snprintf(want, sizeof want, "%s/a.bin %s/b.bin ", dir, dir);
+  expect_glob(absolute, want);
+  expect_glob("{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}", NULL);
+}
+
+static int list_secret(void *arg) {
+  struct lsi_error err = {0};
+  struct collected c = {""};
+  (void)arg;
+  int rc = lsi_os_glob("secret/*", collect, &c, &err);
+  return rc == LSIO_ERR_SOURCE && err.os_code == EACCES ? 0 : 1;
+}
+
+static void a_folder_that_cannot_be_listed_is_an_error(void **state) {
+  (void)state;
+  if (geteuid() != 0) skip();
+  assert_int_equal(mkdir("secret", 0700), 0);
+  struct confinement c = {.nobody = true};
+  assert_int_equal(run_confined(&c, list_secret, NULL), 0);
+}
+
+/* ---- devices ---- */
+
+static void devices_have_models(void **state) {
+  (void)state;
+  struct lsi_object_info info;
+  struct lsi_error err = {0};
+  struct lsi_device_model m;
+  touch("file", "x");
+  assert_int_equal(lsi_os_stat("file", &info, &err), 0);
+  lsi_os_device_model(info.device, "file", &m);
+  assert_true(m.bandwidth > 0 && m.ops_per_s > 0 && m.op_max >= LSI_ALIGN && m.concurrency > 0);
+  lsi_os_device_model(info.device, NULL, &m);
+  assert_true(m.bandwidth > 0);
+  lsi_os_device_model(0, "/nowhere", &m);
+  assert_true(m.bandwidth > 0);
+  if (access("/dev/shm", W_OK) == 0) {
+    lsi_os_device_model(0, "/dev/shm", &m);
+    assert_int_equal(m.kind, LSI_DEVICE_MEMORY);
+  }
+}
+
+static void doctor_speaks(void **state) {
+  (void)state;
+  char *text = lsi_os_doctor();
+  assert_non_null(text);
+  static const char *const words[] = {"kernel: ", "cpus: ", "memory: ", "memlock: ", "open files: ",
+                                      "huge pages: "};
+  for (size_t i = 0; i < LSI_COUNTOF(words); i++) assert_non_null(strstr(text, words[i]));
+  lsi_free(text);
+}
+
+/* ---- output files ---- */
+
+static int count_files(void) {
+  struct collected c = {""};
+  struct lsi_error err = {0};
+  if (lsi_os_glob("{*,.*}", collect, &c, &err) < 0) return 0;
+  int n = 0;
+  for (char *p = c.text; *p; p++) n += *p == ' ';
+  return n;
+}
+
+static struct lsi_os_file *begin(const char *path, const char *text) {
+  struct lsi_os_file *f;
+  struct lsi_error err = {0};
+  assert_int_equal(lsi_os_temp_create(path, &f, &err), 0);
+  assert_int_equal(lsi_os_file_reserve(f, 100, &err), 0);
+  assert_int_equal(lsi_os_file_write(f, text, strlen(text), 0, &err), 0);
+  assert_int_equal(lsi_os_file_truncate(f, strlen(text), &err), 0);
+  assert_int_equal(lsi_os_file_sync(f, &err), 0);
+  return f;
+}
+
+static void expect_text(const char *path, const char *want) {
+  char *text;
+  size_t n;
+  assert_int_equal(lsi_os_read_file(path, 100, &text, &n, NULL), 0);
+  assert_string_equal(text, want);
+  lsi_free(text);
+}
+
+static void outputs_appear_whole(void **state) {
+  (void)state;
+  struct lsi_error err = {0};
+  mode_t mask = umask(027);
+  struct lsi_os_file *f = begin("out", "one");
+  umask(mask);
+  assert_false(lsi_os_exists("out"));
+  assert_int_equal(count_files(), 1);
+  assert_int_equal(lsi_os_file_publish(f, false, true, &err), 0);
+  expect_text("out", "one");
+  struct stat st;
+  assert_int_equal(stat("out", &st), 0);
+  assert_int_equal(st.st_mode & 0777, 0640);
+  /* Taken: the name keeps its file, and nothing is left behind. */
+  f = begin("out", "two");
+  assert_int_equal(lsi_os_file_publish(f, false, false, &err), LSIO_ERR_OUTPUT);
+  assert_int_equal(err.os_code, EEXIST);
+  assert_string_equal(err.object, "out");
+  assert_true(err.remedy[0]);
+  expect_text("out", "one");
+  assert_int_equal(count_files(), 1);
+  f = begin("out", "three");
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_os_file_publish(f, true, true, &err), 0);
+  expect_text("out", "three");
+  lsi_os_file_discard(begin("other", "x"));
+  f = begin("other", "x");
+  lsi_os_file_unlink(f);
+  assert_int_equal(count_files(), 1);
+  lsi_os_file_discard(f);
+  assert_int_equal(count_files(), 1);
+}
+
+static void outputs_go_where_they_were_begun(void **state) {
+  (void)state;
+  struct lsi_error err = {0};
+  assert_int_equal(mkdir("a", 0755), 0);
+  struct lsi_os_file *f = begin("a/out", "x");
+  assert_int_equal(rename("a", "b"), 0);
+  assert_int_equal(lsi_os_file_publish(f, false, true, &err), 0);
+  expect_text("b/out", "x");
+  char name[256];
+  memset(name, 'n', 255);
+  name[255] = 0;
+  assert_int_equal(lsi_os_file_publish(begin(name, "long"), false, false, &err), 0);
+  expect_text(name, "long");
+}
+
+static void outputs_that_cannot_be_say_why(void **state) {
+  (void)state;
+  struct lsi_os_file *f;
+  char long_name[300];
+  memset(long_name, 'n', sizeof long_name - 1);
+  long_name[sizeof long_name - 1] = 0;
+  const struct {
+    const char *path;
+    int code;
+  } bad[] = {{"no/out", ENOENT}, {"/proc/out", ENOENT}, {"dir/", EISDIR}, {"..", EISDIR},
+             {long_name, ENAMETOOLONG}};
+  for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
+    struct lsi_error err = {0};
+    assert_int_equal(lsi_os_temp_create(bad[i].path, &f, &err), LSIO_ERR_OUTPUT);
+    if (bad[i].path[0] != '/' && bad[i].path[0] != 'd') assert_int_equal(err.os_code, bad[i].code);
+    assert_true(err.what[0] && err.object[0]);
+  }
+}
+
+static int write_too_much(void *arg) {
+  (void)arg;
+  struct rlimit r = {100000, 100000};
+  signal(SIGXFSZ, SIG_IGN);
+  if (setrlimit(RLIMIT_FSIZE, &r) < 0) return 1;
+  struct lsi_os_file *f;
+  struct lsi_error err = {0};
+  static char data[200000];
+  if (lsi_os_temp_create("out", &f, &err) < 0) return 2;
+  if (lsi_os_file_write(f, data, sizeof data, 0, &err) != LSIO_ERR_OUTPUT) return 3;
+  if (err.os_code != EFBIG || !err.remedy[0]) return 4;
+  lsi_os_file_discard(f);
+  return lsi_os_exists("out") ? 5 : 0;
+}
+
+static void a_full_disk_is_an_error(void **state) {
+  (void)state;
+  struct confinement c = {0};
+  assert_int_equal(run_confined(&c, write_too_much, NULL), 0);
+}
+
+int main(void) {
+#define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+  const struct CMUnitTest tests[] = {
+      T(threads_meet), T(a_wait_ends_in_time), T(sleep_and_clocks),
+      T(a_bell_rings_until_it_is_cleared), T(threads_leave_signals_to_the_host),
+      T(cpus_are_the_allowed_ones), T(memory_is_measured), T(maps_are_not_inherited),
+      T(random_numbers_differ), T(stat_tells_what_is_there),
+      T(stat_many_tells_the_first_that_fails), T(a_whole_file_is_read),
+      T(patterns_expand_in_order), T(a_folder_that_cannot_be_listed_is_an_error),
+      T(devices_have_models), T(doctor_speaks), T(outputs_appear_whole),
+      T(outputs_go_where_they_were_begun), T(outputs_that_cannot_be_say_why),
+      T(a_full_disk_is_an_error),
+  };
+  return cmocka_run_group_tests_name("os", tests, NULL, NULL);
+}
