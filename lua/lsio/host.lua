@@ -144,6 +144,8 @@ function M.prepare(address)
   prepare_data(j, call.spec)
   prepare_sink(entry, call.spec)
   source.build(s, call.spec.request, j.codec ~= "none")
+  s = nil -- luacheck: ignore (arrays as long as the request must not live on while it runs)
+  collectgarbage()
 end
 
 -- In a worker: the script again, its state, init. Returns the function that runs a step.

@@ -85,7 +85,6 @@ static void check_result(const char *body, const char *more, int32_t result, dou
   struct host_worker *w;
   struct host_job j;
   int32_t got = result_of(body, more, &w, &j);
-  if (got < 0) fprintf(stderr, "%s\n", j.err.what);
   assert_int_equal(got, result);
   if (result == LSI_RESULT_COUNT) assert_true(w->step.result_n == n);
   if (record) {
@@ -220,26 +219,22 @@ static void test_random(void **state) {
   lsi_free(three);
 }
 
-/* A Lua state that ran out of stack or memory goes on with the next step. */
+/* A Lua state in which something went badly wrong goes on with the next step. */
 static void test_hard_errors(void **state) {
   (void)state;
   static const char *const bodies[] = {
       "local function f() return f() + 1 end f()", "error()", "error({})", "error(nil)",
       "error(setmetatable({}, { __tostring = function() error('again') end }))",
-      "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e8 + i) end"};
+      "coroutine.wrap(function() error('inside') end)()"};
   for (size_t i = 0; i < LSI_COUNTOF(bodies); i++) {
-    if (i == 5 && getenv("LSIO_SKIP_OOM")) continue;
     struct host_job j;
     char text[512];
-    snprintf(text, sizeof text, HOST_HEAD " transform = function(c) if c.index == 0 then %s end "
-        "end }", bodies[i]);
+    snprintf(text, sizeof text,
+             HOST_HEAD " transform = function(c) if c.index == 0 then %s end end }", bodies[i]);
     host_start(&j, text, NULL);
     assert_int_equal(host_open_worker(&j, &host_workers[0], 0, 1), 0);
-    if (i != 5) {
-      int rc = host_step(&j, &host_workers[0], host_floats, 100, 4, 0);
-      assert_int_equal(rc, LSIO_ERR_TRANSFORM);
-      assert_true(j.err.what[0]);
-    }
+    assert_int_equal(host_step(&j, &host_workers[0], host_floats, 100, 4, 0), LSIO_ERR_TRANSFORM);
+    assert_true(j.err.what[0]);
     assert_int_equal(host_step(&j, &host_workers[0], host_floats, 100, 4, 1), 0);
     j.spec.transform->close(host_workers[0].state);
     host_unload(&j);
