@@ -23,23 +23,35 @@ static void fail(struct lsi_worker *w) {
 
 /* ---- opening and closing ---- */
 
+/* Stored bytes that can be in flight to some use: what the caller's depth takes, else a few times what
+ * a device moves in the time of one operation (LSI_ARENA_DEFAULT); never more than there is to read.
+ * More would only be more memory to touch for the first time, which costs as much as reading. */
+static uint64_t arena_wanted(const struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  uint64_t unit = c->plan->unit_bytes_max, wanted = LSI_ARENA_DEFAULT;
+  if (c->queue_depth && c->plan->n_devices) {
+    uint64_t operation = LSI_MIN(unit, c->plan->devices[0].op_max + LSI_ALIGN);
+    wanted = LSI_MIN(c->queue_depth / w->run->n_workers * operation, (uint64_t)LSI_ARENA_MAX);
+  }
+  uint64_t all = c->plan->bytes_planned + (uint64_t)c->plan->n_extents * 2 * LSI_ALIGN;
+  return LSI_MAX(LSI_MIN(wanted, all), unit);
+}
+
 /* How a worker's share is divided: stored bytes in the arena; what is left for one step's decoded
  * bytes, output and scratch. */
 static size_t divide_share(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   uint64_t unit = c->plan->unit_bytes_max;
   bool decodes = c->spec->codec != LSI_CODEC_NONE || c->spec->type.big;
-  uint64_t stored = LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit);
-  stored = LSI_MIN(stored, LSI_MAX((uint64_t)LSI_ARENA_DEFAULT, unit));
-  /* What one step is sure to need was priced and must stay free. */
-  uint64_t sure = c->spec->decoded + (c->spec->has_out_max && c->sink
-                                          ? c->spec->out_max * lsi_type_size(c->sink_type.type)
-                                          : 0);
-  if (stored > unit && stored + sure > c->share)
-    stored = LSI_MAX(c->share > sure ? c->share - sure : 0, unit);
   uint64_t out = c->spec->has_out_max && c->sink
                      ? c->spec->out_max * lsi_type_size(c->sink_type.type)
                      : 0;
+  uint64_t stored = LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit);
+  stored = LSI_MIN(stored, arena_wanted(w));
+  /* What one step is sure to need was priced and must stay free. */
+  uint64_t sure = c->spec->decoded + out;
+  if (stored > unit && stored + sure > c->share)
+    stored = LSI_MAX(c->share > sure ? c->share - sure : 0, unit);
   uint64_t left = c->share > stored + out ? c->share - stored - out : 0;
   /* A transform has a scratch as large as the chunk, and without out_max an output too. */
   unsigned parts = !c->spec->transform ? 1 : c->sink && !c->spec->has_out_max ? 3 : 2;
