@@ -117,13 +117,12 @@ int lsio_script_help(lsio_context *context, const struct lsio_job_options *optio
 
 static void end_sink(struct lsio_job *job, struct lsi_error *e) {
   if (!job->sink) return;
-  struct lsi_sink *sink = job->sink;
+  /* The pointer stays while it is published: lsio_job_abandon may have to remove its files. */
+  if (e->code)
+    lsi_sink_discard(job->sink);
+  else
+    lsi_sink_publish(job->sink, e);
   job->sink = NULL;
-  if (e->code) {
-    lsi_sink_discard(sink);
-    return;
-  }
-  lsi_sink_publish(sink, e);
 }
 
 static void finish(struct lsio_job *job) {

@@ -425,11 +425,13 @@ static __attribute__((noinline)) enum outcome step_failed(struct lsi_worker *w, 
 
 static enum outcome run_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
+  bool decodes = config->spec->codec != LSI_CODEC_NONE || config->spec->type.big;
   bool yields = config->sink || config->stream || config->spec->transform;
   struct yield y = {0};
   uint64_t t[4] = {0};
-  bool timed = f->bytes >= TIME_EVERY_BYTES || w->sample++ % SAMPLE == 0;
-  unsigned weight = f->bytes >= TIME_EVERY_BYTES ? 1 : SAMPLE;
+  uint64_t bytes = w->run->request->length[lsi_request_chunk_begin(w->run->request, step)];
+  bool timed = bytes >= TIME_EVERY_BYTES || w->sample++ % SAMPLE == 0;
+  unsigned weight = bytes >= TIME_EVERY_BYTES ? 1 : SAMPLE;
   set_phase(w, LSI_PHASE_DECODE, step);
   if (timed) t[0] = lsi_os_now_ns();
   int rc = prepare_step(w, f, step);
@@ -447,7 +449,8 @@ static enum outcome run_step(struct lsi_worker *w, struct lsi_flight *f, uint32_
   }
   if (timed) {
     t[3] = lsi_os_now_ns();
-    w->decode_ns += (t[1] - t[0]) * weight;
+    uint64_t *prepare = decodes ? &w->decode_ns : &w->transform_ns;
+    *prepare += (t[1] - t[0]) * weight;
     w->transform_ns += (t[2] - t[1]) * weight;
     w->place_ns += (t[3] - t[2]) * weight;
   }
