@@ -22,7 +22,8 @@ enum lsi_file_flag {
  * LSI_DIRECT_ALWAYS and the file system can't. */
 int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h,
                   struct lsi_error *err);
-/* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or LSIO_ERR_SOURCE when what the object is now can't be known. */
+/* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or
+ * LSIO_ERR_SOURCE when what the object is now can't be known. */
 int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
 /* What stat(2) says, for the hook `stat`. */
 int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,

@@ -257,7 +257,8 @@ uint64_t lsi_os_random(void) {
   if (getrandom(&v, sizeof v, GRND_NONBLOCK) == (ssize_t)sizeof v) return v;
   /* Early boot: time, address and a step are enough, nothing secret is made of it. */
   static uint64_t state;
-  v = lsi_os_now_ns() ^ (uint64_t)(uintptr_t)&v ^ __atomic_add_fetch(&state, 0x9e3779b97f4a7c15u, __ATOMIC_RELAXED);
+  v = lsi_os_now_ns() ^ (uint64_t)(uintptr_t)&v;
+  v ^= __atomic_add_fetch(&state, 0x9e3779b97f4a7c15u, __ATOMIC_RELAXED);
   v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
   v = (v ^ v >> 27) * 0x94d049bb133111ebu;
   return v ^ v >> 31;

@@ -40,6 +40,15 @@ uint64_t stage_random(struct stage *s, uint64_t below) {
   return mix(s->rng += 0x9e3779b97f4a7c15u) % below;
 }
 
+void stage_op(struct stage *s, struct lsi_op *op, struct lsi_handle *h, unsigned slot,
+              uint64_t offset, uint32_t length) {
+  char *base = s->arena + slot * SLOT;
+  *op = (struct lsi_op){.handle = h, .offset = offset, .length = length, .kind = LSI_OP_READ};
+  if (h->lends) return;
+  memset(base, GUARD, lsi_round_up(length, LSI_ALIGN) + 3 * LSI_ALIGN);
+  op->buf = base + LSI_ALIGN + offset % LSI_ALIGN;
+}
+
 /* The bytes are the simulator's for everybody, so that one array serves all checks. */
 static bool make_data(struct stage *s) {
   s->sim = (struct lsi_sim){.seed = 42, .objects = s->sim_objects, .n_objects = OBJECTS};

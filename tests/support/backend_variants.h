@@ -9,6 +9,8 @@
 
 #define DEPTH 64u
 #define ARENA_BYTES ((size_t)16 << 20)
+#define SLOT (ARENA_BYTES / DEPTH) /* for one operation and its guards */
+#define GUARD 0xa5                 /* fills what no backend may touch */
 
 struct variant {
   const char *label, *backend;
@@ -44,6 +46,9 @@ struct stage {
 /* 0, or 77 when this machine can't (no io_uring, no direct reads). */
 int stage_open(struct stage *s, const struct variant *v);
 void stage_close(struct stage *s);
+/* An operation in slot `slot` of the arena, a page of guard before its hull and one behind it. */
+void stage_op(struct stage *s, struct lsi_op *op, struct lsi_handle *h, unsigned slot,
+              uint64_t offset, uint32_t length);
 uint64_t stage_random(struct stage *s, uint64_t below);
 
 extern const struct variant variants[];

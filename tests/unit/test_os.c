@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,7 +18,6 @@
 
 #include <cmocka.h>
 
-#include "confined.h"
 #include "mem.h"
 #include "os.h"
 
@@ -68,7 +67,8 @@ static void threads_meet(void **state) {
   (void)state;
   struct meeting m = {.mutex = lsi_os_mutex_create(), .cond = lsi_os_cond_create()};
   struct lsi_thread *t[4];
-  for (int i = 0; i < 4; i++) assert_int_equal(lsi_os_thread_start(&t[i], "a name too long for it", come, &m), 0);
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(lsi_os_thread_start(&t[i], "a name too long for it", come, &m), 0);
   lsi_os_lock(m.mutex);
   while (m.here < 4) assert_true(lsi_os_wait(m.cond, m.mutex, -1));
   lsi_os_unlock(m.mutex);
@@ -281,82 +281,6 @@ static void a_whole_file_is_read(void **state) {
   lsi_free(text);
 }
 
-/* ---- patterns ---- */
-
-struct collected {
-  char text[1024];
-};
-
-static int collect(void *ctx, const char *path) {
-  struct collected *c = ctx;
-  size_t n = strlen(c->text);
-  snprintf(c->text + n, sizeof c->text - n, "%s ", path);
-  return 0;
-}
-
-static void expect_glob(const char *pattern, const char *want) {
-  struct collected c = {""};
-  struct lsi_error err = {0};
-  int rc = lsi_os_glob(pattern, collect, &c, &err);
-  if (!want) {
-    assert_int_equal(rc, LSIO_ERR_SOURCE);
-    assert_string_equal(err.object, pattern);
-    return;
-  }
-  if (rc) fail_msg("%s: %s", pattern, err.what);
-  assert_string_equal(c.text, want);
-}
-
-static void patterns_expand_in_order(void **state) {
-  (void)state;
-  assert_int_equal(mkdir("d", 0755) | mkdir("d/e", 0755) | mkdir(".hidden", 0755), 0);
-  static const char *const files[] = {"b.bin", "a.bin", "Z.bin", "c.txt", ".dot.bin", "d/x.bin",
-                                      "d/e/y.bin", "d/e/z.txt", ".hidden/h.bin", "w[1].bin", "s p.bin"};
-  for (size_t i = 0; i < LSI_COUNTOF(files); i++) touch(files[i], "");
-  assert_int_equal(symlink("..", "d/e/loop") | symlink("a.bin", "link.bin") | symlink("no", "dead.bin"), 0);
-  expect_glob("plain name, not looked at", "plain name, not looked at ");
-  expect_glob("?.bin", "Z.bin a.bin b.bin ");
-  expect_glob("[ab].bin", "a.bin b.bin ");
-  expect_glob("[!ab].bin", "Z.bin ");
-  expect_glob("l*.bin", "link.bin ");
-  expect_glob(".*.bin", ".dot.bin ");
-  expect_glob("d*", NULL); /* a folder and a link to nowhere */
-  expect_glob("*/*.bin", "d/x.bin ");
-  expect_glob("./d/*/*.bin", "./d/e/y.bin ");
-  expect_glob("**/[xyz].*", "d/e/y.bin d/e/z.txt d/x.bin ");
-  expect_glob("**/a.bin", "a.bin ");
-  expect_glob("d/**", "d/e/y.bin d/e/z.txt d/x.bin ");
-  expect_glob("{b,a}.bin", "a.bin b.bin ");
-  expect_glob("{a,[a]}.{bin,txt}", "a.bin ");
-  expect_glob("d/{x,e/{y,q}}.bin", "d/e/y.bin d/x.bin ");
-  expect_glob("w[1].bin", "w[1].bin "); /* is there under this very name */
-  expect_glob("w\\[*.bin", "w[1].bin ");
-  expect_glob("no*", NULL);
-  expect_glob("no/*.bin", NULL);
-  expect_glob("{a", "{a ");
-  char absolute[128], want[256];
-  snprintf(absolute, sizeof absolute, "%s/[ab].bin", dir);
-  snprintf(want, sizeof want, "%s/a.bin %s/b.bin ", dir, dir);
-  expect_glob(absolute, want);
-  expect_glob("{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}", NULL);
-}
-
-static int list_secret(void *arg) {
-  struct lsi_error err = {0};
-  struct collected c = {""};
-  (void)arg;
-  int rc = lsi_os_glob("secret/*", collect, &c, &err);
-  return rc == LSIO_ERR_SOURCE && err.os_code == EACCES ? 0 : 1;
-}
-
-static void a_folder_that_cannot_be_listed_is_an_error(void **state) {
-  (void)state;
-  if (geteuid() != 0) skip();
-  assert_int_equal(mkdir("secret", 0700), 0);
-  struct confinement c = {.nobody = true};
-  assert_int_equal(run_confined(&c, list_secret, NULL), 0);
-}
-
 /* ---- devices ---- */
 
 static void devices_have_models(void **state) {
@@ -388,124 +312,6 @@ static void doctor_speaks(void **state) {
   lsi_free(text);
 }
 
-/* ---- output files ---- */
-
-static int count_files(void) {
-  struct collected c = {""};
-  struct lsi_error err = {0};
-  if (lsi_os_glob("{*,.*}", collect, &c, &err) < 0) return 0;
-  int n = 0;
-  for (char *p = c.text; *p; p++) n += *p == ' ';
-  return n;
-}
-
-static struct lsi_os_file *begin(const char *path, const char *text) {
-  struct lsi_os_file *f;
-  struct lsi_error err = {0};
-  assert_int_equal(lsi_os_temp_create(path, &f, &err), 0);
-  assert_int_equal(lsi_os_file_reserve(f, 100, &err), 0);
-  assert_int_equal(lsi_os_file_write(f, text, strlen(text), 0, &err), 0);
-  assert_int_equal(lsi_os_file_truncate(f, strlen(text), &err), 0);
-  assert_int_equal(lsi_os_file_sync(f, &err), 0);
-  return f;
-}
-
-static void expect_text(const char *path, const char *want) {
-  char *text;
-  size_t n;
-  assert_int_equal(lsi_os_read_file(path, 100, &text, &n, NULL), 0);
-  assert_string_equal(text, want);
-  lsi_free(text);
-}
-
-static void outputs_appear_whole(void **state) {
-  (void)state;
-  struct lsi_error err = {0};
-  mode_t mask = umask(027);
-  struct lsi_os_file *f = begin("out", "one");
-  umask(mask);
-  assert_false(lsi_os_exists("out"));
-  assert_int_equal(count_files(), 1);
-  assert_int_equal(lsi_os_file_publish(f, false, true, &err), 0);
-  expect_text("out", "one");
-  struct stat st;
-  assert_int_equal(stat("out", &st), 0);
-  assert_int_equal(st.st_mode & 0777, 0640);
-  /* Taken: the name keeps its file, and nothing is left behind. */
-  f = begin("out", "two");
-  assert_int_equal(lsi_os_file_publish(f, false, false, &err), LSIO_ERR_OUTPUT);
-  assert_int_equal(err.os_code, EEXIST);
-  assert_string_equal(err.object, "out");
-  assert_true(err.remedy[0]);
-  expect_text("out", "one");
-  assert_int_equal(count_files(), 1);
-  f = begin("out", "three");
-  lsi_error_clear(&err);
-  assert_int_equal(lsi_os_file_publish(f, true, true, &err), 0);
-  expect_text("out", "three");
-  lsi_os_file_discard(begin("other", "x"));
-  f = begin("other", "x");
-  lsi_os_file_unlink(f);
-  assert_int_equal(count_files(), 1);
-  lsi_os_file_discard(f);
-  assert_int_equal(count_files(), 1);
-}
-
-static void outputs_go_where_they_were_begun(void **state) {
-  (void)state;
-  struct lsi_error err = {0};
-  assert_int_equal(mkdir("a", 0755), 0);
-  struct lsi_os_file *f = begin("a/out", "x");
-  assert_int_equal(rename("a", "b"), 0);
-  assert_int_equal(lsi_os_file_publish(f, false, true, &err), 0);
-  expect_text("b/out", "x");
-  char name[256];
-  memset(name, 'n', 255);
-  name[255] = 0;
-  assert_int_equal(lsi_os_file_publish(begin(name, "long"), false, false, &err), 0);
-  expect_text(name, "long");
-}
-
-static void outputs_that_cannot_be_say_why(void **state) {
-  (void)state;
-  struct lsi_os_file *f;
-  char long_name[300];
-  memset(long_name, 'n', sizeof long_name - 1);
-  long_name[sizeof long_name - 1] = 0;
-  const struct {
-    const char *path;
-    int code;
-  } bad[] = {{"no/out", ENOENT}, {"/proc/out", ENOENT}, {"dir/", EISDIR}, {"..", EISDIR},
-             {long_name, ENAMETOOLONG}};
-  for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
-    struct lsi_error err = {0};
-    assert_int_equal(lsi_os_temp_create(bad[i].path, &f, &err), LSIO_ERR_OUTPUT);
-    if (bad[i].path[0] != '/' && bad[i].path[0] != 'd') assert_int_equal(err.os_code, bad[i].code);
-    assert_true(err.what[0] && err.object[0]);
-  }
-}
-
-static int write_too_much(void *arg) {
-  (void)arg;
-  struct rlimit r = {100000, 100000};
-  signal(SIGXFSZ, SIG_IGN);
-  if (setrlimit(RLIMIT_FSIZE, &r) < 0) return 1;
-  struct lsi_os_file *f;
-  struct lsi_error err = {0};
-  static char data[200000];
-  if (lsi_os_temp_create("out", &f, &err) < 0) return 2;
-  if (lsi_os_file_write(f, data, sizeof data, 0, &err) != LSIO_ERR_OUTPUT) return 3;
-  if (err.os_code != EFBIG || !err.remedy[0]) return 4;
-  lsi_os_file_discard(f);
-  return lsi_os_exists("out") ? 5 : 0;
-}
-
-static void a_full_disk_is_an_error(void **state) {
-  (void)state;
-  struct confinement c = {0};
-  assert_int_equal(run_confined(&c, write_too_much, NULL), 0);
-}
-
 int main(void) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -514,10 +320,7 @@ int main(void) {
       T(cpus_are_the_allowed_ones), T(memory_is_measured), T(maps_are_not_inherited),
       T(random_numbers_differ), T(stat_tells_what_is_there),
       T(stat_many_tells_the_first_that_fails), T(a_whole_file_is_read),
-      T(patterns_expand_in_order), T(a_folder_that_cannot_be_listed_is_an_error),
-      T(devices_have_models), T(doctor_speaks), T(outputs_appear_whole),
-      T(outputs_go_where_they_were_begun), T(outputs_that_cannot_be_say_why),
-      T(a_full_disk_is_an_error),
+      T(devices_have_models), T(doctor_speaks),
   };
   return cmocka_run_group_tests_name("os", tests, NULL, NULL);
 }
