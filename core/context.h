@@ -17,7 +17,7 @@ struct lsio_job {
   struct lsi_spec spec;
   const struct lsi_backend_ops *backend;
   struct lsi_plan *plan;
-  uint32_t workers;
+  uint32_t workers, workers_wanted;
   uint64_t ceiling, share, window;
   struct lsi_dtype sink_type;
   bool sink_variable, stream;

@@ -56,7 +56,7 @@ static int create_job(lsio_context *context, const struct lsio_job_options *o, s
   return 0;
 }
 
-static int start(struct lsio_job *job, struct lsi_error *err) {
+static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int os = lsi_os_bell_create(&job->bell);
   if (os) return lsi_fail(err, LSIO_ERR_IO, os, "no descriptor to announce completions with");
   int rc = lsi_job_open_sink(job, err);
@@ -76,7 +76,8 @@ static int start(struct lsio_job *job, struct lsi_error *err) {
       .queue_depth = job->settings.queue_depth,
       .direct = (enum lsi_direct)job->settings.direct,
       /* Two jobs with one worker each must not meet on the first CPU. */
-      .pin = job->settings.pin != LSI_NEVER && !lsi_os_cpu_quota() && job->workers >= cpus,
+      .pin = own_cpus && job->settings.pin != LSI_NEVER && !lsi_os_cpu_quota() &&
+             job->workers >= cpus,
       .bell = job->bell};
   return lsi_run_start(&config, &job->run, err);
 }
@@ -92,7 +93,8 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   rc = load(job, options, &e);
   if (rc >= 0) rc = lsi_script_host_ops->prepare(job->script, &job->spec, &e);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
-  if (rc >= 0 && !(options->flags & LSIO_JOB_PLAN_ONLY)) rc = start(job, &e);
+  if (rc >= 0 && !(options->flags & LSIO_JOB_PLAN_ONLY)) 
+    rc = start(job, options->flags & LSIO_JOB_OWN_CPUS, &e);
   if (rc < 0) {
     lsio_job_destroy(job);
     return lsi_error_hand_out(&e, rc, error);
@@ -132,6 +134,7 @@ static void finish(struct lsio_job *job) {
   if (rc < 0 && !e->code) e->code = rc;
   memset(s, 0, sizeof *s);
   lsi_run_summary(job->run, s);
+  s->workers_wanted = job->workers_wanted;
   if (job->sink) s->bytes_written = lsi_sink_bytes_written(job->sink);
   end_sink(job, e);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"

@@ -124,6 +124,7 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
   int rc = lsi_price(plan, job->spec.request, &want, &p, err);
   if (rc < 0) return rc;
   job->workers = LSI_MAX(1u, LSI_MIN(p.workers, plan->n_units));
+  job->workers_wanted = p.workers < want.workers ? want.workers : job->workers;
   job->share = p.share;
   return 0;
 }

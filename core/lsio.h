@@ -128,7 +128,9 @@ typedef struct lsio_job lsio_job;
 enum lsio_job_flags {
   LSIO_JOB_PLAN_ONLY = 1, /* stop after planning: lsio_job_explain, then destroy */
   LSIO_JOB_STREAM = 2,    /* results of steps arrive as completions instead of in a sink */
-  LSIO_JOB_NO_ENV = 4     /* ignore LSIO_* environment variables */
+  LSIO_JOB_NO_ENV = 4,    /* ignore LSIO_* environment variables */
+  LSIO_JOB_OWN_CPUS = 8   /* the machine is this job's: with pin = "auto", workers are tied to CPUs
+                             when they use every CPU and no quota limits them */
 };
 
 struct lsio_job_options {

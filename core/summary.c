@@ -260,6 +260,8 @@ char *lsi_summary_text(const struct lsi_summary *s) {
   if (s->backend && s->backend[0]) say(&w, " by %s", s->backend);
   say(&w, ", ");
   say_count(&w, s->n_workers, "worker", "workers");
+  if (s->workers_wanted > s->n_workers)
+    say(&w, " (memory for no more; %u were wanted)", s->workers_wanted);
   say(&w, ", %.3g s of CPU, peak memory %s\n", s->cpu_s, lsi_size_format(s->peak_memory, a));
   const char *bound = bound_sentence(s->bound);
   if (bound && s->steps) say(&w, "bound by %s\n", bound);

@@ -21,6 +21,7 @@ struct lsi_summary {
   const char *backend;
   const char *bound;       /* "device", "decode", "transform", "sink" or "latency" */
   uint32_t n_workers;
+  uint32_t workers_wanted; /* more than n_workers: the memory ceiling allowed no more */
   const struct lsi_worker_summary *workers;
   uint64_t n_errors;               /* in all */
   const struct lsi_error *errors;  /* the first n_errors_kept */
