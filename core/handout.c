@@ -122,6 +122,7 @@ void lsi_give_credit(struct lsi_worker *w, uint32_t device) {
 }
 
 void lsi_return_credits(struct lsi_worker *w) {
+  if (!w->credits) return; /* no memory for them: the worker never opened */
   for (uint32_t i = 0; i < w->run->config.plan->n_devices; i++) {
     if (!w->credits[i]) continue;
     atomic_fetch_sub_explicit(&w->run->devices[i].in_flight, (int32_t)w->credits[i],

@@ -34,9 +34,10 @@ static int load(struct lsio_job *job, const struct lsio_job_options *o, struct l
   return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
 }
 
-static int create_job(lsio_context *context, const struct lsio_job_options *o, struct lsio_job **out,
-                      struct lsi_error *err) {
-  if (!context || !o || o->struct_size < sizeof *o || !o->script || !out)
+/* `wanted` is the caller's own `out`. */
+static int create_job(lsio_context *context, const struct lsio_job_options *o, const void *wanted,
+                      struct lsio_job **out, struct lsi_error *err) {
+  if (!context || !o || o->struct_size < sizeof *o || !o->script || !wanted)
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a job needs a context, a script, `out`, and options whose struct_size is set");
   if (context->job) {
@@ -87,7 +88,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   struct lsi_error e;
   lsi_error_clear(&e);
   struct lsio_job *job = NULL;
-  int rc = create_job(context, options, &job, &e);
+  int rc = create_job(context, options, out, &job, &e);
   if (rc < 0) return lsi_error_hand_out(&e, rc, error);
   job->stream = options->flags & LSIO_JOB_STREAM;
   rc = load(job, options, &e);
@@ -108,7 +109,7 @@ int lsio_script_help(lsio_context *context, const struct lsio_job_options *optio
   struct lsi_error e;
   lsi_error_clear(&e);
   struct lsio_job *job = NULL;
-  int rc = create_job(context, options, &job, &e);
+  int rc = create_job(context, options, text, &job, &e);
   if (rc >= 0) rc = load(job, options, &e);
   if (rc >= 0) rc = lsi_script_host_ops->help(job->script, text, &e);
   lsio_job_destroy(job);
@@ -127,6 +128,7 @@ static void end_sink(struct lsio_job *job, struct lsi_error *e) {
   job->sink = NULL;
 }
 
+/* What can fail does so before the output gets its name; `done` is called after it, to find it there. */
 static void finish(struct lsio_job *job) {
   struct lsi_error *e = &job->error;
   struct lsi_summary *s = &job->summary;
@@ -136,6 +138,7 @@ static void finish(struct lsio_job *job) {
   lsi_run_summary(job->run, s);
   s->workers_wanted = job->workers_wanted;
   if (job->sink) s->bytes_written = lsi_sink_bytes_written(job->sink);
+  if (!e->code) lsi_script_host_ops->merge(job->script, &job->state_json, e);
   end_sink(job, e);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
               : e->code                     ? "failed"
@@ -143,7 +146,7 @@ static void finish(struct lsio_job *job) {
                                             : "done";
   s->exit_code = e->code ? lsi_error_exit_code(e->code) : s->steps_failed ? 1 : 0;
   if (!e->code) {
-    lsi_script_host_ops->done(job->script, s, &job->state_json, e);
+    lsi_script_host_ops->done(job->script, s, e);
     if (e->code) {
       s->status = "failed";
       s->exit_code = lsi_error_exit_code(e->code);

@@ -26,7 +26,7 @@ struct lsi_summary {
   uint64_t n_errors;               /* in all */
   const struct lsi_error *errors;  /* the first n_errors_kept */
   uint32_t n_errors_kept;
-  const char *state_json;          /* NULL until done() has run */
+  const char *state_json;          /* NULL until workers are merged */
 };
 
 /* JSON text (lsi_free), NULL = no memory. */

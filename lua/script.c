@@ -123,7 +123,7 @@ static int prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error
   return 0;
 }
 
-/* ---- done ---- */
+/* ---- the end ---- */
 
 static void set_number(lua_State *L, const char *name, double v) {
   lua_pushnumber(L, v);
@@ -203,18 +203,21 @@ static void push_info(lua_State *L, const void *arg) {
   lua_setfield(L, -2, "errors");
 }
 
-static int done(struct lsi_script *s, const struct lsi_summary *summary, char **state_json,
-                struct lsi_error *err) {
+static int merge(struct lsi_script *s, char **state_json, struct lsi_error *err) {
   struct lsi_lua_value *values = lsi_calloc(LSI_LUA_WORKERS_MAX, sizeof *values);
   if (!values) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to merge what workers ended with");
   for (size_t i = 0; i < LSI_LUA_WORKERS_MAX; i++)
     values[i] = (struct lsi_lua_value){s->workers[i].value, s->workers[i].value_length};
   struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX};
-  int rc = lsi_lua_call(s->host->coordinator, "done", &call, 0, push_info, summary, LSIO_ERR_SCRIPT,
-                        err);
+  int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
   lsi_free(values);
-  if (!rc && state_json) rc = take_text(&call, state_json, err);
-  return rc;
+  return rc ? rc : take_text(&call, state_json, err);
+}
+
+static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {
+  struct lsi_lua_call call = {.job = s->id};
+  return lsi_lua_call(s->host->coordinator, "done", &call, 0, push_info, summary, LSIO_ERR_SCRIPT,
+                      err);
 }
 
 static char *doctor(void) {
@@ -241,6 +244,7 @@ static const struct lsi_script_ops ops = {.name = "lua",
                                           .load = load,
                                           .help = help,
                                           .prepare = prepare,
+                                          .merge = merge,
                                           .done = done,
                                           .unload = unload,
                                           .doctor = doctor};

@@ -188,8 +188,8 @@ function M.finish(address)
   give(call, buffer.encode(v))
 end
 
--- Merges what the workers left, in their order, and calls done(result, info).
-function M.done(address, info)
+-- Merges what the workers left, in their order; gives its JSON.
+function M.merge(address)
   local call = ffi.cast(call_type, address)
   local entry = jobs[tonumber(call.job)]
   local j, values = entry.job, {}
@@ -220,8 +220,14 @@ function M.done(address, info)
   result = reduce.present(result, entry.keep)
   local fields = result
   if type(result) ~= "table" then fields = { result = result } end
+  entry.result = result
   give(call, encode.json(fields, true))
-  if j.done then j.done(result, info) end
+end
+
+function M.done(address, info)
+  local call = ffi.cast(call_type, address)
+  local entry = jobs[tonumber(call.job)]
+  if entry.job.done then entry.job.done(entry.result, info) end
 end
 
 function M.close(address)
