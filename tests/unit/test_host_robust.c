@@ -49,7 +49,8 @@ static void test_no_memory(void **state) {
     }
     char *json = NULL;
     struct lsi_summary s = {.status = "done"};
-    if (rc == 0) rc = host_ops->done(j.script, &s, &json, &j.err);
+    if (rc == 0) rc = host_ops->merge(j.script, &json, &j.err);
+    if (rc == 0) rc = host_ops->done(j.script, &s, &j.err);
     lsi_mem_fail_nth(0, false);
     if (rc) {
       host_check_message(&j, LSIO_ERR_NOMEM, "");
@@ -148,7 +149,8 @@ static void test_threads(void **state) {
     struct lsi_worker_summary ws[1] = {{.wait_s = 0.5}};
     struct lsi_summary s = {.status = "done", .chunks = 5, .n_workers = 1, .workers = ws};
     char *json;
-    assert_int_equal(host_ops->done(j.script, &s, &json, &j.err), 0);
+    assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
+    assert_int_equal(host_ops->done(j.script, &s, &j.err), 0);
     assert_string_equal(json, "{\"above\":792000,\"n\":800000,\"sum\":39600000}");
     lsi_free(json);
     host_unload(&j);
