@@ -148,6 +148,14 @@ function M.prepare(address)
   collectgarbage()
 end
 
+local function new_table_state(entry)
+  if not entry.job.state_function then return end
+  entry.state = entry.job.state_function(entry.params)
+  if type(entry.state) ~= "table" then
+    error(("%s: the function state returned %s, not a table"):format(entry.name, util.show(entry.state)), 0)
+  end
+end
+
 -- In a worker: the script again, its state, init. Returns the function that runs a step.
 function M.open(address)
   local call = ffi.cast(call_type, address)
@@ -161,7 +169,7 @@ function M.open(address)
   if j.fields then
     entry.state = state.construct(j.fields, j.layout, call.slot, job.reducer_of(j))
   else
-    entry.state = j.state_function and j.state_function(entry.params)
+    new_table_state(entry)
   end
   if j.init then j.init(entry.state, tonumber(call.worker), entry.params) end
   local out = j.type
@@ -175,11 +183,15 @@ end
 local function finished(entry)
   local j, v = entry.job, nil
   if j.finish then v = j.finish(entry.state, entry.params) end
+  if v ~= nil and j.reduce == nil then
+    error(entry.name .. ": finish returned a value, but the job has no reduce to merge it with", 0)
+  end
   if v ~= nil and not (j.fields and rawequal(v, entry.state)) then
     return reduce.plain(v, "what finish returned")
   end
+  if j.reduce == nil then return nil end
   if j.fields then return reduce.of_struct(j.fields, entry.state) end
-  if entry.state ~= nil and j.reduce ~= nil then return reduce.plain(entry.state, "state") end
+  return reduce.plain(entry.state, "state")
 end
 
 function M.finish(address)
@@ -197,26 +209,18 @@ function M.merge(address)
     local v = call.values[i]
     if v.data ~= nil then values[#values + 1] = buffer.decode(ffi.string(v.data, v.length)) end
   end
-  if #values == 0 and (j.fields or j.state_function) then
+  if #values == 0 and j.reduce ~= nil and (j.fields or j.state_function) then -- no step has run
     if j.fields then
       local memory = ffi.new("uint8_t[?]", j.layout.total + 64)
       entry.keep[#entry.keep + 1] = memory
       entry.state = state.construct(j.fields, j.layout, memory, job.reducer_of(j))
     else
-      entry.state = j.state_function(entry.params)
+      new_table_state(entry)
     end
     values[1] = finished(entry)
   end
   local result
-  if j.reduce ~= nil and #values > 0 then
-    result = reduce.all(j.reduce, values)
-  elseif j.finish and #values > 0 then
-    result = values[1]
-    if #values > 1 then
-      error(entry.name .. ": several workers finished with a value, but reduce (how to merge them) "
-        .. "is missing", 0)
-    end
-  end
+  if j.reduce ~= nil and #values > 0 then result = reduce.all(j.reduce, values, entry.keep) end
   result = reduce.present(result, entry.keep)
   local fields = result
   if type(result) ~= "table" then fields = { result = result } end

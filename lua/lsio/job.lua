@@ -130,10 +130,10 @@ local function check_reduce(t, job)
     for key, name in pairs(r) do check_reducer(name, tostring(key)) end
   end
   local fields = job.fields
+  if (fields or job.state_function) and not job.finish and r == nil and job.done then
+    fail("reduce is missing: it names a reducer for each field of state, as in { sum = \"sum\" }")
+  end
   if fields and not job.finish then
-    if r == nil and job.done then
-      fail("reduce is missing: it names a reducer for each field of state, as in { sum = \"sum\" }")
-    end
     local by_name, names = {}, {}
     for i, f in ipairs(fields) do by_name[f.name], names[i] = f, f.name end
     if type(r) == "table" then

@@ -110,13 +110,16 @@ function merge(name, a, b, path)
   return operators[name](a, b)
 end
 
--- Merges a list of finished values (in worker order) by `reduce`: a name, a table of names or a function.
-function M.all(reduce, values)
-  local result = values[1]
+-- Merges a list of finished values (in worker order) by `reduce`: a name, a table of names or a function,
+-- which sees arrays as views; `keep` anchors their memory.
+function M.all(reduce, values, keep)
+  if reduce == "none" then return nil end
   if type(reduce) == "function" then
-    for i = 2, #values do result = reduce(result, values[i]) end
+    local result = M.present(values[1], keep)
+    for i = 2, #values do result = reduce(result, M.present(values[i], keep)) end
     return result
   end
+  local result = values[1]
   if type(reduce) == "string" then
     for i = 2, #values do result = merge(reduce, result, values[i], "the result") end
     return result

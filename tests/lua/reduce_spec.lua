@@ -36,6 +36,16 @@ describe("reduce", function()
   end)
   it("calls a function in worker order", function()
     assert.equal("((1+2)+3)", reduce.all(function(a, b) return ("(%s+%s)"):format(a, b) end, { 1, 2, 3 }))
+    local keep = {}
+    local sums = reduce.all(function(a, b)
+      a.h[0] = a.h[0] + b.h[0]
+      return a
+    end, {
+      reduce.plain({ h = ffi.new("double[2]", 1, 2) }, "v"),
+      reduce.plain({ h = ffi.new("double[2]", 3, 4) }, "v"),
+    }, keep)
+    assert.same({ 4, 2, 2 }, { sums.h[0], sums.h[1], #sums.h })
+    assert.is_nil(reduce.all("none", { 1, 2 }))
   end)
   it("merges moments as if all values were one set", function()
     math.randomseed(3)

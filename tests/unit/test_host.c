@@ -83,6 +83,8 @@ static void test_state_errors(void **state) {
   host_rejects(HOST_HEAD T " state = 'lsio_moments a;', reduce = { a = 'sum' } }",
       "its reducer is \"moments\"");
   host_rejects(HOST_HEAD T " state = 'double a;', done = function() end }", "reduce is missing");
+  host_rejects(HOST_HEAD T " state = function() return {} end, done = function() end }",
+               "reduce is missing");
   host_rejects(HOST_HEAD T " reduce = 'sum' }", "neither state nor finish");
   host_rejects(HOST_HEAD T " state = 'u8 big[5000];', reduce = { big = 'sum' }, on_error = "
       "'skip' }", "at most 4096");

@@ -193,7 +193,7 @@ static void test_compiled(void **state) {
              " if what == 'stop' and start and start.source == '=lsio.chunk' and\n"
              "  start.lastlinedefined - start.linedefined > 15 then compiled = true end end\n" HOST_HEAD
              " type = 'f32', state = 'double n, h[8]; lsio_moments m;',\n"
-             " init = function() jit.attach(event, 'trace') end,\n"
+             " init = function() jit.attach(event, 'trace') end, reduce = function(a) return a end,\n"
              " transform = function(c, s) %s end,\n"
              " finish = function() jit.attach(event)\n"
              "  return not jit.status() and 'off' or compiled and 'ok' or 'interpreted' end }",

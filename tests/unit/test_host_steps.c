@@ -171,6 +171,14 @@ static void test_reduce(void **state) {
         NULL, 3, 7, "{\"n\":2}");
 }
 
+/* finish for its side effects only, with several workers. */
+static void test_finish_without_value(void **state) {
+  (void)state;
+  host_gives(HOST_HEAD " state = 'double n;', transform = function() end,\n"
+             " finish = function() assert(package.once == nil) package.once = 1 end,\n"
+             " done = function(r) assert(r == nil) end }", NULL, 3, 7, "{}");
+}
+
 /* A failed step leaves the state as it was. */
 static void test_skip(void **state) {
   (void)state;
@@ -256,6 +264,16 @@ static void test_worker_errors(void **state) {
   host_check_message(&j, LSIO_ERR_TRANSFORM, "what finish returned.f is a function");
   j.spec.transform->close(host_workers[0].state);
   host_unload(&j);
+  host_start(&j, HOST_HEAD " finish = function() return 3 end, transform = function() end }", NULL);
+  assert_int_equal(host_open_worker(&j, &host_workers[0], 0, 1), 0);
+  assert_int_equal(j.spec.transform->finish(host_workers[0].state, &j.err), LSIO_ERR_TRANSFORM);
+  host_check_message(&j, LSIO_ERR_TRANSFORM, "has no reduce");
+  j.spec.transform->close(host_workers[0].state);
+  host_unload(&j);
+  host_start(&j, HOST_HEAD " state = function() return 3 end, transform = function() end }", NULL);
+  assert_int_equal(host_open_worker(&j, &host_workers[0], 0, 1), LSIO_ERR_TRANSFORM);
+  host_check_message(&j, LSIO_ERR_TRANSFORM, "the function state returned 3, not a table");
+  host_unload(&j);
   host_start(&j, HOST_HEAD " done = function(r, info)\n error('in done') end }", NULL);
   struct lsi_summary s = {.status = "done"};
   char *json = NULL;
@@ -272,6 +290,7 @@ int main(void) {
       cmocka_unit_test(test_chunk),
       cmocka_unit_test(test_results),
       cmocka_unit_test(test_reduce),
+      cmocka_unit_test(test_finish_without_value),
       cmocka_unit_test(test_skip),
       cmocka_unit_test(test_fresh_environment),
       cmocka_unit_test(test_random),
