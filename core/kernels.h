@@ -41,8 +41,8 @@ struct lsi_kernels {
   int64_t (*sum_i64[8])(const void *src, size_t n);
 
   /* Write one element (minmax: two, least first) of src's own type to out, at any alignment. A
-   * NaN in src gives NaN, as in numpy. -0 and +0 are equal: either may come out, the same at
-   * every level. n = 0: the type's greatest for min, its least for max (floats: +inf, -inf). */
+   * NaN in src gives NaN, as in numpy. -0 and +0 are equal: a zero that is a result is +0. n = 0:
+   * the type's greatest for min, its least for max (floats: +inf, -inf). */
   void (*min[10])(const void *src, size_t n, void *out);
   void (*max[10])(const void *src, size_t n, void *out);
   void (*minmax[10])(const void *src, size_t n, void *out);

@@ -146,6 +146,8 @@ static void minmax_one(const struct trial *t, void *expected) {
       FAIL(t, "not the positive quiet NaN");
     if (!kd_same(lo.f, a) || !kd_same(hi.f, b))
       FAIL(t, "min %g max %g, not %g and %g", lo.f, hi.f, a, b);
+    if ((lo.f == 0 && signbit(lo.f)) || (hi.f == 0 && signbit(hi.f)))
+      FAIL(t, "a result is -0");
     return;
   }
   kd_wide a = kd_greatest(t->type), b = kd_least(t->type);
@@ -161,6 +163,36 @@ static void minmax_one(const struct trial *t, void *expected) {
 static void test_minmax(void **state) {
   (void)state;
   each(minmax_one, 64);
+}
+
+/* A NaN anywhere is seen, and only a NaN is: each place of lengths around the unrolling. */
+static void test_minmax_nan(void **state) {
+  (void)state;
+  static const double others[] = {1, -1, 0, INFINITY, -INFINITY, 5e-324};
+  enum { N = 300 };
+  for (int type = LSI_F32; type <= LSI_F64; type++)
+    for (size_t n = 1; n <= N; n += n < 70 ? 1 : 23)
+      for (size_t at = 0; at < n; at++)
+        for (size_t l = 0; l < n_levels; l++) {
+          double wide[N], got[2];
+          float narrow[N], short_got[2];
+          for (size_t i = 0; i < n; i++)
+            wide[i] = others[(i + n) % LSI_COUNTOF(others)];
+          for (int with = 0; with <= 1; with++) {
+            wide[at] = with ? (double)-NAN : 2;
+            for (size_t i = 0; i < n; i++)
+              narrow[i] = (float)wide[i];
+            if (type == LSI_F64) {
+              levels[l]->minmax[type](wide, n, got);
+            } else {
+              levels[l]->minmax[type](narrow, n, short_got);
+              got[0] = (double)short_got[0];
+              got[1] = (double)short_got[1];
+            }
+            if ((got[0] != got[0]) != with || (got[1] != got[1]) != with)
+              fail_msg("level %s, type %d, n %zu: NaN at %zu", levels[l]->level, type, n, at);
+          }
+        }
 }
 
 static void moments_one(const struct trial *t, void *expected) {
@@ -415,6 +447,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_dispatch),      cmocka_unit_test(test_sum),
       cmocka_unit_test(test_sum_i64),       cmocka_unit_test(test_minmax),
+      cmocka_unit_test(test_minmax_nan),
       cmocka_unit_test(test_moments),       cmocka_unit_test(test_moments_merge),
       cmocka_unit_test(test_count),         cmocka_unit_test(test_histogram),
       cmocka_unit_test(test_histogram_edges), cmocka_unit_test(test_histogram_refuses),
