@@ -4,6 +4,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdatomic.h>
 
 #include "abi.h"
 #include "spec.h"
@@ -37,17 +38,21 @@ int lsi_lua_error(struct lsi_lua *lua, int rc, int code, struct lsi_error *err);
 /* The message handler: adds "job.lua:12: " to messages that lack a place. */
 int lsi_lua_handler(lua_State *L);
 
-extern const struct lsi_vt *lsi_lua_vt(void);
+const struct lsi_vt *lsi_lua_vt(void);
 
 struct lsi_script_host {
   struct lsi_lua *coordinator;
   struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* opened by their worker on first use */
   uint32_t next_job;
+  atomic_flag warned; /* that the JIT of a state is dead */
 };
 
-/* A worker of a job. */
+/* Says on stderr, once, that `lua` has to run interpreted. */
+void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua);
+
+/* A worker of a job; on cache lines of its own, since it writes here at every step. */
 struct lsi_lua_worker {
-  struct lsi_script *script;
+  _Alignas(LSI_CACHE_LINE) struct lsi_script *script;
   struct lsi_lua *lua;
   struct lsi_step *step;
   uint64_t random[3];   /* seed, step, numbers taken: see lsi_vt.random */

@@ -6,6 +6,12 @@
 #include "mem.h"
 #include "summary.h"
 
+void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua) {
+  if (strcmp(lua->jit, "dead") == 0 && !atomic_flag_test_and_set(&host->warned))
+    fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
+                    "interpreted, about 40 times slower; see --doctor\n");
+}
+
 static int host_create(struct lsi_script_host **out, struct lsi_error *err) {
   struct lsi_script_host *h = lsi_calloc(1, sizeof *h);
   if (!h) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
@@ -14,9 +20,8 @@ static int host_create(struct lsi_script_host **out, struct lsi_error *err) {
     lsi_free(h);
     return err && err->code ? err->code : LSIO_ERR_NOMEM;
   }
-  if (strcmp(h->coordinator->jit, "dead") == 0)
-    fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
-                    "interpreted, about 40 times slower; see --doctor\n");
+  atomic_flag_clear(&h->warned);
+  lsi_lua_warn_dead(h, h->coordinator);
   *out = h;
   return 0;
 }
@@ -40,7 +45,7 @@ static void unload(struct lsi_script *s) {
 
 static int load(struct lsi_script_host *host, const struct lsi_script_source *src,
                 struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err) {
-  struct lsi_script *s = lsi_calloc(1, sizeof *s);
+  struct lsi_script *s = lsi_alloc_aligned(LSI_CACHE_LINE, sizeof *s); /* zeroed */
   if (!s) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
   s->host = host;
   s->id = ++host->next_job;

@@ -45,8 +45,11 @@ static int open_worker(void *job, unsigned worker, unsigned n_workers, struct ls
     return lsi_fail(err, LSIO_ERR_LIMIT, 0, "Lua transforms run on at most %d workers",
                     LSI_LUA_WORKERS_MAX);
   struct lsi_lua **lua = &s->host->workers[worker];
-  if (!*lua) *lua = lsi_lua_open(err);
-  if (!*lua) return err && err->code ? err->code : LSIO_ERR_NOMEM;
+  if (!*lua) {
+    *lua = lsi_lua_open(err);
+    if (!*lua) return err && err->code ? err->code : LSIO_ERR_NOMEM;
+    lsi_lua_warn_dead(s->host, *lua);
+  }
   struct lsi_lua_worker *w = &s->workers[worker];
   memset(w, 0, sizeof *w);
   w->script = s;

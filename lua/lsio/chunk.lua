@@ -107,6 +107,7 @@ local function deliver(step, r, where, has_out_max)
   end
 end
 
+-- Returns the function for a step, and one that makes the chunk and its views empty.
 -- job: { data, out = rows of view.types; transform, state, params; has_out_max }.
 function M.dispatcher(step, job)
   local chunk = chunk_type(job.data.id, job.out.id)()
@@ -133,7 +134,7 @@ function M.dispatcher(step, job)
     -- views die with the call: one that was kept fails its bounds check
     m.data.m, m._out.m, m._scratch.m = 0, 0, 0
     m.data.n, m._out.n, m._scratch.n = 0, 0, 0
-  end, chunk
+  end, function() ffi.fill(m, ffi.sizeof(mutable)) end -- the same after a step that failed
 end
 
 M.anchored = function() return record end

@@ -175,8 +175,10 @@ function M.open(address)
   local out = j.type
   if call.has_out_type then out = view.types[call.out_type] end
   if not j.transform then return nil end
-  return (chunk.dispatcher(call.step, { data = j.type, out = out, transform = j.transform,
-    state = entry.state, params = entry.params, has_out_max = j.out_max ~= nil }))
+  local dispatch
+  dispatch, entry.clear = chunk.dispatcher(call.step, { data = j.type, out = out, transform = j.transform,
+    state = entry.state, params = entry.params, has_out_max = j.out_max ~= nil })
+  return dispatch
 end
 
 -- What a worker (or, for a job without steps, the coordinator) ends with, as plain data.
@@ -196,7 +198,9 @@ end
 
 function M.finish(address)
   local call = ffi.cast(call_type, address)
-  local v = finished(jobs[tonumber(call.job)])
+  local entry = jobs[tonumber(call.job)]
+  entry.clear()
+  local v = finished(entry)
   give(call, buffer.encode(v))
 end
 

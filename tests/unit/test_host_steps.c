@@ -179,6 +179,25 @@ static void test_finish_without_value(void **state) {
              " done = function(r) assert(r == nil) end }", NULL, 3, 7, "{}");
 }
 
+/* A view that was kept is empty when the call has returned, also when the call failed. */
+static void test_kept_view(void **state) {
+  (void)state;
+  struct host_job j;
+  host_start(&j, "local kept\n" HOST_HEAD " type = 'f32', reduce = 'sum', transform = function(c)\n"
+                 "  kept = c.data if c.index == 1 then error('x') end end,\n"
+                 " finish = function() assert(kept.n == 0 and not pcall(function() return kept[0] end))\n"
+                 "  return 1 end }", NULL);
+  for (int failing = 0; failing < 2; failing++) {
+    assert_int_equal(host_open_worker(&j, &host_workers[0], 0, 1), 0);
+    assert_int_equal(host_step(&j, &host_workers[0], host_floats, 100, 4, failing),
+                     failing ? LSIO_ERR_TRANSFORM : 0);
+    lsi_error_clear(&j.err);
+    assert_int_equal(j.spec.transform->finish(host_workers[0].state, &j.err), 0);
+    j.spec.transform->close(host_workers[0].state);
+  }
+  host_unload(&j);
+}
+
 /* A failed step leaves the state as it was. */
 static void test_skip(void **state) {
   (void)state;
@@ -291,6 +310,7 @@ int main(void) {
       cmocka_unit_test(test_results),
       cmocka_unit_test(test_reduce),
       cmocka_unit_test(test_finish_without_value),
+      cmocka_unit_test(test_kept_view),
       cmocka_unit_test(test_skip),
       cmocka_unit_test(test_fresh_environment),
       cmocka_unit_test(test_random),
