@@ -51,6 +51,7 @@ static int open_worker(void *job, unsigned worker, unsigned n_workers, struct ls
     lsi_lua_warn_dead(s->host, *lua);
   }
   struct lsi_lua_worker *w = &s->workers[worker];
+  lsi_free(w->value); /* of an earlier run of the same worker */
   memset(w, 0, sizeof *w);
   w->script = s;
   w->lua = *lua;
