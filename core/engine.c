@@ -87,6 +87,7 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
     if (!os) continue;
     /* Those that run already stop; those that never started count as ended. */
     lsi_fail(err, LSIO_ERR_LIMIT, os, "a worker thread could not be started");
+    lsi_error_remedy(err, "lower --workers, or raise the limits of memory and threads (ulimit -v, -u)");
     lsi_run_fail(run, err);
     atomic_fetch_sub(&run->running, run->n_workers - i);
     lsi_run_join(run, NULL);

@@ -274,13 +274,15 @@ static int act(const struct flags *f, struct script *s, struct report *report) {
   return EXIT_USAGE;
 }
 
-/* A reader that has gone is an error of ours, not the end of us. Programs that a script starts do not
- * inherit a handler, as they would inherit that the signal is ignored. */
-static void on_broken_pipe(int number) { (void)number; }
+/* A reader that has gone, or a file that may grow no further, is an error of ours, not the end of us.
+ * Programs that a script starts do not inherit a handler, as they would inherit that the signal is
+ * ignored. */
+static void on_failing_write(int number) { (void)number; }
 
 int main(int argc, char **argv) {
   guard_standard_files();
-  signal(SIGPIPE, on_broken_pipe);
+  signal(SIGPIPE, on_failing_write);
+  signal(SIGXFSZ, on_failing_write);
   struct flags f;
   struct script s = {0};
   struct report *report = NULL;

@@ -53,7 +53,7 @@ class RunnerTest(unittest.TestCase):
         return subprocess.Popen([RUNNER] + list(args), cwd=self.dir, env=env,
                                 stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE,
                                 stdin=more.pop("stdin", subprocess.DEVNULL),
-                                preexec_fn=normal_signals, **more)
+                                preexec_fn=more.pop("before", normal_signals), **more)
 
     def run_lsio(self, *args, **more):
         """Runs lsio-lua in the test's folder."""
@@ -61,7 +61,12 @@ class RunnerTest(unittest.TestCase):
         if text is not None:
             more["stdin"] = subprocess.PIPE
         p = self.start(*args, **more)
-        out, err = p.communicate(text.encode() if text is not None else None, timeout=60)
+        try:
+            out, err = p.communicate(text.encode() if text is not None else None, timeout=60)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.communicate()
+            raise
         return Result(p.returncode, (out or b"").decode(), err.decode())
 
     def expect(self, code, *args, **more):

@@ -1,0 +1,272 @@
+"""A hostile system: sources that change while they are read, sources that are none, io_uring refused,
+few descriptors, little lockable memory, little address space, nobody's rights."""
+import ctypes
+import os
+import resource
+import shutil
+import time
+import unittest
+
+import numpy as np
+
+from support import COPY, RUNNER, STATS, RunnerTest, normal_signals
+
+NOBODY = 65534
+EPERM = 1
+IO_URING_SETUP = 425  # the same number on every architecture
+
+# Reads several files slowly and says when it has begun.
+SLOW = """
+local lsio = require "lsio"
+return lsio.job {
+  source = lsio.files("*.f32", { chunk = "4KiB" }), type = "f32", sink = lsio.npy("out.npy"),
+  merge = "never",
+  transform = function(chunk)
+    if chunk.index == 0 then io.open("begun", "w"):close() end
+    local t = os.clock() + 0.004
+    while os.clock() < t do end
+    for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end
+  end,
+}
+"""
+
+
+def refuse_io_uring():
+    """Runs in the child: its io_uring_setup answers EPERM, as in containers."""
+    normal_signals()
+    lib = ctypes.CDLL("libseccomp.so.2")
+    lib.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(lib.seccomp_init(ctypes.c_uint32(0x7FFF0000)))
+    rc = lib.seccomp_rule_add(context, ctypes.c_uint32(0x00050000 | EPERM), IO_URING_SETUP, 0)
+    if rc or lib.seccomp_load(context):
+        os._exit(125)
+
+
+def limit(what, value, nobody=False):
+    def set_it():
+        normal_signals()
+        if nobody:
+            os.setgroups([])
+            os.setgid(NOBODY)
+        resource.setrlimit(what, (value, value))
+        if nobody:
+            os.setuid(NOBODY)
+    return set_it
+
+
+class ChangingSources(RunnerTest):
+    FILES, VALUES = 12, 6 << 10  # 12 files of 24 KiB: 72 steps of 4 ms
+
+    def sources(self):
+        return np.concatenate([self.data("%02d.f32" % i, n=self.VALUES) + 0 for i in range(self.FILES)])
+
+    def wait_begun(self, p):
+        for _ in range(2000):
+            if os.path.exists(self.path("begun")):
+                return
+            self.assertIsNone(p.poll(), "the job has ended without a step")
+            time.sleep(0.005)
+        self.fail("the job does not begin")
+
+    def truncate(self, path):
+        os.truncate(path, 5000)
+
+    def empty(self, path):
+        os.truncate(path, 0)
+
+    def grow(self, path):
+        with open(path, "ab") as f:
+            f.write(b"more")
+
+    def overwrite(self, path):
+        time.sleep(0.02)  # mtimes count in ticks of the kernel's clock
+        with open(path, "r+b") as f:
+            f.write(b"\xff" * 100)
+
+    def replace(self, path):
+        np.zeros(self.VALUES, "<f4").tofile(self.path("other"))
+        os.rename(self.path("other"), path)
+
+    def delete(self, path):
+        os.unlink(path)
+
+    def change(self, what, victim, *args):
+        self.sources()
+        p = self.start(*(args + ("--json=s.json", "-e", SLOW)))
+        self.wait_begun(p)
+        getattr(self, what)(self.path(victim))
+        _, err = p.communicate(timeout=60)
+        err = err.decode()
+        self.assertEqual(p.returncode, 4, (what, victim, args, err))
+        self.assertIn(victim, err)
+        self.assertEqual([x for x in self.left() if not x.endswith(".f32")], ["begun", "s.json"])
+        self.assertEqual(self.summary()["status"], "failed")
+        for name in self.left():
+            os.unlink(self.path(name))
+
+    def test_changes_stop_the_job(self):
+        for what in ("truncate", "empty", "grow", "overwrite", "replace", "delete"):
+            for victim in ("00.f32", "11.f32"):
+                self.change(what, victim, "-j2")
+
+    def test_with_each_backend_and_way_of_reading(self):
+        for what in ("truncate", "replace", "delete"):
+            self.change(what, "06.f32", "-j1", "--backend=pread")
+            self.change(what, "06.f32", "-j1", "--direct=always")
+
+    def test_skipping_does_not_excuse_it(self):
+        for what in ("truncate", "delete"):
+            self.sources()
+            p = self.start("-j1", "--on-error=skip", "-e", SLOW.replace("merge =", "fill = 0, merge ="))
+            self.wait_begun(p)
+            getattr(self, what)(self.path("09.f32"))
+            _, err = p.communicate(timeout=60)
+            self.assertEqual(p.returncode, 4, err)
+            self.assertNotIn("out.npy", self.left())
+            for name in self.left():
+                os.unlink(self.path(name))
+
+    def test_undisturbed(self):
+        values = self.sources()
+        self.expect(0, "-j2", "-e", SLOW)
+        np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+
+
+class NoSources(RunnerTest):
+    def refused(self, code, source, *words):
+        job = COPY.replace('lsio.files("a.f32", { chunk = "400" })', source)
+        r = self.expect(code, "-e", job)
+        for word in words:
+            self.assertIn(word, r.err)
+        self.assertNotIn("out.npy", self.left())
+
+    def test_what_is_no_file(self):
+        self.data()
+        os.mkdir(self.path("folder"))
+        os.mkfifo(self.path("fifo"))
+        os.symlink("nowhere", self.path("dangling"))
+        os.symlink("circle", self.path("circle"))
+        self.refused(4, 'lsio.files("none*")', "none*")
+        self.refused(4, 'lsio.files { "a.f32", "none/*.f32" }', "none/*.f32")
+        self.refused(4, 'lsio.files("folder")', "folder", "directory")
+        self.refused(4, 'lsio.files { "a.f32", "folder" }', "folder", "directory")
+        self.refused(4, 'lsio.files("fifo")', "fifo", "neither a file nor a disk")
+        self.refused(4, 'lsio.files("dangling")', "dangling")
+        self.refused(4, 'lsio.files("circle")', "circle")
+        self.refused(4, 'lsio.files("a.f32/x")', "a.f32/x")
+        self.refused(4, 'lsio.files(("x"):rep(5000))', "File name too long")
+        self.refused(4, 'lsio.ranges { objects = { "fifo" }, offset = { 0 }, length = { 4 } }', "fifo")
+
+    def test_unreadable_file(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root to become somebody else")
+        self.data()
+        os.chmod(self.path("a.f32"), 0o600)
+        os.chmod(self.dir, 0o777)
+        shutil.copy(RUNNER, self.path("runner"))
+        p = self.start("-e", COPY, executable=self.path("runner"),
+                       before=limit(resource.RLIMIT_CORE, 0, nobody=True))
+        _, err = p.communicate(timeout=60)
+        self.assertEqual(p.returncode, 4, err)
+        for word in ("a.f32", "Permission denied", "user id 65534"):
+            self.assertIn(word, err.decode())
+
+    def test_empty_files(self):
+        for name in ("a.f32", "c.f32"):
+            open(self.path(name), "w").close()
+        values = self.data("b.f32", n=500)
+        job = COPY.replace('"a.f32"', '"*.f32"')
+        self.expect(0, "--json=s.json", "-e", job)
+        np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+        self.assertEqual(self.summary()["chunks"], 7)  # an empty file is one step
+        os.unlink(self.path("b.f32"))
+        os.unlink(self.path("out.npy"))
+        for more in ("", "out_max = 5, transform = function(chunk) return chunk.n end,"):
+            self.expect(0, "-e", job.replace("type =", more + "type ="))
+            self.assertEqual(np.load(self.path("out.npy")).shape, (0,))
+            os.unlink(self.path("out.npy"))
+        self.assertEqual(self.expect(0, "-e", STATS).out, "result 0 0 0\n")
+        for codec in ("lz4", "zstd"):  # no frame at all is no data, not corrupt data
+            r = self.run_lsio("-e", job.replace("type =", 'codec = "%s", type =' % codec))
+            self.assertEqual(r.code, 0, r)
+            self.assertEqual(np.load(self.path("out.npy")).shape, (0,))
+            os.unlink(self.path("out.npy"))
+
+
+class Limits(RunnerTest):
+    def test_io_uring_refused(self):
+        values = self.data(n=100000)
+        r = self.expect(0, "--doctor", before=refuse_io_uring)
+        self.assertRegex(r.out, r"backend uring: .*(EPERM|not permitted)")
+        self.assertIn("backend pread: works", r.out)
+        r = self.expect(0, "--json=s.json", "-e", COPY, before=refuse_io_uring)
+        np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+        self.assertEqual(self.summary()["backend"], "pread")
+        self.assertNotIn("uring", r.err)
+        os.unlink(self.path("out.npy"))
+        r = self.run_lsio("--backend=uring", "-e", COPY, before=refuse_io_uring)
+        self.assertEqual(r.code, 5, r)
+        self.assertIn("not permitted", r.err)
+        self.assertNotIn("out.npy", self.left())
+
+    def test_nobody_with_little_lockable_memory(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root to become somebody else")
+        values = self.data(n=4 << 20)
+        os.chmod(self.dir, 0o777)
+        shutil.copy(RUNNER, self.path("runner"))
+        job = COPY.replace('"400"', '"256KiB"')
+        for bytes_ in (8 << 20, 64 << 10, 0):
+            for direct in ("always", "auto"):
+                p = self.start("-j2", "--direct=" + direct, "--json=s.json", "-e", job,
+                               executable=self.path("runner"),
+                               before=limit(resource.RLIMIT_MEMLOCK, bytes_, nobody=True))
+                _, err = p.communicate(timeout=60)
+                self.assertEqual(p.returncode, 0, (bytes_, err))
+                np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+                self.assertEqual(os.stat(self.path("out.npy")).st_uid, NOBODY)
+                os.unlink(self.path("out.npy"))
+
+    def test_few_descriptors(self):
+        values = [self.data("%03d.f32" % i, n=300 + i) for i in range(500)]
+        job = COPY.replace('"a.f32"', '"*.f32"').replace('"400"', '"1KiB"')
+        for number in (32, 20):
+            for args in (("-j1",), ("-j2",), ("-j4",), ("-j2", "--backend=pread"),
+                         ("-j2", "--direct=always")):
+                r = self.run_lsio(*(args + ("-e", job)), before=limit(resource.RLIMIT_NOFILE, number))
+                if number < 32 and r.code == 5:  # too few to begin with: it says so
+                    self.assertRegex(r.err, "descriptor|open files")
+                    self.assertNotIn("out.npy", self.left())
+                    continue
+                self.assertEqual(r.code, 0, (number, args, r))
+                np.testing.assert_array_equal(np.load(self.path("out.npy")), np.concatenate(values))
+                os.unlink(self.path("out.npy"))
+
+    def test_little_address_space(self):
+        values = self.data(n=1 << 20)
+        job = COPY.replace('"400"', '"64KiB"').replace("type =", """transform = function(chunk)
+            for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end
+          end, type =""")
+        codes = []
+        for mebibytes in (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096):
+            r = self.run_lsio("-j2", "-e", job, before=limit(resource.RLIMIT_AS, mebibytes << 20))
+            codes.append(r.code)
+            if r.code == 0:
+                np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
+                os.unlink(self.path("out.npy"))
+                continue
+            self.assertIn(r.code, (5, 9, 127), (mebibytes, r))  # 127: not even its libraries fit
+            self.assertRegex(r.err, "memory|map")
+            self.assertNotIn("out.npy", self.left())
+        self.assertEqual(codes[-1], 0)
+        self.assertIn(9, codes)
+
+    def test_file_size_limit(self):
+        self.data(n=100000)
+        r = self.expect(6, "-e", COPY, before=limit(resource.RLIMIT_FSIZE, 65536))
+        self.assertIn("File too large", r.err)
+        self.assertEqual(self.left(), ["a.f32"])
+
+
+if __name__ == "__main__":
+    unittest.main()
