@@ -148,6 +148,13 @@ int lsi_lua_handler(lua_State *L) {
   return 1;
 }
 
+/* LuaJIT's own words, raised again by something that had caught them. */
+static bool is_out_of_memory(const char *text) {
+  static const char words[] = "not enough memory";
+  const size_t n = text ? strlen(text) : 0;
+  return n >= sizeof words - 1 && strcmp(text + n - (sizeof words - 1), words) == 0;
+}
+
 int lsi_lua_error(struct lsi_lua *lua, int rc, int code, struct lsi_error *err) {
   lua_State *L = lua->L;
   if (lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == &lua->err && lua->err.code) {
@@ -160,6 +167,8 @@ int lsi_lua_error(struct lsi_lua *lua, int rc, int code, struct lsi_error *err) 
       text = "Lua is out of memory";
     } else if (rc == LUA_ERRERR || !text) {
       text = "an error came while an error was being reported";
+    } else if (is_out_of_memory(text)) {
+      code = LSIO_ERR_NOMEM;
     }
     lsi_fail(err, code, 0, "%s", text);
   }
