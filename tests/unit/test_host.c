@@ -12,6 +12,7 @@
 
 #include "host_job.h"
 #include "mem.h"
+#include "npy.h"
 
 static void test_load_errors(void **state) {
   (void)state;
@@ -236,7 +237,40 @@ static void test_ranges(void **state) {
   static const int64_t rows[] = {0, 8, 16, 3, 0, 3996, 4, 9};
   ranges(body, 2, rows);
   unlink(csv);
+  char header[LSI_NPY_DATA];
+  const int64_t shape[] = {2, 3}, data[] = {1, 8, 16, 0, -4, 4};
+  size_t n = lsi_npy_write_header(header, sizeof header, (struct lsi_dtype){LSI_I64, false}, 2, shape);
+  f = fopen("ranges.npy", "wb");
+  fwrite(header, n, 1, f);
+  fwrite(data, sizeof data, 1, f);
+  fclose(f);
+  static const int64_t npy_rows[] = {1, 8, 16, 0, 0, 3996, 4, 0};
+  ranges("file = 'ranges.npy', objects = { path, path }", 2, npy_rows);
+  host_prepare_fails("local lsio = require 'lsio'\nreturn lsio.job { source = lsio.ranges {"
+                     " file = 'ranges.npy', objects = 'data.f32' } }",
+                     LSIO_ERR_USAGE, "speaks of object 1, but there are 1 objects");
+  unlink("ranges.npy");
   unlink(host_data);
+}
+
+/* Every name that the declarations for editors speak of exists. */
+static void test_types_for_editors(void **state) {
+  (void)state;
+  const char *root = getenv("LSIO_SOURCE_DIR");
+  if (!root) skip();
+  char text[2048];
+  snprintf(text, sizeof text,
+           "local lsio = require 'lsio'\nlocal stub, n = assert(loadfile('%s/lua/types/lsio.lua'))(), 0\n"
+           "local function check(has, real)\n"
+           " for name, v in pairs(has) do n = n + 1 assert(type(real[name]) == type(v), name)\n"
+           "  if type(v) == 'table' then check(v, real[name]) end end end\n"
+           "check(stub, lsio) assert(n > 30)\n"
+           "return lsio.job { source = lsio.files('null') }", root);
+  struct host_job j;
+  int rc = host_load(&j, text, NULL);
+  if (rc) fprintf(stderr, "%s\n", j.err.what);
+  assert_int_equal(rc, 0);
+  host_unload(&j);
 }
 
 static void test_doctor(void **state) {
@@ -255,6 +289,7 @@ int main(void) {
       cmocka_unit_test(test_params),
       cmocka_unit_test(test_prepare),
       cmocka_unit_test(test_ranges),
+      cmocka_unit_test(test_types_for_editors),
       cmocka_unit_test(test_doctor),
   };
   return cmocka_run_group_tests(tests, host_setup, host_teardown);

@@ -1,0 +1,236 @@
+---@meta lsio
+-- Types of `require "lsio"` for editors (LuaLS): put this folder into `workspace.library`.
+
+---@class lsio
+local lsio = {}
+
+---@alias lsio.type "i8"|"u8"|"i16"|"u16"|"i32"|"u32"|"i64"|"u64"|"f32"|"f64"|string
+---@alias lsio.reducer "sum"|"prod"|"min"|"max"|"band"|"bor"|"concat"|"moments"|"none"
+
+---A typed window on memory, 0-based and checked. Dies when the transform returns.
+---@class lsio.view
+---@field [integer] number
+---@field n integer elements
+---@field type lsio.type
+---@field ptr ffi.cdata* raw pointer, unchecked
+
+---What a transform sees.
+---@class lsio.chunk
+---@field data lsio.view decoded elements, read-only
+---@field out lsio.view what the sink gets
+---@field scratch lsio.view writable, as large as data
+---@field n integer elements
+---@field bytes integer
+---@field index integer 0-based in the request
+---@field object integer 0-based
+---@field name string of the object
+---@field object_size integer bytes
+---@field offset integer of the stored bytes in the object
+---@field length integer stored bytes
+---@field pos integer position of the first element in the result; -1 when not known yet
+---@field tag integer
+---@field type lsio.type
+---@field worker integer
+---@field random fun(low?: integer, high?: integer): number seeded by the job's seed and the step
+
+---@class lsio.source
+---@class lsio.sink
+
+---@class lsio.job_table
+---@field source lsio.source|fun(params: table): lsio.source
+---@field type? lsio.type of the elements; default "u8"
+---@field codec? "none"|"lz4"|"lz4_block"|"zstd"
+---@field decoded? integer|string decoded size of a chunk, exact or a cap
+---@field params? table<string, number|string|boolean|{ [1]: number|string|boolean, [2]: string? }>
+---@field setup? fun(params: table): table?
+---@field init? fun(state: any, worker: integer, params: table)
+---@field transform? fun(chunk: lsio.chunk, state: any, params: table): number|string|table|false|nil
+---@field finish? fun(state: any, params: table): any
+---@field state? string|fun(params: table): table
+---@field reduce? lsio.reducer|table<string, lsio.reducer>|fun(a: any, b: any): any
+---@field done? fun(result: any, info: table)
+---@field sink? lsio.sink|fun(params: table): lsio.sink
+---@field out_max? integer elements a step may write
+---@field on_error? "fail"|"skip"
+---@field fill? number what stands in place of a skipped step
+---@field merge? "auto"|"never"|integer|string
+---@field seed? integer
+---@field options? table<string, string|number>
+
+---@param job lsio.job_table
+function lsio.job(job) end
+
+---@class lsio.file_options
+---@field chunk? integer|string size of a chunk
+---@field offset? integer|string where to begin in each file
+---@field length? integer|string how much to take from there
+---@field whole? boolean one chunk a file
+
+---@param paths string|string[] paths or globs
+---@param options? lsio.file_options
+---@return lsio.source
+function lsio.files(paths, options) end
+
+---@class lsio.range_table
+---@field objects? string|string[] paths
+---@field object? any array, 0-based
+---@field offset? any array of bytes; negative counts from the end
+---@field length? any array of bytes, or one size for all
+---@field tag? any array
+---@field file? string CSV or .npy
+
+---@param ranges lsio.range_table
+---@return lsio.source
+function lsio.ranges(ranges) end
+
+---@param options? lsio.file_options
+---@return lsio.source
+function lsio.stdin(options) end
+
+---@alias lsio.order "request"|"any"
+---@alias lsio.exists "error"|"replace"
+---@alias lsio.durability "none"|"batch"|"each"
+
+---@class lsio.raw_options
+---@field type? lsio.type
+---@field order? lsio.order
+---@field exists? lsio.exists
+---@field durability? lsio.durability
+
+---@class lsio.npy_options : lsio.raw_options
+---@field shape? integer[] may hold one -1
+
+---@param path string
+---@param options? lsio.npy_options
+---@return lsio.sink
+function lsio.npy(path, options) end
+
+---@param path string
+---@param options? lsio.raw_options
+---@return lsio.sink
+function lsio.raw(path, options) end
+
+---To standard error, as one line.
+---@param ... any
+function lsio.log(...) end
+
+---"256KiB" to bytes.
+---@param text string|number
+---@return integer
+function lsio.size(text) end
+
+---@type string
+lsio.version = ""
+
+---Kernels; n = nil means all of src.
+---@class lsio.k
+lsio.k = {}
+
+---@param src lsio.view
+---@param n? integer
+---@return number
+function lsio.k.sum(src, n) end
+---@param src lsio.view
+---@param n? integer
+---@return ffi.cdata* int64
+function lsio.k.sum_i64(src, n) end
+---@param src lsio.view
+---@param n? integer
+---@return number
+function lsio.k.min(src, n) end
+---@param src lsio.view
+---@param n? integer
+---@return number
+function lsio.k.max(src, n) end
+---@param src lsio.view
+---@param n? integer
+---@return number least, number greatest
+function lsio.k.minmax(src, n) end
+---@param src lsio.view
+---@param n? integer
+---@param into? ffi.cdata* an lsio_moments, to which they are added
+---@return number n, number mean, number m2
+function lsio.k.moments(src, n, into) end
+---@param src lsio.view
+---@param n? integer
+---@param t number
+---@return number
+function lsio.k.count_gt(src, n, t) end
+lsio.k.count_ge, lsio.k.count_lt, lsio.k.count_le = lsio.k.count_gt, lsio.k.count_gt, lsio.k.count_gt
+lsio.k.count_eq = lsio.k.count_gt
+---@param src lsio.view
+---@param n? integer
+---@param lo number
+---@param hi number
+---@return number
+function lsio.k.count_between(src, n, lo, hi) end
+---@param src lsio.view
+---@param n? integer
+---@param lo number
+---@param hi number
+---@param bins integer
+---@param counts lsio.view of f64; added to
+---@return number counted
+function lsio.k.histogram(src, n, lo, hi, bins, counts) end
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view
+---@param scale number
+---@param offset number
+function lsio.k.scale_offset(src, n, dst, scale, offset) end
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view
+function lsio.k.cast(src, n, dst) end
+lsio.k.byteswap, lsio.k.copy = lsio.k.cast, lsio.k.cast
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view
+---@param lo number
+---@param hi number
+function lsio.k.clip(src, n, dst, lo, hi) end
+---@param dst lsio.view
+---@param n? integer
+---@param value number
+function lsio.k.fill(dst, n, value) end
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view
+---@param sentinel number
+---@param value number
+---@return number replaced
+function lsio.k.fill_sentinel(src, n, dst, sentinel, value) end
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view
+---@param value number
+---@return number replaced
+function lsio.k.fill_nan(src, n, dst, value) end
+---@param src lsio.view
+---@param n? integer
+---@param needle string
+---@param from? integer
+---@return integer? position 0-based
+function lsio.k.find(src, n, needle, from) end
+---@param src lsio.view
+---@param n? integer
+---@param needle string
+---@return number
+function lsio.k.count_bytes(src, n, needle) end
+---@param src lsio.view
+---@param n? integer
+---@param crc? number the result of the call before
+---@return number
+function lsio.k.crc32c(src, n, crc) end
+
+---Decoders; each returns the bytes it wrote, never more than dst holds.
+---@class lsio.codec
+lsio.codec = {}
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view
+---@return integer bytes
+function lsio.codec.lz4(src, n, dst) end
+lsio.codec.lz4_block, lsio.codec.zstd = lsio.codec.lz4, lsio.codec.lz4
+
+return lsio
