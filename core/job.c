@@ -94,7 +94,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   rc = load(job, options, &e);
   if (rc >= 0) rc = lsi_script_host_ops->prepare(job->script, &job->spec, &e);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
-  if (rc >= 0 && !(options->flags & LSIO_JOB_PLAN_ONLY)) 
+  if (rc >= 0 && !(options->flags & LSIO_JOB_PLAN_ONLY))
     rc = start(job, options->flags & LSIO_JOB_OWN_CPUS, &e);
   if (rc < 0) {
     lsio_job_destroy(job);
