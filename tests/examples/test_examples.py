@@ -125,6 +125,13 @@ class Stats(Example):
         self.assertTrue(0 <= values.min() and values.max() < 1)
         self.check(values, self.run_job("stats.lua", "sample/*.f32.lz4"), 0.5)
 
+    def test_the_output_in_the_readme(self):
+        maker = os.path.join(os.path.dirname(RUNNER), "lsio-sample-data")
+        subprocess.run([maker, "data", "512"], cwd=self.folder, check=True)
+        out = self.run_job("stats.lua", "data/*.f32.lz4")
+        with open(os.path.join(ROOT, "README.md")) as f:
+            self.assertIn("    " + out, f.read())
+
     def test_names_and_patterns(self):
         values = self.lz4_files([10, 20, 30])
         self.check(values, self.run_job("stats.lua", "0000.f32.lz4", "000[12]*"), 0.5)
