@@ -60,6 +60,12 @@ static void put(char *buf, size_t cap, size_t *len, const char *fmt, ...) {
   if (n > 0) *len += (size_t)n;
 }
 
+/* Names of files and words of hostile lists must not steer the terminal that shows them. */
+static void disarm(char *text) {
+  for (char *p = text; *p; p++)
+    if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f) *p = '?';
+}
+
 size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
   size_t len = 0;
   if (cap) buf[0] = 0;
@@ -74,6 +80,7 @@ size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
     put(buf, cap, &len, "%sstep %llu", sep, (unsigned long long)e->step);
   if (e->os_code > 0) put(buf, cap, &len, ": %s (%d)", strerror(e->os_code), e->os_code);
   if (e->remedy[0]) put(buf, cap, &len, "; %s", e->remedy);
+  if (cap) disarm(buf);
   return len;
 }
 

@@ -67,7 +67,7 @@ class RunnerTest(unittest.TestCase):
             p.kill()
             p.communicate()
             raise
-        return Result(p.returncode, (out or b"").decode(), err.decode())
+        return Result(p.returncode, (out or b"").decode(), err.decode(errors="replace"))
 
     def expect(self, code, *args, **more):
         r = self.run_lsio(*args, **more)

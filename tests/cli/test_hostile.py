@@ -157,6 +157,13 @@ class NoSources(RunnerTest):
         self.refused(4, 'lsio.files(("x"):rep(5000))', "File name too long")
         self.refused(4, 'lsio.ranges { objects = { "fifo" }, offset = { 0 }, length = { 4 } }', "fifo")
 
+    def test_names_do_not_steer_the_terminal(self):
+        name = "\x1b]0;mine\x07\x7f.f32"
+        self.write(name, "xyz")
+        r = self.expect(8, "--json=s.json", "-e", COPY.replace('"a.f32"', '"*.f32"'))
+        self.assertIn("'?]0;mine??.f32'", r.err)
+        self.assertEqual(self.summary()["errors"][0]["object"], name)
+
     def test_unreadable_file(self):
         if os.geteuid() != 0:
             self.skipTest("needs root to become somebody else")
