@@ -114,6 +114,7 @@ static void follow(lsio_job *job, struct report *report) {
   struct lsio_completion batch[BATCH];
   struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
   bool done = false;
+  progress_show(job);
   while (!done) {
     struct lsio_progress g = {.struct_size = sizeof g};
     int ready = poll(&fd, 1, 100);

@@ -9,7 +9,7 @@
 
 #define TERMINAL_EVERY_S 0.1
 #define PLAIN_EVERY_S 10.0
-#define FIRST_AFTER_S 0.3 /* a job that is over at once shows no line */
+#define FIRST_AFTER_S 0.3 /* a job that is over at once shows no line unless asked to */
 #define RATE_OVER_S 3.0   /* the rate shown forgets what was longer ago than about this */
 
 static struct {
@@ -24,7 +24,7 @@ void progress_start(enum when when) {
   const char *term = getenv("TERM");
   const bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
   p.mode = when == WHEN_NEVER ? OFF : terminal ? TERMINAL : when == WHEN_ALWAYS ? PLAIN : OFF;
-  p.next_s = p.mode == PLAIN ? PLAIN_EVERY_S : FIRST_AFTER_S;
+  p.next_s = p.mode == PLAIN ? PLAIN_EVERY_S : when == WHEN_ALWAYS ? 0 : FIRST_AFTER_S;
 }
 
 static const char *size_text(double bytes, char *buf, size_t cap) {
@@ -49,8 +49,10 @@ static void update_rate(double now, uint64_t done) {
   const double elapsed = now - p.last_s;
   if (elapsed <= 0) return;
   const double rate = (double)(done - p.last_done) / elapsed;
-  const double weight = p.last_s > 0 && elapsed < RATE_OVER_S ? elapsed / RATE_OVER_S : 1;
-  p.rate += weight * (rate - p.rate);
+  if (now < RATE_OVER_S)
+    p.rate = (double)done / now;
+  else
+    p.rate += (elapsed < RATE_OVER_S ? elapsed / RATE_OVER_S : 1) * (rate - p.rate);
   p.last_s = now;
   p.last_done = done;
 }
