@@ -1,0 +1,187 @@
+/* Results as completions: every step exactly once, whatever the size of the batches, with slow pollers,
+ * with the bell, and with failures. */
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "api_job.h"
+
+struct seen {
+  uint8_t steps[API_STEPS]; /* how often each came */
+  int results, failures;
+  bool done;
+};
+
+static void check_elements(const struct lsio_completion *c) {
+  if (c->kind != LSIO_STEP) return;
+  assert_true(c->step < API_STEPS);
+  assert_int_equal(c->length, API_CHUNK);
+  assert_memory_equal(c->data, api_values + c->step * (API_CHUNK / 4), API_CHUNK);
+  assert_false(c->is_record);
+}
+
+/* Polls once and notes what came. */
+static int take(lsio_job *job, struct seen *seen, size_t max, int timeout_ms,
+                void (*check)(const struct lsio_completion *c)) {
+  static struct lsio_completion batch[256];
+  int n = lsio_poll(job, batch, max, timeout_ms);
+  assert_true(n >= 0 && (size_t)n <= max);
+  for (int i = 0; i < n; i++) {
+    assert_false(seen->done);
+    if (batch[i].kind == LSIO_DONE) {
+      seen->done = true;
+      continue;
+    }
+    assert_true(batch[i].step < API_STEPS);
+    seen->steps[batch[i].step]++;
+    seen->results += batch[i].kind == LSIO_STEP;
+    seen->failures += batch[i].kind == LSIO_STEP_FAILED;
+    assert_true((batch[i].kind == LSIO_STEP_FAILED) == (batch[i].error != NULL));
+    if (check) check(&batch[i]);
+  }
+  return n;
+}
+
+static void all_once(const struct seen *seen) {
+  for (int i = 0; i < API_STEPS; i++)
+    if (seen->steps[i] != 1) fail_msg("step %d came %d times", i, seen->steps[i]);
+}
+
+static void test_stream_in_batches(void **state) {
+  (void)state;
+  static const size_t sizes[] = {1, 7, 256};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    lsio_job *job = api_submit(API_HEAD "}", LSIO_JOB_STREAM);
+    struct seen seen = {0};
+    while (!seen.done) assert_true(take(job, &seen, sizes[i], -1, check_elements) > 0);
+    all_once(&seen);
+    assert_int_equal(seen.results, API_STEPS);
+    struct lsio_completion c;
+    assert_int_equal(lsio_poll(job, &c, 1, -1), 0); /* after the last one: at once */
+    assert_int_equal(lsio_job_status(job), 0);
+    api_close(job);
+  }
+}
+
+static void check_record(const struct lsio_completion *c) {
+  char want[64];
+  if (c->kind != LSIO_STEP) return;
+  if (c->step % 3 == 0) { /* nothing to deliver, but it has ended */
+    assert_int_equal(c->length, 0);
+    return;
+  }
+  assert_true(c->is_record);
+  snprintf(want, sizeof want, c->step % 3 == 1 ? "%d" : "{\"at\":%d}", (int)c->step);
+  assert_int_equal(c->length, strlen(want));
+  assert_memory_equal(c->data, want, c->length);
+}
+
+static void test_stream_of_records(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_HEAD
+                         " transform = function(chunk)\n"
+                         "  if chunk.index % 3 == 0 then return false end\n"
+                         "  if chunk.index % 3 == 1 then return ('%d'):format(chunk.index) end\n"
+                         "  return { at = chunk.index } end }\n",
+                         LSIO_JOB_STREAM);
+  struct seen seen = {0};
+  while (!seen.done) take(job, &seen, 64, -1, check_record);
+  all_once(&seen);
+  api_close(job);
+}
+
+/* 200 MB of results for a poller that sleeps: workers must wait for it, and nothing may be lost. */
+static void test_slow_poller(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_HEAD " out_max = 50000, transform = function(chunk)\n"
+                              "  chunk.out[0] = chunk.index return 50000 end }\n",
+                         LSIO_JOB_STREAM);
+  struct seen seen = {0};
+  struct lsio_progress p = {.struct_size = sizeof p};
+  struct timespec pause = {.tv_nsec = 2000000};
+  uint64_t ahead = 0, polled = 0;
+  while (!seen.done) {
+    nanosleep(&pause, NULL);
+    lsio_job_progress(job, &p);
+    if (p.steps_done > polled && p.steps_done - polled > ahead) ahead = p.steps_done - polled;
+    polled += (uint64_t)take(job, &seen, 16, -1, NULL);
+  }
+  all_once(&seen);
+  assert_int_equal(seen.results, API_STEPS);
+  /* 64 MiB in the queue, as much again taken from it by the poll before, and one a worker. */
+  assert_true(ahead > 16);
+  assert_true(ahead < 2 * (64u << 20) / 200000 + 8);
+  api_close(job);
+}
+
+static void test_bell(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_HEAD " transform = function(chunk) return 'x' end }\n", LSIO_JOB_STREAM);
+  struct seen seen = {0};
+  struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
+  assert_true(fd.fd >= 0);
+  while (!seen.done) {
+    /* Whoever waits for the bell and then takes one completion misses none. */
+    if (poll(&fd, 1, 10000) != 1) fail_msg("the bell is silent after %d results", seen.results);
+    take(job, &seen, 1, 0, NULL);
+  }
+  all_once(&seen);
+  api_close(job);
+}
+
+static void check_every_tenth(const struct lsio_completion *c) {
+  const bool bad = c->step % 10 == 3;
+  assert_int_equal(c->kind, bad ? LSIO_STEP_FAILED : LSIO_STEP);
+  if (!bad) return;
+  assert_int_equal(lsio_error_code(c->error), LSIO_ERR_TRANSFORM);
+  assert_int_equal(lsio_error_step(c->error), c->step);
+  assert_int_equal(lsio_error_offset(c->error), c->step * API_CHUNK);
+  assert_string_equal(lsio_error_object(c->error), "a.f32");
+  assert_non_null(strstr(lsio_error_message(c->error), "job.lua:6: bad step"));
+}
+
+static void test_skip(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_HEAD " on_error = 'skip', state = 'double n;', reduce = { n = 'sum' },\n"
+                              " transform = function(chunk, state) state.n = state.n + 1\n"
+                              "  if chunk.index % 10 == 3 then\n"
+                              "   error('bad step ' .. chunk.index) end\n"
+                              "  return 'fine' end }\n",
+                         LSIO_JOB_STREAM);
+  struct seen seen = {0};
+  while (!seen.done) take(job, &seen, 32, -1, check_every_tenth);
+  all_once(&seen);
+  assert_int_equal(seen.failures, API_STEPS / 10);
+  json_t *s = api_ends(job, 0);
+  assert_int_equal(lsio_job_exit_code(job), 1);
+  assert_true(api_number(json_object_get(s, "state"), "n") == API_STEPS - API_STEPS / 10);
+  assert_string_equal(json_string_value(json_object_get(s, "status")), "skipped");
+  assert_int_equal((int)api_number(s, "chunks_failed"), API_STEPS / 10);
+  assert_int_equal(json_array_size(json_object_get(s, "errors")), 100);
+  json_decref(s);
+  assert_int_equal(lsio_job_error_count(job), API_STEPS / 10);
+  assert_non_null(lsio_job_step_error(job, 99));
+  assert_null(lsio_job_step_error(job, 100));
+  struct lsio_progress p = {.struct_size = sizeof p};
+  lsio_job_progress(job, &p);
+  assert_int_equal(p.steps_failed, API_STEPS / 10);
+  assert_int_equal(p.bytes_done, sizeof api_values);
+  api_close(job);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      API_TEST(test_stream_in_batches),
+      API_TEST(test_stream_of_records),
+      API_TEST(test_slow_poller),
+      API_TEST(test_bell),
+      API_TEST(test_skip),
+  };
+  return cmocka_run_group_tests(tests, api_setup, api_teardown);
+}

@@ -1,0 +1,106 @@
+#include "api_job.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mem.h"
+
+static char dir[64];
+float api_values[API_VALUES];
+lsio_context *api_context; /* of the test */
+static lsio_job *open_job;    /* in it: closed for tests that fail */
+static int64_t live_before;
+
+int api_setup(void **state) {
+  (void)state;
+  snprintf(dir, sizeof dir, "/tmp/lsio-api-XXXXXX");
+  if (!mkdtemp(dir) || chdir(dir) != 0) return -1;
+  for (int i = 0; i < API_VALUES; i++) api_values[i] = (float)(i % 1013);
+  FILE *f = fopen("a.f32", "wb");
+  if (!f) return -1;
+  size_t n = fwrite(api_values, sizeof *api_values, API_VALUES, f);
+  return fclose(f) != 0 || n != API_VALUES ? -1 : 0;
+}
+
+int api_begin(void **state) {
+  (void)state;
+  live_before = lsi_mem_live();
+  return lsio_context_create(NULL, &api_context, NULL);
+}
+
+int api_files(void) {
+  int n = 0;
+  DIR *d = opendir(".");
+  for (struct dirent *e; (e = readdir(d));) n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+  closedir(d);
+  return n;
+}
+
+void api_close(lsio_job *job) {
+  open_job = NULL;
+  lsio_job_destroy(job);
+}
+
+int api_end(void **state) {
+  (void)state;
+  api_close(open_job);
+  lsio_context_destroy(api_context);
+  if (lsi_mem_live() == live_before) return 0;
+  fprintf(stderr, "%d blocks are lost\n", (int)(lsi_mem_live() - live_before));
+  return -1;
+}
+
+int api_teardown(void **state) {
+  (void)state;
+  unlink("a.f32");
+  return chdir("/") || rmdir(dir);
+}
+
+static const char *const two_workers[] = {"workers=2", "memory=64MiB"};
+
+struct lsio_job_options api_options(const char *script, uint32_t flags) {
+  return (struct lsio_job_options){.struct_size = sizeof(struct lsio_job_options),
+                                   .script = script,
+                                   .script_length = strlen(script),
+                                   .script_name = "job.lua",
+                                   .settings = two_workers,
+                                   .n_settings = 2,
+                                   .flags = flags | LSIO_JOB_NO_ENV};
+}
+
+lsio_job *api_submit(const char *script, uint32_t flags) {
+  struct lsio_job_options o = api_options(script, flags);
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  if (lsio_submit(api_context, &o, &job, &error) != 0)
+    fail_msg("%s", error ? lsio_error_message(error) : "no error object");
+  open_job = job;
+  return job;
+}
+
+/* The job ends with this code; returns the JSON of its summary. */
+json_t *api_ends(lsio_job *job, int code) {
+  int status = lsio_wait(job);
+  if (status != code)
+    fail_msg("%s, %s", lsio_error_name(status),
+             lsio_job_error(job) ? lsio_error_message(lsio_job_error(job)) : "");
+  assert_int_equal(lsio_job_status(job), code);
+  json_error_t where;
+  json_t *summary = json_loads(lsio_job_summary_json(job), 0, &where);
+  if (!summary) fail_msg("summary: %s", where.text);
+  assert_non_null(lsio_job_summary_text(job));
+  return summary;
+}
+
+double api_number(const json_t *o, const char *key) {
+  const json_t *v = json_object_get(o, key);
+  if (!json_is_number(v)) fail_msg("%s is no number", key);
+  return json_number_value(v);
+}
