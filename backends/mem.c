@@ -8,9 +8,8 @@
 
 struct lsi_backend {
   const struct lsi_mem_objects *objects;
-  uint32_t depth, n_done; /* operations held, all of them finished */
-  struct lsi_op **done;   /* ring of `depth` */
-  uint32_t first;
+  uint32_t depth, n_done;          /* operations held, all of them finished */
+  struct lsi_op *first, **last;    /* chained by op->next, oldest first */
 };
 
 static const struct lsi_mem_object *find(const struct lsi_mem_objects *objects, const char *name) {
@@ -46,22 +45,16 @@ static int mem_stat(const void *user, const char *name, struct lsi_object_info *
 static int mem_create(const struct lsi_backend_config *config, struct lsi_backend **out,
                       struct lsi_error *err) {
   struct lsi_backend *b = lsi_calloc(1, sizeof *b);
-  if (b) b->done = lsi_calloc(config->queue_depth, sizeof *b->done);
-  if (!b || !b->done) {
-    lsi_free(b);
-    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the mem backend");
-  }
+  if (!b) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the mem backend");
   b->objects = config->user;
   b->depth = config->queue_depth;
+  b->last = &b->first;
   *out = b;
   return 0;
 }
 
 /* Required: nothing is in flight any more. */
-static void mem_destroy(struct lsi_backend *b) {
-  lsi_free(b->done);
-  lsi_free(b);
-}
+static void mem_destroy(struct lsi_backend *b) { lsi_free(b); }
 
 /* Required: fills *h; `info` is what the object is now, so that the engine sees a change. */
 static int mem_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
@@ -93,12 +86,13 @@ static void finish(struct lsi_op *op) {
 
 /* Required: takes as many as it has room for and says how many. A device would start them here. */
 static int mem_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
-  int taken = 0;
-  for (; taken < n && b->n_done < b->depth; taken++) {
-    finish(ops[taken]);
-    uint32_t at = b->first + b->n_done++;
-    b->done[at < b->depth ? at : at - b->depth] = ops[taken];
+  int room = (int)(b->depth - b->n_done), taken = LSI_MIN(n, room);
+  for (int i = 0; i < taken; i++) {
+    finish(ops[i]);
+    *b->last = ops[i];
+    b->last = &ops[i]->next;
   }
+  b->n_done += (uint32_t)taken;
   return taken;
 }
 
@@ -108,11 +102,13 @@ static int mem_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_
                     struct lsi_error *err) {
   (void)timeout_ns;
   (void)err;
-  int n = 0;
-  for (; n < max && b->n_done; n++, b->n_done--) {
-    done[n] = b->done[b->first];
-    if (++b->first == b->depth) b->first = 0;
+  int n = LSI_MIN(max, (int)b->n_done);
+  for (int i = 0; i < n; i++) {
+    done[i] = b->first;
+    b->first = b->first->next;
   }
+  b->n_done -= (uint32_t)n;
+  if (!b->n_done) b->last = &b->first;
   return n;
 }
 

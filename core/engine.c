@@ -64,7 +64,6 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
     struct lsi_worker *w = &run->workers[i];
     w->run = run;
     w->index = i;
-    w->next_unit = UINT32_MAX;
     w->named = UINT32_MAX;
     lsi_error_clear(&w->error);
   }

@@ -2,6 +2,7 @@
  * the device's op_max, short reads are continued, and what fails is read again chunk by chunk, so
  * that a bad sector fails only the steps that asked for it. */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "mem.h"
@@ -10,20 +11,24 @@
 #define OP_BLOCK 64
 #define RETRIES 5 /* of EAGAIN and EINTR, which no backend should let through */
 
-static struct lsi_eop *op_get(struct lsi_worker *w) {
-  if (!w->free_ops) {
-    struct lsi_eop **blocks =
-        lsi_reallocarray(w->op_blocks, w->n_op_blocks + 1u, sizeof *w->op_blocks);
-    if (!blocks) return NULL;
-    w->op_blocks = blocks;
-    struct lsi_eop *block = lsi_calloc(OP_BLOCK, sizeof *block);
-    if (!block) return NULL;
-    w->op_blocks[w->n_op_blocks++] = block;
-    for (int i = OP_BLOCK - 1; i >= 0; i--) {
-      block[i].next_free = w->free_ops;
-      w->free_ops = &block[i];
-    }
+static __attribute__((noinline)) bool more_ops(struct lsi_worker *w) {
+  struct lsi_eop **blocks =
+      lsi_reallocarray(w->op_blocks, w->n_op_blocks + 1u, sizeof *w->op_blocks);
+  if (!blocks) return false;
+  w->op_blocks = blocks;
+  struct lsi_eop *block = lsi_calloc(OP_BLOCK, sizeof *block);
+  if (!block) return false;
+  w->op_blocks[w->n_op_blocks++] = block;
+  for (int i = OP_BLOCK - 1; i >= 0; i--) {
+    block[i].op.kind = LSI_OP_READ;
+    block[i].next_free = w->free_ops;
+    w->free_ops = &block[i];
   }
+  return true;
+}
+
+static inline struct lsi_eop *op_get(struct lsi_worker *w) {
+  if (LSI_UNLIKELY(!w->free_ops) && !more_ops(w)) return NULL;
   struct lsi_eop *e = w->free_ops;
   w->free_ops = e->next_free;
   return e;
@@ -47,40 +52,47 @@ void lsi_free_flight_pools(struct lsi_worker *w) {
   }
 }
 
-static struct lsi_flight *flight_get(struct lsi_worker *w, uint32_t n_extents) {
+static inline struct lsi_flight *flight_get(struct lsi_worker *w, uint32_t n_extents) {
   struct lsi_flight *f = w->free_flights;
-  if (f)
+  if (LSI_LIKELY(f != NULL))
     w->free_flights = f->next;
-  else if (!(f = lsi_malloc(sizeof *f)))
+  else if (!(f = lsi_calloc(1, sizeof *f)))
     return NULL;
-  *f = (struct lsi_flight){.n_extents = n_extents, .extents = &f->one};
+  f->n_extents = n_extents;
+  f->ops_left = 0;
+  f->bytes = 0;
+  f->extents = &f->one;
   if (n_extents > 1 && !(f->extents = lsi_calloc(n_extents, sizeof *f->extents))) {
     lsi_free(f);
     return NULL;
   }
+  f->issuing = f->extents;
   return f;
 }
 
 void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
-  const struct lsi_backend_ops *backend = w->run->config.backend;
-  for (uint32_t i = 0; i < f->n_extents; i++) {
-    struct lsi_flight_extent *x = &f->extents[i];
+  for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
     if (x->lent) {
-      backend->release(w->backend, &x->lent->op);
+      w->run->config.backend->release(w->backend, &x->lent->op);
       op_put(w, x->lent);
     }
     if (x->buffer) lsi_arena_release(&w->arena, x->buffer, x->buffer_bytes);
     if (x->slot) x->slot->refs--;
   }
-  if (f->extents != &f->one) lsi_free(f->extents);
-  lsi_free(f->holes);
-  lsi_free(f->old_holes);
+  if (LSI_UNLIKELY(f->extents != &f->one)) lsi_free(f->extents);
+  if (LSI_UNLIKELY(f->damaged)) { /* the pool holds clean ones only, so that none must be cleared */
+    lsi_free(f->holes);
+    lsi_free(f->old_holes);
+    lsi_free(f);
+    return;
+  }
   f->next = w->free_flights;
   w->free_flights = f;
 }
 
 /* A range that can't be had. Memory for it must not fail: then the whole unit counts as lost. */
 static void add_hole(struct lsi_flight *f, const struct lsi_hole *hole) {
+  f->damaged = true;
   struct lsi_hole *more = lsi_reallocarray(f->holes, f->n_holes + 1u, sizeof *more);
   if (!more) {
     f->lost = true;
@@ -90,15 +102,16 @@ static void add_hole(struct lsi_flight *f, const struct lsi_hole *hole) {
   f->holes[f->n_holes++] = *hole;
 }
 
-static int begin_extent(struct lsi_worker *w, struct lsi_flight_extent *x,
-                        const struct lsi_extent *e) {
-  x->object = e->object;
+static inline int begin_extent(struct lsi_worker *w, struct lsi_flight_extent *x,
+                               const struct lsi_extent *e) {
   x->offset = e->offset;
   x->length = e->length;
-  x->device = w->run->request->object_device[e->object];
-  x->slot = lsi_object_open(w, e->object);
+  x->buffer = NULL;
+  x->lent = NULL;
+  x->issued = 0;
+  x->slot = lsi_object_get(w, e->object);
   if (!x->slot) return w->error.code ? w->error.code : 0;
-  if (e->length == 0 || x->slot->handle.lends) return 1;
+  if (x->slot->handle.lends || e->length == 0) return 1;
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + e->length, LSI_ALIGN) - from);
   x->buffer = lsi_arena_lease(&w->arena, x->buffer_bytes);
@@ -107,41 +120,15 @@ static int begin_extent(struct lsi_worker *w, struct lsi_flight_extent *x,
   return 1;
 }
 
-int lsi_flight_begin(struct lsi_worker *w, uint32_t unit) {
-  const struct lsi_plan *plan = w->run->config.plan;
-  uint32_t first = plan->unit_extent[unit];
-  struct lsi_flight *f = flight_get(w, plan->unit_extent[unit + 1] - first);
-  if (!f) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a unit of work");
-  f->unit = unit;
-  f->next_step = plan->unit_step[unit];
-  for (uint32_t i = 0; i < f->n_extents; i++) {
-    int rc = begin_extent(w, &f->extents[i], &plan->extents[first + i]);
-    if (rc <= 0) {
-      bool alone = w->flights == 0 && w->n_ready == 0;
-      lsi_flight_end(w, f);
-      if (rc == 0 && alone && !w->error.code)
-        return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
-                        "a unit of work does not fit into a worker's memory or open objects");
-      return rc;
-    }
-    f->bytes += plan->extents[first + i].length;
-  }
-  w->flights++;
-  w->issuing = f;
-  return 1;
-}
-
 /* A read of [offset, offset + length) into its place in extent x of the flight. The backend's own
  * fields are left as they are. */
-static void prepare_op(struct lsi_eop *e, struct lsi_flight *f, uint32_t x, uint64_t offset,
-                       uint64_t length) {
-  struct lsi_flight_extent *extent = &f->extents[x];
-  struct lsi_slot *slot = extent->slot;
+static inline void prepare_op(struct lsi_eop *e, struct lsi_flight *f, struct lsi_flight_extent *x,
+                              uint64_t offset, uint64_t length) {
+  struct lsi_slot *slot = x->slot;
   e->op.handle = &slot->handle;
   e->op.offset = offset;
-  e->op.buf = slot->handle.lends ? NULL : (char *)extent->data + (offset - extent->offset);
+  e->op.buf = slot->handle.lends ? NULL : (char *)x->data + (offset - x->offset);
   e->op.length = (uint32_t)length;
-  e->op.kind = LSI_OP_READ;
   e->op.os_code = 0;
   e->op.data = NULL;
   e->flight = f;
@@ -150,53 +137,94 @@ static void prepare_op(struct lsi_eop *e, struct lsi_flight *f, uint32_t x, uint
   e->retries = 0;
 }
 
-static void queue_op(struct lsi_worker *w, struct lsi_eop *e) {
+static inline void queue_op(struct lsi_worker *w, struct lsi_eop *e) {
   w->queue[w->n_queue++] = &e->op;
   w->ops_in_flight++;
   e->flight->ops_left++;
 }
 
 /* The next operation of an extent: up to a multiple of the device's op_max, so that cuts are aligned. */
-static uint64_t next_length(const struct lsi_worker *w, const struct lsi_flight_extent *x) {
-  uint64_t at = x->offset + x->issued;
+static inline uint64_t next_length(const struct lsi_worker *w, const struct lsi_flight_extent *x) {
   uint64_t left = x->length - x->issued;
-  uint64_t op_max = w->run->config.plan->devices[x->device].op_max;
   if (x->slot->handle.lends) return LSI_MIN(left, (uint64_t)LSI_OP_LONGEST);
+  uint64_t op_max = w->run->config.plan->devices[x->slot->device].op_max;
   if (x->length <= op_max) return left;
-  uint64_t to_cut = op_max - at % op_max;
+  uint64_t to_cut = op_max - (x->offset + x->issued) % op_max;
   return LSI_MIN(LSI_MIN(left, to_cut), (uint64_t)LSI_OP_LONGEST);
 }
 
-bool lsi_flight_issue(struct lsi_worker *w) {
-  struct lsi_flight *f = w->issuing;
-  while (f->issuing < f->n_extents) {
-    struct lsi_flight_extent *x = &f->extents[f->issuing];
-    while (x->issued < x->length) {
-      uint64_t length = next_length(w, x);
-      if (w->n_queue >= LSI_QUEUE_ISSUE) return false;
-      /* One operation is always allowed, or a window smaller than it would wait for ever. */
-      if (w->ops_in_flight && (w->ops_in_flight >= w->window_ops ||
-                               w->bytes_in_flight + length > w->window_bytes)) {
-        w->window_hit = true;
-        return false;
-      }
-      if (!lsi_take_credit(w, x->device)) return false;
-      struct lsi_eop *e = op_get(w);
-      if (!e) {
-        lsi_give_credit(w, x->device);
-        lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for an operation");
-        lsi_run_fail(w->run, &w->error);
-        return false;
-      }
-      prepare_op(e, f, f->issuing, x->offset + x->issued, length);
-      x->issued += length;
-      w->bytes_in_flight += length;
-      queue_op(w, e);
-    }
-    f->issuing++;
+static __attribute__((noinline)) bool no_memory_for_op(struct lsi_worker *w, uint32_t device) {
+  lsi_give_credit(w, device);
+  lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for an operation");
+  lsi_run_fail(w->run, &w->error);
+  return false;
+}
+
+/* Makes the next operation of extent x; false when out of credit or window. */
+static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f,
+                            struct lsi_flight_extent *x) {
+  uint64_t length = next_length(w, x);
+  if (w->n_queue >= LSI_QUEUE_ISSUE) return false;
+  /* One operation is always allowed, or a window smaller than it would wait for ever. */
+  if (w->ops_in_flight && (w->ops_in_flight >= w->window_ops ||
+                           w->bytes_in_flight + length > w->window_bytes)) {
+    w->window_hit = true;
+    return false;
   }
+  uint32_t device = x->slot->device;
+  if (!lsi_take_credit(w, device)) return false;
+  struct lsi_eop *e = op_get(w);
+  if (LSI_UNLIKELY(!e)) return no_memory_for_op(w, device);
+  prepare_op(e, f, x, x->offset + x->issued, length);
+  x->issued += length;
+  w->bytes_in_flight += length;
+  queue_op(w, e);
+  return true;
+}
+
+static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
+  for (struct lsi_flight_extent *x = f->issuing, *end = f->extents + f->n_extents; x < end; x++) {
+    while (x->issued < x->length) {
+      if (issue_op(w, f, x)) continue;
+      f->issuing = x;
+      return false;
+    }
+  }
+  return true;
+}
+
+bool lsi_flight_issue(struct lsi_worker *w) {
+  if (!issue(w, w->issuing)) return false;
   w->issuing = NULL;
   return true;
+}
+
+/* Undoes a unit that could not begin. */
+static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_flight *f, int rc) {
+  bool alone = w->flights == 0 && w->n_ready == 0;
+  lsi_flight_end(w, f);
+  if (rc == 0 && alone && !w->error.code)
+    return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
+                    "a unit of work does not fit into a worker's memory or open objects");
+  return rc;
+}
+
+int lsi_flight_begin(struct lsi_worker *w, uint32_t unit) {
+  const struct lsi_plan *plan = w->run->config.plan;
+  uint32_t first = plan->unit_extent[unit];
+  const struct lsi_extent *e = &plan->extents[first];
+  struct lsi_flight *f = flight_get(w, plan->unit_extent[unit + 1] - first);
+  if (!f) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a unit of work");
+  f->unit = unit;
+  f->next_step = plan->unit_step[unit];
+  for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {
+    int rc = begin_extent(w, x, e);
+    if (LSI_UNLIKELY(rc <= 0)) return not_begun(w, f, rc);
+    f->bytes += e->length;
+  }
+  w->flights++;
+  if (!f->bytes || !issue(w, f)) w->issuing = f;
+  return 1;
 }
 
 static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t extent, uint64_t from,
@@ -232,14 +260,14 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
     keep_hole(f, hole, c);
     return true;
   }
-  if (w->n_queue >= LSI_QUEUE_RETRY || !lsi_take_credit(w, extent->device)) return false;
+  if (w->n_queue >= LSI_QUEUE_RETRY || !lsi_take_credit(w, extent->slot->device)) return false;
   struct lsi_eop *e = op_get(w);
   if (!e) {
-    lsi_give_credit(w, extent->device);
+    lsi_give_credit(w, extent->slot->device);
     keep_hole(f, hole, c);
     return true;
   }
-  prepare_op(e, f, x, from, to - from);
+  prepare_op(e, f, extent, from, to - from);
   e->chunk = c;
   w->bytes_in_flight += to - from;
   queue_op(w, e);
@@ -294,26 +322,45 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   return true;
 }
 
+/* An operation that brought less than it asked for: true when it goes on, else the rest is a hole. */
+static __attribute__((noinline)) bool fell_short(struct lsi_worker *w, struct lsi_eop *e) {
+  const struct lsi_op *op = &e->op;
+  bool stopping = atomic_load_explicit(&w->run->stop, memory_order_relaxed) != LSI_STOP_NO;
+  if (!stopping && w->n_queue < LSI_COUNTOF(w->queue) && continue_op(w, e)) return true;
+  uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
+  w->bytes_read += got;
+  struct lsi_hole hole = {.offset = op->offset + got, .length = op->length - got,
+                          .extent = (uint32_t)(e->extent - e->flight->extents), .chunk = e->chunk,
+                          .code = LSIO_ERR_SOURCE, .end = op->result >= 0};
+  if (op->result < 0) {
+    hole.code = (int)op->result;
+    hole.os_code = op->os_code;
+  }
+  add_hole(e->flight, &hole);
+  return false;
+}
+
+static inline bool settled(struct lsi_worker *w, struct lsi_flight *f) {
+  if (f->ops_left || f == w->issuing || f->retrying) return false;
+  if (LSI_LIKELY(!f->n_holes) || f->retried ||
+      atomic_load_explicit(&w->run->stop, memory_order_relaxed) != LSI_STOP_NO)
+    return true;
+  begin_retry(w, f);
+  return false;
+}
+
 struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
   struct lsi_op *op = &e->op;
   struct lsi_flight *f = e->flight;
-  struct lsi_flight_extent *x = &f->extents[e->extent];
-  bool stopping = atomic_load_explicit(&w->run->stop, memory_order_relaxed) != LSI_STOP_NO;
+  struct lsi_flight_extent *x = e->extent;
   w->operations++;
-  if (op->result < (int64_t)op->length && !stopping && w->n_queue < LSI_COUNTOF(w->queue) &&
-      continue_op(w, e))
+  if (LSI_LIKELY(op->result >= (int64_t)op->length))
+    w->bytes_read += (uint64_t)op->result;
+  else if (fell_short(w, e))
     return NULL;
-  uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
-  w->bytes_read += got;
-  if (op->result < 0)
-    add_hole(f, &(struct lsi_hole){op->offset, op->length, (int)op->result, op->os_code, e->extent,
-                                   e->chunk, false});
-  else if (got < op->length)
-    add_hole(f, &(struct lsi_hole){op->offset + got, op->length - got, LSIO_ERR_SOURCE, 0, e->extent,
-                                     e->chunk, true});
   w->bytes_in_flight -= op->length;
   w->ops_in_flight--;
-  lsi_give_credit(w, x->device);
+  lsi_give_credit(w, x->slot->device);
   if (op->data) { /* lent: kept until the flight ends */
     x->data = op->data;
     x->lent = e;
@@ -321,13 +368,40 @@ struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
     op_put(w, e);
   }
   f->ops_left--;
-  return lsi_flight_settled(w, f) ? f : NULL;
+  return settled(w, f) ? f : NULL;
 }
 
-bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f) {
-  if (f->ops_left || f == w->issuing || f->retrying) return false;
-  if (f->n_holes && !f->retried &&
-      atomic_load_explicit(&w->run->stop, memory_order_relaxed) == LSI_STOP_NO)
-    begin_retry(w, f);
-  return !f->retrying;
+bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f) { return settled(w, f); }
+
+const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, uint32_t chunk,
+                             uint32_t step) {
+  const struct lsi_plan *plan = w->run->config.plan;
+  const struct lsi_request *r = w->run->request;
+  uint64_t offset = r->offset[chunk], length = r->length[chunk];
+  uint32_t x = f->n_extents == 1 ? 0
+                                 : lsi_plan_find_extent(plan, f->unit, r->object[chunk], offset,
+                                                        length) - plan->unit_extent[f->unit];
+  const char *name = lsi_request_name(r, r->object[chunk]);
+  if (LSI_UNLIKELY(f->lost)) {
+    lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to keep the record of a failed read");
+    lsi_error_at(&w->error, name, offset, length, step);
+    return NULL;
+  }
+  for (uint32_t h = 0; h < f->n_holes && length; h++) {
+    const struct lsi_hole *hole = &f->holes[h];
+    if (hole->offset >= offset + length || hole->offset + hole->length <= offset) continue;
+    if (hole->extent != x || (hole->chunk != UINT32_MAX && hole->chunk != chunk)) continue;
+    if (hole->end) {
+      lsi_fail(&w->error, LSIO_ERR_SOURCE, 0,
+               "a source ends at byte %" PRIu64 " but had %" PRIu64 " bytes when the job was planned",
+               hole->offset, r->objects[r->object[chunk]].size);
+      lsi_error_remedy(&w->error, "it was truncated; run the job again when it is at rest");
+    } else {
+      lsi_fail(&w->error, hole->code, hole->os_code, "reading failed");
+    }
+    lsi_error_at(&w->error, name, offset, length, step);
+    return NULL;
+  }
+  const struct lsi_flight_extent *extent = &f->extents[x];
+  return extent->data + (offset - extent->offset);
 }

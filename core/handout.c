@@ -1,18 +1,11 @@
 /* Who takes which unit, and who may have operations in flight. The only shared writes on the path of
- * a unit: one compare-and-swap on the worker's own range per unit, one on the section's cursor per
- * run of units, one addition per block of credits. */
+ * a unit: one compare-and-swap on the worker's own range per unit or batch of small ones, one on the
+ * section's cursor per run of units, one addition per block of credits. */
 #include "run.h"
 
 #define RANGE(lo, hi) ((uint64_t)(lo) << 32 | (uint32_t)(hi))
 #define RANGE_LO(r) ((uint32_t)((r) >> 32))
 #define RANGE_HI(r) ((uint32_t)(r))
-
-static uint64_t unit_bytes(const struct lsi_plan *plan, uint32_t unit) {
-  uint64_t bytes = 0;
-  for (uint32_t e = plan->unit_extent[unit]; e < plan->unit_extent[unit + 1]; e++)
-    bytes += plan->extents[e].length;
-  return bytes;
-}
 
 /* Guided hand-out: large runs first, single units at the end. Counted in bytes so that runs of small
  * and of large units take alike; a unit costs at least 4 KiB so that empty ones count too. */
@@ -30,9 +23,12 @@ static bool take_run(struct lsi_worker *w, uint32_t section_index) {
     want = LSI_MIN(LSI_MAX(want, (uint64_t)64 << 10), (uint64_t)8 << 20);
     uint32_t hi = (uint32_t)lo;
     uint64_t bytes = 0;
+    const struct lsi_extent *e = &plan->extents[plan->unit_extent[hi]];
     do {
-      bytes += LSI_MAX(unit_bytes(plan, hi), (uint64_t)LSI_ALIGN);
-      hi++;
+      const struct lsi_extent *end = &plan->extents[plan->unit_extent[++hi]];
+      uint64_t unit = 0;
+      for (; e < end; e++) unit += e->length;
+      bytes += LSI_MAX(unit, (uint64_t)LSI_ALIGN);
     } while (hi < section->unit_end && bytes < want);
     if (atomic_compare_exchange_weak_explicit(&state->cursor, &lo, hi, memory_order_relaxed,
                                               memory_order_relaxed)) {
@@ -43,13 +39,23 @@ static bool take_run(struct lsi_worker *w, uint32_t section_index) {
   }
 }
 
-static uint32_t pop(struct lsi_worker *w) {
+/* Small units are taken several at a time, but no more than the caller begins at once: what has been
+ * taken can't be stolen. */
+static bool pop(struct lsi_worker *w) {
+  uint32_t most = 1;
+  if (w->run->config.plan->unit_bytes_max <= LSI_UNIT_BATCH_BYTES)
+    most = LSI_MIN(w->window_ops - w->ops_in_flight, (uint32_t)LSI_UNIT_BATCH);
   uint_fast64_t r = atomic_load_explicit(&w->range, memory_order_acquire);
-  while (RANGE_LO(r) < RANGE_HI(r))
-    if (atomic_compare_exchange_weak_explicit(&w->range, &r, RANGE(RANGE_LO(r) + 1, RANGE_HI(r)),
-                                              memory_order_acq_rel, memory_order_acquire))
-      return RANGE_LO(r);
-  return UINT32_MAX;
+  while (RANGE_LO(r) < RANGE_HI(r)) {
+    uint32_t lo = RANGE_LO(r), end = lo + LSI_MIN(most, RANGE_HI(r) - lo);
+    if (!atomic_compare_exchange_weak_explicit(&w->range, &r, RANGE(end, RANGE_HI(r)),
+                                               memory_order_acq_rel, memory_order_acquire))
+      continue;
+    w->next_unit = lo;
+    w->units_end = end;
+    return true;
+  }
+  return false;
 }
 
 /* Takes the upper half of the longest range that another worker has not begun. */
@@ -77,11 +83,10 @@ static bool steal(struct lsi_worker *w) {
   }
 }
 
-uint32_t lsi_take_unit(struct lsi_worker *w) {
+bool lsi_take_units(struct lsi_worker *w) {
   const struct lsi_plan *plan = w->run->config.plan;
   for (;;) {
-    uint32_t unit = pop(w);
-    if (unit != UINT32_MAX) return unit;
+    if (pop(w)) return true;
     bool more = false;
     /* Workers start at different devices so that all of them are busy from the start. */
     for (uint32_t i = 0; i < plan->n_sections && !more; i++)
@@ -89,44 +94,43 @@ uint32_t lsi_take_unit(struct lsi_worker *w) {
     if (more) continue;
     /* Only an idle worker steals. It also keeps the units of each worker in ascending order while
      * any is in flight, on which the progress of ordered results rests. */
-    if (w->flights || w->n_ready || !steal(w)) return UINT32_MAX;
+    if (w->flights || w->n_ready || !steal(w)) return false;
   }
 }
 
-bool lsi_take_credit(struct lsi_worker *w, uint32_t device) {
+/* Without a cap there is one lease, of more than a worker can use. */
+bool lsi_lease_credits(struct lsi_worker *w, uint32_t device) {
   struct lsi_device_state *d = &w->run->devices[device];
-  if (d->cap == INT32_MAX) return true;
-  if (w->credits[device]) {
-    w->credits[device]--;
+  struct lsi_credit *c = &w->credits[device];
+  if (d->cap == INT32_MAX) {
+    *c = (struct lsi_credit){.have = UINT32_MAX / 2, .most = UINT32_MAX};
     return true;
   }
+  c->most = 2 * (uint32_t)d->block;
   int_fast32_t have = atomic_load_explicit(&d->in_flight, memory_order_relaxed);
   for (;;) {
     int32_t take = LSI_MIN(d->block, d->cap - (int32_t)have);
     if (take <= 0) return false;
     if (atomic_compare_exchange_weak_explicit(&d->in_flight, &have, have + take,
                                               memory_order_relaxed, memory_order_relaxed)) {
-      w->credits[device] = (uint32_t)take - 1;
+      c->have = (uint32_t)take;
       return true;
     }
   }
 }
 
-void lsi_give_credit(struct lsi_worker *w, uint32_t device) {
+void lsi_return_block(struct lsi_worker *w, uint32_t device) {
   struct lsi_device_state *d = &w->run->devices[device];
-  if (d->cap == INT32_MAX) return;
-  if (++w->credits[device] >= 2 * (uint32_t)d->block) {
-    w->credits[device] -= (uint32_t)d->block;
-    atomic_fetch_sub_explicit(&d->in_flight, d->block, memory_order_relaxed);
-  }
+  w->credits[device].have -= (uint32_t)d->block;
+  atomic_fetch_sub_explicit(&d->in_flight, d->block, memory_order_relaxed);
 }
 
 void lsi_return_credits(struct lsi_worker *w) {
   if (!w->credits) return; /* no memory for them: the worker never opened */
   for (uint32_t i = 0; i < w->run->config.plan->n_devices; i++) {
-    if (!w->credits[i]) continue;
-    atomic_fetch_sub_explicit(&w->run->devices[i].in_flight, (int32_t)w->credits[i],
-                              memory_order_relaxed);
-    w->credits[i] = 0;
+    struct lsi_device_state *d = &w->run->devices[i];
+    if (!w->credits[i].have || d->cap == INT32_MAX) continue;
+    atomic_fetch_sub_explicit(&d->in_flight, (int32_t)w->credits[i].have, memory_order_relaxed);
+    w->credits[i].have = 0;
   }
 }

@@ -138,10 +138,6 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name)
 
 struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   struct lsi_objects *o = &w->objects;
-  if (o->last && o->last->object == object) {
-    o->last->refs++;
-    return o->last;
-  }
   for (uint32_t i = *bucket_of(o, object); i; i = o->slots[i - 1].hash_next) {
     struct lsi_slot *s = &o->slots[i - 1];
     if (s->object != object) continue;
@@ -157,6 +153,7 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
     return NULL;
   }
   s->object = object;
+  s->device = w->run->request->object_device[object];
   s->open = true;
   s->refs = 1;
   uint32_t *bucket = bucket_of(o, object);

@@ -16,6 +16,8 @@ enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TR
 
 #define LSI_ERRORS_KEPT 100
 #define LSI_CREDIT_BLOCK 8        /* operations in flight, leased to a worker at a time */
+#define LSI_UNIT_BATCH 8          /* small units, taken at a time; ... */
+#define LSI_UNIT_BATCH_BYTES (64u << 10) /* ... where no unit of the plan is larger than this */
 #define LSI_REAP_BATCH 32
 /* The queue between engine and backend: new operations fill it this far, retries a little further,
  * and a continued short read always finds room. */
@@ -34,8 +36,8 @@ struct lsi_eop;
 struct lsi_eop {
   struct lsi_op op; /* first: the backend hands back its address */
   struct lsi_flight *flight;
+  struct lsi_flight_extent *extent; /* of the flight */
   struct lsi_eop *next_free;
-  uint32_t extent;  /* within the flight */
   uint32_t chunk;   /* UINT32_MAX, or the chunk that it reads alone after a failure */
   uint32_t retries;
 };
@@ -52,8 +54,6 @@ struct lsi_hole {
 /* An extent of a unit in flight. */
 struct lsi_flight_extent {
   uint64_t offset, length;    /* of the extent, in the object */
-  uint32_t object;
-  uint32_t device;
   struct lsi_slot *slot;      /* the open object */
   void *buffer;               /* leased; NULL when lent or empty */
   size_t buffer_bytes;
@@ -62,24 +62,25 @@ struct lsi_flight_extent {
   uint64_t issued;            /* bytes of it given to operations */
 };
 
-/* A unit whose I/O has begun. */
+/* A unit whose I/O has begun. From `damaged` to `n_old_holes` all is zero until something fails. */
 struct lsi_flight {
   struct lsi_flight *next;
   uint32_t unit;
   uint32_t n_extents;
-  uint32_t issuing;           /* extent whose operations are being made */
+  struct lsi_flight_extent *issuing; /* its operations are being made */
   uint32_t ops_left;          /* in flight */
+  uint64_t bytes;             /* of its extents */
+  struct lsi_flight_extent *extents; /* = &one or allocated */
   uint32_t next_step;         /* position in plan->step_order (deferred flights resume here) */
+  bool damaged;               /* some of it could not be read, at least at first */
   bool retried;               /* chunks have been read one by one */
   bool lost;                  /* no memory to say what failed: all of it has */
-  uint64_t bytes;             /* of its extents */
   struct lsi_hole *holes;
   uint32_t n_holes;
   bool retrying;              /* chunk by chunk: among w->retrying */
   uint32_t retry_step, retry_chunk;
   struct lsi_hole *old_holes; /* of the first try */
   uint32_t n_old_holes;
-  struct lsi_flight_extent *extents; /* = &one or allocated */
   struct lsi_flight_extent one;
 };
 
@@ -87,6 +88,7 @@ struct lsi_flight {
 struct lsi_slot {
   struct lsi_handle handle;
   uint32_t object;
+  uint32_t device;            /* of the object, index into the plan's */
   uint32_t refs;              /* extents in flight */
   uint32_t hash_next;         /* slot index + 1 */
   uint32_t newer, older;      /* LRU list, slot index + 1 */
@@ -106,6 +108,12 @@ struct lsi_buffer {
   size_t capacity;
 };
 
+/* What a worker may still have in flight on a device. */
+struct lsi_credit {
+  uint32_t have;               /* leased and unused */
+  uint32_t most;               /* having so many, it gives a block back */
+};
+
 struct lsi_counters { /* written by one worker, read by any */
   atomic_uint_fast64_t steps, failed, chunks, chunks_failed, bytes_done;
 };
@@ -118,7 +126,7 @@ struct lsi_worker {
   struct lsi_arena arena;
   struct lsi_objects objects;
   /* work */
-  uint32_t next_unit;            /* taken, not yet in flight; UINT32_MAX = none */
+  uint32_t next_unit, units_end; /* taken, not yet in flight */
   struct lsi_flight *issuing;    /* its operations are being made */
   struct lsi_flight *ready;      /* complete, waiting for the window; by unit */
   uint32_t n_ready;
@@ -132,7 +140,7 @@ struct lsi_worker {
   uint32_t n_queue;
   uint32_t ops_in_flight;        /* with those in queue */
   uint64_t bytes_in_flight;
-  uint32_t *credits;             /* per device: leased and unused */
+  struct lsi_credit *credits;    /* per device */
   /* window */
   uint32_t window_ops, window_ops_max;
   uint64_t window_bytes;
@@ -149,7 +157,9 @@ struct lsi_worker {
   struct lsi_decoder *decoder;
   struct lsi_buffer decoded, out, scratch;
   uint64_t decode_limit;
+  unsigned item_shift;           /* of an element of the sources: 1 << item_shift bytes */
   bool plain;                    /* elements are used as they are stored, one chunk a step */
+  bool yields;                   /* steps have a transform, or somewhere to go */
   void *transform;
   bool transform_open, ran;
   /* accounting */
@@ -204,16 +214,29 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *c);
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
 
 /* handout.c */
-uint32_t lsi_take_unit(struct lsi_worker *w); /* UINT32_MAX = none left */
-bool lsi_take_credit(struct lsi_worker *w, uint32_t device);
-void lsi_give_credit(struct lsi_worker *w, uint32_t device);
+bool lsi_take_units(struct lsi_worker *w); /* sets next_unit and units_end; false = none left */
+bool lsi_lease_credits(struct lsi_worker *w, uint32_t device);
+void lsi_return_block(struct lsi_worker *w, uint32_t device);
 void lsi_return_credits(struct lsi_worker *w);
+
+static inline bool lsi_take_credit(struct lsi_worker *w, uint32_t device) {
+  struct lsi_credit *c = &w->credits[device];
+  if (LSI_UNLIKELY(!c->have) && !lsi_lease_credits(w, device)) return false;
+  c->have--;
+  return true;
+}
+static inline void lsi_give_credit(struct lsi_worker *w, uint32_t device) {
+  struct lsi_credit *c = &w->credits[device];
+  if (LSI_UNLIKELY(++c->have >= c->most)) lsi_return_block(w, device);
+}
 
 /* worker.c */
 void lsi_worker_main(void *worker);
 
 /* flight.c */
-/* 1 = in flight, 0 = no room now, negative = the run has failed. */
+/* Leases what the unit needs and makes its operations, as many as there is room for; the rest, and
+ * what follows for a unit without any, is left to lsi_flight_issue by w->issuing.
+ * 1 = in flight, 0 = no room now, negative = the run has failed. */
 int lsi_flight_begin(struct lsi_worker *w, uint32_t unit);
 bool lsi_flight_issue(struct lsi_worker *w); /* makes operations; false when out of credit or window */
 /* Takes a finished operation; returns the flight when that was its last. */
@@ -222,12 +245,23 @@ struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e);
 bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f);
 /* Goes on with the first flight of w->retrying; false when out of credit or room. */
 bool lsi_flight_retry(struct lsi_worker *w);
+/* The bytes of a chunk as they lie in its extent; NULL with w->error if some could not be read. NULL is
+ * also what an empty chunk may get. */
+const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, uint32_t chunk,
+                             uint32_t step);
 void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f);
 void lsi_free_flight_pools(struct lsi_worker *w);
 
 /* objects.c */
 int lsi_objects_init(struct lsi_objects *o, uint32_t slots);
-struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object); /* NULL: w->error; refs + 1 */
+struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object);
+/* NULL: w->error; refs + 1 */
+static inline struct lsi_slot *lsi_object_get(struct lsi_worker *w, uint32_t object) {
+  struct lsi_slot *s = w->objects.last;
+  if (LSI_UNLIKELY(!s || s->object != object)) return lsi_object_open(w, object);
+  s->refs++;
+  return s;
+}
 /* Closes all; negative if one has changed (w->error). */
 int lsi_objects_close(struct lsi_worker *w);
 void lsi_objects_clear(struct lsi_objects *o);
@@ -235,6 +269,5 @@ void lsi_objects_clear(struct lsi_objects *o);
 /* steps.c */
 /* Runs the flight's steps from next_step on; false when the window made it wait. */
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f);
-void lsi_free_step_buffers(struct lsi_worker *w);
 
 #endif

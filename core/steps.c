@@ -11,8 +11,6 @@
 #define TIME_EVERY_BYTES (32u << 10)
 #define SAMPLE 16u
 
-enum outcome { STEP_DONE, STEP_FAILED, RUN_FAILED };
-
 static void set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
   atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_relaxed);
 }
@@ -28,18 +26,6 @@ static bool buffer_fit(struct lsi_buffer *b, size_t bytes, size_t keep) {
   return true;
 }
 
-void lsi_free_step_buffers(struct lsi_worker *w) {
-  struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch};
-  for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
-    if (all[i]->data) lsi_os_unmap(all[i]->data, all[i]->capacity);
-    *all[i] = (struct lsi_buffer){NULL, 0};
-  }
-  lsi_free(w->chunks);
-  lsi_free(w->chunk_at);
-  w->chunks = NULL;
-  w->chunk_at = NULL;
-}
-
 static int grow_decoded(struct lsi_outbuf *out, size_t at_least) {
   struct lsi_worker *w = out->ctx;
   size_t base = (size_t)((char *)out->data - (char *)w->decoded.data);
@@ -49,40 +35,6 @@ static int grow_decoded(struct lsi_outbuf *out, size_t at_least) {
   out->data = (char *)w->decoded.data + base;
   out->capacity = LSI_MIN(w->decoded.capacity - base, out->limit);
   return 0;
-}
-
-/* The bytes of a chunk as they lie in its extent, or the hole that is there instead. */
-static const char *stored_bytes(struct lsi_worker *w, struct lsi_flight *f, uint32_t chunk,
-                                uint32_t step) {
-  const struct lsi_plan *plan = w->run->config.plan;
-  const struct lsi_request *r = w->run->request;
-  uint64_t offset = r->offset[chunk], length = r->length[chunk];
-  uint32_t x = f->n_extents == 1 ? 0
-                                 : lsi_plan_find_extent(plan, f->unit, r->object[chunk], offset,
-                                                        length) - plan->unit_extent[f->unit];
-  const char *name = lsi_request_name(r, r->object[chunk]);
-  if (LSI_UNLIKELY(f->lost)) {
-    lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to keep the record of a failed read");
-    lsi_error_at(&w->error, name, offset, length, step);
-    return NULL;
-  }
-  for (uint32_t h = 0; h < f->n_holes && length; h++) {
-    const struct lsi_hole *hole = &f->holes[h];
-    if (hole->offset >= offset + length || hole->offset + hole->length <= offset) continue;
-    if (hole->extent != x || (hole->chunk != UINT32_MAX && hole->chunk != chunk)) continue;
-    if (hole->end) {
-      lsi_fail(&w->error, LSIO_ERR_SOURCE, 0,
-               "a source ends at byte %" PRIu64 " but had %" PRIu64 " bytes when the job was planned",
-               hole->offset, r->objects[r->object[chunk]].size);
-      lsi_error_remedy(&w->error, "it was truncated; run the job again when it is at rest");
-    } else {
-      lsi_fail(&w->error, hole->code, hole->os_code, "reading failed");
-    }
-    lsi_error_at(&w->error, name, offset, length, step);
-    return NULL;
-  }
-  const struct lsi_flight_extent *extent = &f->extents[x];
-  return extent->data + (offset - extent->offset);
 }
 
 static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t length, size_t *used,
@@ -122,23 +74,31 @@ static int swap_chunk(struct lsi_worker *w, const void *stored, size_t bytes, bo
   return 0;
 }
 
-/* Signed conversions: one instruction each where unsigned ones are many. All are below 2^63. */
-static void set_view(struct lsi_worker *w, struct lsi_chunk *view, uint32_t chunk, const void *data,
-                     uint64_t bytes, size_t size) {
+/* What of a view belongs to its object. */
+static __attribute__((noinline)) void name_view(struct lsi_worker *w, struct lsi_chunk *view,
+                                                uint32_t object) {
   const struct lsi_request *r = w->run->request;
-  uint32_t object = r->object[chunk];
-  view->data = data;
-  view->n = (double)(int64_t)(bytes >> (unsigned)__builtin_ctzll(size));
-  view->bytes = (double)(int64_t)bytes;
-  view->offset = (double)(int64_t)r->offset[chunk];
-  view->length = (double)(int64_t)r->length[chunk];
-  view->tag = r->tag ? r->tag[chunk] : 0;
-  if (w->named == object && view == w->chunks) return; /* the rest is still there */
   view->object = object;
   view->object_size = (double)(int64_t)r->objects[object].size;
   view->name = lsi_request_name(r, object);
   view->name_length = strlen(view->name);
   if (view == w->chunks) w->named = object;
+}
+
+/* Signed conversions: one instruction each where unsigned ones are many. All are below 2^63. */
+static inline void set_view(struct lsi_worker *w, struct lsi_chunk *view, uint32_t chunk,
+                            const void *data, uint64_t bytes) {
+  const struct lsi_request *r = w->run->request;
+  const uint32_t object = r->object[chunk];
+  const uint64_t offset = r->offset[chunk], length = r->length[chunk];
+  const int64_t tag = r->tag ? r->tag[chunk] : 0;
+  view->data = data;
+  view->n = (double)(int64_t)(bytes >> w->item_shift);
+  view->bytes = (double)(int64_t)bytes;
+  view->offset = (double)(int64_t)offset;
+  view->length = (double)(int64_t)length;
+  view->tag = tag;
+  if (w->named != object || view != w->chunks) name_view(w, view, object);
 }
 
 static int no_whole_elements(struct lsi_worker *w, size_t bytes) {
@@ -156,7 +116,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
   const struct lsi_request *r = w->run->request;
   struct lsi_chunk *view = &w->chunks[i];
   size_t size = lsi_type_size(spec->type.type);
-  const char *data = stored_bytes(w, f, chunk, step);
+  const char *data = lsi_flight_bytes(w, f, chunk, step);
   if (!data && r->length[chunk]) return w->error.code;
   size_t bytes = r->length[chunk];
   bool in_decoded = false;
@@ -177,7 +137,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
     in_decoded = true;
   }
   if (!in_decoded) w->chunk_at[i] = UINT64_MAX;
-  set_view(w, view, chunk, data, bytes, size);
+  set_view(w, view, chunk, data, bytes);
   return 0;
 }
 
@@ -206,27 +166,26 @@ static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t s
 }
 
 /* Fills w->step: views, output, scratch. */
-static int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+static inline int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
   const struct lsi_request *r = w->run->request;
   struct lsi_step *s = &w->step;
-  size_t size = lsi_type_size(config->spec->type.type);
-  double n = 0, most = 0;
-  if (LSI_LIKELY(w->plain && f->n_extents == 1 && !f->n_holes && !f->lost &&
-                 !(r->length[step] & (size - 1)))) {
+  double n = 0, most = 0; /* elements of the step, bytes of its largest chunk */
+  if (LSI_LIKELY(w->plain && f->n_extents == 1 && !f->damaged &&
+                 !(r->length[step] & (((uint64_t)1 << w->item_shift) - 1)))) {
     const struct lsi_flight_extent *x = &f->extents[0];
+    set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
     s->n_chunks = 1;
-    set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step], size);
     n = w->chunks[0].n;
     most = w->chunks[0].bytes;
   } else {
     int rc = prepare_chunks(w, f, step, &n, &most);
     if (rc < 0) return rc;
   }
+  if (!config->spec->transform) return 0; /* or nobody looks at the rest */
   s->index = (double)(int64_t)(r->first_index + step);
   s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : -1;
   s->result = LSI_RESULT_FULL;
-  if (!config->spec->transform) return 0;
   s->out_n = 0;
   if (config->sink || config->stream) {
     s->out_n = config->spec->has_out_max ? (double)config->spec->out_max : n;
@@ -398,7 +357,8 @@ static int deliver(struct lsi_worker *w, uint32_t step, struct yield *y) {
   return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
 }
 
-static __attribute__((noinline)) enum outcome step_failed(struct lsi_worker *w, uint32_t step) {
+/* Keeps w->error as the step's. False: it ends the run. */
+static __attribute__((noinline)) bool step_failed(struct lsi_worker *w, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
   struct lsi_error own = w->error, *e = &own;
   lsi_error_clear(&w->error);
@@ -411,56 +371,75 @@ static __attribute__((noinline)) enum outcome step_failed(struct lsi_worker *w, 
   lsi_run_step_failed(w, step, e);
   if (fatal) {
     lsi_run_fail(w->run, e);
-    return RUN_FAILED;
+    return false;
   }
-  if (!config->sink) return STEP_FAILED;
+  if (!config->sink) return true;
   int rc = config->sink_variable ? lsi_sink_append(config->sink, step, NULL, 0, &w->error)
                                  : place_fill(w, step);
-  if (rc < 0) {
-    lsi_run_fail(w->run, &w->error);
-    return RUN_FAILED;
-  }
-  return STEP_FAILED;
+  if (rc < 0) lsi_run_fail(w->run, &w->error);
+  return rc >= 0;
 }
 
-static enum outcome run_step(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+/* t: NULL, or takes the times before and after the three parts. Inlined twice, so that a step that is
+ * not timed does not ask at each of them. */
+static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, struct lsi_flight *f,
+                                                          uint32_t step, uint64_t *t) {
   const struct lsi_run_config *config = &w->run->config;
-  bool decodes = config->spec->codec != LSI_CODEC_NONE || config->spec->type.big;
-  bool yields = config->sink || config->stream || config->spec->transform;
-  struct yield y = {0};
-  uint64_t t[4] = {0};
-  uint64_t bytes = w->run->request->length[lsi_request_chunk_begin(w->run->request, step)];
-  bool timed = bytes >= TIME_EVERY_BYTES || w->sample++ % SAMPLE == 0;
-  unsigned weight = bytes >= TIME_EVERY_BYTES ? 1 : SAMPLE;
   set_phase(w, LSI_PHASE_DECODE, step);
-  if (timed) t[0] = lsi_os_now_ns();
+  if (t) t[0] = lsi_os_now_ns();
   int rc = prepare_step(w, f, step);
-  if (timed) t[1] = lsi_os_now_ns();
-  if (rc >= 0 && config->spec->transform) {
+  if (t) t[1] = t[2] = t[3] = lsi_os_now_ns();
+  if (rc < 0 || !w->yields) return rc;
+  if (config->spec->transform) {
     set_phase(w, LSI_PHASE_TRANSFORM, step);
     w->ran = true;
     rc = config->spec->transform->step(w->transform, &w->step, &w->error);
+    if (t) t[2] = t[3] = lsi_os_now_ns();
   }
-  if (timed) t[2] = lsi_os_now_ns();
-  if (rc >= 0 && yields) rc = interpret(w, step, &y);
+  struct yield y;
+  if (rc >= 0) rc = interpret(w, step, &y);
   if (rc >= 0 && (config->sink || config->stream)) {
     set_phase(w, LSI_PHASE_PLACE, step);
     rc = deliver(w, step, &y);
   }
-  if (timed) {
-    t[3] = lsi_os_now_ns();
-    uint64_t *prepare = decodes ? &w->decode_ns : &w->transform_ns;
-    *prepare += (t[1] - t[0]) * weight;
-    w->transform_ns += (t[2] - t[1]) * weight;
-    w->place_ns += (t[3] - t[2]) * weight;
-  }
-  return LSI_LIKELY(rc >= 0) ? STEP_DONE : step_failed(w, step);
+  if (t) t[3] = lsi_os_now_ns();
+  return rc;
+}
+
+static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_flight *f,
+                                               uint32_t step, unsigned weight) {
+  const struct lsi_spec *spec = w->run->config.spec;
+  bool decodes = spec->codec != LSI_CODEC_NONE || spec->type.big;
+  uint64_t t[4];
+  int rc = run_step(w, f, step, t);
+  uint64_t *prepare = decodes ? &w->decode_ns : &w->transform_ns;
+  *prepare += (t[1] - t[0]) * weight;
+  w->transform_ns += (t[2] - t[1]) * weight;
+  w->place_ns += (t[3] - t[2]) * weight;
+  return rc;
 }
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n) {
   /* One writer: no need for a locked instruction. */
   atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                         memory_order_relaxed);
+}
+
+static inline void count_step(struct lsi_worker *w, uint32_t step, bool done) {
+  const struct lsi_request *r = w->run->request;
+  struct lsi_counters *n = &w->counters;
+  uint32_t chunks = 1;
+  uint64_t bytes = 0;
+  if (LSI_LIKELY(!r->step_first)) {
+    bytes = r->length[step];
+  } else {
+    chunks = r->step_first[step + 1] - r->step_first[step];
+    for (uint32_t i = 0; i < chunks; i++) bytes += r->length[r->step_first[step] + i];
+  }
+  add(&n->bytes_done, bytes);
+  if (!done) return;
+  add(&n->steps, 1);
+  add(&n->chunks, chunks);
 }
 
 /* Bytes that a step may need in the window. */
@@ -480,23 +459,19 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_run *run = w->run;
   const struct lsi_plan *plan = run->config.plan;
   const struct lsi_request *r = run->request;
-  uint32_t end = plan->unit_step[f->unit + 1];
+  const uint32_t end = plan->unit_step[f->unit + 1];
   for (; f->next_step < end; f->next_step++) {
     if (atomic_load_explicit(&run->stop, memory_order_relaxed) != LSI_STOP_NO) return true;
-    uint32_t step = plan->step_order[f->next_step];
+    const uint32_t step = plan->step_order[f->next_step];
     if (run->config.sink_variable &&
         !lsi_sink_may_run(run->config.sink, step, result_bytes_max(w, step)))
       return false;
-    enum outcome outcome = run_step(w, f, step);
-    if (outcome == RUN_FAILED) return true;
-    uint64_t bytes = 0;
-    uint32_t begin = lsi_request_chunk_begin(r, step), last = lsi_request_chunk_end(r, step);
-    for (uint32_t c = begin; c < last; c++) bytes += r->length[c];
-    add(&w->counters.bytes_done, bytes);
-    if (outcome == STEP_DONE) {
-      add(&w->counters.steps, 1);
-      add(&w->counters.chunks, last - begin);
-    }
+    const bool large = r->length[lsi_request_chunk_begin(r, step)] >= TIME_EVERY_BYTES;
+    const bool timed = large || w->sample++ % SAMPLE == 0;
+    const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
+                                       : run_step(w, f, step, NULL);
+    if (LSI_UNLIKELY(rc < 0) && !step_failed(w, step)) return true;
+    count_step(w, step, rc >= 0);
   }
   set_phase(w, LSI_PHASE_READ, 0);
   return true;

@@ -77,6 +77,8 @@ static int open_memory(struct lsi_worker *w) {
   if (!w->chunks || !w->chunk_at || !w->credits) return LSIO_ERR_NOMEM;
   w->plain = run->config.spec->codec == LSI_CODEC_NONE && !run->config.spec->type.big &&
              !run->request->step_first;
+  w->yields = run->config.sink || run->config.stream || run->config.spec->transform;
+  w->item_shift = (unsigned)__builtin_ctzll(lsi_type_size(run->config.spec->type.type));
   w->step.chunk = w->chunks;
   w->step.worker = w->index;
   if (run->config.spec->codec != LSI_CODEC_NONE && !(w->decoder = lsi_decoder_create()))
@@ -128,6 +130,18 @@ static int open_worker(struct lsi_worker *w) {
   return c->backend->create(&bc, &w->backend, &w->error);
 }
 
+static void free_step_buffers(struct lsi_worker *w) {
+  struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch};
+  for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
+    if (all[i]->data) lsi_os_unmap(all[i]->data, all[i]->capacity);
+    *all[i] = (struct lsi_buffer){NULL, 0};
+  }
+  lsi_free(w->chunks);
+  lsi_free(w->chunk_at);
+  w->chunks = NULL;
+  w->chunk_at = NULL;
+}
+
 static void close_worker(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   if (w->backend) {
@@ -141,7 +155,7 @@ static void close_worker(struct lsi_worker *w) {
   }
   lsi_return_credits(w);
   lsi_free_flight_pools(w);
-  lsi_free_step_buffers(w);
+  free_step_buffers(w);
   lsi_objects_clear(&w->objects);
   lsi_arena_clear(&w->arena);
   if (w->decoder) lsi_decoder_destroy(w->decoder);
@@ -171,7 +185,7 @@ static bool run_ready(struct lsi_worker *w) {
   return any;
 }
 
-static void landed(struct lsi_worker *w, struct lsi_flight *f) {
+static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
   w->flights--;
   if (w->run->config.sink_variable) {
     keep_ready(w, f);
@@ -211,11 +225,11 @@ static void refill(struct lsi_worker *w) {
       w->window_hit = true;
       break;
     }
-    if (w->next_unit == UINT32_MAX && (w->next_unit = lsi_take_unit(w)) == UINT32_MAX) break;
+    if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
     int rc = lsi_flight_begin(w, w->next_unit);
     if (rc < 0) fail(w);
     if (rc <= 0) break;
-    w->next_unit = UINT32_MAX;
+    w->next_unit++;
   }
   flush(w);
 }
@@ -245,7 +259,7 @@ static void climb(struct lsi_worker *w, uint64_t now) {
 /* ---- the loop ---- */
 
 static bool finished(const struct lsi_worker *w) {
-  return !w->flights && !w->n_ready && w->next_unit == UINT32_MAX;
+  return !w->flights && !w->n_ready && w->next_unit == w->units_end;
 }
 
 static int reap(struct lsi_worker *w, int64_t timeout_ns) {
@@ -261,7 +275,7 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   for (int i = 0; i < n; i++) {
     struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)done[i]);
     if (!f) continue;
-    uint64_t bytes = f->n_extents ? f->extents[0].length : 0;
+    uint64_t bytes = f->bytes;
     landed(w, f);
     if (i + 1 == n || (++since < REFILL_EVERY && bytes < REFILL_NS / 8)) continue;
     since = 0;
