@@ -34,11 +34,6 @@ static inline struct lsi_eop *op_get(struct lsi_worker *w) {
   return e;
 }
 
-static void op_put(struct lsi_worker *w, struct lsi_eop *e) {
-  e->next_free = w->free_ops;
-  w->free_ops = e;
-}
-
 void lsi_free_flight_pools(struct lsi_worker *w) {
   for (uint32_t i = 0; i < w->n_op_blocks; i++) lsi_free(w->op_blocks[i]);
   lsi_free(w->op_blocks);
@@ -70,24 +65,11 @@ static inline struct lsi_flight *flight_get(struct lsi_worker *w, uint32_t n_ext
   return f;
 }
 
-void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
-  for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
-    if (x->lent) {
-      w->run->config.backend->release(w->backend, &x->lent->op);
-      op_put(w, x->lent);
-    }
-    if (x->buffer) lsi_arena_release(&w->arena, x->buffer, x->buffer_bytes);
-    if (x->slot) x->slot->refs--;
-  }
-  if (LSI_UNLIKELY(f->extents != &f->one)) lsi_free(f->extents);
-  if (LSI_UNLIKELY(f->damaged)) { /* the pool holds clean ones only, so that none must be cleared */
-    lsi_free(f->holes);
-    lsi_free(f->old_holes);
-    lsi_free(f);
-    return;
-  }
-  f->next = w->free_flights;
-  w->free_flights = f;
+void lsi_flight_free(struct lsi_flight *f) {
+  if (f->extents != &f->one) lsi_free(f->extents);
+  lsi_free(f->holes);
+  lsi_free(f->old_holes);
+  lsi_free(f);
 }
 
 /* A range that can't be had. Memory for it must not fail: then the whole unit counts as lost. */
@@ -193,12 +175,6 @@ static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
   return true;
 }
 
-bool lsi_flight_issue(struct lsi_worker *w) {
-  if (!issue(w, w->issuing)) return false;
-  w->issuing = NULL;
-  return true;
-}
-
 /* Undoes a unit that could not begin. */
 static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_flight *f, int rc) {
   bool alone = w->flights == 0 && w->n_ready == 0;
@@ -209,7 +185,10 @@ static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_
   return rc;
 }
 
-int lsi_flight_begin(struct lsi_worker *w, uint32_t unit) {
+/* Leases what the unit needs and makes its operations, as many as there is room for. w->issuing is a
+ * unit that waits for room, or that has none and is looked at next.
+ * 1 = in flight, 0 = no room now, negative = the run has failed. */
+static inline int begin(struct lsi_worker *w, uint32_t unit) {
   const struct lsi_plan *plan = w->run->config.plan;
   uint32_t first = plan->unit_extent[unit];
   const struct lsi_extent *e = &plan->extents[first];
@@ -225,6 +204,27 @@ int lsi_flight_begin(struct lsi_worker *w, uint32_t unit) {
   w->flights++;
   if (!f->bytes || !issue(w, f)) w->issuing = f;
   return 1;
+}
+
+struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
+  while (!lsi_stopping(w->run)) {
+    struct lsi_flight *f = w->issuing;
+    if (f) {
+      if (!issue(w, f)) break;
+      w->issuing = NULL;
+      if (lsi_flight_settled(w, f)) return f;
+    }
+    if (w->ops_in_flight >= w->window_ops || w->bytes_in_flight >= w->window_bytes) {
+      w->window_hit = true;
+      break;
+    }
+    if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
+    int rc = begin(w, w->next_unit);
+    if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);
+    if (rc <= 0) break;
+    w->next_unit++;
+  }
+  return NULL;
 }
 
 static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t extent, uint64_t from,
@@ -274,8 +274,8 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
   return true;
 }
 
-/* Puts the flight among those whose chunks are read one by one. */
-static void begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
+bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
+  if (f->retried || lsi_stopping(w->run)) return false;
   f->retried = f->retrying = true;
   f->old_holes = f->holes;
   f->n_old_holes = f->n_holes;
@@ -285,6 +285,7 @@ static void begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
   f->retry_chunk = 0;
   f->next = w->retrying;
   w->retrying = f;
+  return true;
 }
 
 bool lsi_flight_retry(struct lsi_worker *w) {
@@ -322,11 +323,9 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   return true;
 }
 
-/* An operation that brought less than it asked for: true when it goes on, else the rest is a hole. */
-static __attribute__((noinline)) bool fell_short(struct lsi_worker *w, struct lsi_eop *e) {
+bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
   const struct lsi_op *op = &e->op;
-  bool stopping = atomic_load_explicit(&w->run->stop, memory_order_relaxed) != LSI_STOP_NO;
-  if (!stopping && w->n_queue < LSI_COUNTOF(w->queue) && continue_op(w, e)) return true;
+  if (!lsi_stopping(w->run) && w->n_queue < LSI_COUNTOF(w->queue) && continue_op(w, e)) return true;
   uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
   w->bytes_read += got;
   struct lsi_hole hole = {.offset = op->offset + got, .length = op->length - got,
@@ -339,39 +338,6 @@ static __attribute__((noinline)) bool fell_short(struct lsi_worker *w, struct ls
   add_hole(e->flight, &hole);
   return false;
 }
-
-static inline bool settled(struct lsi_worker *w, struct lsi_flight *f) {
-  if (f->ops_left || f == w->issuing || f->retrying) return false;
-  if (LSI_LIKELY(!f->n_holes) || f->retried ||
-      atomic_load_explicit(&w->run->stop, memory_order_relaxed) != LSI_STOP_NO)
-    return true;
-  begin_retry(w, f);
-  return false;
-}
-
-struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
-  struct lsi_op *op = &e->op;
-  struct lsi_flight *f = e->flight;
-  struct lsi_flight_extent *x = e->extent;
-  w->operations++;
-  if (LSI_LIKELY(op->result >= (int64_t)op->length))
-    w->bytes_read += (uint64_t)op->result;
-  else if (fell_short(w, e))
-    return NULL;
-  w->bytes_in_flight -= op->length;
-  w->ops_in_flight--;
-  lsi_give_credit(w, x->slot->device);
-  if (op->data) { /* lent: kept until the flight ends */
-    x->data = op->data;
-    x->lent = e;
-  } else {
-    op_put(w, e);
-  }
-  f->ops_left--;
-  return settled(w, f) ? f : NULL;
-}
-
-bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f) { return settled(w, f); }
 
 const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, uint32_t chunk,
                              uint32_t step) {

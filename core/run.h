@@ -208,6 +208,10 @@ struct lsi_run {
   struct lsi_worker_summary *summaries;
 };
 
+static inline bool lsi_stopping(const struct lsi_run *run) {
+  return atomic_load_explicit(&run->stop, memory_order_relaxed) != LSI_STOP_NO;
+}
+
 /* engine.c */
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e); /* the first one wins; stops */
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *c);
@@ -232,25 +236,76 @@ static inline void lsi_give_credit(struct lsi_worker *w, uint32_t device) {
 
 /* worker.c */
 void lsi_worker_main(void *worker);
+void lsi_worker_fail(struct lsi_worker *w); /* ends the run with w->error */
 
 /* flight.c */
-/* Leases what the unit needs and makes its operations, as many as there is room for; the rest, and
- * what follows for a unit without any, is left to lsi_flight_issue by w->issuing.
- * 1 = in flight, 0 = no room now, negative = the run has failed. */
-int lsi_flight_begin(struct lsi_worker *w, uint32_t unit);
-bool lsi_flight_issue(struct lsi_worker *w); /* makes operations; false when out of credit or window */
-/* Takes a finished operation; returns the flight when that was its last. */
-struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e);
-/* True when nothing of the flight is in flight any more; starts the retries of what failed. */
-bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f);
+/* Makes the operations of one unit after the other while there is room and something to do. Returns a
+ * flight that has settled in here: one with nothing to read, or whose last operation came back while
+ * it waited for room. NULL: no more for now. */
+struct lsi_flight *lsi_flights_begin(struct lsi_worker *w);
+/* An operation brought less than it asked for: true when it goes on, else the rest is a hole. */
+bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e);
+/* Puts a flight with holes among those whose chunks are read one by one; false: not, or not again. */
+bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f);
 /* Goes on with the first flight of w->retrying; false when out of credit or room. */
 bool lsi_flight_retry(struct lsi_worker *w);
+void lsi_flight_free(struct lsi_flight *f); /* one that does not go back to the pool */
 /* The bytes of a chunk as they lie in its extent; NULL with w->error if some could not be read. NULL is
  * also what an empty chunk may get. */
 const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, uint32_t chunk,
                              uint32_t step);
-void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f);
 void lsi_free_flight_pools(struct lsi_worker *w);
+
+/* True when nothing of the flight is in flight any more; starts the retries of what failed. */
+static inline bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f) {
+  if (f->ops_left || f == w->issuing || f->retrying) return false;
+  return LSI_LIKELY(!f->n_holes) || !lsi_flight_begin_retry(w, f);
+}
+
+static inline void lsi_op_put(struct lsi_worker *w, struct lsi_eop *e) {
+  e->next_free = w->free_ops;
+  w->free_ops = e;
+}
+
+/* Takes a finished operation; returns the flight when that was its last. */
+static inline struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct lsi_eop *e) {
+  struct lsi_op *op = &e->op;
+  struct lsi_flight *f = e->flight;
+  struct lsi_flight_extent *x = e->extent;
+  w->operations++;
+  if (LSI_LIKELY(op->result >= (int64_t)op->length))
+    w->bytes_read += (uint64_t)op->result;
+  else if (lsi_flight_short(w, e))
+    return NULL;
+  w->bytes_in_flight -= op->length;
+  w->ops_in_flight--;
+  lsi_give_credit(w, x->slot->device);
+  if (op->data) { /* lent: kept until the flight ends */
+    x->data = op->data;
+    x->lent = e;
+  } else {
+    lsi_op_put(w, e);
+  }
+  f->ops_left--;
+  return lsi_flight_settled(w, f) ? f : NULL;
+}
+
+static inline void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
+  for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
+    if (x->lent) {
+      w->run->config.backend->release(w->backend, &x->lent->op);
+      lsi_op_put(w, x->lent);
+    }
+    if (x->buffer) lsi_arena_release(&w->arena, x->buffer, x->buffer_bytes);
+    if (x->slot) x->slot->refs--;
+  }
+  if (LSI_UNLIKELY(f->damaged || f->extents != &f->one)) {
+    lsi_flight_free(f);
+    return;
+  }
+  f->next = w->free_flights; /* clean, so that none must be cleared when it is used again */
+  w->free_flights = f;
+}
 
 /* objects.c */
 int lsi_objects_init(struct lsi_objects *o, uint32_t slots);

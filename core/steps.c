@@ -461,7 +461,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_request *r = run->request;
   const uint32_t end = plan->unit_step[f->unit + 1];
   for (; f->next_step < end; f->next_step++) {
-    if (atomic_load_explicit(&run->stop, memory_order_relaxed) != LSI_STOP_NO) return true;
+    if (lsi_stopping(run)) return true;
     const uint32_t step = plan->step_order[f->next_step];
     if (run->config.sink_variable &&
         !lsi_sink_may_run(run->config.sink, step, result_bytes_max(w, step)))

@@ -12,11 +12,7 @@
 #define CLIMB_NS 20000000u    /* time over which a window is judged */
 #define CLIMB_GAIN 1.03
 
-static bool stopping(const struct lsi_worker *w) {
-  return atomic_load_explicit(&w->run->stop, memory_order_relaxed) != LSI_STOP_NO;
-}
-
-static void fail(struct lsi_worker *w) {
+void lsi_worker_fail(struct lsi_worker *w) {
   lsi_run_fail(w->run, &w->error);
   lsi_error_clear(&w->error);
 }
@@ -145,12 +141,13 @@ static void free_step_buffers(struct lsi_worker *w) {
 static void close_worker(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   if (w->backend) {
-    if (lsi_objects_close(w) < 0) fail(w);
+    if (lsi_objects_close(w) < 0) lsi_worker_fail(w);
     c->backend->destroy(w->backend);
     w->backend = NULL;
   }
   if (w->transform_open) {
-    if (w->ran && !stopping(w) && c->spec->transform->finish(w->transform, &w->error) < 0) fail(w);
+    if (w->ran && !lsi_stopping(w->run) && c->spec->transform->finish(w->transform, &w->error) < 0)
+      lsi_worker_fail(w);
     c->spec->transform->close(w->transform);
   }
   lsi_return_credits(w);
@@ -210,27 +207,13 @@ static void flush(struct lsi_worker *w) {
 
 static void refill(struct lsi_worker *w) {
   bool blocked = false;
-  while (w->retrying && !stopping(w) && !blocked) {
+  while (w->retrying && !lsi_stopping(w->run) && !blocked) {
     struct lsi_flight *f = w->retrying;
     blocked = !lsi_flight_retry(w);
     if (!blocked && lsi_flight_settled(w, f)) landed(w, f);
   }
-  while (!stopping(w) && !blocked) {
-    if (w->issuing) {
-      struct lsi_flight *f = w->issuing;
-      if (!lsi_flight_issue(w)) break;
-      if (lsi_flight_settled(w, f)) landed(w, f);
-    }
-    if (w->ops_in_flight >= w->window_ops || w->bytes_in_flight >= w->window_bytes) {
-      w->window_hit = true;
-      break;
-    }
-    if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
-    int rc = lsi_flight_begin(w, w->next_unit);
-    if (rc < 0) fail(w);
-    if (rc <= 0) break;
-    w->next_unit++;
-  }
+  struct lsi_flight *f;
+  while (!blocked && (f = lsi_flights_begin(w))) landed(w, f);
   flush(w);
 }
 
@@ -324,7 +307,7 @@ static void drain(struct lsi_worker *w) {
 
 static void loop(struct lsi_worker *w) {
   w->climb_at_ns = lsi_os_now_ns();
-  while (!stopping(w)) {
+  while (!lsi_stopping(w->run)) {
     refill(w);
     bool ran = run_ready(w);
     if (finished(w)) break;
@@ -336,7 +319,7 @@ static void loop(struct lsi_worker *w) {
       w->wait_ns += BLOCKED_NS;
       continue;
     }
-    if (reap(w, w->n_ready ? (int64_t)BLOCKED_NS : -1) < 0) fail(w);
+    if (reap(w, w->n_ready ? (int64_t)BLOCKED_NS : -1) < 0) lsi_worker_fail(w);
   }
   drain(w);
 }
@@ -346,7 +329,7 @@ void lsi_worker_main(void *arg) {
   struct lsi_run *run = w->run;
   if (run->config.pin) lsi_os_thread_pin(lsi_os_allowed_cpu(w->index));
   if (open_worker(w) < 0)
-    fail(w);
+    lsi_worker_fail(w);
   else
     loop(w);
   close_worker(w);
