@@ -126,8 +126,8 @@ static inline void queue_op(struct lsi_worker *w, struct lsi_eop *e) {
 }
 
 /* The next operation of an extent: up to a multiple of the device's op_max, so that cuts are aligned. */
-static inline uint64_t next_length(const struct lsi_worker *w, const struct lsi_flight_extent *x) {
-  uint64_t left = x->length - x->issued;
+static inline uint64_t next_length(const struct lsi_worker *w, const struct lsi_flight_extent *x,
+                                   uint64_t left) {
   if (x->slot->handle.lends) return LSI_MIN(left, (uint64_t)LSI_OP_LONGEST);
   uint64_t op_max = w->run->config.plan->devices[x->slot->device].op_max;
   if (x->length <= op_max) return left;
@@ -142,10 +142,11 @@ static __attribute__((noinline)) bool no_memory_for_op(struct lsi_worker *w, uin
   return false;
 }
 
-/* Makes the next operation of extent x; false when out of credit or window. */
-static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f,
-                            struct lsi_flight_extent *x) {
-  uint64_t length = next_length(w, x);
+/* Makes the next operation of extent x, of which `left` bytes are left to read; false when out of
+ * credit or window. */
+static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
+                            uint64_t left) {
+  uint64_t length = next_length(w, x, left);
   if (w->n_queue >= LSI_QUEUE_ISSUE) return false;
   /* One operation is always allowed, or a window smaller than it would wait for ever. */
   if (w->ops_in_flight && (w->ops_in_flight >= w->window_ops ||
@@ -166,8 +167,8 @@ static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f,
 
 static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
   for (struct lsi_flight_extent *x = f->issuing, *end = f->extents + f->n_extents; x < end; x++) {
-    while (x->issued < x->length) {
-      if (issue_op(w, f, x)) continue;
+    for (uint64_t left; (left = x->length - x->issued) != 0;) {
+      if (issue_op(w, f, x, left)) continue;
       f->issuing = x;
       return false;
     }

@@ -8,7 +8,7 @@
 #define RANGE_HI(r) ((uint32_t)(r))
 
 /* Guided hand-out: large runs first, single units at the end. Counted in bytes so that runs of small
- * and of large units take alike; a unit costs at least 4 KiB so that empty ones count too. */
+ * and of large units take alike, and at most a unit for every 4 KiB, so that empty ones count too. */
 static bool take_run(struct lsi_worker *w, uint32_t section_index) {
   struct lsi_run *run = w->run;
   const struct lsi_plan *plan = run->config.plan;
@@ -22,14 +22,13 @@ static bool take_run(struct lsi_worker *w, uint32_t section_index) {
     uint64_t want = left / (8u * run->n_workers);
     want = LSI_MIN(LSI_MAX(want, (uint64_t)64 << 10), (uint64_t)8 << 20);
     uint32_t hi = (uint32_t)lo;
+    const uint64_t hi_most = LSI_MIN((uint64_t)section->unit_end, lo + want / LSI_ALIGN);
     uint64_t bytes = 0;
     const struct lsi_extent *e = &plan->extents[plan->unit_extent[hi]];
     do {
       const struct lsi_extent *end = &plan->extents[plan->unit_extent[++hi]];
-      uint64_t unit = 0;
-      for (; e < end; e++) unit += e->length;
-      bytes += LSI_MAX(unit, (uint64_t)LSI_ALIGN);
-    } while (hi < section->unit_end && bytes < want);
+      for (; e < end; e++) bytes += e->length;
+    } while (hi < hi_most && bytes < want);
     if (atomic_compare_exchange_weak_explicit(&state->cursor, &lo, hi, memory_order_relaxed,
                                               memory_order_relaxed)) {
       atomic_fetch_add_explicit(&state->bytes_taken, bytes, memory_order_relaxed);

@@ -157,7 +157,8 @@ struct lsi_worker {
   struct lsi_decoder *decoder;
   struct lsi_buffer decoded, out, scratch;
   uint64_t decode_limit;
-  unsigned item_shift;           /* of an element of the sources: 1 << item_shift bytes */
+  unsigned item_shift;           /* an element of the sources has 1 << item_shift bytes, ... */
+  uint64_t item_mask;            /* ... which is item_mask + 1 */
   bool plain;                    /* elements are used as they are stored, one chunk a step */
   bool yields;                   /* steps have a transform, or somewhere to go */
   void *transform;

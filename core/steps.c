@@ -172,17 +172,17 @@ static inline int prepare_step(struct lsi_worker *w, struct lsi_flight *f, uint3
   struct lsi_step *s = &w->step;
   double n = 0, most = 0; /* elements of the step, bytes of its largest chunk */
   if (LSI_LIKELY(w->plain && f->n_extents == 1 && !f->damaged &&
-                 !(r->length[step] & (((uint64_t)1 << w->item_shift) - 1)))) {
+                 !(r->length[step] & w->item_mask))) {
     const struct lsi_flight_extent *x = &f->extents[0];
     set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
     s->n_chunks = 1;
+    if (!config->spec->transform) return 0; /* or nobody looks at the rest */
     n = w->chunks[0].n;
     most = w->chunks[0].bytes;
   } else {
     int rc = prepare_chunks(w, f, step, &n, &most);
-    if (rc < 0) return rc;
+    if (rc < 0 || !config->spec->transform) return rc;
   }
-  if (!config->spec->transform) return 0; /* or nobody looks at the rest */
   s->index = (double)(int64_t)(r->first_index + step);
   s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : -1;
   s->result = LSI_RESULT_FULL;

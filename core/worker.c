@@ -75,6 +75,7 @@ static int open_memory(struct lsi_worker *w) {
              !run->request->step_first;
   w->yields = run->config.sink || run->config.stream || run->config.spec->transform;
   w->item_shift = (unsigned)__builtin_ctzll(lsi_type_size(run->config.spec->type.type));
+  w->item_mask = lsi_type_size(run->config.spec->type.type) - 1;
   w->step.chunk = w->chunks;
   w->step.worker = w->index;
   if (run->config.spec->codec != LSI_CODEC_NONE && !(w->decoder = lsi_decoder_create()))
