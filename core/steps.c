@@ -397,7 +397,9 @@ static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, 
     if (t) t[2] = t[3] = lsi_os_now_ns();
   }
   struct yield y;
-  if (rc >= 0) rc = interpret(w, step, &y);
+  if (rc >= 0 && (rc = interpret(w, step, &y)) < 0 && config->spec->transform &&
+      config->spec->transform->undo)
+    config->spec->transform->undo(w->transform);
   if (rc >= 0 && (config->sink || config->stream)) {
     set_phase(w, LSI_PHASE_PLACE, step);
     rc = deliver(w, step, &y);

@@ -19,6 +19,9 @@ struct lsi_transform_ops {
   /* One step. A failure leaves no trace in the state when the job's on_error is skip. The error's
    * object, offset and step are added by the engine. */
   int (*step)(void *state, struct lsi_step *step, struct lsi_error *err);
+  /* Optional. The step that has just run well counts as failed, for what it returned can't be delivered:
+   * leaves no trace of it either. */
+  void (*undo)(void *state);
   /* After the last step of a worker that ran at least one; keeps what is to be merged. */
   int (*finish)(void *state, struct lsi_error *err);
   void (*close)(void *state);

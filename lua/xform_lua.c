@@ -87,8 +87,13 @@ static int open_worker(void *job, unsigned worker, unsigned n_workers, struct ls
   return 0;
 }
 
-static int failed_step(struct lsi_lua_worker *w, int rc, struct lsi_error *err) {
+static void undo(void *state) {
+  struct lsi_lua_worker *w = state;
   if (w->backup_size) memcpy(w->slot, w->backup, w->backup_size);
+}
+
+static int failed_step(struct lsi_lua_worker *w, int rc, struct lsi_error *err) {
+  undo(w);
   rc = lsi_lua_error(w->lua, rc, LSIO_ERR_TRANSFORM, err);
   lua_settop(w->lua->L, AT_DISPATCH);
   return rc;
@@ -120,5 +125,5 @@ static int finish(void *state, struct lsi_error *err) {
 }
 
 const struct lsi_transform_ops lsi_lua_transform_ops = {
-    .name = "lua", .open_worker = open_worker, .step = run_step, .finish = finish,
+    .name = "lua", .open_worker = open_worker, .step = run_step, .undo = undo, .finish = finish,
     .close = close_worker};

@@ -270,6 +270,24 @@ class VariableResults(Seeded):
                 np.testing.assert_array_equal(np.load(self.path("out.npy")), kept[kept >= 0])
                 self.assertEqual((s["chunks"], s["chunks_failed"]), (good.size, len(bad)))
 
+    def test_what_cannot_be_delivered_leaves_nothing(self):
+        self.data(n=1000)
+        job = """
+local lsio = require "lsio"
+return lsio.job {
+  source = lsio.files("a.f32", { chunk = 400 }), type = "f32", on_error = "skip",
+  state = "double n;", reduce = { n = "sum" },
+  transform = function(chunk, state)
+    state.n = state.n + 1
+    if chunk.index == 4 then return %s end
+  end,
+  done = function(r) print(r.n) end,
+}
+"""
+        for value in ('"a record"', "{ 1 }", "5", "-1", "true"):
+            r = self.expect(1, "-j1", "-e", job % value)
+            self.assertEqual(r.out, "9\n", value)
+
     def test_skipped_steps_are_filled(self):
         values = self.data(n=50000)
         for fill, type_, stored in (("-1", "f32", -1), ("0/0", "f32", np.nan), ("7.6", "i16", 8),

@@ -80,7 +80,11 @@ static void close_worker(void *state) {
   lsi_free(state);
 }
 
-static const struct lsi_transform_ops transform = {"test", open_worker, step, finish, close_worker};
+static const struct lsi_transform_ops transform = {.name = "test",
+                                                    .open_worker = open_worker,
+                                                    .step = step,
+                                                    .finish = finish,
+                                                    .close = close_worker};
 
 /* ---- building ---- */
 
