@@ -46,6 +46,10 @@ struct lsi_kernels {
   void (*min[10])(const void *src, size_t n, void *out);
   void (*max[10])(const void *src, size_t n, void *out);
   void (*minmax[10])(const void *src, size_t n, void *out);
+  /* In one pass over memory, with the results of the single kernels to the bit: returns sum and
+   * writes minmax to out; stats also writes count_gt of t to *above (aligned). */
+  double (*sum_minmax[10])(const void *src, size_t n, void *out);
+  double (*stats[10])(const void *src, size_t n, double t, void *out, double *above);
 
   /* Overwrites *out with the moments of src. 8- and 16-bit integers: computed from exact integer
    * sums. Others: in double, two passes over blocks of 2,048 elements, the blocks merged in

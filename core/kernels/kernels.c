@@ -13,6 +13,8 @@
 
 #include "x_count.h"
 
+#include "x_stats.h"
+
 #include "x_histogram.h"
 
 #include "x_map.h"
@@ -45,6 +47,8 @@ const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
     .min = ALL(min),
     .max = ALL(max),
     .minmax = ALL(minmax),
+    .sum_minmax = ALL(sum_minmax),
+    .stats = ALL(stats),
     .moments = ALL(moments),
     .moments_merge = lsi_moments_merge,
     .count_gt = ALL(count_gt),

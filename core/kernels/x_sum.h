@@ -1,10 +1,37 @@
 /* sum, sum_i64 and moments. */
 
 typedef double vd __attribute__((vector_size(VW)));
-typedef float vhf __attribute__((vector_size(VW / 2))); /* as many floats as vd has doubles */
 #define LANES 16
 #define VD_COUNT (LANES * 8 / VW)
 #define VD_LANES (VW / 8)
+
+/* As many elements as vd has, from memory. Not __builtin_convertvector where there is an instruction:
+ * GCC 12 converts halves and puts them together. */
+#if VW == 64
+INLINE vd f32_widen(const char *p) { return (vd)_mm512_cvtps_pd(_mm256_loadu_ps((const float *)p)); }
+#elif VW == 32
+INLINE vd f32_widen(const char *p) { return (vd)_mm256_cvtps_pd(_mm_loadu_ps((const float *)p)); }
+#elif defined(__SSE2__)
+INLINE vd f32_widen(const char *p) {
+  double pair;
+  memcpy(&pair, p, sizeof pair);
+  return (vd)_mm_cvtps_pd(_mm_castpd_ps(_mm_set_sd(pair)));
+}
+#else
+INLINE vd f32_widen(const char *p) {
+  float x[VD_LANES];
+  vd y;
+  memcpy(x, p, sizeof x);
+  for (size_t j = 0; j < VD_LANES; j++)
+    y[j] = (double)x[j];
+  return y;
+}
+#endif
+INLINE vd f64_widen(const char *p) {
+  vd x;
+  memcpy(&x, p, sizeof x);
+  return x;
+}
 
 INLINE double fold16(double *a) {
   for (int half = LANES / 2; half > 0; half /= 2)
@@ -18,11 +45,8 @@ static double sum_f64(const void *src, size_t n) {
   vd acc[VD_COUNT] = {{0}};
   size_t i = 0;
   for (; i + LANES <= n; i += LANES)
-    for (int k = 0; k < VD_COUNT; k++) {
-      vd x;
-      memcpy(&x, p + i * 8 + (size_t)k * VW, VW);
-      acc[k] += x;
-    }
+    for (int k = 0; k < VD_COUNT; k++)
+      acc[k] += f64_widen(p + i * 8 + (size_t)k * VW);
   double a[LANES];
   memcpy(a, acc, sizeof a);
   for (size_t j = 0; i + j < n; j++)
@@ -35,11 +59,8 @@ static double sum_f32(const void *src, size_t n) {
   vd acc[VD_COUNT] = {{0}};
   size_t i = 0;
   for (; i + LANES <= n; i += LANES)
-    for (int k = 0; k < VD_COUNT; k++) {
-      vhf x;
-      memcpy(&x, p + i * 4 + (size_t)k * (VW / 2), VW / 2);
-      acc[k] += __builtin_convertvector(x, vd);
-    }
+    for (int k = 0; k < VD_COUNT; k++)
+      acc[k] += f32_widen(p + i * 4 + (size_t)k * (VW / 2));
   double a[LANES];
   memcpy(a, acc, sizeof a);
   for (size_t j = 0; i + j < n; j++)

@@ -174,23 +174,24 @@ static void test_minmax_nan(void **state) {
     for (size_t n = 1; n <= N; n += n < 70 ? 1 : 23)
       for (size_t at = 0; at < n; at++)
         for (size_t l = 0; l < n_levels; l++) {
-          double wide[N], got[2];
-          float narrow[N], short_got[2];
+          double wide[N];
+          float narrow[N];
           for (size_t i = 0; i < n; i++)
             wide[i] = others[(i + n) % LSI_COUNTOF(others)];
           for (int with = 0; with <= 1; with++) {
             wide[at] = with ? (double)-NAN : 2;
             for (size_t i = 0; i < n; i++)
               narrow[i] = (float)wide[i];
-            if (type == LSI_F64) {
-              levels[l]->minmax[type](wide, n, got);
-            } else {
-              levels[l]->minmax[type](narrow, n, short_got);
-              got[0] = (double)short_got[0];
-              got[1] = (double)short_got[1];
+            const void *src = type == LSI_F64 ? (const void *)wide : (const void *)narrow;
+            unsigned char got[16], fused[16];
+            levels[l]->minmax[type](src, n, got);
+            levels[l]->sum_minmax[type](src, n, fused);
+            for (size_t i = 0; i < 2; i++) {
+              double x = kd_load((enum lsi_type)type, got, i).f;
+              double y = kd_load((enum lsi_type)type, fused, i).f;
+              if ((x != x) != with || (y != y) != with)
+                fail_msg("level %s, type %d, n %zu: NaN at %zu", levels[l]->level, type, n, at);
             }
-            if ((got[0] != got[0]) != with || (got[1] != got[1]) != with)
-              fail_msg("level %s, type %d, n %zu: NaN at %zu", levels[l]->level, type, n, at);
           }
         }
 }
@@ -304,6 +305,44 @@ static void count_one(const struct trial *t, void *expected) {
 static void test_count(void **state) {
   (void)state;
   each(count_one, 256);
+}
+
+/* Against the single kernels, to the bit; what those give is tested above. */
+static void stats_one(const struct trial *t, void *expected) {
+  const size_t size = lsi_type_size(t->type);
+  double thresholds[12] = {0, -0.5, 3, NAN, INFINITY, -INFINITY, 0x1p63, 0x1p31, 0.1, -0x1p63};
+  for (size_t i = 10; i < 12; i++)
+    thresholds[i] = t->n ? kd_double(kd_load(t->type, t->src, (i * 37) % t->n)) : 1;
+  struct {
+    double sum, above[12];
+    unsigned char minmax[16];
+  } want, got;
+  memset(&want, 0, sizeof want);
+  memset(&got, 0, sizeof got);
+  want.sum = t->k->sum[t->type](t->src, t->n);
+  t->k->minmax[t->type](t->src, t->n, want.minmax);
+  unsigned char out[2 * 8 + 2];
+  memset(out, 0x5a, sizeof out);
+  got.sum = t->k->sum_minmax[t->type](t->src, t->n, out + 1); /* any alignment */
+  memcpy(got.minmax, out + 1, 2 * size);
+  assert_true(out[0] == 0x5a && out[1 + 2 * size] == 0x5a);
+  if (memcmp(&got, &want, sizeof got) != 0)
+    FAIL(t, "sum_minmax is not sum and minmax");
+  for (size_t i = 0; i < LSI_COUNTOF(thresholds); i++) {
+    memset(out, 0x5a, sizeof out);
+    got.sum = t->k->stats[t->type](t->src, t->n, thresholds[i], out, &got.above[i]);
+    memcpy(got.minmax, out, 2 * size);
+    assert_true(out[2 * size] == 0x5a);
+    want.above[i] = t->k->count_gt[t->type](t->src, t->n, thresholds[i]);
+    if (memcmp(&got, &want, sizeof got) != 0)
+      FAIL(t, "stats against %.17g is not sum, minmax and count_gt", thresholds[i]);
+  }
+  first(t, expected, &got, sizeof got);
+}
+
+static void test_stats(void **state) {
+  (void)state;
+  each(stats_one, 256);
 }
 
 static double hist_lo, hist_hi;
@@ -449,6 +488,7 @@ int main(void) {
       cmocka_unit_test(test_sum_i64),       cmocka_unit_test(test_minmax),
       cmocka_unit_test(test_minmax_nan),
       cmocka_unit_test(test_moments),       cmocka_unit_test(test_moments_merge),
+      cmocka_unit_test(test_stats),
       cmocka_unit_test(test_count),         cmocka_unit_test(test_histogram),
       cmocka_unit_test(test_histogram_edges), cmocka_unit_test(test_histogram_refuses),
       cmocka_unit_test(test_long_extremes),
