@@ -109,6 +109,30 @@ do
 end
 
 do
+  local f = by_type "sum_minmax"
+  -- sum and minmax in one pass over memory, with the same results.
+  function k.sum_minmax(src, n)
+    src = source(src, "sum_minmax")
+    local cell = cells[src.dtype]
+    local sum = f[src.dtype](src.ptr, count(src, n, "sum_minmax"), cell)
+    return sum, exact(cell[0]), exact(cell[1])
+  end
+end
+
+do
+  local f = by_type "stats"
+  local above = ffi.new "double[1]"
+  -- sum, minmax and count_gt in one pass over memory, with the same results.
+  function k.stats(src, n, t)
+    src = source(src, "stats")
+    local cell = cells[src.dtype]
+    local sum = f[src.dtype](src.ptr, count(src, n, "stats"),
+      number(t, "stats", "the value to compare with"), cell, above)
+    return sum, exact(cell[0]), exact(cell[1]), above[0]
+  end
+end
+
+do
   local f = by_type "moments"
   local cell = ffi.new "lsio_moments"
   local merge = K.moments_merge

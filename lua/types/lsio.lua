@@ -146,6 +146,17 @@ function lsio.k.max(src, n) end
 ---@param n? integer
 ---@return number least, number greatest
 function lsio.k.minmax(src, n) end
+---sum and minmax in one pass over memory.
+---@param src lsio.view
+---@param n? integer
+---@return number sum, number least, number greatest
+function lsio.k.sum_minmax(src, n) end
+---sum, minmax and count_gt in one pass over memory.
+---@param src lsio.view
+---@param n? integer
+---@param t number
+---@return number sum, number least, number greatest, number above
+function lsio.k.stats(src, n, t) end
 ---@param src lsio.view
 ---@param n? integer
 ---@param into? ffi.cdata* an lsio_moments, to which they are added

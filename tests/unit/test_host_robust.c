@@ -176,6 +176,8 @@ static void test_compiled(void **state) {
   static const char *const bodies[] = {
       "s.n = s.n + lsio.k.sum(c.data, c.n) + lsio.k.count_gt(c.data, nil, 3)",
       "local a, b = lsio.k.minmax(c.data) s.n = s.n + a + b",
+      "local a, b, d = lsio.k.sum_minmax(c.data) s.n = s.n + a + b + d",
+      "local a, b, d, e = lsio.k.stats(c.data, c.n, 3) s.n = s.n + a + b + d + e",
       "lsio.k.moments(c.data, c.n, s.m)",
       "lsio.k.histogram(c.data, c.n, 0, 100, 8, s.h)",
       "lsio.k.scale_offset(c.data, c.n, c.out, 2, 1) lsio.k.cast(c.data, c.n, c.scratch)",

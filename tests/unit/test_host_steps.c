@@ -33,6 +33,10 @@ static void test_chunk(void **state) {
              "  assert(c.out.n == 100 and c.scratch.n == 100)\n"
              "  for i = 0, c.n - 1 do c.out[i] = c.data[i] * 2; c.scratch[i] = 1 end\n"
              "  assert(c.out[99] == 198 and lsio.k.sum(c.scratch) == 100)\n"
+             "  local sum, lo, hi, above = lsio.k.stats(c.data, c.n, 3)\n"
+             "  assert(sum == 4950 and lo == 0 and hi == 99 and above == 96)\n"
+             "  sum, lo, hi, above = lsio.k.sum_minmax(c.data, 10)\n"
+             "  assert(sum == 45 and lo == 0 and hi == 9 and above == nil)\n"
              "  for _, f in ipairs { function() return c.data[100] end, function() return "
              "c.data[-1] end,\n"
              "    function() return c.data[0.5] end, function() return c.data[0/0] end,\n"
@@ -62,6 +66,8 @@ static void test_chunk(void **state) {
   host_step_fails(HOST_HEAD " type = 'f32',\n transform = function(c)\n  lsio.k.sum(c.data, 101) "
       "end }",
              "job.lua:6: sum: n is 101, not a whole number from 0 to 100");
+  host_step_fails(HOST_HEAD " type = 'f32',\n transform = function(c)\n  lsio.k.stats(c.data) end }",
+             "job.lua:6: stats: the value to compare with must be a number, not nil");
   host_step_fails(HOST_HEAD " type = 'f32',\n transform = function(c)\n  local x = nil + 1 end }",
       "job.lua:6: attempt to");
   host_step_fails(HOST_HEAD " type = 'f32', state = 'double sum;',\n transform = function(c, "

@@ -15,11 +15,10 @@ return lsio.job {
   codec = "lz4",
   state = "double sum, n, above, low, high;",
   transform = function(chunk, state, params)
-    local data, n = chunk.data, chunk.n
-    local low, high = lsio.k.minmax(data, n)
-    state.sum = state.sum + lsio.k.sum(data, n)
-    state.above = state.above + lsio.k.count_gt(data, n, params.threshold)
-    state.n = state.n + n
+    local sum, low, high, above = lsio.k.stats(chunk.data, chunk.n, params.threshold)
+    state.sum = state.sum + sum
+    state.above = state.above + above
+    state.n = state.n + chunk.n
     if low < state.low then state.low = low end
     if high > state.high then state.high = high end
   end,
