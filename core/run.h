@@ -323,6 +323,22 @@ int lsi_objects_close(struct lsi_worker *w);
 void lsi_objects_clear(struct lsi_objects *o);
 
 /* steps.c */
+/* Steps run in the order of their offsets, which is not that of the request: what the request says of
+ * the steps to come is fetched this many ahead, else each costs three misses of the cache. */
+#define LSI_PREFETCH_STEPS 12u
+/* The step at position `at` of the plan's order. Always inline: GCC takes a function that only
+ * prefetches for one without effect and drops its calls. */
+static inline __attribute__((always_inline)) uint32_t lsi_step_at(const struct lsi_run *run,
+                                                                  uint32_t at) {
+  const struct lsi_request *r = run->request;
+  if (!r->step_first && at + LSI_PREFETCH_STEPS < r->n_steps) {
+    uint32_t ahead = run->config.plan->step_order[at + LSI_PREFETCH_STEPS];
+    __builtin_prefetch(&r->offset[ahead]);
+    __builtin_prefetch(&r->length[ahead]);
+    __builtin_prefetch(&r->object[ahead]);
+  }
+  return run->config.plan->step_order[at];
+}
 /* Runs the flight's steps from next_step on; false when the window made it wait. */
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f);
 

@@ -464,7 +464,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const uint32_t end = plan->unit_step[f->unit + 1];
   for (; f->next_step < end; f->next_step++) {
     if (lsi_stopping(run)) return true;
-    const uint32_t step = plan->step_order[f->next_step];
+    const uint32_t step = lsi_step_at(run, f->next_step);
     if (run->config.sink_variable &&
         !lsi_sink_may_run(run->config.sink, step, result_bytes_max(w, step)))
       return false;
