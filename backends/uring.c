@@ -16,9 +16,7 @@
 #include "uring_probe.h"
 
 #define ENTRIES_MOST 256u          /* of the submission queue; more are flushed in between */
-#define FLUSH_OPS 16u              /* queued that are worth a system call of their own, ... */
-#define FLUSH_BYTES (128u * 1024)  /* ... or so many bytes, ... */
-#define FLUSH_NS 50000u            /* ... or anything after so much compute */
+#define FLUSH_NS 50000u            /* of compute since the last look: what is queued goes off now */
 #define WAIT_MOST 16u              /* completions to wait for at once */
 #define HOT_BYTES (256u * 1024)    /* of the page cache copied before they are processed */
 #define RING_HOT (16u * 1024)      /* reads of resident data up to this length go through the ring */
@@ -39,14 +37,15 @@ struct lsi_backend {
   struct io_uring ring;
   uint32_t depth, held;    /* operations taken and not returned */
   uint32_t in_ring;        /* of these, with a queue entry */
-  uint32_t queued;         /* entries not yet told to the kernel, with their bytes: */
-  uint64_t queued_bytes;
+  uint32_t queued;         /* entries not yet told to the kernel */
   uint64_t left_at_ns;     /* when reap last returned */
   struct lsi_op_list ready;    /* finished */
   struct lsi_op_list resident; /* to be read from the page cache just before they are processed */
   struct lsi_pread_pool *pool; /* for files that wait; made when the first is opened */
   int bell;                /* the pool's doorbell, -1 = none */
   bool bell_armed;         /* the ring polls it */
+  void *offered;           /* memory to register, once an object is read past the page cache */
+  size_t offered_size;
   const char *arena;       /* registered memory: */
   size_t registered;
   int32_t *free_slots;     /* of the table of files */
@@ -144,7 +143,8 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
     return lsi_uring_refused(-rc, err);
   }
   register_files(b, config->open_max);
-  register_arena(b, config->arena, config->arena_size);
+  b->offered = config->arena;
+  b->offered_size = config->arena_size;
   *out = b;
   return 0;
 }
@@ -176,6 +176,11 @@ static int uring_open(struct lsi_backend *b, const char *name, struct lsi_handle
     return rc;
   }
   slot_get(b, h);
+  /* Not before it pays: registering makes the kernel clear and pin all of it. */
+  if (h->direct && b->offered) {
+    register_arena(b, b->offered, b->offered_size);
+    b->offered = NULL;
+  }
   return 0;
 }
 
@@ -207,7 +212,6 @@ static int enter(struct lsi_backend *b, int64_t timeout_ns) {
     rc = io_uring_submit_and_wait_timeout(&b->ring, &cqe, 1, &t, NULL);
   }
   b->queued = io_uring_sq_ready(&b->ring);
-  b->queued_bytes = 0;
   if (rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM) {
     lsi_os_sleep_ns(PAUSE_NS);
     return 0;
@@ -245,7 +249,6 @@ static bool queue_read(struct lsi_backend *b, struct lsi_op *op) {
   io_uring_sqe_set_data(e, op);
   b->in_ring++;
   b->queued++;
-  b->queued_bytes += r.length;
   return true;
 }
 
@@ -278,9 +281,8 @@ static int uring_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n)
     taken++;
     b->held++;
   }
-  /* Usually reap follows at once and its system call takes these along. */
-  if (b->queued >= FLUSH_OPS || b->queued_bytes >= FLUSH_BYTES ||
-      (b->queued && lsi_os_now_ns() - b->left_at_ns > FLUSH_NS))
+  /* Reap follows at once and its system call takes these along, unless steps are being computed. */
+  if (b->queued && lsi_os_now_ns() - b->left_at_ns > FLUSH_NS)
     enter(b, 0); /* should it fail, reap will hear of it */
   return taken;
 }
