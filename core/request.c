@@ -220,12 +220,17 @@ int lsi_request_cut(struct lsi_request *r, uint32_t object, uint64_t offset, uin
     return resolve(r, object, 0, 0, &unused, err);
   }
   const uint64_t size = r->objects[object].size;
-  if (offset <= size && length == UINT64_MAX) length = size - offset;
+  const bool to_end = length == UINT64_MAX;
+  if (offset <= size && to_end) length = size - offset;
   if (offset > size || length > size - offset) {
-    int code = lsi_fail(err, LSIO_ERR_USAGE, 0,
-                        "the range of offset %" PRIu64 " and length %" PRIu64
-                        " does not lie within its object of %" PRIu64 " bytes",
-                        offset, length, size);
+    int code = to_end ? lsi_fail(err, LSIO_ERR_USAGE, 0,
+                                 "the offset %" PRIu64 " lies behind the end of its object of %" PRIu64
+                                 " bytes",
+                                 offset, size)
+                      : lsi_fail(err, LSIO_ERR_USAGE, 0,
+                                 "the range of offset %" PRIu64 " and length %" PRIu64
+                                 " does not lie within its object of %" PRIu64 " bytes",
+                                 offset, length, size);
     lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
     return code;
   }

@@ -166,7 +166,8 @@ int lsi_lua_error(struct lsi_lua *lua, int rc, int code, struct lsi_error *err) 
       code = LSIO_ERR_NOMEM;
       text = "Lua is out of memory";
     } else if (rc == LUA_ERRERR || !text) {
-      text = "an error came while an error was being reported";
+      text = "the Lua stack overflowed (does a function call itself for ever?), or an error came while "
+             "another one was being reported";
     } else if (is_out_of_memory(text)) {
       code = LSIO_ERR_NOMEM;
     }
