@@ -168,6 +168,7 @@ static int choose_direct(const char *name, enum lsi_direct direct, const struct 
   uint32_t align = direct_align(s, class, always);
   if (!align) return always ? no_direct(name, 0, err) : 0;
   if (!always && resident((int)h->fd[0], h->info.size)) {
+    h->resident = true;
     h->priv[1] |= LSI_FILE_RESIDENT;
     return 0;
   }
@@ -189,7 +190,7 @@ int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h
   h->fd[0] = fd;
   h->fd[1] = -1;
   h->priv[0] = h->priv[1] = 0;
-  h->lends = h->direct = false;
+  h->lends = h->direct = h->resident = false;
   if (st.st_nlink) h->priv[1] |= LSI_FILE_LINKED;
   uint64_t size = h->info.size;
   if (size == 0) return 0;
@@ -198,7 +199,8 @@ int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h
   if (class & CLASS_WAITS) h->priv[1] |= LSI_FILE_WAITS;
   if (class & CLASS_MEMORY) h->priv[1] |= LSI_FILE_MEMORY;
   if (small || direct == LSI_DIRECT_NEVER || (class & CLASS_MEMORY && direct != LSI_DIRECT_ALWAYS)) {
-    if (!(class & CLASS_WAITS) && resident(fd, size)) h->priv[1] |= LSI_FILE_RESIDENT;
+    h->resident = !(class & CLASS_WAITS) && resident(fd, size);
+    if (h->resident) h->priv[1] |= LSI_FILE_RESIDENT;
     return 0;
   }
   struct statx_buf s;

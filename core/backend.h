@@ -40,6 +40,7 @@ struct lsi_handle {
   uint64_t priv[2];
   bool lends;            /* out: completions carry `data` instead of filling `buf` */
   bool direct;           /* out: large reads go round the page cache */
+  bool resident;         /* out: reads need not wait for a device: few in flight are enough */
   struct lsi_object_info info; /* out of open: what the object is now */
 };
 

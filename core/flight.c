@@ -203,6 +203,7 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
     f->bytes += e->length;
   }
   w->flights++;
+  w->hot = f->extents[0].slot->handle.resident;
   if (!f->bytes || !issue(w, f)) w->issuing = f;
   return 1;
 }
@@ -219,6 +220,7 @@ struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
       w->window_hit = true;
       break;
     }
+    if (w->hot && w->bytes_in_flight >= LSI_HOT_BYTES) break;
     if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
     int rc = begin(w, w->next_unit);
     if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);

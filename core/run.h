@@ -23,6 +23,9 @@ enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TR
  * and a continued short read always finds room. */
 #define LSI_QUEUE_ISSUE 64
 #define LSI_QUEUE_RETRY 128
+/* In flight of what is resident: there is no latency to hide, and the bytes stay in the L2 cache from
+ * the copy to the transform. */
+#define LSI_HOT_BYTES (256u << 10)
 #define LSI_WINDOW_OPS 32         /* where a worker's window starts, ... */
 #define LSI_WINDOW_BYTES (2u << 20)
 #define LSI_WINDOW_OPS_MAX 512    /* ... and where climbing ends */
@@ -142,6 +145,7 @@ struct lsi_worker {
   uint64_t bytes_in_flight;
   struct lsi_credit *credits;    /* per device */
   /* window */
+  bool hot;                      /* the last unit begun reads what is resident */
   uint32_t window_ops, window_ops_max;
   uint64_t window_bytes;
   bool window_fixed, window_hit;
