@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,39 @@ struct lsi_os_file {
   char *name;         /* its last part */
   char *temp;         /* the name it has until then */
   atomic_bool linked; /* the temporary name is there */
+  pid_t owner;        /* the process that made it; a fork's files are its parent's */
+  struct lsi_os_file *next; /* among `live` */
 };
+
+static pthread_mutex_t live_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct lsi_os_file *live; /* every open one, under live_mutex */
+
+static void remember(struct lsi_os_file *f) {
+  f->owner = getpid();
+  pthread_mutex_lock(&live_mutex);
+  f->next = live;
+  live = f;
+  pthread_mutex_unlock(&live_mutex);
+}
+
+static void forget(struct lsi_os_file *f) {
+  pthread_mutex_lock(&live_mutex);
+  for (struct lsi_os_file **at = &live; *at; at = &(*at)->next)
+    if (*at == f) {
+      *at = f->next;
+      break;
+    }
+  pthread_mutex_unlock(&live_mutex);
+}
+
+/* A script that calls os.exit, or a program that returns from main, in the middle of a job. */
+static __attribute__((destructor)) void unlink_live(void) {
+  if (!live || live->owner != getpid()) return;
+  pthread_mutex_lock(&live_mutex);
+  for (struct lsi_os_file *f = live; f; f = f->next)
+    if (f->owner == getpid()) lsi_os_file_unlink(f);
+  pthread_mutex_unlock(&live_mutex);
+}
 
 static int output_error(const char *path, int code, const char *what, struct lsi_error *err) {
   lsi_fail(err, LSIO_ERR_OUTPUT, code, "%s", what);
@@ -35,13 +68,14 @@ static int output_error(const char *path, int code, const char *what, struct lsi
   else if (code == ENOENT || code == ENOTDIR)
     lsi_error_remedy(err, "create its folder first");
   else if (code == EEXIST)
-    lsi_error_remedy(err, "choose another name, or allow it to be replaced (--overwrite)");
+    lsi_error_remedy(err, "choose another name, or write exists = \"replace\" in the sink");
   else if (code == EFBIG)
     lsi_error_remedy(err, "raise the limit of file sizes (ulimit -f) or use another file system");
   return LSIO_ERR_OUTPUT;
 }
 
 static void file_free(struct lsi_os_file *f) {
+  forget(f);
   if (f->fd >= 0) close(f->fd);
   if (f->dir >= 0) close(f->dir);
   lsi_free(f->path);
@@ -95,6 +129,7 @@ int lsi_os_temp_create(const char *path, struct lsi_os_file **out, struct lsi_er
     return output_error(path, code, "an output file can't be created", err);
   }
   atomic_init(&f->linked, true);
+  remember(f);
   *out = f;
   return 0;
 }

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -83,13 +82,6 @@ static void *watch(void *unused) {
   return NULL;
 }
 
-/* A script that calls os.exit in mid-run takes its temporary files with it. */
-static void on_exit_of_script(void) {
-  if (atomic_load(&ended) || pthread_mutex_trylock(&mutex) != 0) return;
-  if (watched) lsio_job_abandon(watched);
-  pthread_mutex_unlock(&mutex);
-}
-
 int interrupt_start(void) {
   static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
   if (pipe2(signal_pipe, O_CLOEXEC) != 0) return errno;
@@ -98,7 +90,6 @@ int interrupt_start(void) {
   int rc = pthread_create(&thread, NULL, watch, NULL);
   if (rc) return rc;
   pthread_detach(thread);
-  if (atexit(on_exit_of_script) != 0) return ENOMEM;
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
     struct sigaction action, old;
     memset(&action, 0, sizeof action);
