@@ -79,6 +79,7 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
   run->start_ns = lsi_os_now_ns();
   run->start_cpu_ns = lsi_os_cpu_ns();
   atomic_store(&run->running, run->n_workers);
+  atomic_store(&run->able, run->n_workers);
   for (uint32_t i = 0; i < run->n_workers; i++) {
     char name[16];
     snprintf(name, sizeof name, "lsio-%u", i);

@@ -110,18 +110,37 @@ static struct lsi_slot *slot_get(struct lsi_worker *w) {
   return s;
 }
 
+/* Descriptors are out and this worker has none to give. Something of it in flight will give one back;
+ * so may other workers, unless all of them wait like this one (seen twice, as one may just have ended). */
+static bool may_wait(struct lsi_worker *w) {
+  if (w->flights || w->n_ready) return true;
+  if (!w->starving) atomic_fetch_add(&w->run->starving, 1);
+  w->starving = true;
+  bool before = w->all_starve;
+  w->all_starve = atomic_load(&w->run->starving) >= atomic_load(&w->run->running);
+  return !(before && w->all_starve);
+}
+
+static void has_descriptor(struct lsi_worker *w) {
+  if (w->starving) atomic_fetch_sub(&w->run->starving, 1);
+  w->starving = w->all_starve = false;
+}
+
 /* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
  * w->error: all are in use, try again when a unit has ended. */
 static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name) {
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
     int rc = w->run->config.backend->open(w->backend, name, &s->handle, &w->error);
-    if (rc >= 0) return 0;
+    if (rc >= 0) {
+      has_descriptor(w);
+      return 0;
+    }
     bool out_of_descriptors =
         rc == LSIO_ERR_IO && (w->error.os_code == EMFILE || w->error.os_code == ENFILE);
     struct lsi_slot *other = out_of_descriptors ? oldest_unused(&w->objects) : NULL;
     if (!other) {
-      if (out_of_descriptors && (w->flights || w->n_ready)) { /* wait for some to come free */
+      if (out_of_descriptors && may_wait(w)) {
         lsi_error_clear(&w->error);
         return LSIO_ERR_LIMIT;
       }

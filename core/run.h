@@ -148,6 +148,7 @@ struct lsi_worker {
   bool hot;                      /* the last unit begun reads what is resident */
   uint32_t window_ops, window_ops_max;
   uint64_t window_bytes;
+  bool starving, all_starve; /* for a descriptor; see may_wait() */
   bool window_fixed, window_hit;
   uint64_t climb_at_ns, climb_bytes;
   double climb_rate;
@@ -199,6 +200,8 @@ struct lsi_run {
   struct lsi_device_state *devices;
   atomic_int stop;
   atomic_uint running;
+  atomic_uint starving; /* workers that wait for a descriptor */
+  atomic_uint able; /* workers that have opened or may still; see others_do_it() */
   enum lsi_on_error on_error;
   uint64_t start_ns, end_ns, start_cpu_ns, end_cpu_ns;
   /* under mutex */

@@ -1,5 +1,6 @@
 /* The loop of one worker: refill the window, submit, reap, and take each finished unit through all
  * its steps before the next one, so that its bytes are still in this core's cache. */
+#include <errno.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -325,14 +326,23 @@ static void loop(struct lsi_worker *w) {
   drain(w);
 }
 
+/* Where descriptors are out, a worker that could not open leaves its work to the others. The last one
+ * of all must say it. */
+static bool others_do_it(struct lsi_worker *w) {
+  if (w->error.os_code != EMFILE && w->error.os_code != ENFILE) return false;
+  if (atomic_fetch_sub(&w->run->able, 1) == 1) return false;
+  lsi_error_clear(&w->error);
+  return true;
+}
+
 void lsi_worker_main(void *arg) {
   struct lsi_worker *w = arg;
   struct lsi_run *run = w->run;
   if (run->config.pin) lsi_os_thread_pin(lsi_os_allowed_cpu(w->index));
-  if (open_worker(w) < 0)
-    lsi_worker_fail(w);
-  else
+  if (open_worker(w) == 0)
     loop(w);
+  else if (!others_do_it(w))
+    lsi_worker_fail(w);
   close_worker(w);
   atomic_store_explicit(&w->activity, (uint64_t)LSI_PHASE_END << 56, memory_order_relaxed);
   lsi_os_lock(run->mutex);
