@@ -180,7 +180,7 @@ static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
 static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_flight *f, int rc) {
   bool alone = w->flights == 0 && w->n_ready == 0;
   lsi_flight_end(w, f);
-  if (rc == 0 && alone && !w->error.code)
+  if (rc == 0 && alone && !w->starving && !w->error.code)
     return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
                     "a unit of work does not fit into a worker's memory or open objects");
   return rc;
