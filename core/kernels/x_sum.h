@@ -161,36 +161,37 @@ INT_TYPES(SUM_INT)
 
 #define MOMENTS_BLOCK 2048
 
-/* Two passes over doubles that lie in the first-level cache. */
-static void moments_block(const void *src, size_t n, lsio_moments *out) {
-  const char *p = src;
-  double mean = sum_f64(src, n) / (double)n;
-  vd acc[VD_COUNT] = {{0}};
-  size_t i = 0;
-  for (; i + LANES <= n; i += LANES)
-    for (int k = 0; k < VD_COUNT; k++) {
-      vd x;
-      memcpy(&x, p + i * 8 + (size_t)k * VW, VW);
-      x -= mean;
-      acc[k] += x * x;
-    }
-  double a[LANES];
-  memcpy(a, acc, sizeof a);
-  for (size_t j = 0; i + j < n; j++) {
-    double x = ((const f64_mem *)src)[i + j] - mean;
-    a[j] += x * x;
+/* Two passes over a block that lies in the first-level cache. */
+#define MOMENTS_FLOAT(name)                                                            \
+  static void moments_block_##name(const void *src, size_t n, lsio_moments *out) {     \
+    const name##_mem *p = src;                                                         \
+    double mean = sum_##name(src, n) / (double)n;                                      \
+    vd acc[VD_COUNT] = {{0}};                                                          \
+    size_t i = 0;                                                                      \
+    for (; i + LANES <= n; i += LANES)                                                 \
+      for (int k = 0; k < VD_COUNT; k++) {                                             \
+        vd x = name##_widen((const char *)(p + i + k * VD_LANES)) - mean;              \
+        acc[k] += x * x;                                                               \
+      }                                                                                \
+    double a[LANES];                                                                   \
+    memcpy(a, acc, sizeof a);                                                          \
+    for (size_t j = 0; i + j < n; j++) {                                               \
+      double x = (double)p[i + j] - mean;                                              \
+      a[j] += x * x;                                                                   \
+    }                                                                                  \
+    *out = (lsio_moments){(double)n, mean, canonical(fold16(a))};                      \
+  }                                                                                    \
+  static void moments_##name(const void *src, size_t n, lsio_moments *out) {           \
+    const name##_mem *p = src;                                                         \
+    *out = (lsio_moments){0, 0, 0};                                                    \
+    for (size_t i = 0; i < n; i += MOMENTS_BLOCK) {                                    \
+      lsio_moments b;                                                                  \
+      moments_block_##name(p + i, LSI_MIN(n - i, (size_t)MOMENTS_BLOCK), &b);          \
+      lsi_moments_merge(out, &b);                                                      \
+    }                                                                                  \
   }
-  *out = (lsio_moments){(double)n, mean, canonical(fold16(a))};
-}
-
-static void moments_f64(const void *src, size_t n, lsio_moments *out) {
-  *out = (lsio_moments){0, 0, 0};
-  for (size_t i = 0; i < n; i += MOMENTS_BLOCK) {
-    lsio_moments b;
-    moments_block((const char *)src + i * 8, LSI_MIN(n - i, (size_t)MOMENTS_BLOCK), &b);
-    lsi_moments_merge(out, &b);
-  }
-}
+MOMENTS_FLOAT(f32)
+MOMENTS_FLOAT(f64)
 
 #define MOMENTS_CONVERTED(name)                                               \
   static void moments_##name(const void *src, size_t n, lsio_moments *out) {  \
@@ -202,7 +203,7 @@ static void moments_f64(const void *src, size_t n, lsio_moments *out) {
       for (size_t j = 0; j < m; j++)                                          \
         block[j] = (double)p[i + j];                                          \
       lsio_moments b;                                                         \
-      moments_block(block, m, &b);                                            \
+      moments_block_f64(block, m, &b);                                       \
       lsi_moments_merge(out, &b);                                             \
     }                                                                         \
   }
@@ -210,7 +211,6 @@ MOMENTS_CONVERTED(i32)
 MOMENTS_CONVERTED(u32)
 MOMENTS_CONVERTED(i64)
 MOMENTS_CONVERTED(u64)
-MOMENTS_CONVERTED(f32)
 
 /* From exact sums: m2 = (n * squares - sum^2) / n. `shift` is what was taken from every element. */
 static void moments_exact(size_t n, wide sum, wide squares, double shift, lsio_moments *out) {
