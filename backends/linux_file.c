@@ -253,7 +253,7 @@ static int64_t read_once(const struct lsi_file_read *r) {
 
 void lsi_file_read_blocking(struct lsi_op *op) {
   if (lsi_file_beyond(op)) {
-    lsi_file_finish(op, op->offset, 0);
+    lsi_file_finish(op, op->offset, 0, false);
     return;
   }
   struct lsi_file_read r = lsi_file_plan(op);
@@ -262,18 +262,18 @@ void lsi_file_read_blocking(struct lsi_op *op) {
     r = (struct lsi_file_read){(int)op->handle->fd[0], op->buf, op->length, op->offset};
     got = read_once(&r);
   }
-  lsi_file_finish(op, r.offset, got);
+  lsi_file_finish(op, r.offset, got, r.fd != (int)op->handle->fd[0]);
 }
 
 bool lsi_file_read_resident(struct lsi_op *op) {
   if (lsi_file_beyond(op)) {
-    lsi_file_finish(op, op->offset, 0);
+    lsi_file_finish(op, op->offset, 0, false);
     return true;
   }
   struct iovec v = {op->buf, op->length};
   ssize_t got = preadv2((int)op->handle->fd[0], &v, 1, (off_t)op->offset, RWF_NOWAIT);
   if (got < 0 || ((uint64_t)got < op->length && op->offset + (uint64_t)got < op->handle->info.size))
     return false;
-  lsi_file_finish(op, op->offset, got);
+  lsi_file_finish(op, op->offset, got, false);
   return true;
 }

@@ -57,7 +57,8 @@ static inline bool lsi_file_beyond(const struct lsi_op *op) {
 }
 
 /* Turns what the read at `offset` returned (a count, or -errno) into the operation's result. */
-static inline void lsi_file_finish(struct lsi_op *op, uint64_t offset, int64_t got) {
+static inline void lsi_file_finish(struct lsi_op *op, uint64_t offset, int64_t got, bool direct) {
+  op->direct = direct;
   if (got < 0) {
     op->os_code = (int32_t)-got;
     op->result = op->os_code == ESTALE ? LSIO_ERR_SOURCE : LSIO_ERR_IO;

@@ -262,7 +262,7 @@ static bool start(struct lsi_backend *b, struct lsi_op *op) {
   uint64_t flags = op->handle->priv[1];
   op->priv[TRIES] = 0;
   if (lsi_file_beyond(op)) {
-    lsi_file_finish(op, op->offset, 0);
+    lsi_file_finish(op, op->offset, 0, false);
     lsi_op_list_add(&b->ready, op);
   } else if (!op->handle->direct && flags & (LSI_FILE_RESIDENT | LSI_FILE_MEMORY) &&
              (flags & LSI_FILE_MEMORY || !(flags & LSI_FILE_WAITS))) {
@@ -307,7 +307,7 @@ static bool complete(struct lsi_backend *b, struct lsi_op *op, int32_t got) {
     lsi_file_read_blocking(op);
     return true;
   }
-  lsi_file_finish(op, op->priv[AT], got);
+  lsi_file_finish(op, op->priv[AT], got, direct);
   return true;
 }
 

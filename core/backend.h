@@ -53,6 +53,7 @@ struct lsi_op {
   void *buf;             /* NULL when handle->lends */
   uint32_t length;       /* 1 .. 1 GiB */
   uint8_t kind;          /* enum lsi_op_kind */
+  bool direct;           /* out: the bytes came around the page cache */
   /* out */
   int32_t os_code;       /* errno of a failure */
   int64_t result;        /* bytes now at `buf` from `offset` (fewer than length: short read, 0: end

@@ -112,6 +112,7 @@ static inline void prepare_op(struct lsi_eop *e, struct lsi_flight *f, struct ls
   e->op.buf = slot->handle.lends ? NULL : (char *)x->data + (offset - x->offset);
   e->op.length = (uint32_t)length;
   e->op.os_code = 0;
+  e->op.direct = false;
   e->op.data = NULL;
   e->flight = f;
   e->extent = x;
@@ -315,6 +316,7 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   uint64_t got = again ? 0 : (uint64_t)op->result;
   w->bytes_in_flight -= got;
   w->bytes_read += got;
+  w->bytes_direct += op->direct ? got : 0;
   op->offset += got;
   op->length -= (uint32_t)got;
   if (op->buf) op->buf = (char *)op->buf + got;
@@ -331,6 +333,7 @@ bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
   if (!lsi_stopping(w->run) && w->n_queue < LSI_COUNTOF(w->queue) && continue_op(w, e)) return true;
   uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
   w->bytes_read += got;
+  w->bytes_direct += op->direct ? got : 0;
   struct lsi_hole hole = {.offset = op->offset + got, .length = op->length - got,
                           .extent = (uint32_t)(e->extent - e->flight->extents), .chunk = e->chunk,
                           .code = LSIO_ERR_SOURCE, .end = op->result >= 0};

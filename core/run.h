@@ -281,9 +281,10 @@ static inline struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct 
   struct lsi_flight *f = e->flight;
   struct lsi_flight_extent *x = e->extent;
   w->operations++;
-  if (LSI_LIKELY(op->result >= (int64_t)op->length))
+  if (LSI_LIKELY(op->result >= (int64_t)op->length)) {
     w->bytes_read += (uint64_t)op->result;
-  else if (lsi_flight_short(w, e))
+    w->bytes_direct += op->direct ? (uint64_t)op->result : 0;
+  } else if (lsi_flight_short(w, e))
     return NULL;
   w->bytes_in_flight -= op->length;
   w->ops_in_flight--;

@@ -110,6 +110,11 @@ class SameResults(Seeded):
                                       ("never", "auto", "1MiB")))
         if self.run_lsio("--backend=uring", "--explain", "-e", ALL).code != 0:
             ways = [w for w in ways if w[0] != "uring"]
+        try:
+            os.close(os.open(self.path("a.i16"), os.O_RDONLY | os.O_DIRECT))
+            can_be_direct = True
+        except OSError:
+            can_be_direct = False
         for i, (backend, direct, merge) in enumerate(ways):
             args = ["-j%d" % (1 + i % 3), "--backend=" + backend, "--direct=" + direct,
                     "--merge=" + merge, "--json=s.json", "-e", ALL]
@@ -123,6 +128,9 @@ class SameResults(Seeded):
             self.assertEqual(s["bytes_requested"], values.nbytes, what)
             self.assertEqual(s["bytes_written"], values.size * 4, what)
             self.assertEqual(s["backend"], backend, what)
+            if direct != "auto":
+                all_of_it = direct == "always" and can_be_direct
+                self.assertEqual(s["bytes_direct"], s["bytes_read"] if all_of_it else 0, what)
 
     def test_without_the_compiler(self):
         values, tags = self.ranges()
