@@ -10,7 +10,7 @@ die() {
   exit 1
 }
 
-build_packages=(gcc g++ cmake ninja-build pkg-config libluajit-5.1-dev liburing-dev
+build_packages=(gcc g++ make cmake ninja-build pkg-config libluajit-5.1-dev liburing-dev
   libcurl4-openssl-dev liblz4-dev libzstd-dev libjansson-dev)
 test_packages=(git luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-numpy lz4 zstd)
 
