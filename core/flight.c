@@ -204,7 +204,6 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
     f->bytes += e->length;
   }
   w->flights++;
-  w->hot = f->extents[0].slot->handle.resident;
   if (!f->bytes || !issue(w, f)) w->issuing = f;
   return 1;
 }
@@ -217,11 +216,10 @@ struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
       w->issuing = NULL;
       if (lsi_flight_settled(w, f)) return f;
     }
-    if (w->ops_in_flight >= w->window_ops || w->bytes_in_flight >= w->window_bytes) {
-      w->window_hit = true;
+    if (w->ops_in_flight >= w->window_ops || w->bytes_in_flight >= w->begin_bytes) {
+      w->window_hit = !w->hot;
       break;
     }
-    if (w->hot && w->bytes_in_flight >= LSI_HOT_BYTES) break;
     if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
     int rc = begin(w, w->next_unit);
     if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);

@@ -155,6 +155,12 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name)
   }
 }
 
+static void set_last(struct lsi_worker *w, struct lsi_slot *s) {
+  w->objects.last = s;
+  w->hot = s->handle.resident;
+  lsi_set_begin_bytes(w);
+}
+
 struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   struct lsi_objects *o = &w->objects;
   for (uint32_t i = *bucket_of(o, object); i; i = o->slots[i - 1].hash_next) {
@@ -163,7 +169,8 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
     lru_remove(o, s);
     lru_push(o, s);
     s->refs++;
-    return o->last = s;
+    set_last(w, s);
+    return s;
   }
   struct lsi_slot *s = slot_get(w);
   if (!s) return NULL;
@@ -179,7 +186,7 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   s->hash_next = *bucket;
   *bucket = (uint32_t)(s - o->slots) + 1;
   lru_push(o, s);
-  o->last = s;
+  set_last(w, s);
   if (check_same(w, object, &s->handle.info) < 0) {
     s->refs = 0;
     return NULL;

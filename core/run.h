@@ -145,7 +145,8 @@ struct lsi_worker {
   uint64_t bytes_in_flight;
   struct lsi_credit *credits;    /* per device */
   /* window */
-  bool hot;                      /* the last unit begun reads what is resident */
+  bool hot;                      /* the last object opened is resident */
+  uint64_t begin_bytes;          /* units begin while less is in flight: window, or what stays hot */
   uint32_t window_ops, window_ops_max;
   uint64_t window_bytes;
   bool starving, all_starve; /* for a descriptor; see may_wait() */
@@ -314,6 +315,10 @@ static inline void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
   }
   f->next = w->free_flights; /* clean, so that none must be cleared when it is used again */
   w->free_flights = f;
+}
+
+static inline void lsi_set_begin_bytes(struct lsi_worker *w) {
+  w->begin_bytes = w->hot ? LSI_MIN(w->window_bytes, (uint64_t)LSI_HOT_BYTES) : w->window_bytes;
 }
 
 /* objects.c */

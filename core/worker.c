@@ -115,6 +115,7 @@ static int open_worker(struct lsi_worker *w) {
   w->window_fixed = c->queue_depth != 0;
   w->window_ops = c->queue_depth ? LSI_MAX(c->queue_depth / w->run->n_workers, 1u) : LSI_WINDOW_OPS;
   w->window_bytes = c->queue_depth ? UINT64_MAX : LSI_WINDOW_BYTES;
+  lsi_set_begin_bytes(w);
   w->window_ops_max = window_limit(w);
   w->window_ops = LSI_MIN(w->window_ops, w->window_ops_max);
   struct lsi_backend_config bc = {
@@ -228,6 +229,7 @@ static void climb(struct lsi_worker *w, uint64_t now) {
   if (w->climb_rate > 0 && !gained) {
     w->window_ops = LSI_MAX(w->window_ops / 2, LSI_MIN(w->window_ops_max, (uint32_t)LSI_WINDOW_OPS));
     w->window_bytes = LSI_MAX(w->window_bytes / 2, (uint64_t)LSI_WINDOW_BYTES);
+    lsi_set_begin_bytes(w);
     w->window_fixed = true;
     return;
   }
@@ -237,6 +239,7 @@ static void climb(struct lsi_worker *w, uint64_t now) {
   w->window_hit = false;
   w->window_ops = LSI_MIN(w->window_ops * 2, w->window_ops_max);
   w->window_bytes *= 2;
+  lsi_set_begin_bytes(w);
   if (w->window_ops == w->window_ops_max && w->window_bytes >= w->arena.size)
     w->window_fixed = true;
 }
