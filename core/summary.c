@@ -212,7 +212,13 @@ static void say_count(struct writer *w, uint64_t n, const char *one, const char 
   say(w, "%s %s", grouped(n, buf), n == 1 ? one : many);
 }
 
-static const char *bound_sentence(const char *bound) {
+/* Waiting that costs CPU all the time is no waiting for a device: it is copying what is resident. */
+#define COPYING 0.7
+
+static const char *bound_sentence(const struct lsi_summary *s) {
+  const char *bound = s->bound;
+  if (bound && strcmp(bound, "device") == 0 && s->cpu_s > COPYING * s->wall_s * s->n_workers)
+    return "copying from the page cache: more cores would help";
   static const char *const sentences[][2] = {
       {"device", "the storage: workers mostly waited for it, so more cores would not help"},
       {"decode", "decompression: more cores or a faster codec would help"},
@@ -263,7 +269,7 @@ char *lsi_summary_text(const struct lsi_summary *s) {
   if (s->workers_wanted > s->n_workers)
     say(&w, " (memory for no more; %u were wanted)", s->workers_wanted);
   say(&w, ", %.3g s of CPU, peak memory %s\n", s->cpu_s, lsi_size_format(s->peak_memory, a));
-  const char *bound = bound_sentence(s->bound);
+  const char *bound = bound_sentence(s);
   if (bound && s->steps) say(&w, "bound by %s\n", bound);
   say_errors(&w, s);
   if (w.failed) {
