@@ -16,6 +16,9 @@
 #include "spec.h"
 #include "summary.h"
 
+/* Decoded over stored bytes, where nothing is known of it yet: lz4 and zstd of numbers seldom do better. */
+#define LSI_USUAL_RATIO 4
+
 struct lsi_run;
 
 struct lsi_run_config {

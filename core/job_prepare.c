@@ -101,6 +101,25 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
 
 /* ---- memory ---- */
 
+static uint64_t times(uint64_t a, uint64_t b) {
+  uint64_t product;
+  return lsi_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+/* What the largest step needs when its chunks decode to `decoded` bytes. */
+static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t decoded) {
+  const struct lsi_spec *s = &job->spec;
+  size_t in = lsi_type_size(s->type.type), out = lsi_type_size(job->sink_type.type);
+  return (struct lsi_price_request){
+      .workers = job->settings.workers ? job->settings.workers : lsi_os_cpu_count(),
+      .ceiling = job->ceiling - job->window,
+      .decoded = s->codec != LSI_CODEC_NONE || s->type.big ? decoded : 0,
+      .out = s->transform && s->sink.kind != LSI_SINK_NONE
+                 ? (s->has_out_max ? times(s->out_max, out) : times(decoded / in, out))
+                 : 0,
+      .scratch = s->transform ? decoded : 0};
+}
+
 static int price(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_spec *s = &job->spec;
   const struct lsi_plan *plan = job->plan;
@@ -108,24 +127,20 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
   job->ceiling = ceiling;
   /* Results that wait for their turn live beside the workers' shares. */
   job->window = job->sink_variable ? ceiling / 4 : 0;
-  bool decodes = s->codec != LSI_CODEC_NONE;
-  size_t in = lsi_type_size(s->type.type), out = lsi_type_size(job->sink_type.type);
-  uint64_t decoded = decodes ? (s->decoded ? s->decoded : plan->step_bytes_max)
-                             : plan->step_bytes_max;
-  struct lsi_price_request want = {
-      .workers = job->settings.workers ? job->settings.workers : lsi_os_cpu_count(),
-      .ceiling = ceiling - job->window,
-      .decoded = decodes || s->type.big ? decoded : 0,
-      .out = s->transform && s->sink.kind != LSI_SINK_NONE
-                 ? (s->has_out_max ? s->out_max * out : decoded / in * out)
-                 : 0,
-      .scratch = s->transform ? decoded : 0};
+  struct lsi_price_request want = need_of(job, s->decoded ? s->decoded : plan->step_bytes_max);
   struct lsi_price p;
   int rc = lsi_price(plan, job->spec.request, &want, &p, err);
   if (rc < 0) return rc;
+  if (s->codec != LSI_CODEC_NONE && !s->decoded) {
+    /* How much it decodes to is known too late to run fewer workers: leave them room for the usual. */
+    struct lsi_price_request usual = need_of(job, times(plan->step_bytes_max, LSI_USUAL_RATIO));
+    struct lsi_error ignored;
+    lsi_error_clear(&ignored);
+    if (lsi_price(plan, job->spec.request, &usual, &p, &ignored) < 0) p.workers = 1;
+  }
   job->workers = LSI_MAX(1u, LSI_MIN(p.workers, plan->n_units));
   job->workers_wanted = p.workers < want.workers ? want.workers : job->workers;
-  job->share = p.share;
+  job->share = want.ceiling / job->workers;
   return 0;
 }
 

@@ -45,13 +45,18 @@ static size_t divide_share(struct lsi_worker *w) {
                      : 0;
   uint64_t stored = LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit);
   stored = LSI_MIN(stored, arena_wanted(w));
-  /* What one step is sure to need was priced and must stay free. */
-  uint64_t sure = c->spec->decoded + out;
-  if (stored > unit && stored + sure > c->share)
-    stored = LSI_MAX(c->share > sure ? c->share - sure : 0, unit);
-  uint64_t left = c->share > stored + out ? c->share - stored - out : 0;
   /* A transform has a scratch as large as the chunk, and without out_max an output too. */
   unsigned parts = !c->spec->transform ? 1 : c->sink && !c->spec->has_out_max ? 3 : 2;
+  /* What one step is sure to need, or usually needs, was priced and must stay free. */
+  uint64_t decoded = c->spec->decoded, sure;
+  if (!decoded && c->spec->codec != LSI_CODEC_NONE &&
+      lsi_mul_overflow(c->plan->step_bytes_max, LSI_USUAL_RATIO, &decoded))
+    decoded = UINT64_MAX;
+  if (lsi_mul_overflow(decoded, parts, &sure) || lsi_add_overflow(sure, out, &sure))
+    sure = UINT64_MAX;
+  if (stored > unit && stored > c->share - LSI_MIN(sure, c->share))
+    stored = LSI_MAX(c->share - LSI_MIN(sure, c->share), unit);
+  uint64_t left = c->share > stored + out ? c->share - stored - out : 0;
   w->decode_limit = LSI_MAX(left / parts, (uint64_t)LSI_ALIGN);
   if (c->spec->decoded > w->decode_limit) w->decode_limit = c->spec->decoded; /* priced before */
   return (size_t)LSI_MAX(stored, (uint64_t)LSI_ALIGN);

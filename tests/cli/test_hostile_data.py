@@ -350,6 +350,34 @@ return lsio.job {
         plan = json.loads(self.expect(0, "--explain=json", "--memory=%dMiB" % need, "-e", job).out)
         self.assertLessEqual(plan["memory"], need << 20)
 
+    def test_more_memory_never_hurts(self):
+        # How much a frame decodes to is not known when the memory is shared out among workers.
+        values = np.random.RandomState(1).randint(0, 50, 1 << 20).astype("<f4")
+        job = """
+local lsio = require "lsio"
+return lsio.job {
+  source = lsio.files("*.%s"), type = "f32", codec = "%s", %s
+  sink = lsio.npy("out.npy", { exists = "replace" }),
+}
+"""
+        copy = "transform = function(c) lsio.k.copy(c.data, c.n, c.out) end,"
+        for codec, encode in FRAMES.items():
+            for name in "ab":
+                with open(self.path(name + "." + codec), "wb") as f:
+                    f.write(encode(values.tobytes()))
+            for more in ("", copy, "decoded = %d, " % values.nbytes + copy):
+                codes = []
+                for mebibytes in (2, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 30, 35, 40, 50, 64):
+                    r = self.run_lsio("-j2", "--memory=%dMiB" % mebibytes, "-e",
+                                      job % (codec, codec, more))
+                    self.assertIn(r.code, (0, 9), r)
+                    codes.append(r.code)
+                    if r.code == 0:
+                        np.testing.assert_array_equal(np.load(self.path("out.npy")),
+                                                      np.tile(values, 2))
+                self.assertEqual(codes, sorted(codes, reverse=True), (codec, more))
+                self.assertEqual((codes[0], codes[-1]), (9, 0), (codec, more))
+
 
 if __name__ == "__main__":
     unittest.main()
