@@ -190,6 +190,8 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
                                         .length = c->length,
                                         .error = c->error};
   }
+  /* Taking them silenced the bell, but there is more to return. */
+  if (job->pending) lsi_os_bell_ring(job->bell);
   if (n || job->pending || !lsi_run_ended(job->run)) return n;
   /* What arrived between the last take and the end. */
   if (!job->ended && (job->pending = lsi_run_take(job->run, 0))) return lsio_poll(job, out, max, 0);

@@ -1,12 +1,15 @@
 /* Results as completions: every step exactly once, whatever the size of the batches, with slow pollers,
  * with the bell, and with failures. */
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -135,6 +138,65 @@ static void test_bell(void **state) {
   api_close(job);
 }
 
+/* The bell rings as long as a poll has something to return, also when that has been taken from the
+ * workers already and none of them is about to add to it. */
+static void test_bell_for_what_is_left(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_HEAD " transform = function(chunk)\n"
+                             "  if chunk.index == 10 then\n"
+                             "    repeat local f = io.open('go') until f\n"
+                             "  end\n"
+                             "  return 'x' end }\n",
+                             LSIO_JOB_STREAM);
+  struct seen seen = {0};
+  struct lsio_progress p = {.struct_size = sizeof p};
+  while (p.steps_done < 10) lsio_job_progress(job, &p);
+  struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
+  for (int left = 10; left > 0; left--) {
+    if (poll(&fd, 1, 0) != 1) fail_msg("the bell is silent with %d results left", left);
+    assert_int_equal(take(job, &seen, 1, 0, NULL), 1);
+  }
+  FILE *f = fopen("go", "w");
+  assert_non_null(f);
+  fclose(f);
+  while (!seen.done) take(job, &seen, 256, -1, NULL);
+  all_once(&seen);
+  api_close(job);
+  assert_int_equal(unlink("go"), 0);
+}
+
+struct watch {
+  lsio_job *job;
+  atomic_bool over;
+  double longest;
+};
+
+static void *watch_progress(void *arg) {
+  struct watch *w = arg;
+  while (!atomic_load(&w->over)) {
+    struct lsio_progress p = {.struct_size = sizeof p};
+    lsio_job_progress(w->job, &p);
+    if (p.elapsed_s < 0 || p.elapsed_s > w->longest) w->longest = p.elapsed_s;
+    if (p.steps_done + p.steps_failed > p.steps) w->longest = 1e9;
+  }
+  return NULL;
+}
+
+/* Progress may be asked for by any thread, also while the last worker leaves. */
+static void test_progress_at_the_end(void **state) {
+  (void)state;
+  for (int i = 0; i < 30; i++) {
+    struct watch w = {.job = api_submit(API_HEAD "}", LSIO_JOB_STREAM)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, watch_progress, &w), 0);
+    assert_int_equal(lsio_wait(w.job), 0);
+    atomic_store(&w.over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(w.longest >= 0 && w.longest < 600);
+    api_close(w.job);
+  }
+}
+
 static void check_every_tenth(const struct lsio_completion *c) {
   const bool bad = c->step % 10 == 3;
   assert_int_equal(c->kind, bad ? LSIO_STEP_FAILED : LSIO_STEP);
@@ -181,6 +243,8 @@ int main(void) {
       API_TEST(test_stream_of_records),
       API_TEST(test_slow_poller),
       API_TEST(test_bell),
+      API_TEST(test_bell_for_what_is_left),
+      API_TEST(test_progress_at_the_end),
       API_TEST(test_skip),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
