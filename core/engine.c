@@ -281,8 +281,7 @@ static const char *find_bound(const struct lsi_run *run, const struct lsi_summar
 }
 
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
-  struct lsi_summary s = *out;
-  s.chunks = s.chunks_failed = s.steps = s.steps_failed = 0;
+  struct lsi_summary s = {0};
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker *w = &run->workers[i];
     s.steps += atomic_load(&w->counters.steps);

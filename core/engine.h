@@ -67,7 +67,7 @@ void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t 
 double lsi_run_elapsed_s(const struct lsi_run *run); /* until now, or until its end */
 /* Text, a line per worker (lsi_free). */
 char *lsi_run_activity(const struct lsi_run *run);
-/* After join: everything of the summary that the engine knows. `workers` and `errors` point into the
+/* After join: sets *out to what the engine knows and the rest to 0. `workers` and `errors` point into the
  * run. */
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out);
 void lsi_run_destroy(struct lsi_run *run); /* after join */

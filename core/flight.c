@@ -93,7 +93,8 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight_extent *x
   x->issued = 0;
   x->slot = lsi_object_get(w, e->object);
   if (!x->slot) return w->error.code ? w->error.code : 0;
-  if (x->slot->handle.lends || e->length == 0) return 1;
+  /* What takes several operations may be lent in several places: it is copied together. */
+  if ((x->slot->handle.lends && e->length <= LSI_OP_LONGEST) || e->length == 0) return 1;
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + e->length, LSI_ALIGN) - from);
   x->buffer = lsi_arena_lease(&w->arena, x->buffer_bytes);
@@ -324,6 +325,14 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   w->ops_in_flight--;
   queue_op(w, e);
   return true;
+}
+
+void lsi_flight_copy(struct lsi_worker *w, struct lsi_eop *e) {
+  struct lsi_op *op = &e->op;
+  struct lsi_flight_extent *x = e->extent;
+  char *to = (char *)x->buffer + x->offset % LSI_ALIGN + (op->offset - x->offset);
+  if (op->result > 0) memcpy(to, op->data, LSI_MIN((uint64_t)op->result, (uint64_t)op->length));
+  w->run->config.backend->release(w->backend, op);
 }
 
 bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {

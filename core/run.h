@@ -254,6 +254,8 @@ void lsi_worker_fail(struct lsi_worker *w); /* ends the run with w->error */
 struct lsi_flight *lsi_flights_begin(struct lsi_worker *w);
 /* An operation brought less than it asked for: true when it goes on, else the rest is a hole. */
 bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e);
+/* Copies what was lent to its place in the extent's buffer and gives it back. */
+void lsi_flight_copy(struct lsi_worker *w, struct lsi_eop *e);
 /* Puts a flight with holes among those whose chunks are read one by one; false: not, or not again. */
 bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f);
 /* Goes on with the first flight of w->retrying; false when out of credit or room. */
@@ -290,10 +292,11 @@ static inline struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct 
   w->bytes_in_flight -= op->length;
   w->ops_in_flight--;
   lsi_give_credit(w, x->slot->device);
-  if (op->data) { /* lent: kept until the flight ends */
+  if (op->data && !x->buffer) { /* lent: kept until the flight ends */
     x->data = op->data;
     x->lent = e;
   } else {
+    if (LSI_UNLIKELY(op->data != NULL)) lsi_flight_copy(w, e);
     lsi_op_put(w, e);
   }
   f->ops_left--;
