@@ -109,15 +109,11 @@ static uint64_t times(uint64_t a, uint64_t b) {
 /* What the largest step needs when its chunks decode to `decoded` bytes. */
 static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t decoded) {
   const struct lsi_spec *s = &job->spec;
-  size_t in = lsi_type_size(s->type.type), out = lsi_type_size(job->sink_type.type);
-  return (struct lsi_price_request){
+  struct lsi_price_request need = {
       .workers = job->settings.workers ? job->settings.workers : lsi_os_cpu_count(),
-      .ceiling = job->ceiling - job->window,
-      .decoded = s->codec != LSI_CODEC_NONE || s->type.big ? decoded : 0,
-      .out = s->transform && s->sink.kind != LSI_SINK_NONE
-                 ? (s->has_out_max ? times(s->out_max, out) : times(decoded / in, out))
-                 : 0,
-      .scratch = s->transform ? decoded : 0};
+      .ceiling = job->ceiling - job->window};
+  lsi_price_step(s, decoded, job->sink_type, s->sink.kind != LSI_SINK_NONE, job->stream, &need);
+  return need;
 }
 
 static int price(struct lsio_job *job, struct lsi_error *err) {

@@ -49,6 +49,33 @@ static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
   return code;
 }
 
+static uint64_t sat_mul(uint64_t a, uint64_t b) {
+  uint64_t product;
+  return lsi_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dtype result, bool sink,
+                    bool stream, struct lsi_price_request *want) {
+  const uint64_t item = lsi_type_size(result.type);
+  const uint64_t as_result = sat_mul(decoded / lsi_type_size(spec->type.type), item);
+  want->decoded = spec->codec != LSI_CODEC_NONE || spec->type.big ? decoded : 0;
+  want->out = want->scratch = 0;
+  if (spec->transform) {
+    want->scratch = decoded;
+    if (sink || stream) want->out = spec->has_out_max ? sat_mul(spec->out_max, item) : as_result;
+  } else if (sink && spec->type.type != result.type) {
+    want->scratch = as_result; /* where they are converted */
+  }
+}
+
+uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result, bool sink,
+                            bool stream) {
+  const uint64_t in = lsi_type_size(spec->type.type), out = lsi_type_size(result.type);
+  const uint64_t as_result = (out + in - 1) / in;
+  if (spec->transform) return 2 + ((sink || stream) && !spec->has_out_max ? as_result : 0);
+  return 1 + (sink && spec->type.type != result.type ? as_result : 0);
+}
+
 int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,
               const struct lsi_price_request *want, struct lsi_price *out, struct lsi_error *err) {
   const uint64_t step = lsi_sat_add(lsi_sat_add(want->decoded, want->out), want->scratch);

@@ -4,6 +4,7 @@
 #define LSI_PRICE_H
 
 #include "plan.h"
+#include "spec.h"
 
 struct lsi_price_request {
   uint32_t workers;  /* wanted; 0 counts as 1 */
@@ -20,6 +21,14 @@ struct lsi_price {
   uint64_t share;    /* bytes of the ceiling for each */
   uint64_t need;     /* bytes that a worker must have: largest unit + largest step */
 };
+
+/* Fills want->decoded, out and scratch for a step whose chunks have `decoded` bytes once decoded.
+ * `result`: the type of the elements that leave a step, for a sink or as a stream. Saturates. */
+void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dtype result, bool sink,
+                    bool stream, struct lsi_price_request *want);
+/* Bytes that a step takes for each decoded byte, beside an output of given size (`out_max`). */
+uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result, bool sink,
+                            bool stream);
 
 /* LSIO_ERR_LIMIT when not even one worker fits: names the step, its first chunk, the bytes needed and
  * the options that help. */

@@ -454,7 +454,8 @@ static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
   for (uint32_t c = lsi_request_chunk_begin(r, step); c < lsi_request_chunk_end(r, step); c++)
     stored += r->length[c];
   if (config->spec->codec == LSI_CODEC_NONE) return stored;
-  return config->spec->decoded ? config->spec->decoded : LSI_MAX(w->decoded_max, 4 * stored);
+  stored = config->spec->decoded ? config->spec->decoded : LSI_MAX(w->decoded_max, 4 * stored);
+  return stored / lsi_type_size(config->spec->type.type) * item;
 }
 
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {

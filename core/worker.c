@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "mem.h"
+#include "price.h"
 #include "run.h"
 
 #define REFILL_NS 150000u     /* of compute, after which the device may run dry */
@@ -40,25 +41,23 @@ static size_t divide_share(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   uint64_t unit = c->plan->unit_bytes_max;
   bool decodes = c->spec->codec != LSI_CODEC_NONE || c->spec->type.big;
-  uint64_t out = c->spec->has_out_max && c->sink
-                     ? c->spec->out_max * lsi_type_size(c->sink_type.type)
-                     : 0;
   uint64_t stored = LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit);
   stored = LSI_MIN(stored, arena_wanted(w));
-  /* A transform has a scratch as large as the chunk, and without out_max an output too. */
-  unsigned parts = !c->spec->transform ? 1 : c->sink && !c->spec->has_out_max ? 3 : 2;
   /* What one step is sure to need, or usually needs, was priced and must stay free. */
-  uint64_t decoded = c->spec->decoded, sure;
-  if (!decoded && c->spec->codec != LSI_CODEC_NONE &&
-      lsi_mul_overflow(c->plan->step_bytes_max, LSI_USUAL_RATIO, &decoded))
-    decoded = UINT64_MAX;
-  if (lsi_mul_overflow(decoded, parts, &sure) || lsi_add_overflow(sure, out, &sure))
-    sure = UINT64_MAX;
-  if (stored > unit && stored > c->share - LSI_MIN(sure, c->share))
-    stored = LSI_MAX(c->share - LSI_MIN(sure, c->share), unit);
-  uint64_t left = c->share > stored + out ? c->share - stored - out : 0;
-  w->decode_limit = LSI_MAX(left / parts, (uint64_t)LSI_ALIGN);
-  if (c->spec->decoded > w->decode_limit) w->decode_limit = c->spec->decoded; /* priced before */
+  uint64_t known = c->spec->decoded ? c->spec->decoded : c->plan->step_bytes_max, usual = known;
+  if (c->spec->codec != LSI_CODEC_NONE && !c->spec->decoded &&
+      lsi_mul_overflow(known, LSI_USUAL_RATIO, &usual))
+    usual = UINT64_MAX;
+  struct lsi_price_request step;
+  lsi_price_step(c->spec, usual, c->sink_type, c->sink != NULL, c->stream, &step);
+  uint64_t left = c->share;
+  const uint64_t sure[] = {step.decoded, step.out, step.scratch};
+  for (size_t i = 0; i < LSI_COUNTOF(sure); i++) left -= LSI_MIN(left, sure[i]);
+  stored = LSI_MAX(LSI_MIN(stored, left), unit);
+  left = c->share - LSI_MIN(c->share, stored);
+  if (c->spec->has_out_max) left -= LSI_MIN(left, step.out);
+  left /= lsi_price_per_byte(c->spec, c->sink_type, c->sink != NULL, c->stream);
+  w->decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
   return (size_t)LSI_MAX(stored, (uint64_t)LSI_ALIGN);
 }
 

@@ -1,0 +1,111 @@
+/* What a job's steps need of memory is known before anything is read, and then it suffices. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api_job.h"
+#include "codec.h"
+
+static struct lsio_job_options options(const char *script, uint32_t flags, const char *memory) {
+  static const char *settings[4];
+  settings[0] = "workers=1";
+  settings[1] = memory;
+  settings[2] = "merge=never";
+  struct lsio_job_options o = api_options(script, flags);
+  o.settings = settings;
+  o.n_settings = 3;
+  return o;
+}
+
+static void is_refused(const char *script, uint32_t flags, const char *memory) {
+  struct lsio_job_options o = options(script, flags, memory);
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  const int rc = lsio_submit(api_context, &o, &job, &error);
+  if (rc == 0) lsio_job_destroy(job);
+  if (rc != LSIO_ERR_LIMIT) fail_msg("%s %s", lsio_error_name(rc), error ? lsio_error_message(error) : "");
+  assert_string_equal(lsio_error_object(error), "a.f32");
+  assert_non_null(strstr(lsio_error_message(error), "--memory"));
+  lsio_error_free(error);
+}
+
+static int ends(const char *script, uint32_t flags, const char *memory) {
+  struct lsio_job_options o = options(script, flags, memory);
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  if (lsio_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  const int rc = lsio_wait(job);
+  if (rc) fprintf(stderr, "%s\n", lsio_error_message(lsio_job_error(job)));
+  lsio_job_destroy(job);
+  return rc;
+}
+
+/* 400 kB of u8 become 3.2 MB of f64 on their way into the sink. */
+static void conversion_is_priced(void **state) {
+  (void)state;
+  static const char script[] =
+      "local lsio = require 'lsio'\n"
+      "return lsio.job { source = lsio.files('a.f32', { whole = true }), type = 'u8',\n"
+      "  sink = lsio.raw('out.raw', { type = 'f64' }) }\n";
+  is_refused(script, 0, "memory=3MiB");
+  assert_int_equal(ends(script, 0, "memory=4MiB"), 0);
+  assert_int_equal(unlink("out.raw"), 0);
+}
+
+/* 4 MB of output a step, which a stream takes as a sink would. */
+static void output_of_streams_is_priced(void **state) {
+  (void)state;
+  static const char script[] = API_HEAD " out_max = 1000000,\n"
+                                        " transform = function(chunk) return 1 end }\n";
+  is_refused(script, LSIO_JOB_STREAM, "memory=2MiB");
+  assert_int_equal(ends(script, LSIO_JOB_STREAM, "memory=8MiB"), 0);
+}
+
+/* Nearly all of the memory is for one step's output: what is left must go to its elements in native
+ * order before it goes to reading ahead. */
+static void what_was_priced_suffices(void **state) {
+  (void)state;
+  static const char script[] =
+      "local lsio = require 'lsio'\n"
+      "return lsio.job { source = lsio.files('a.f32', { chunk = 40000 }), type = 'f32be',\n"
+      "  sink = lsio.raw('out.raw', { type = 'f32' }), out_max = 3113228,\n"
+      "  transform = function(chunk) chunk.out[0] = chunk.index return 1 end }\n";
+  assert_int_equal(ends(script, 0, "memory=16MiB"), 0);
+  assert_int_equal(unlink("out.raw"), 0);
+}
+
+/* 600,000 decoded bytes fit thrice into 6 MiB, but as f64 they need nine times as much again. */
+static void output_counts_in_its_own_type(void **state) {
+  (void)state;
+  static char raw[600000], packed[4096];
+  const int64_t n = lsi_encode(LSI_CODEC_ZSTD, 0, raw, sizeof raw, packed, sizeof packed);
+  assert_true(n > 0);
+  FILE *f = fopen("z", "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(packed, 1, (size_t)n, f), (size_t)n);
+  assert_int_equal(fclose(f), 0);
+  static const char script[] =
+      "local lsio = require 'lsio'\n"
+      "return lsio.job { source = lsio.files('z', { whole = true }), type = 'u8', codec = 'zstd',\n"
+      "  sink = lsio.raw('out.raw', { type = 'f64' }),\n"
+      "  transform = function(chunk) for i = 0, chunk.n - 1 do chunk.out[i] = 1 end end }\n";
+  assert_int_equal(ends(script, 0, "memory=7MiB"), LSIO_ERR_LIMIT);
+  assert_int_equal(ends(script, 0, "memory=16MiB"), 0);
+  assert_int_equal(unlink("out.raw"), 0);
+  assert_int_equal(unlink("z"), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      API_TEST(conversion_is_priced),
+      API_TEST(output_of_streams_is_priced),
+      API_TEST(what_was_priced_suffices),
+      API_TEST(output_counts_in_its_own_type),
+  };
+  return cmocka_run_group_tests(tests, api_setup, api_teardown);
+}
