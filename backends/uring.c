@@ -299,11 +299,9 @@ static bool complete(struct lsi_backend *b, struct lsi_op *op, int32_t got) {
     op->os_code = 0;
     return true;
   }
-  if ((again && op->priv[TRIES]++ < RETRIES) ||
-      (direct && got < 0 && lsi_file_turn_buffered(op->handle, got))) {
-    if (queue_read(b, op)) return false;
-  }
-  if (again) { /* the kernel has no room for it in flight: read it here, now */
+  bool buffered = direct && got < 0 && lsi_file_turn_buffered(op->handle, got);
+  if (((again && op->priv[TRIES]++ < RETRIES) || buffered) && queue_read(b, op)) return false;
+  if (again || buffered) { /* there is no room for it in flight: read it here, now */
     lsi_file_read_blocking(op);
     return true;
   }
