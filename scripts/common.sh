@@ -12,7 +12,7 @@ die() {
 
 build_packages=(gcc g++ make cmake ninja-build pkg-config libluajit-5.1-dev liburing-dev
   libcurl4-openssl-dev liblz4-dev libzstd-dev libjansson-dev)
-test_packages=(git make luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-numpy lz4 zstd)
+test_packages=(git luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-numpy lz4 zstd)
 
 # Installs those of the named packages that are not there. Needs root, or sudo.
 install_packages() {
@@ -31,7 +31,9 @@ install_packages() {
   fi
   local sudo=()
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || die "not root and no sudo; as root: apt-get install ${missing[*]}"
+    command -v sudo >/dev/null || die "packages are missing, and this is not root and has no sudo.
+  As root, run: apt-get update && apt-get install --no-install-recommends ${missing[*]}
+  and then this command again."
     sudo=(sudo)
   fi
   say "Installing ${missing[*]}"
