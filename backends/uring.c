@@ -37,6 +37,7 @@ struct lsi_backend {
   struct io_uring ring;
   uint32_t depth, held;    /* operations taken and not returned */
   uint32_t in_ring;        /* of these, with a queue entry */
+  bool cancelling;         /* an order to cancel is out: ECANCELED is its doing */
   uint32_t queued;         /* entries not yet told to the kernel */
   uint64_t left_at_ns;     /* when reap last returned */
   struct lsi_op_list ready;    /* finished */
@@ -247,6 +248,7 @@ static bool queue_read(struct lsi_backend *b, struct lsi_op *op) {
     e->flags |= IOSQE_FIXED_FILE;
   }
   io_uring_sqe_set_data(e, op);
+  if (!b->in_ring) b->cancelling = false; /* what it was about has come back */
   b->in_ring++;
   b->queued++;
   return true;
@@ -294,9 +296,13 @@ static bool complete(struct lsi_backend *b, struct lsi_op *op, int32_t got) {
   b->in_ring--;
   bool again = got == -EAGAIN || got == -EINTR;
   bool direct = op->priv[HOW] == HOW_DIRECT;
-  if (got == -ECANCELED) {
+  if (got == -ECANCELED && b->cancelling) {
     op->result = LSIO_ERR_CANCELLED;
     op->os_code = 0;
+    return true;
+  }
+  if (got == -ECANCELED) { /* the kernel could start no thread for it: a limit of processes */
+    lsi_file_read_blocking(op);
     return true;
   }
   bool buffered = direct && got < 0 && lsi_file_turn_buffered(op->handle, got);
@@ -434,6 +440,7 @@ static void uring_cancel(struct lsi_backend *b) {
 #ifdef IORING_ASYNC_CANCEL_ANY
   struct io_uring_sqe *e = b->in_ring ? get_entry(b) : NULL;
   if (!e) return;
+  b->cancelling = true;
   io_uring_prep_cancel64(e, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
   e->user_data = TAG_CANCEL;
   enter(b, 0);
