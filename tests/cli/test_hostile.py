@@ -42,15 +42,15 @@ def refuse_io_uring():
         os._exit(125)
 
 
-def limit(what, value, nobody=False):
+def limit(what, value, user=None):
     def set_it():
         normal_signals()
-        if nobody:
+        if user:
             os.setgroups([])
-            os.setgid(NOBODY)
+            os.setgid(user)
         resource.setrlimit(what, (value, value))
-        if nobody:
-            os.setuid(NOBODY)
+        if user:
+            os.setuid(user)
     return set_it
 
 
@@ -172,7 +172,7 @@ class NoSources(RunnerTest):
         os.chmod(self.dir, 0o777)
         shutil.copy(RUNNER, self.path("runner"))
         p = self.start("-e", COPY, executable=self.path("runner"),
-                       before=limit(resource.RLIMIT_CORE, 0, nobody=True))
+                       before=limit(resource.RLIMIT_CORE, 0, user=NOBODY))
         _, err = p.communicate(timeout=60)
         self.assertEqual(p.returncode, 4, err)
         for word in ("a.f32", "Permission denied", "user id 65534"):
@@ -227,7 +227,7 @@ class Limits(RunnerTest):
             for direct in ("always", "auto"):
                 p = self.start("-j2", "--direct=" + direct, "--json=s.json", "-e", job,
                                executable=self.path("runner"),
-                               before=limit(resource.RLIMIT_MEMLOCK, bytes_, nobody=True))
+                               before=limit(resource.RLIMIT_MEMLOCK, bytes_, user=NOBODY))
                 _, err = p.communicate(timeout=60)
                 self.assertEqual(p.returncode, 0, (bytes_, err))
                 np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
@@ -242,12 +242,13 @@ class Limits(RunnerTest):
         os.chmod(self.dir, 0o777)
         shutil.copy(RUNNER, self.path("runner"))
         job = COPY.replace('"400"', '"16KiB"')
+        user = 50000 + os.getpid() % 10000  # whose threads nobody else adds to
         codes = []
         for number in list(range(1, 9)) + [200]:
             for backend in ("auto", "pread"):
                 p = self.start("-j3", "--merge=never", "--direct=always", "--backend=" + backend, "-e", job,
                                executable=self.path("runner"),
-                               before=limit(resource.RLIMIT_NPROC, number, nobody=True))
+                               before=limit(resource.RLIMIT_NPROC, number, user=user))
                 _, err = p.communicate(timeout=60)
                 codes.append(p.returncode)
                 if p.returncode == 0:
