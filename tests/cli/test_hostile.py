@@ -1,6 +1,7 @@
 """A hostile system: sources that change while they are read, sources that are none, io_uring refused,
 few descriptors, little lockable memory, little address space, nobody's rights."""
 import ctypes
+import errno
 import os
 import resource
 import shutil
@@ -12,8 +13,8 @@ import numpy as np
 from support import COPY, RUNNER, STATS, RunnerTest, normal_signals
 
 NOBODY = 65534
-EPERM = 1
-IO_URING_SETUP = 425  # the same number on every architecture
+# Newer than some libseccomp; the same numbers on every architecture.
+NUMBERS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "cachestat": 451}
 
 # Reads several files slowly and says when it has begun.
 SLOW = """
@@ -31,15 +32,18 @@ return lsio.job {
 """
 
 
-def refuse_io_uring():
-    """Runs in the child: its io_uring_setup answers EPERM, as in containers."""
-    normal_signals()
-    lib = ctypes.CDLL("libseccomp.so.2")
-    lib.seccomp_init.restype = ctypes.c_void_p
-    context = ctypes.c_void_p(lib.seccomp_init(ctypes.c_uint32(0x7FFF0000)))
-    rc = lib.seccomp_rule_add(context, ctypes.c_uint32(0x00050000 | EPERM), IO_URING_SETUP, 0)
-    if rc or lib.seccomp_load(context):
-        os._exit(125)
+def refuse(call, error=errno.EPERM):
+    """For the child: a system call answers with an error, as in containers and sandboxes."""
+    def refuse_it():
+        normal_signals()
+        lib = ctypes.CDLL("libseccomp.so.2")
+        lib.seccomp_init.restype = ctypes.c_void_p
+        context = ctypes.c_void_p(lib.seccomp_init(ctypes.c_uint32(0x7FFF0000)))
+        number = NUMBERS.get(call) or lib.seccomp_syscall_resolve_name(call.encode())
+        rc = lib.seccomp_rule_add(context, ctypes.c_uint32(0x00050000 | error), number, 0)
+        if rc or lib.seccomp_load(context):
+            os._exit(125)
+    return refuse_it
 
 
 def limit(what, value, user=None):
@@ -203,18 +207,35 @@ class NoSources(RunnerTest):
 class Limits(RunnerTest):
     def test_io_uring_refused(self):
         values = self.data(n=100000)
-        r = self.expect(0, "--doctor", before=refuse_io_uring)
+        r = self.expect(0, "--doctor", before=refuse("io_uring_setup"))
         self.assertRegex(r.out, r"backend uring: .*(EPERM|not permitted)")
         self.assertIn("backend pread: works", r.out)
-        r = self.expect(0, "--json=s.json", "-e", COPY, before=refuse_io_uring)
+        r = self.expect(0, "--json=s.json", "-e", COPY, before=refuse("io_uring_setup"))
         np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
         self.assertEqual(self.summary()["backend"], "pread")
         self.assertNotIn("uring", r.err)
         os.unlink(self.path("out.npy"))
-        r = self.run_lsio("--backend=uring", "-e", COPY, before=refuse_io_uring)
+        r = self.run_lsio("--backend=uring", "-e", COPY, before=refuse("io_uring_setup"))
         self.assertEqual(r.code, 5, r)
         self.assertIn("not permitted", r.err)
         self.assertNotIn("out.npy", self.left())
+
+    def test_what_sandboxes_refuse(self):
+        values = self.data(n=100000)
+        for call in ("cachestat", "statx", "preadv2", "fallocate", "renameat2", "getrandom", "mlock",
+                     "sched_setaffinity", "sched_getaffinity", "io_uring_enter", "io_uring_register",
+                     "madvise", "fadvise64", "readlink", "prlimit64", "statfs", "mincore", "uname"):
+            for error in (errno.EPERM, errno.ENOSYS):
+                for way in ("--direct=auto", "--direct=always"):
+                    r = self.run_lsio("-j2", way, "--merge=never", "-e", COPY.replace('"400"', '"16KiB"'),
+                                      before=refuse(call, error))
+                    self.assertEqual(r.code, 0, (call, error, way, r))
+                    np.testing.assert_array_equal(np.load(self.path("out.npy")), values, call)
+                    os.unlink(self.path("out.npy"))
+        for call, code in (("pwrite64", 6), ("ftruncate", 6), ("fdatasync", 6), ("eventfd2", 5)):
+            r = self.expect(code, "-e", COPY, before=refuse(call))
+            self.assertIn("Operation not permitted", r.err)
+            self.assertEqual(self.left(), ["a.f32"])
 
     def test_nobody_with_little_lockable_memory(self):
         if os.geteuid() != 0:
