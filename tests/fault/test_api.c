@@ -1,5 +1,6 @@
 /* The C API as a program uses it, with what programs get wrong: bad options, a context that is busy,
  * cancel and destroy in mid-run, jobs one after the other in one context. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -280,6 +281,63 @@ static void test_fresh_for_each_job(void **state) {
   }
 }
 
+/* ---- threads ---- */
+
+static void *run_jobs(void *arg) {
+  int *wrong = arg;
+  lsio_context *own = NULL;
+  *wrong = lsio_context_create(NULL, &own, NULL);
+  for (int i = 0; i < 5 && !*wrong; i++) {
+    struct lsio_job_options o = api_options(API_COUNTS, 0);
+    lsio_job *job = NULL;
+    *wrong = lsio_submit(own, &o, &job, NULL);
+    if (*wrong) break;
+    *wrong = lsio_wait(job);
+    json_t *s = json_loads(lsio_job_summary_json(job), 0, NULL);
+    if (json_number_value(json_object_get(json_object_get(s, "state"), "n")) != API_VALUES) *wrong = 1;
+    json_decref(s);
+    lsio_job_destroy(job);
+  }
+  lsio_context_destroy(own);
+  return NULL;
+}
+
+static void test_contexts_in_threads(void **state) {
+  (void)state;
+  pthread_t threads[4];
+  int wrong[4];
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, run_jobs, &wrong[i]), 0);
+  for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+  for (int i = 0; i < 4; i++) assert_int_equal(wrong[i], 0);
+}
+
+static void *watch_and_cancel(void *arg) {
+  lsio_job *job = arg;
+  struct lsio_progress p = {.struct_size = sizeof p};
+  do {
+    lsio_job_progress(job, &p);
+    lsio_free(lsio_job_activity(job));
+  } while (p.steps_done < 5);
+  lsio_cancel(job);
+  return NULL;
+}
+
+/* One thread polls, another looks on and cancels. */
+static void test_cancel_from_a_thread(void **state) {
+  (void)state;
+  char text[512];
+  slow_script(text, sizeof text, "return 'x'");
+  for (int i = 0; i < 5; i++) {
+    lsio_job *job = api_submit(text, LSIO_JOB_STREAM);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, watch_and_cancel, job), 0);
+    json_decref(api_ends(job, LSIO_ERR_CANCELLED));
+    pthread_join(thread, NULL);
+    api_close(job);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(test_bad_options),
@@ -290,6 +348,8 @@ int main(void) {
       API_TEST(test_summary),
       API_TEST(test_after_a_failure),
       API_TEST(test_fresh_for_each_job),
+      API_TEST(test_contexts_in_threads),
+      API_TEST(test_cancel_from_a_thread),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }
