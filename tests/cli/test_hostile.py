@@ -52,7 +52,9 @@ def limit(what, value, user=None):
         if user:
             os.setgroups([])
             os.setgid(user)
-        resource.setrlimit(what, (value, value))
+        hard = resource.getrlimit(what)[1]  # which in a container even root may not raise
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(what, (allowed, allowed))
         if user:
             os.setuid(user)
     return set_it

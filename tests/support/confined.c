@@ -28,16 +28,18 @@ static int forbid_io_uring(void) {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }
 
-static int confine(const struct confinement *c) {
+/* Never up: in a container even root may not raise a limit. */
+static int lower(int what, rlim_t value) {
   struct rlimit r;
-  if (c->open_files) {
-    r.rlim_cur = r.rlim_max = c->open_files;
-    if (setrlimit(RLIMIT_NOFILE, &r) < 0) return -1;
-  }
-  if (c->locked_memory) {
-    r.rlim_cur = r.rlim_max = c->locked_memory;
-    if (setrlimit(RLIMIT_MEMLOCK, &r) < 0) return -1;
-  }
+  if (value == 0) return 0;
+  if (getrlimit((unsigned)what, &r) < 0) return -1;
+  if (value < r.rlim_max) r.rlim_max = value;
+  r.rlim_cur = r.rlim_max;
+  return setrlimit((unsigned)what, &r);
+}
+
+static int confine(const struct confinement *c) {
+  if (lower(RLIMIT_NOFILE, c->open_files) < 0 || lower(RLIMIT_MEMLOCK, c->locked_memory) < 0) return -1;
   if (c->nobody && geteuid() == 0 &&
       (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
     return -1;

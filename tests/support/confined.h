@@ -10,8 +10,8 @@
 struct confinement {
   bool no_io_uring;       /* seccomp: io_uring_setup answers EPERM */
   bool nobody;            /* become uid 65534; needs root, else the child runs as it is */
-  rlim_t open_files;      /* 0 = as it is */
-  rlim_t locked_memory;   /* 0 = as it is */
+  rlim_t open_files;      /* at most; 0 = as it is */
+  rlim_t locked_memory;   /* at most; 0 = as it is */
 };
 
 /* fn returns 0 when all is well; any other number (1..99) says where it was not. The child's result is
