@@ -33,7 +33,8 @@ class RunnerTest(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="lsio-cli-")
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith("LSIO_")}
+        self.env = {k: v for k, v in os.environ.items()
+                    if not k.startswith("LSIO_") or k == "LSIO_JIT"}
 
     def path(self, name):
         return os.path.join(self.dir, name)
