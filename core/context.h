@@ -15,7 +15,7 @@ struct lsio_job {
   char *script_text, *script_name;
   struct lsi_script *script;
   struct lsi_spec spec;
-  const struct lsi_backend_ops *backend;
+  const struct lsi_backend_ops *backend, *fallback; /* no fallback (NULL) from one asked for by name */
   struct lsi_plan *plan;
   uint32_t workers, workers_wanted;
   uint64_t ceiling, share, window;

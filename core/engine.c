@@ -282,6 +282,7 @@ static const char *find_bound(const struct lsi_run *run, const struct lsi_summar
 
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
   struct lsi_summary s = {0};
+  uint32_t fell_back = 0;
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker *w = &run->workers[i];
     s.steps += atomic_load(&w->counters.steps);
@@ -293,12 +294,13 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     s.bytes_decoded += w->bytes_decoded;
     s.bytes_delivered += w->bytes_delivered;
     s.bytes_direct += w->bytes_direct;
+    fell_back += w->ops && w->ops != run->config.backend;
   }
   s.bytes_requested = run->config.plan->bytes_requested;
   s.wall_s = (double)(run->end_ns - run->start_ns) / 1e9;
   s.cpu_s = (double)(run->end_cpu_ns - run->start_cpu_ns) / 1e9;
   s.peak_memory = lsi_os_peak_memory();
-  s.backend = run->config.backend->name;
+  s.backend = (fell_back == run->n_workers ? run->config.fallback : run->config.backend)->name;
   s.n_workers = run->n_workers;
   s.workers = run->summaries;
   s.errors = run->errors;

@@ -25,6 +25,7 @@ struct lsi_run_config {
   const struct lsi_spec *spec;       /* borrowed until destroy, as all below */
   const struct lsi_plan *plan;
   const struct lsi_backend_ops *backend;
+  const struct lsi_backend_ops *fallback; /* for a worker where that is UNSUPPORTED; NULL: none */
   const void *backend_user;
   struct lsi_sink *sink;             /* NULL: none */
   bool sink_variable;                /* how it was opened */

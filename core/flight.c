@@ -332,7 +332,7 @@ void lsi_flight_copy(struct lsi_worker *w, struct lsi_eop *e) {
   struct lsi_flight_extent *x = e->extent;
   char *to = (char *)x->buffer + x->offset % LSI_ALIGN + (op->offset - x->offset);
   if (op->result > 0) memcpy(to, op->data, LSI_MIN((uint64_t)op->result, (uint64_t)op->length));
-  w->run->config.backend->release(w->backend, op);
+  w->ops->release(w->backend, op);
 }
 
 bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {

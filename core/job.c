@@ -67,6 +67,7 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .spec = &job->spec,
       .plan = job->plan,
       .backend = job->backend,
+      .fallback = job->fallback,
       .sink = job->sink,
       .sink_variable = job->sink_variable,
       .sink_pos = job->sink_pos,

@@ -29,12 +29,15 @@ static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
   for (size_t i = 0; lsi_backends[i]; i++) {
     const struct lsi_backend_ops *b = lsi_backends[i];
     if (!(b->caps & LSI_CAP_OS_FILES) || b->caps & LSI_CAP_TEST) continue;
+    if (job->backend) {
+      job->fallback = b;
+      return 0;
+    }
     struct lsi_error ignored;
     lsi_error_clear(&ignored);
-    if (b->probe(&ignored) < 0) continue;
-    job->backend = b;
-    return 0;
+    if (b->probe(&ignored) == 0) job->backend = b;
   }
+  if (job->backend) return 0;
   return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "no backend works on this system (lsio-lua --doctor)");
 }
 

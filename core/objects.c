@@ -81,7 +81,7 @@ static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
   slot_put(o, s);
   if (o->last == s) o->last = NULL;
   struct lsi_object_info now = s->handle.info;
-  int rc = w->run->config.backend->close(w->backend, &s->handle, &now);
+  int rc = w->ops->close(w->backend, &s->handle, &now);
   if (rc < 0) {
     lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "a source could not be looked at again");
     lsi_error_at(&w->error, lsi_request_name(w->run->request, s->object), LSI_NO_OFFSET, 0,
@@ -131,7 +131,7 @@ static void has_descriptor(struct lsi_worker *w) {
 static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name) {
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
-    int rc = w->run->config.backend->open(w->backend, name, &s->handle, &w->error);
+    int rc = w->ops->open(w->backend, name, &s->handle, &w->error);
     if (rc >= 0) {
       has_descriptor(w);
       return 0;
@@ -199,7 +199,7 @@ static int check_name(struct lsi_worker *w, uint32_t object) {
   const struct lsi_run_config *c = &w->run->config;
   const char *name = lsi_request_name(w->run->request, object);
   struct lsi_object_info now;
-  int rc = c->backend->stat(c->backend_user, name, &now, &w->error);
+  int rc = w->ops->stat(c->backend_user, name, &now, &w->error);
   if (rc < 0) {
     lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
     return rc;

@@ -126,6 +126,7 @@ struct lsi_worker {
   uint32_t index;
   struct lsi_thread *thread;
   struct lsi_backend *backend;
+  const struct lsi_backend_ops *ops; /* its own: the run's, or the run's fallback */
   struct lsi_arena arena;
   struct lsi_objects objects;
   /* work */
@@ -306,7 +307,7 @@ static inline struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct 
 static inline void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
     if (x->lent) {
-      w->run->config.backend->release(w->backend, &x->lent->op);
+      w->ops->release(w->backend, &x->lent->op);
       lsi_op_put(w, x->lent);
     }
     if (x->buffer) lsi_arena_release(&w->arena, x->buffer, x->buffer_bytes);

@@ -130,7 +130,13 @@ static int open_worker(struct lsi_worker *w) {
       .arena_size = w->arena.size,
       .workers = w->run->n_workers,
       .user = c->backend_user};
-  return c->backend->create(&bc, &w->backend, &w->error);
+  w->ops = c->backend;
+  rc = w->ops->create(&bc, &w->backend, &w->error);
+  if (rc != LSIO_ERR_UNSUPPORTED || !c->fallback) return rc;
+  /* It worked when it was chosen, but what it needs is shared with the user's other processes. */
+  lsi_error_clear(&w->error);
+  w->ops = c->fallback;
+  return w->ops->create(&bc, &w->backend, &w->error);
 }
 
 static void free_step_buffers(struct lsi_worker *w) {
@@ -149,7 +155,7 @@ static void close_worker(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   if (w->backend) {
     if (lsi_objects_close(w) < 0) lsi_worker_fail(w);
-    c->backend->destroy(w->backend);
+    w->ops->destroy(w->backend);
     w->backend = NULL;
   }
   if (w->transform_open) {
@@ -206,7 +212,7 @@ static void flush(struct lsi_worker *w) {
   if (!w->n_queue) return;
   /* Reading happens in here as well where data is resident: it counts as waiting for the device. */
   uint64_t before = lsi_os_now_ns();
-  int n = w->run->config.backend->submit(w->backend, w->queue, (int)w->n_queue);
+  int n = w->ops->submit(w->backend, w->queue, (int)w->n_queue);
   w->wait_ns += lsi_os_now_ns() - before;
   w->n_queue -= (uint32_t)n;
   if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
@@ -257,7 +263,7 @@ static bool finished(const struct lsi_worker *w) {
 static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   struct lsi_op *done[LSI_REAP_BATCH];
   uint64_t before = lsi_os_now_ns();
-  int n = w->run->config.backend->reap(w->backend, done, LSI_REAP_BATCH, timeout_ns, &w->error);
+  int n = w->ops->reap(w->backend, done, LSI_REAP_BATCH, timeout_ns, &w->error);
   uint64_t now = lsi_os_now_ns();
   w->wait_ns += now - before;
   w->last_refill_ns = now;
@@ -281,7 +287,7 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
 
 /* What is in flight comes back; nothing of it runs. */
 static void drain(struct lsi_worker *w) {
-  const struct lsi_backend_ops *backend = w->run->config.backend;
+  const struct lsi_backend_ops *backend = w->ops;
   struct lsi_op *done[LSI_REAP_BATCH];
   if (backend->cancel) backend->cancel(w->backend);
   for (uint32_t i = 0; i < w->n_queue; i++) { /* never submitted */

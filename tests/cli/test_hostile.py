@@ -257,6 +257,23 @@ class Limits(RunnerTest):
                 self.assertEqual(os.stat(self.path("out.npy")).st_uid, NOBODY)
                 os.unlink(self.path("out.npy"))
 
+    def test_lockable_memory_that_others_use(self):
+        # The limit is the user's: io_uring works when it is chosen and not when a worker wants its own.
+        if os.geteuid() != 0:
+            self.skipTest("needs root to become somebody else")
+        values = self.data(n=1 << 18)
+        os.chmod(self.dir, 0o777)
+        shutil.copy(RUNNER, self.path("runner"))
+        set_limit = limit(resource.RLIMIT_MEMLOCK, 64 << 10, user=50000 + os.getpid() % 10000)
+        jobs = []
+        for i in range(12):
+            job = COPY.replace('"400"', '"4KiB"').replace("out.npy", "out%d.npy" % i)
+            jobs.append(self.start("-j4", "-e", job, executable=self.path("runner"), before=set_limit))
+        for i, p in enumerate(jobs):
+            _, err = p.communicate(timeout=60)
+            self.assertEqual(p.returncode, 0, err)
+            np.testing.assert_array_equal(np.load(self.path("out%d.npy" % i)), values)
+
     def test_few_threads(self):
         # The kernel cancels reads of io_uring that it can start no thread for: they are read otherwise.
         if os.geteuid() != 0:
