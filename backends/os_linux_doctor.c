@@ -1,9 +1,11 @@
 /* core/os.h on Linux: what --doctor says about this machine. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -46,6 +48,13 @@ static void say_cpus(struct text *t) {
     say(t, ", cgroup quota %.2f\n", (double)thousandths / 1000);
 }
 
+/* Root has CAP_IPC_LOCK, except in most containers. */
+static bool may_lock_any_memory(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+  return syscall(SYS_capget, &header, data) == 0 && data[0].effective & (1u << CAP_IPC_LOCK);
+}
+
 static void say_limits(struct text *t) {
   char a[32], b[32];
   struct rlimit r;
@@ -54,7 +63,7 @@ static void say_limits(struct text *t) {
   if (getrlimit(RLIMIT_MEMLOCK, &r) == 0)
     say(t, "memlock: %s%s\n",
         r.rlim_cur == RLIM_INFINITY ? "unlimited" : size_text(r.rlim_cur, a, sizeof a),
-        geteuid() == 0 ? " (does not bind root)"
+        may_lock_any_memory() ? " (does not bind this process)"
         : r.rlim_cur != RLIM_INFINITY && r.rlim_cur < (64u << 20)
             ? " (little: buffers may go unregistered; ulimit -l)"
             : "");
