@@ -194,6 +194,21 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   return s;
 }
 
+int lsi_objects_shed(struct lsi_worker *w) {
+  for (struct lsi_flight *f = w->ready; f; f = f->next) {
+    for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
+      if (!x->slot || x->lent) continue;
+      x->slot->refs--;
+      x->slot = NULL;
+    }
+  }
+  for (struct lsi_slot *s; (s = oldest_unused(&w->objects));) {
+    int rc = slot_close(w, s);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
 /* A descriptor still shows an object that was replaced under its name: look the name up again. */
 static int check_name(struct lsi_worker *w, uint32_t object) {
   const struct lsi_run_config *c = &w->run->config;

@@ -335,6 +335,9 @@ static inline struct lsi_slot *lsi_object_get(struct lsi_worker *w, uint32_t obj
   s->refs++;
   return s;
 }
+/* Closes what nothing in flight needs; units that are read and wait for the window need none. Negative
+ * if one has changed (w->error). */
+int lsi_objects_shed(struct lsi_worker *w);
 /* Closes all; negative if one has changed (w->error). */
 int lsi_objects_close(struct lsi_worker *w);
 void lsi_objects_clear(struct lsi_objects *o);

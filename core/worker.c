@@ -328,8 +328,10 @@ static void loop(struct lsi_worker *w) {
     if (finished(w)) break;
     if (ran) continue; /* room for more */
     if (w->ops_in_flight == 0) {
-      /* Another worker holds the credits, or the step that the window waits for. */
+      /* Another worker holds the credits, or the step that the window waits for. It may itself wait
+       * for a descriptor that this one holds. */
       lsi_return_credits(w);
+      if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
       lsi_os_sleep_ns(BLOCKED_NS);
       w->wait_ns += BLOCKED_NS;
       continue;
