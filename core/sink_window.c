@@ -11,6 +11,7 @@
 #define STAGE_FROM (1u << 20)      /* windows smaller than this gather nothing */
 #define STAGES 2                   /* one fills while the other is written */
 #define BATCH_MAX 32               /* writes made per turn without the mutex */
+#define RING_FIRST 64              /* steps that the ring holds at first */
 #define INDEX_ROWS 2048            /* rows of the index gathered before a write */
 
 enum entry_state { ENTRY_MISSING, ENTRY_RESERVED, ENTRY_HELD };
@@ -70,7 +71,7 @@ int lsi_window_create(struct lsi_sink *s, uint64_t bytes, struct lsi_window **ou
   w->any_order = s->spec->any_order;
   lsi_error_clear(&w->error);
   w->mutex = lsi_os_mutex_create();
-  w->ring_cap = 64;
+  w->ring_cap = RING_FIRST;
   w->ring = lsi_calloc(w->ring_cap, sizeof *w->ring);
   bool ok = w->mutex && w->ring;
   if (bytes >= STAGE_FROM) w->stage_cap = (size_t)LSI_MIN(bytes / 16, (uint64_t)STAGE_MAX);
@@ -248,22 +249,33 @@ static void add_row(struct lsi_window *w, uint32_t step, uint64_t count) {
 
 /* ---- the interface ---- */
 
+/* Bytes that a step `step` costs beyond its result when results of so many before it are missing: many
+ * tiny ones would fill memory with what is known of them. */
+static uint64_t far_ahead(const struct lsi_window *w, uint32_t step) {
+  const uint64_t distance = (uint64_t)step - w->next;
+  return distance < RING_FIRST ? 0 : distance * 2 * sizeof(struct entry);
+}
+
+static bool has_room(const struct lsi_window *w, uint32_t step, uint64_t bytes) {
+  uint64_t sum;
+  return !lsi_add_overflow(w->held + w->reserved + far_ahead(w, step), bytes, &sum) &&
+         sum <= w->limit;
+}
+
 bool lsi_window_may_run(struct lsi_window *w, uint32_t step, uint64_t bytes_max) {
   if (w->any_order) return true;
   lsi_os_lock(w->mutex);
   /* After a failure nobody shall wait: the append reports it. */
   bool yes = step <= w->next || w->error.code;
-  if (!yes && reach(w, step)) {
+  const bool seen = !yes && (uint64_t)step - w->next < w->ring_cap;
+  if (seen && entry_at(w, step)->state != ENTRY_MISSING) {
+    yes = true;
+  } else if (!yes && has_room(w, step, bytes_max) && reach(w, step)) {
     struct entry *e = entry_at(w, step);
-    uint64_t sum;
-    if (e->state != ENTRY_MISSING) {
-      yes = true;
-    } else if (!lsi_add_overflow(w->held + w->reserved, bytes_max, &sum) && sum <= w->limit) {
-      e->state = ENTRY_RESERVED;
-      e->reserved = bytes_max;
-      w->reserved += bytes_max;
-      yes = true;
-    }
+    e->state = ENTRY_RESERVED;
+    e->reserved = bytes_max;
+    w->reserved += bytes_max;
+    yes = true;
   }
   lsi_os_unlock(w->mutex);
   return yes;

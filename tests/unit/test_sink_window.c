@@ -97,6 +97,23 @@ static void test_window_reserves(void **state) {
   assert_int_equal(files(), 0);
 }
 
+/* What is known of steps far ahead takes memory too, also when their results are tiny. */
+static void test_window_counts_what_it_knows(void **state) {
+  (void)state;
+  struct lsi_sink_config c = config_for(LSI_U8, 1u << 30);
+  c.variable = true;
+  c.window_bytes = 1 << 20;
+  struct lsi_sink *s;
+  assert_int_equal(lsi_sink_open(&c, &s, &err), 0);
+  assert_true(lsi_sink_may_run(s, 1000, 1));
+  assert_false(lsi_sink_may_run(s, 1u << 20, 1));
+  assert_false(lsi_sink_may_run(s, (1u << 30) - 1, 0));
+  assert_true(lsi_sink_window_peak(s) < 2 * c.window_bytes);
+  assert_true(lsi_sink_may_run(s, 1000, 1)); /* as before */
+  assert_true(lsi_sink_may_run(s, 0, 1));
+  lsi_sink_discard(s);
+}
+
 static void test_window_misuse(void **state) {
   (void)state;
   struct lsi_sink_config c = config_for(LSI_U8, 4);
@@ -233,7 +250,8 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_window_orders), TEST(test_window_reserves), TEST(test_window_misuse),
+      TEST(test_window_orders), TEST(test_window_reserves), TEST(test_window_counts_what_it_knows),
+      TEST(test_window_misuse),
       TEST(test_any_order),     TEST(test_many_threads),    TEST(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
