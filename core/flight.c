@@ -361,7 +361,7 @@ const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, u
                                  : lsi_plan_find_extent(plan, f->unit, r->object[chunk], offset,
                                                         length) - plan->unit_extent[f->unit];
   const char *name = lsi_request_name(r, r->object[chunk]);
-  if (LSI_UNLIKELY(f->lost)) {
+  if (LSI_UNLIKELY(f->lost) && length) {
     lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to keep the record of a failed read");
     lsi_error_at(&w->error, name, offset, length, step);
     return NULL;
