@@ -350,6 +350,29 @@ return lsio.job {
         plan = json.loads(self.expect(0, "--explain=json", "--memory=%dMiB" % need, "-e", job).out)
         self.assertLessEqual(plan["memory"], need << 20)
 
+    def test_the_ceiling_holds(self):
+        self.data("a.f32", n=12 << 20)  # 48 MiB
+        frame = lz4_frame(np.random.RandomState(2).randint(0, 60, 1 << 20).astype("<f4").tobytes())
+        for i in range(12):
+            with open(self.path("%02d.lz4" % i), "wb") as f:
+                f.write(frame)
+        sink = 'sink = lsio.npy("out.npy", { exists = "replace" }),'
+        late = """out_max = 65536, transform = function(c)
+    lsio.k.copy(c.data, c.n, c.out)
+    if c.index % 50 == 0 then local t = os.clock() + 0.05 while os.clock() < t do end end
+    return c.n end,"""
+        files = 'source = lsio.files("a.f32", { chunk = "%s" }),'
+        jobs = (files % "4MiB" + sink, files % "64KiB" + sink, files % "256KiB" + sink + late,
+                'source = lsio.files("*.lz4"), codec = "lz4",' + sink)
+        for body in jobs:
+            for mebibytes in (16, 64):
+                for way in ("--direct=always", "--direct=never"):
+                    self.expect(0, "-j3", "--memory=%dMiB" % mebibytes, way, "--json=s.json", "-e",
+                                'local lsio = require "lsio" return lsio.job { type = "f32", %s }' % body)
+                    s = self.summary()
+                    room = mebibytes + 32 + 2 * len(s["workers"])
+                    self.assertLessEqual(s["peak_memory"], room << 20, (body, mebibytes, way))
+
     def test_more_memory_never_hurts(self):
         # How much a frame decodes to is not known when the memory is shared out among workers.
         values = np.random.RandomState(1).randint(0, 50, 1 << 20).astype("<f4")
