@@ -1,5 +1,6 @@
 #include "backend_variants.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +98,10 @@ int stage_open(struct stage *s, const struct variant *v) {
                                           .direct = v->direct};
   if (!v->no_arena) s->config.arena = s->arena, s->config.arena_size = ARENA_BYTES;
   s->config.user = strcmp(v->backend, "sim") == 0 ? (const void *)&s->sim : &s->mem;
-  return s->ops->create(&s->config, &s->b, &s->err) < 0 ? 1 : 0;
+  int rc = s->ops->create(&s->config, &s->b, &s->err);
+  /* The user's other processes may hold what little memory may be locked. */
+  if (rc == LSIO_ERR_UNSUPPORTED && s->err.os_code == ENOMEM) return 77;
+  return rc < 0 ? 1 : 0;
 }
 
 void stage_close(struct stage *s) {
