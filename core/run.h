@@ -29,7 +29,7 @@ enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TR
 #define LSI_WINDOW_OPS 32         /* where a worker's window starts, ... */
 #define LSI_WINDOW_BYTES (2u << 20)
 #define LSI_WINDOW_OPS_MAX 512    /* ... and where climbing ends */
-#define LSI_ARENA_DEFAULT (8u << 20)
+#define LSI_ARENA_DEFAULT (4u << 20)
 #define LSI_ARENA_MAX (64u << 20)
 #define LSI_STREAM_BYTES_MAX (16u << 20)
 

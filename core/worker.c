@@ -167,7 +167,8 @@ static void close_worker(struct lsi_worker *w) {
   lsi_free_flight_pools(w);
   free_step_buffers(w);
   lsi_objects_clear(&w->objects);
-  lsi_arena_clear(&w->arena);
+  /* After a broken backend the kernel may still write there: given up rather than given back. */
+  if (!w->ops_in_flight) lsi_arena_clear(&w->arena);
   if (w->decoder) lsi_decoder_destroy(w->decoder);
   w->decoder = NULL;
 }
@@ -298,7 +299,7 @@ static void drain(struct lsi_worker *w) {
   w->n_queue = 0;
   while (w->ops_in_flight) {
     int n = backend->reap(w->backend, done, LSI_REAP_BATCH, -1, &w->error);
-    if (n < 0) return; /* the backend is broken; its destroy frees what it holds */
+    if (n < 0) return; /* the backend is broken; close_worker gives the arena up */
     for (int i = 0; i < n; i++) {
       struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)done[i]);
       if (f) lsi_flight_end(w, f), w->flights--;
