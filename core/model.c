@@ -10,9 +10,10 @@ static const struct lsi_device_model presets[LSI_DEVICE_KINDS] = {
     [LSI_DEVICE_NVME] = {.bandwidth = 7e9, .ops_per_s = 1e6, .latency_s = 80e-6, .op_max = 1 * MIB,
                          .merge_max = 1 * MIB, .align = 4096, .concurrency = 64},
     /* A cloud machine's virtio disk, measured: 2.5-2.7 GB/s at 1 MiB, 110-150k 4 KiB reads a second
-     * with O_DIRECT (medians of 112 k on bad days); gap 24 KB. */
+     * with O_DIRECT (medians of 112 k on bad days); gap 24 KB. Merged operations of 512 KiB served 10 %
+     * more ranges a second than of 1 MiB: as fast to read, and half as much to keep in the cache. */
     [LSI_DEVICE_VIRTUAL] = {.bandwidth = 2.6e9, .ops_per_s = 110e3, .latency_s = 150e-6,
-                            .op_max = 1 * MIB, .merge_max = 1 * MIB, .align = 4096,
+                            .op_max = 1 * MIB, .merge_max = 512 * KIB, .align = 4096,
                             .concurrency = 32},
     /* SATA: the link gives 550 MB/s, NCQ's 32 commands about 90k reads a second; gap 6 KB. */
     [LSI_DEVICE_SSD] = {.bandwidth = 550e6, .ops_per_s = 90e3, .latency_s = 120e-6,

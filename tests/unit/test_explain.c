@@ -33,6 +33,7 @@ static int setup(void **unused) {
   request->first_index = 100;
   struct lsi_device_model m[3];
   lsi_device_preset(LSI_DEVICE_VIRTUAL, &m[0]);
+  m[0].merge_max = MIB; /* what follows counts operations */
   lsi_device_preset(LSI_DEVICE_HDD, &m[1]);
   lsi_device_preset(LSI_DEVICE_HTTP, &m[2]); /* nobody's */
   const struct lsi_plan_options o = {.merge = LSI_MERGE_AUTO, .n_devices = 3, .devices = m};

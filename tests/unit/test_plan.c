@@ -111,7 +111,7 @@ static void dense_requests_are_read_whole_and_sparse_ones_not(void **unused) {
     unsigned part;
     uint64_t operations_max, bytes_min, bytes_max; /* bytes in MiB */
     double gain_min;                               /* over reading apart, by the model */
-  } cases[] = {{100, 64, 64, 64, 5}, {75, 80, 63, 64, 4}, {25, 1200, 30, 50, 2}, {10, 1300, 8, 20, 1.2},
+  } cases[] = {{100, 128, 64, 64, 5}, {75, 150, 63, 64, 4}, {25, 1200, 30, 50, 2}, {10, 1300, 8, 20, 1.2},
                {1, 200, 0, 2, 1}};
   for (size_t i = 0; i < LSI_COUNTOF(cases); i++) {
     struct lsi_request *r = pages(cases[i].part);
