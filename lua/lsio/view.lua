@@ -33,17 +33,35 @@ local function bad_index(v, i)
   error(("index %.0f is out of range: valid are 0 to %.0f"):format(i, v.n - 1), 0)
 end
 
+-- LuaJIT keeps what is no number in the payloads of negative NaNs and takes a loaded float as it is:
+-- a NaN from a hostile file could pass for nil, or for a pointer. So such bits never become a value:
+-- they are recognised as integers, and read as the one NaN that the processor makes.
+local u32 = ffi.typeof "const uint32_t *"
+local nan, cast = 0 / 0, ffi.cast
+local loads = {
+  f32 = function(p, i)
+    if cast(u32, p)[i] > 0xffc00000 then return nan end
+    return p[i]
+  end,
+  f64 = function(p, i)
+    if cast(u32, p)[2 * i + 1] > 0xfff80000 then return nan end
+    return p[i]
+  end,
+}
+local function plain(p, i) return p[i] end
+
 local function methods(t, writable)
   local id, name = t.id, t.name
+  local load = loads[name] or plain
   local function other(v, i)
     if i == "dtype" then return id end
     if i == "type" then return name end
-    if type(i) == "number" and i >= 0 and i < v.n and floor(i) == i then return v.ptr[i] end
+    if type(i) == "number" and i >= 0 and i < v.n and floor(i) == i then return load(v.ptr, i) end
     return bad_index(v, i)
   end
   local mt = {
     __index = function(v, i)
-      if type(i) == "number" and i >= 0 and i < v.m and floor(i) == i then return v.ptr[i] end
+      if type(i) == "number" and i >= 0 and i < v.m and floor(i) == i then return load(v.ptr, i) end
       return other(v, i)
     end,
     __len = function(v) return v.n end,

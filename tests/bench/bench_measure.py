@@ -84,14 +84,18 @@ def run_lsio(lsio, script, options, params, sample_memory=False):
     return figures(raw, process)
 
 
-def run_fio(paths, depth, count, block):
-    """fio's best settings for random O_DIRECT reads; its CPU is the job's own, without set-up."""
+FIO_TUNED = ["--iodepth_batch_submit=32", "--iodepth_batch_complete_min=1",
+             "--iodepth_batch_complete_max=32", "--fixedbufs", "--registerfiles"]
+
+
+def run_fio(paths, depth, count, block, tuned):
+    """fio's io_uring engine at this depth, with its defaults or with its best settings for random
+    O_DIRECT reads; its CPU is the job's own, without set-up."""
     out, process = run_process([
         "fio", "--name=bench", "--ioengine=io_uring", "--rw=randread", "--direct=1",
-        f"--bs={block}", f"--iodepth={depth}", "--iodepth_batch_submit=32",
-        "--iodepth_batch_complete_min=1", "--iodepth_batch_complete_max=32", "--fixedbufs",
-        "--registerfiles", "--thread", "--norandommap", f"--number_ios={count}",
-        f"--filename={':'.join(paths)}", "--output-format=json"])
+        f"--bs={block}", f"--iodepth={depth}", *(FIO_TUNED if tuned else []), "--thread",
+        "--norandommap", f"--number_ios={count}", f"--filename={':'.join(paths)}",
+        "--output-format=json"])
     job = json.loads(out[out.index("{"):])["jobs"][0]
     wall = job["read"]["runtime"] / 1e3
     return figures({"wall_s": wall, "cpu_s": wall * (job["usr_cpu"] + job["sys_cpu"]) / 100,

@@ -17,6 +17,27 @@ describe("views", function()
     assert.equal(3, ro.ptr[2])
     assert.equal("view of 4 f32", tostring(ro))
   end)
+  it("read no NaN of a file as anything but a number", function()
+    local high = { 0xffffffff, 0xfff90000, 0xffff8000, 0xfffe7fff, 0xffc00001, 0x7fffffff, 0x7ff00001,
+      0xfff80000, 0xfffb1234 }
+    local words = ffi.new("uint32_t[?]", 2 * #high)
+    for i, bits in ipairs(high) do words[2 * i - 2], words[2 * i - 1] = bits, bits end
+    local function check()
+      local f32, f64 = view.make(8, words, 2 * #high, false), view.make(9, words, #high, true)
+      for i = 0, #high - 1 do
+        for _, x in ipairs { { f32[2 * i] }, { f32[2 * i + 1] }, { f64[i] } } do
+          assert.equal("number", type(x[1]))
+        end
+        assert.truthy(f32[2 * i] ~= f32[2 * i])
+        assert.equal(high[i + 1] ~= 0xffc00001, f64[i] ~= f64[i]) -- that one is a finite double
+      end
+    end
+    jit.off()
+    jit.flush()
+    check()
+    jit.on()
+    for _ = 1, 100 do check() end
+  end)
   it("check every index", function()
     local function get(v, i) return v[i] end
     assert.equal("index 4 is out of range: valid are 0 to 3", refused(get, ro, 4))
