@@ -260,11 +260,11 @@ static void test_types_for_editors(void **state) {
   if (!root) skip();
   char text[2048];
   snprintf(text, sizeof text,
-           "local lsio = require 'lsio'\nlocal stub, n = assert(loadfile('%s/lua/types/lsio.lua'))(), 0\n"
+           "local lsio = require 'lsio'\nlocal declared, n = assert(loadfile('%s/lua/types/lsio.lua'))(), 0\n"
            "local function check(has, real)\n"
            " for name, v in pairs(has) do n = n + 1 assert(type(real[name]) == type(v), name)\n"
            "  if type(v) == 'table' then check(v, real[name]) end end end\n"
-           "check(stub, lsio) assert(n > 30)\n"
+           "check(declared, lsio) assert(n > 30)\n"
            "return lsio.job { source = lsio.files('null') }", root);
   struct host_job j;
   int rc = host_load(&j, text, NULL);
