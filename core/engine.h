@@ -6,7 +6,9 @@
  *   worker.c   the loop of one worker: refill, submit, reap
  *   flight.c   a unit in flight: leases, operations, short reads, retries
  *   objects.c  open objects of one worker and the check that they have not changed
- *   steps.c    what happens to a step once its bytes are there
+ *   steps.c    what happens to a step once its bytes are there, with
+ *   prepare.c  from stored bytes to what the transform sees, and
+ *   deliver.c  from what it yields to the sink or the stream
  */
 #ifndef LSI_ENGINE_H
 #define LSI_ENGINE_H

@@ -167,6 +167,7 @@ struct lsi_worker {
   unsigned item_shift;           /* an element of the sources has 1 << item_shift bytes, ... */
   uint64_t item_mask;            /* ... which is item_mask + 1 */
   bool plain;                    /* elements are used as they are stored, one chunk a step */
+  bool bare;                     /* plain, and no transform */
   bool yields;                   /* steps have a transform, or somewhere to go */
   void *transform;
   bool transform_open, ran;
@@ -341,6 +342,48 @@ int lsi_objects_shed(struct lsi_worker *w);
 /* Closes all; negative if one has changed (w->error). */
 int lsi_objects_close(struct lsi_worker *w);
 void lsi_objects_clear(struct lsi_objects *o);
+
+/* prepare.c */
+/* Room for `bytes`, of which the first `keep` survive when it moves. */
+bool lsi_buffer_fit(struct lsi_buffer *b, size_t bytes, size_t keep);
+/* What of a view belongs to its object. */
+void lsi_name_view(struct lsi_worker *w, struct lsi_chunk *view, uint32_t object);
+/* Signed conversions: one instruction each where unsigned ones are many. All are below 2^63. */
+static inline void lsi_set_view(struct lsi_worker *w, struct lsi_chunk *view, uint32_t chunk,
+                            const void *data, uint64_t bytes) {
+  const struct lsi_request *r = w->run->request;
+  const uint32_t object = r->object[chunk];
+  const uint64_t offset = r->offset[chunk], length = r->length[chunk];
+  const int64_t tag = r->tag ? r->tag[chunk] : 0;
+  view->data = data;
+  view->n = (double)(int64_t)(bytes >> w->item_shift);
+  view->bytes = (double)(int64_t)bytes;
+  view->offset = (double)(int64_t)offset;
+  view->length = (double)(int64_t)length;
+  view->tag = tag;
+  if (w->named != object || view != w->chunks) lsi_name_view(w, view, object);
+}
+
+/* Fills w->step: views, output, scratch. Negative: w->error. */
+int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step);
+
+/* deliver.c */
+/* What the step yields: elements (data, count) or a record. */
+struct lsi_yield {
+  const void *data;
+  uint64_t count;
+  bool record, nothing;
+  size_t length;
+};
+
+/* Where a step of n elements writes: sets w->step's out and out_n. */
+int lsi_step_out(struct lsi_worker *w, uint32_t step, double n);
+/* What the transform said of its result, or the identity's. Negative: w->error. */
+int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y);
+/* Takes it to the sink or the stream. */
+int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y);
+/* `fill` in the place of a step that delivers nothing. */
+int lsi_step_fill(struct lsi_worker *w, uint32_t step);
 
 /* steps.c */
 /* Steps run in the order of their offsets, which is not that of the request: what the request says of

@@ -78,6 +78,7 @@ static int open_memory(struct lsi_worker *w) {
   if (!w->chunks || !w->chunk_at || !w->credits) return LSIO_ERR_NOMEM;
   w->plain = run->config.spec->codec == LSI_CODEC_NONE && !run->config.spec->type.big &&
              !run->request->step_first;
+  w->bare = w->plain && !run->config.spec->transform;
   w->yields = run->config.sink || run->config.stream || run->config.spec->transform;
   w->item_shift = (unsigned)__builtin_ctzll(lsi_type_size(run->config.spec->type.type));
   w->item_mask = lsi_type_size(run->config.spec->type.type) - 1;
