@@ -1,0 +1,166 @@
+/* Where a step writes, and what becomes of what it yields: placed, appended or streamed. */
+#include <string.h>
+
+#include "kernels.h"
+#include "mem.h"
+#include "run.h"
+
+int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
+  const struct lsi_run_config *config = &w->run->config;
+  struct lsi_step *s = &w->step;
+  (void)step;
+  s->out_n = config->spec->has_out_max ? (double)config->spec->out_max : n;
+  size_t item = lsi_type_size(config->sink_type.type);
+  if (!lsi_buffer_fit(&w->out, (size_t)s->out_n * item + 64, 0))
+    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
+  s->out = w->out.data;
+  return 0;
+}
+
+/* Identity: the chunks of the step, one after the other. */
+static int gather(struct lsi_worker *w, struct lsi_yield *y) {
+  struct lsi_step *s = &w->step;
+  y->data = w->chunks[0].data;
+  y->count = (uint64_t)w->chunks[0].n;
+  if (s->n_chunks == 1) return 0;
+  size_t bytes = 0, at = 0;
+  for (uint32_t i = 0; i < s->n_chunks; i++) bytes += (size_t)w->chunks[i].bytes;
+  if (!lsi_buffer_fit(&w->out, bytes, 0))
+    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
+  for (uint32_t i = 0; i < s->n_chunks; i++) {
+    if (w->chunks[i].bytes > 0)
+      memcpy((char *)w->out.data + at, w->chunks[i].data, (size_t)w->chunks[i].bytes);
+    at += (size_t)w->chunks[i].bytes;
+  }
+  y->data = w->out.data;
+  y->count = bytes / lsi_type_size(w->run->config.spec->type.type);
+  return 0;
+}
+
+int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
+  const struct lsi_run_config *config = &w->run->config;
+  struct lsi_step *s = &w->step;
+  *y = (struct lsi_yield){0};
+  if (config->spec->identity) return gather(w, y);
+  switch (s->result) {
+  case LSI_RESULT_FULL:
+    y->data = s->out;
+    y->count = (uint64_t)s->out_n;
+    y->nothing = !config->sink && !(config->stream && config->spec->has_out_max);
+    return 0;
+  case LSI_RESULT_COUNT:
+    y->data = s->out;
+    y->count = (uint64_t)s->result_n;
+    if (!config->sink && !config->stream)
+      return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                      "the transform returned a count but the job has no sink to write to");
+    if (config->spec->has_out_max && s->result_n >= 0 && s->result_n <= s->out_n) return 0;
+    return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                    "the transform returned the count %.17g; a count needs `out_max` in the job and "
+                    "at most out.n = %.0f",
+                    s->result_n, s->out_n);
+  case LSI_RESULT_RECORD:
+    y->record = true;
+    y->data = s->record;
+    y->length = s->record_length;
+    if (config->stream) return 0;
+    return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                    "the transform returned a record but the job has no stream to take it");
+  case LSI_RESULT_NONE:
+    y->nothing = true;
+    if (config->sink && !config->sink_variable && !config->spec->has_fill)
+      return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+                      "step %u delivers nothing but its place in the output is fixed; give the job "
+                      "`out_max` or `fill`",
+                      step);
+    return 0;
+  default:
+    return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "unknown result of a transform");
+  }
+}
+
+int lsi_step_fill(struct lsi_worker *w, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  uint64_t pos = config->sink_pos[step], left = config->sink_pos[step + 1] - pos;
+  size_t item = lsi_type_size(config->sink_type.type);
+  char block[4096];
+  uint64_t per_block = sizeof block / item;
+  lsi_kernels()->fill[config->sink_type.type](block, per_block, config->spec->fill);
+  if (config->sink_type.big) lsi_kernels()->byteswap(block, per_block, block, item);
+  while (left) {
+    uint64_t n = LSI_MIN(left, per_block);
+    int rc = lsi_sink_place(config->sink, pos, block, n, &w->error);
+    if (rc < 0) return rc;
+    pos += n;
+    left -= n;
+  }
+  return 0;
+}
+
+static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *y) {
+  const struct lsi_request *r = w->run->request;
+  struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
+  if (!c) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
+  c->kind = LSIO_STEP;
+  c->is_record = y->record;
+  c->step = r->first_index + step;
+  uint32_t chunk = lsi_request_chunk_begin(r, step);
+  c->tag = r->tag ? r->tag[chunk] : 0;
+  bool elements = !y->record && !y->nothing;
+  enum lsi_type type = w->run->config.spec->identity ? w->run->config.spec->type.type
+                                                     : w->run->config.sink_type.type;
+  c->length = elements ? y->count * lsi_type_size(type) : y->record ? y->length : 0;
+  if (c->length) {
+    if (!(c->data = lsi_malloc(c->length))) {
+      lsi_free(c);
+      return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
+    }
+    memcpy(c->data, y->data, c->length);
+  }
+  w->bytes_delivered += c->length;
+  lsi_run_complete(w->run, c);
+  return 0;
+}
+
+/* Brings elements into the sink's type and byte order. A transform has written that type already;
+ * what it wrote is swapped where it lies, sources are read-only. */
+static int to_sink_type(struct lsi_worker *w, struct lsi_yield *y) {
+  const struct lsi_run_config *config = &w->run->config;
+  enum lsi_type from = config->spec->type.type, to = config->sink_type.type;
+  size_t item = lsi_type_size(to);
+  bool cast = config->spec->identity && from != to;
+  bool swap = config->sink_type.big && item > 1;
+  if (!y->count || (!cast && !swap)) return 0;
+  void *dst = w->out.data;
+  if (config->spec->identity) {
+    if (!lsi_buffer_fit(&w->scratch, y->count * item, 0))
+      return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to convert elements");
+    dst = w->scratch.data;
+  }
+  if (cast) {
+    lsi_kernels()->cast[from][to](y->data, y->count, dst);
+    y->data = dst;
+  }
+  if (swap) lsi_kernels()->byteswap(y->data, y->count, dst, item);
+  y->data = dst;
+  return 0;
+}
+
+int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
+  const struct lsi_run_config *config = &w->run->config;
+  if (config->stream) return stream_out(w, step, y);
+  if (!config->sink) return 0;
+  size_t item = lsi_type_size(config->sink_type.type);
+  int rc = to_sink_type(w, y);
+  if (rc < 0) return rc;
+  if (config->sink_variable) {
+    w->bytes_delivered += y->nothing ? 0 : y->count * item;
+    return lsi_sink_append(config->sink, step, y->data, y->nothing ? 0 : y->count, &w->error);
+  }
+  if (y->nothing) return lsi_step_fill(w, step);
+  uint64_t room = config->sink_pos[step + 1] - config->sink_pos[step];
+  if (y->count != room)
+    return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "a result does not fill its place");
+  w->bytes_delivered += y->count * item;
+  return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
+}
