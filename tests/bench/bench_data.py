@@ -8,6 +8,7 @@ import numpy as np
 VERSION = 3
 FULL = {"name": "full", "f32_files": 16, "f32_size": 256 << 20, "lz4_files": 4,
         "lz4_size": 512 << 20, "random": 150_000, "cached": 1_000_000, "dense_bytes": 1 << 30}
+SMALL = {"version": 1, "size": 4096, "folders": 200, "files": 1000}
 QUICK = {"name": "quick", "f32_files": 4, "f32_size": 128 << 20, "lz4_files": 2,
          "lz4_size": 256 << 20, "random": 40_000, "cached": 300_000, "dense_bytes": 256 << 20}
 CHUNK = 256 << 10
@@ -84,6 +85,31 @@ class Data:
                                                np.full(million.size, PAGE)], 1).astype("<i8"))
         with open(self.path("facts.json"), "w", encoding="utf-8") as f:
             json.dump(facts, f)
+
+    def small(self):
+        """Their folder; made when a row asks for them."""
+        root = os.path.join(os.path.dirname(self.dir), "small")
+        stamp = root + ".json"
+        try:
+            with open(stamp, encoding="utf-8") as f:
+                made = json.load(f) == SMALL
+        except (OSError, ValueError):
+            made = False
+        if not made:
+            print(f"bench: making {SMALL['folders'] * SMALL['files']:,} small files in {root}",
+                  flush=True)
+            subprocess.run([self.tool, "small", root, str(SMALL["size"]), "7",
+                            str(SMALL["folders"]), str(SMALL["files"])], check=True)
+            with open(stamp, "w", encoding="utf-8") as f:
+                json.dump(SMALL, f)
+        return root
+
+    @staticmethod
+    def forget():
+        """Folders, inodes and pages of the whole machine, as after a start. Needs root."""
+        os.sync()
+        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
+            f.write("3")
 
     @staticmethod
     def warm(paths):

@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 
-from bench_data import CHUNK
+from bench_data import CHUNK, SMALL
 from bench_measure import Failed, run_fio, run_json, run_lsio, run_process
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -142,7 +142,7 @@ class Table:
     # -- rows
     def rows(self):
         return [*self.device_rows(), *self.merge_rows(), *self.block_rows(), self.overhead_row(),
-                self.cache_row(), *self.stats_rows(), *self.scaling_rows(), self.plan_row(),
+                self.cache_row(), *self.small_rows(), *self.stats_rows(), *self.scaling_rows(), self.plan_row(),
                 *self.memory_rows()]
 
     def device_rows(self):
@@ -200,6 +200,42 @@ class Table:
                     rate("ranges/s", "uring", None, "items_per_s", "1/s"),
                     rate("unmerged", "pread", None, "items_per_s", "1/s", side="unmerged")],
                    before=lambda: self.d.warm(self.d.f32))
+
+    def small_rows(self):
+        """Whole processes: listing the folders is part of the work, and LSIO does it before it starts
+        its clock. Every side of the cold row begins with nothing in memory."""
+        folders = 40 if self.d.size["name"] == "quick" else SMALL["folders"]
+        n = folders * SMALL["files"]
+
+        def whole(result):
+            result["wall_s"], result["cpu_s"] = result["process_wall_s"], result["process_cpu_s"]
+            return with_items(result, n)
+
+        def sides(cold):
+            def begin():
+                root = self.d.small()
+                if cold:
+                    self.d.forget()
+                return root
+
+            def lsio():
+                pattern = os.path.join(begin(), "0[0-3]?/*" if folders == 40 else "*/*")
+                return whole(run_lsio(self.t.lsio, self.t.job("smallfiles"), ["-j2"], [pattern]))
+
+            def ref(*more):
+                return lambda: whole(run_json([
+                    self.t.ref("ref_smallfiles"), "--threads=2", f"--folders={folders}",
+                    f"--mode={'uring' if cold else 'pread'}", *more, begin()]))
+            return {"lsio": lsio, "C": ref(), "C, checking": ref("--check")}
+
+        for cold in (True, False):
+            yield Row(f"smallfiles-{'cold' if cold else 'warm'}",
+                      f"statistics of {n:,} files of 4 KiB, {'nothing' if cold else 'all'} in memory",
+                      sides(cold),
+                      [rate("files/s", "C, checking", 0.9, "items_per_s", "1/s"),
+                       rate("files/s", "C", None, "items_per_s", "1/s"),
+                       cost("CPU per file", "C, checking", None, "us_per_item", "us"),
+                       cost("CPU per file", "C", None, "us_per_item", "us")])
 
     def stats_rows(self):
         for lz4 in (False, True):

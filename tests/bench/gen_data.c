@@ -6,6 +6,8 @@ static const char usage[] =
     "gen_data f32 FILE SIZE SEED            float32 in (-1, 1), smooth with noise\n"
     "gen_data lz4 FILE SIZE SEED CHUNK NPY  the same, as lz4 frames of CHUNK decoded bytes; NPY gets\n"
     "                                       int64 (N,3): 0, offset, length\n"
+    "gen_data small DIR SIZE SEED FOLDERS FILES  DIR/000/000000.bin and so on: FILES files of SIZE in\n"
+    "                                       each of FOLDERS folders\n"
     "SIZE is decoded bytes. The file appears under its name when it is complete.\n";
 
 enum { BLOCK = 1 << 20 };
@@ -90,9 +92,35 @@ static void write_lz4(int fd, const char *path, uint64_t size, uint64_t state, u
   write_npy(npy, rows, n);
 }
 
+/* The files of a folder are made one after the other, as a program that collects samples does. */
+static void write_small(const char *dir, uint64_t size, uint64_t state, uint64_t folders,
+                        uint64_t files) {
+  char path[4096];
+  float *x = ref_alloc(size);
+  if (mkdir(dir, 0777) && errno != EEXIST) ref_die("%s: %s", dir, strerror(errno));
+  for (uint64_t i = 0; i < folders * files; ++i) {
+    const uint64_t folder = i / files;
+    snprintf(path, sizeof path, "%s/%03" PRIu64, dir, folder);
+    if (i % files == 0 && mkdir(path, 0777) && errno != EEXIST)
+      ref_die("%s: %s", path, strerror(errno));
+    snprintf(path, sizeof path, "%s/%03" PRIu64 "/%06" PRIu64 ".bin", dir, folder, i);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) ref_die("%s: %s", path, strerror(errno));
+    fill(x, size / 4, &state);
+    put(fd, x, size, path);
+    if (close(fd)) ref_die("%s: %s", path, strerror(errno));
+  }
+  sync();
+}
+
 int main(int argc, char **argv) {
   char temp[4096];
   if (argc == 2 && !strcmp(argv[1], "--help")) return fputs(usage, stdout) < 0;
+  if (argc == 7 && !strcmp(argv[1], "small")) {
+    write_small(argv[2], ref_size(argv[3]), strtoull(argv[4], NULL, 10),
+                strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
+    return 0;
+  }
   const bool lz4 = argc == 7 && !strcmp(argv[1], "lz4");
   if (!lz4 && (argc != 5 || strcmp(argv[1], "f32"))) ref_die("%s", usage);
   const uint64_t size = ref_size(argv[3]);
