@@ -149,8 +149,9 @@ static char **list_folders(const char *root, uint32_t *n) {
   while ((e = readdir(dir))) {
     if (e->d_type != DT_DIR || e->d_name[0] == '.') continue;
     if (*n == cap && !(list = realloc(list, (cap = cap * 2 + 64) * sizeof *list))) ref_die("memory");
-    char *path = ref_alloc(strlen(root) + strlen(e->d_name) + 2);
-    sprintf(path, "%s/%s", root, e->d_name);
+    const size_t size = strlen(root) + strlen(e->d_name) + 2;
+    char *path = ref_alloc(size);
+    snprintf(path, size, "%s/%s", root, e->d_name);
     list[(*n)++] = path;
   }
   closedir(dir);
