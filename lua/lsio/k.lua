@@ -1,72 +1,15 @@
 -- lsio.k: the vector kernels. Types come from the views, n is checked against them (nil: all of src).
--- The functions for each type are constants of a trace, because dtype is a constant of a view's type.
 local ffi = require "ffi"
-local core = require "lsio.core"
+local kernel = require "lsio.kernel"
 local util = require "lsio.util"
-local view = require "lsio.view"
 
-local floor, type = math.floor, type
-local is_ro, is_rw = view.is_ro, view.is_rw
+local type = type
+local K, bad, cells, exact, size = kernel.K, kernel.bad, kernel.cells, kernel.exact, kernel.size
+local source, target, count, number = kernel.source, kernel.target, kernel.count, kernel.number
+local by_type, by_types = kernel.by_type, kernel.by_types
+local same_type, no_overlap = kernel.same_type, kernel.no_overlap
 
 local k = {}
-local K = core.vt.kernels()
-if K == nil then error("this processor is too old for LSIO's kernels (SSE4.2 is needed)", 0) end
-
-local function bad(text, ...) error(text:format(...), 0) end
-
--- Position of the argument is for the message only.
-local function source(x, name)
-  if type(x) == "cdata" and (is_ro(x) or is_rw(x)) then return x end
-  local v, why = view.of_array(x)
-  if not v then bad("%s: %s", name, why) end
-  return v
-end
-
-local function target(x, n, name)
-  if type(x) == "cdata" then
-    if is_rw(x) then
-      if n > x.n then bad("%s: dst has %.0f elements, %.0f are to be written", name, x.n, n) end
-      return x
-    end
-    if is_ro(x) then bad("%s: dst is read-only; write to chunk.out or chunk.scratch", name) end
-  end
-  local v, why = view.of_array(x)
-  if not v then bad("%s: dst: %s", name, why) end
-  if is_ro(v) then bad("%s: dst is a const array", name) end
-  if n > v.n then bad("%s: dst has %.0f elements, %.0f are to be written", name, v.n, n) end
-  return v
-end
-
-local function count(src, n, name)
-  if n == nil then return src.n end
-  if type(n) == "number" and n >= 0 and n <= src.n and floor(n) == n then return n end
-  bad("%s: n is %s, not a whole number from 0 to %.0f", name, util.show(n), src.n)
-end
-
-local function number(x, name, what)
-  if type(x) == "number" then return x end
-  bad("%s: %s must be a number, not %s", name, what, util.show(x))
-end
-
--- { [type id] = function pointer } of one field of the table.
-local function by_type(field, types)
-  local out = {}
-  for id = 0, (types or 10) - 1 do out[id] = K[field][id] end
-  return out
-end
-
-local function exact(v) -- int64 results that a double holds become numbers
-  if type(v) == "cdata" then
-    if ffi.istype("uint64_t", v) then
-      return v <= 9007199254740992ULL and tonumber(v) or v
-    end
-    return v >= -9007199254740992LL and v <= 9007199254740992LL and tonumber(v) or v
-  end
-  return v
-end
-
-local cells = {} -- two elements of each type for results
-for id = 0, 9 do cells[id] = ffi.new(view.types[id].c .. "[2]") end
 
 do
   local f = by_type "sum"
@@ -178,31 +121,12 @@ do
     if not util.whole(bins, 1, 2147483647) then
       bad("histogram: bins is %s, not a whole number from 1", util.show(bins))
     end
-    counts = target(counts, bins, "histogram")
+    counts = target(counts, bins, "histogram", "counts")
     if counts.dtype ~= 9 then bad("histogram: counts must be double, not %s", counts.type) end
     local inside = f[src.dtype](src.ptr, n, number(lo, "histogram", "lo"), number(hi, "histogram", "hi"),
       bins, counts.ptr)
     if inside < 0 then bad("histogram: lo = %s must be less than hi = %s, both finite", lo, hi) end
     return inside
-  end
-end
-
--- [src type][dst type] tables
-local function by_types(field)
-  local out = {}
-  for a = 0, 9 do
-    out[a] = {}
-    for b = 0, 9 do out[a][b] = K[field][a][b] end
-  end
-  return out
-end
-
-local function no_overlap(src, n, dst, name)
-  local a, b = ffi.cast("intptr_t", src.ptr), ffi.cast("intptr_t", dst.ptr)
-  local size_a, size_b = view.types[src.dtype].size, view.types[dst.dtype].size
-  if a == b and size_b <= size_a then return end
-  if n > 0 and a < b + n * size_b and b < a + n * size_a then
-    bad("%s: src and dst overlap", name)
   end
 end
 
@@ -229,22 +153,17 @@ do
   end
 end
 
-local function same_type(src, dst, name)
-  if src.dtype ~= dst.dtype then bad("%s: src is %s, but dst is %s", name, src.type, dst.type) end
-end
-
 do
   local f = K.byteswap
   function k.byteswap(src, n, dst)
     src = source(src, "byteswap")
     n = count(src, n, "byteswap")
     dst = target(dst, n, "byteswap")
-    local size = view.types[src.dtype].size
-    if view.types[dst.dtype].size ~= size then
+    if size[dst.dtype] ~= size[src.dtype] then
       bad("byteswap: elements of src and dst must be of the same size, not %s and %s", src.type, dst.type)
     end
     no_overlap(src, n, dst, "byteswap")
-    f(src.ptr, n, dst.ptr, size)
+    f(src.ptr, n, dst.ptr, size[src.dtype])
   end
 end
 
@@ -337,7 +256,7 @@ do
   function k.crc32c(src, n, crc)
     src = source(src, "crc32c")
     n = count(src, n, "crc32c")
-    return f(crc == nil and 0 or number(crc, "crc32c", "crc"), src.ptr, n * view.types[src.dtype].size)
+    return f(crc == nil and 0 or number(crc, "crc32c", "crc"), src.ptr, n * size[src.dtype])
   end
 end
 
@@ -349,7 +268,7 @@ do
     dst = target(dst, n, "copy")
     same_type(src, dst, "copy")
     no_overlap(src, n, dst, "copy")
-    f(src.ptr, n * view.types[src.dtype].size, dst.ptr, false)
+    f(src.ptr, n * size[src.dtype], dst.ptr, false)
   end
 end
 
