@@ -98,6 +98,9 @@ struct lsi_kernels {
   /* dst[i] = src[i] is NaN ? value : src[i]. Returns how many were replaced. Integers: copies. */
   double (*fill_nan[10])(const void *src, size_t n, void *dst, double value);
 
+  /* dst[i] = src[n - 1 - i], of elements of `size` bytes: 1, 2, 4 or 8. */
+  void (*flip)(const void *src, size_t n, void *dst, size_t size);
+
   /* Bytes. Position (0-based) of the first occurrence of needle[0 .. m-1] in src[0 .. n-1], or
    * -1. m = 0 is found at 0. Linear time. */
   double (*find)(const void *src, size_t n, const void *needle, size_t m);

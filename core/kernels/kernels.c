@@ -19,6 +19,8 @@
 
 #include "x_map.h"
 
+#include "x_order.h"
+
 #include "x_bytes.h"
 
 #define ALL(f)                                                                              \
@@ -65,6 +67,7 @@ const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
     .fill = ALL(fill),
     .fill_sentinel = ALL(fill_sentinel),
     .fill_nan = ALL(fill_nan),
+    .flip = flip,
     .find = find,
     .count_bytes = count_bytes,
     .crc32c = crc32c,

@@ -214,6 +214,19 @@ do
   end
 end
 
+do
+  local f = K.flip
+  -- dst = src backwards.
+  function k.flip(src, n, dst)
+    src = source(src, "flip")
+    n = count(src, n, "flip")
+    dst = target(dst, n, "flip")
+    same_type(src, dst, "flip")
+    no_overlap(src, n, dst, "flip")
+    f(src.ptr, n, dst.ptr, size[src.dtype])
+  end
+end
+
 local function bytes_of(src, name)
   if src.dtype > 1 then bad("%s: src is %s; it searches bytes (u8 or i8)", name, src.type) end
 end

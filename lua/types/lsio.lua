@@ -194,6 +194,11 @@ function lsio.k.scale_offset(src, n, dst, scale, offset) end
 ---@param dst lsio.view
 function lsio.k.cast(src, n, dst) end
 lsio.k.byteswap, lsio.k.copy = lsio.k.cast, lsio.k.cast
+---dst = src backwards.
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view
+function lsio.k.flip(src, n, dst) end
 ---@param src lsio.view
 ---@param n? integer
 ---@param dst lsio.view
