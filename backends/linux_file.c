@@ -31,6 +31,7 @@
 #define WINDOW_BYTES (256u << 10)
 #define SAMPLES 8u
 #define CLASS_SLOTS 256u
+#define ABSENT_RUN 64u /* small files that are not tried after one that was not resident */
 
 /* statx with the fields that Linux 6.1 added, whatever the C library's header knows. */
 struct statx_time {
@@ -182,11 +183,23 @@ static int choose_direct(const char *name, enum lsi_direct direct, const struct 
   return 0;
 }
 
-int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h,
-                  struct lsi_error *err) {
+/* Asking whether a small file is resident costs as much as half of reading it: the read that may not
+ * wait is the question. After one that found nothing, as many files are read as if they were absent. */
+static bool small_resident(struct lsi_near *near) {
+  if (near->absent == 0) return true;
+  near->absent--;
+  return false;
+}
+
+int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direct,
+                  struct lsi_handle *h, struct lsi_error *err) {
   struct stat st;
-  int fd = lsi_linux_open(name, &st, &h->info, err);
-  if (fd < 0) return fd;
+  int fd = lsi_near_open(near, name);
+  int code = fd < 0 ? -fd : lsi_linux_fstat(fd, &st, &h->info);
+  if (code) {
+    if (fd >= 0) close(fd);
+    return lsi_linux_source_error(name, code, err);
+  }
   h->fd[0] = fd;
   h->fd[1] = -1;
   h->priv[0] = h->priv[1] = 0;
@@ -199,7 +212,7 @@ int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h
   if (class & CLASS_WAITS) h->priv[1] |= LSI_FILE_WAITS;
   if (class & CLASS_MEMORY) h->priv[1] |= LSI_FILE_MEMORY;
   if (small || direct == LSI_DIRECT_NEVER || (class & CLASS_MEMORY && direct != LSI_DIRECT_ALWAYS)) {
-    h->resident = !(class & CLASS_WAITS) && resident(fd, size);
+    h->resident = !(class & CLASS_WAITS) && (small ? small_resident(near) : resident(fd, size));
     if (h->resident) h->priv[1] |= LSI_FILE_RESIDENT;
     return 0;
   }
@@ -265,15 +278,17 @@ void lsi_file_read_blocking(struct lsi_op *op) {
   lsi_file_finish(op, r.offset, got, r.fd != (int)op->handle->fd[0]);
 }
 
-bool lsi_file_read_resident(struct lsi_op *op) {
+bool lsi_file_read_resident(struct lsi_near *near, struct lsi_op *op) {
   if (lsi_file_beyond(op)) {
     lsi_file_finish(op, op->offset, 0, false);
     return true;
   }
   struct iovec v = {op->buf, op->length};
   ssize_t got = preadv2((int)op->handle->fd[0], &v, 1, (off_t)op->offset, RWF_NOWAIT);
-  if (got < 0 || ((uint64_t)got < op->length && op->offset + (uint64_t)got < op->handle->info.size))
+  if (got < 0 || ((uint64_t)got < op->length && op->offset + (uint64_t)got < op->handle->info.size)) {
+    near->absent = ABSENT_RUN;
     return false;
+  }
   lsi_file_finish(op, op->offset, got, false);
   return true;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "backend.h"
+#include "linux_near.h"
 
 #define LSI_FILE_SMALL (32u * 1024) /* smaller files are read through the page cache */
 
@@ -18,10 +19,10 @@ enum lsi_file_flag {
   LSI_FILE_LINKED = 16   /* it had a name when it was opened */
 };
 
-/* Opens and decides. Fills *h. Errors as lsi_linux_open; LSIO_ERR_UNSUPPORTED when `direct` is
+/* Opens and decides. Fills *h. Errors as lsi_linux_source_error; LSIO_ERR_UNSUPPORTED when `direct` is
  * LSI_DIRECT_ALWAYS and the file system can't. */
-int lsi_file_open(const char *name, enum lsi_direct direct, struct lsi_handle *h,
-                  struct lsi_error *err);
+int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direct,
+                  struct lsi_handle *h, struct lsi_error *err);
 /* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or
  * LSIO_ERR_SOURCE when what the object is now can't be known. */
 int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
@@ -77,6 +78,6 @@ bool lsi_file_turn_buffered(struct lsi_handle *h, int64_t got);
 void lsi_file_read_blocking(struct lsi_op *op);
 /* Reads from the page cache without waiting. False: not there or not possible; op untouched but for
  * its buffer. A short read counts as false unless it ends at the end of the object. */
-bool lsi_file_read_resident(struct lsi_op *op);
+bool lsi_file_read_resident(struct lsi_near *near, struct lsi_op *op);
 
 #endif

@@ -19,12 +19,8 @@ void lsi_linux_info(const struct stat *st, struct lsi_object_info *out);
 /* fstat of an open object, size of a block device included; *st (may be NULL) is what it said. 0, or
  * an errno. */
 int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out);
-/* Opens an object for reading, O_CLOEXEC added; fills *st (may be NULL) and *out. Returns the
- * descriptor, or a negative LSIO_ERR_* with the object's name and a remedy in *err: LSIO_ERR_SOURCE
- * for what the user named wrongly, LSIO_ERR_IO for the rest (EMFILE among it). */
-int lsi_linux_open(const char *name, struct stat *st, struct lsi_object_info *out,
-                   struct lsi_error *err);
-/* The error above for an errno, with the object's name. Returns the LSIO_ERR_*. */
+/* The error for an errno of opening or looking at an object, with its name and a remedy:
+ * LSIO_ERR_SOURCE for what the user named wrongly, LSIO_ERR_IO for the rest (EMFILE among it). */
 int lsi_linux_source_error(const char *name, int code, struct lsi_error *err);
 
 /* The mapping behind lsi_linux_info, cached: partition -> whole disk; anything else stays. */

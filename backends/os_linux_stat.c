@@ -64,18 +64,6 @@ int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out) {
   return check_kind(st->st_mode);
 }
 
-int lsi_linux_open(const char *name, struct stat *st, struct lsi_object_info *out,
-                   struct lsi_error *err) {
-  int fd;
-  do {
-    fd = open(name, O_RDONLY | O_CLOEXEC);
-  } while (fd < 0 && errno == EINTR);
-  int code = fd < 0 ? errno : lsi_linux_fstat(fd, st, out);
-  if (!code) return fd;
-  if (fd >= 0) close(fd);
-  return lsi_linux_source_error(name, code, err);
-}
-
 /* 0 or an errno. */
 static int stat_path(const char *path, struct lsi_object_info *out) {
   struct stat st;

@@ -12,6 +12,7 @@ struct lsi_backend {
   struct lsi_pread_pool *pool;
   uint32_t depth, held; /* held: taken and not returned */
   enum lsi_direct direct;
+  struct lsi_near near;
   struct lsi_op_list ready;     /* finished */
   struct lsi_op_list resident;  /* to be read from the page cache just before they are processed */
 };
@@ -31,18 +32,20 @@ static int pread_create(const struct lsi_backend_config *config, struct lsi_back
   }
   b->depth = LSI_MAX(config->queue_depth, 1u);
   b->direct = config->direct;
+  lsi_near_init(&b->near);
   *out = b;
   return 0;
 }
 
 static void pread_destroy(struct lsi_backend *b) {
   lsi_pread_pool_destroy(b->pool);
+  lsi_near_clear(&b->near);
   lsi_free(b);
 }
 
 static int pread_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
                       struct lsi_error *err) {
-  return lsi_file_open(name, b->direct, h, err);
+  return lsi_file_open(&b->near, name, b->direct, h, err);
 }
 
 static int pread_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
@@ -78,7 +81,7 @@ static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max) {
     bytes += op->length;
     if (op->handle->priv[1] & LSI_FILE_MEMORY) {
       lsi_file_read_blocking(op); /* does not block: there is no device */
-    } else if (!lsi_file_read_resident(op)) {
+    } else if (!lsi_file_read_resident(&b->near, op)) {
       lsi_pread_pool_put(b->pool, op, 1);
       continue;
     }

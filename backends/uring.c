@@ -52,6 +52,7 @@ struct lsi_backend {
   int32_t *free_slots;     /* of the table of files */
   uint32_t n_free_slots;
   enum lsi_direct direct;
+  struct lsi_near near;
   uint32_t workers;
 };
 
@@ -138,6 +139,7 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
   b->direct = config->direct;
   b->workers = config->workers;
   b->bell = -1;
+  lsi_near_init(&b->near);
   int rc = make_ring(b);
   if (rc < 0) {
     lsi_free(b);
@@ -154,6 +156,7 @@ static void uring_destroy(struct lsi_backend *b) {
   lsi_pread_pool_destroy(b->pool);
   io_uring_queue_exit(&b->ring);
   lsi_os_bell_destroy(b->bell);
+  lsi_near_clear(&b->near);
   lsi_free(b->free_slots);
   lsi_free(b);
 }
@@ -169,7 +172,7 @@ static int make_pool(struct lsi_backend *b, struct lsi_error *err) {
 
 static int uring_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
                       struct lsi_error *err) {
-  int rc = lsi_file_open(name, b->direct, h, err);
+  int rc = lsi_file_open(&b->near, name, b->direct, h, err);
   if (rc < 0) return rc;
   if (h->priv[1] & LSI_FILE_WAITS && (rc = make_pool(b, err)) < 0) {
     struct lsi_object_info now;
@@ -348,7 +351,7 @@ static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max, b
       lsi_file_read_blocking(op); /* does not block: there is no device */
       done[n++] = lsi_op_list_take(&b->resident);
     } else if ((op->length > RING_HOT || op->handle->info.size < LSI_FILE_SMALL) &&
-               lsi_file_read_resident(op)) {
+               lsi_file_read_resident(&b->near, op)) {
       done[n++] = lsi_op_list_take(&b->resident);
     } else {
       lsi_op_list_take(&b->resident);

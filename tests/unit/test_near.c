@@ -1,0 +1,185 @@
+/* Opening files of one folder after the other, and what is learnt of small files' residency. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "linux_file.h"
+#include "linux_near.h"
+
+static char root[64];
+
+static int set_up(void **state) {
+  (void)state;
+  snprintf(root, sizeof root, "/tmp/lsio-near-XXXXXX");
+  return !mkdtemp(root);
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf -- %s", root);
+  return system(command);
+}
+
+static const char *path_of(const char *name) {
+  static char path[4096];
+  snprintf(path, sizeof path, "%s/%s", root, name);
+  return path;
+}
+
+/* In the test's folder. */
+static void run(const char *command) {
+  char text[512];
+  snprintf(text, sizeof text, "cd %s && { %s; }", root, command);
+  assert_int_equal(system(text), 0);
+}
+
+/* The first byte of the file that was opened. */
+static int first_byte(struct lsi_near *n, const char *path) {
+  int fd = lsi_near_open(n, path);
+  if (fd < 0) return fd;
+  assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+  char byte;
+  assert_int_equal(read(fd, &byte, 1), 1);
+  close(fd);
+  return byte;
+}
+
+static void test_finds_the_same_files_as_open(void **state) {
+  (void)state;
+  run("mkdir a; for i in 1 2 3; do echo $i >a/$i; done; mkdir ab");
+  run("echo x >ab/1; echo y >1");
+  struct lsi_near n;
+  lsi_near_init(&n);
+  static const struct { const char *name; int want; } all[] = {
+      {"a/1", '1'}, {"a/2", '2'}, {"a/3", '3'}, {"a/4", -ENOENT}, {"a/1", '1'}, {"ab/1", 'x'},
+      {"a/1", '1'}, {"1", 'y'}, {"ab/1", 'x'}, {"ab/1", 'x'}, {"ab/1", 'x'}, {"no/1", -ENOENT},
+      {"no/1", -ENOENT}, {"a/../1", 'y'}, {"a/../1", 'y'}, {"a//2", '2'}, {"a//3", '3'}};
+  for (size_t i = 0; i < LSI_COUNTOF(all); i++)
+    assert_int_equal(first_byte(&n, path_of(all[i].name)), all[i].want);
+  assert_int_equal(first_byte(&n, path_of("a/1")), '1');
+  assert_int_equal(first_byte(&n, path_of("a/2")), '2');
+  assert_true(n.folder >= 0);
+  lsi_near_clear(&n);
+}
+
+/* Names without a folder are those of the working directory, whatever came before. */
+static void test_bare_names(void **state) {
+  (void)state;
+  run("mkdir b; echo 1 >b/1; echo 2 >1");
+  char old[4096];
+  assert_non_null(getcwd(old, sizeof old));
+  struct lsi_near n;
+  lsi_near_init(&n);
+  assert_int_equal(chdir(root), 0);
+  assert_int_equal(first_byte(&n, "b/1"), '1');
+  assert_int_equal(first_byte(&n, "b/1"), '1');
+  assert_int_equal(first_byte(&n, "1"), '2');
+  assert_int_equal(chdir(old), 0);
+  lsi_near_clear(&n);
+}
+
+/* Folders longer than what is remembered, up to the system's own limit. */
+static void test_long_folders(void **state) {
+  (void)state;
+  char name[3600];
+  memset(name, '/', sizeof name - 1);
+  name[sizeof name - 1] = 0;
+  memcpy(name + sizeof name - 2, "1", 1);
+  run("echo 7 >1");
+  struct lsi_near n;
+  lsi_near_init(&n);
+  char path[4096];
+  snprintf(path, sizeof path, "%s%s", root, name);
+  for (int i = 0; i < 3; i++) assert_int_equal(first_byte(&n, path), '7');
+  lsi_near_clear(&n);
+}
+
+/* The name counts, not the folder that once bore it. */
+static void test_folder_replaced(void **state) {
+  (void)state;
+  run("mkdir c; echo 1 >c/1; echo 2 >c/2");
+  struct lsi_near n;
+  lsi_near_init(&n);
+  assert_int_equal(first_byte(&n, path_of("c/1")), '1');
+  assert_int_equal(first_byte(&n, path_of("c/2")), '2');
+  run("rm -r c; mkdir c; echo 3 >c/3");
+  assert_int_equal(first_byte(&n, path_of("c/3")), '3');
+  assert_int_equal(first_byte(&n, path_of("c/1")), -ENOENT);
+  lsi_near_clear(&n);
+}
+
+/* The folder's own descriptor gives way to a file's. */
+static void test_out_of_descriptors(void **state) {
+  (void)state;
+  run("mkdir d; echo 1 >d/1; echo 2 >d/2");
+  struct lsi_near n;
+  lsi_near_init(&n);
+  assert_int_equal(first_byte(&n, path_of("d/1")), '1');
+  struct rlimit old, few;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+  few = old;
+  int next = dup(0);
+  assert_true(next >= 0);
+  close(next);
+  few.rlim_cur = (rlim_t)next + 1;
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+  assert_int_equal(first_byte(&n, path_of("d/2")), '2');
+  assert_int_equal(n.folder, -1);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+  lsi_near_clear(&n);
+}
+
+/* One small file that is not in the page cache, and the next ones are not tried. */
+static void test_residency_is_learnt(void **state) {
+  (void)state;
+  run("for i in 1 2 3; do head -c 4096 /dev/zero >$i; done; sync 1 2");
+  struct lsi_near n;
+  struct lsi_handle h = {0};
+  struct lsi_error err = {0};
+  struct lsi_object_info now;
+  lsi_near_init(&n);
+  assert_int_equal(lsi_file_open(&n, path_of("1"), LSI_DIRECT_AUTO, &h, &err), 0);
+  if (h.priv[1] & LSI_FILE_WAITS) { /* tmpfs, overlay: nothing is learnt there */
+    assert_int_equal(lsi_file_close(&h, &now), 0);
+    skip();
+  }
+  assert_true(h.resident);
+  static _Alignas(4096) char buf[4096];
+  struct lsi_op op = {.handle = &h, .buf = buf, .length = sizeof buf};
+  assert_true(lsi_file_read_resident(&n, &op));
+  assert_int_equal(op.result, sizeof buf);
+  bool gone = posix_fadvise((int)h.fd[0], 0, 0, POSIX_FADV_DONTNEED) == 0 &&
+              !lsi_file_read_resident(&n, &op);
+  assert_int_equal(lsi_file_close(&h, &now), 0);
+  if (gone) {
+    assert_true(n.absent > 0);
+    uint32_t left = n.absent;
+    for (uint32_t i = 0; i <= left; i++) {
+      assert_int_equal(lsi_file_open(&n, path_of("2"), LSI_DIRECT_AUTO, &h, &err), 0);
+      assert_int_equal(h.resident, i == left);
+      assert_int_equal(lsi_file_close(&h, &now), 0);
+    }
+  }
+  lsi_near_clear(&n);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_finds_the_same_files_as_open, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_bare_names, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_long_folders, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_folder_replaced, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_out_of_descriptors, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_residency_is_learnt, set_up, tear_down),
+  };
+  return cmocka_run_group_tests_name("near", tests, NULL, NULL);
+}
