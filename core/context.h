@@ -4,6 +4,8 @@
 
 #include "engine.h"
 
+struct lsi_array;
+
 struct lsio_context {
   struct lsi_script_host *host;
   struct lsio_job *job; /* the one that is open */
@@ -24,6 +26,12 @@ struct lsio_job {
   uint64_t *sink_pos;
   char *sink_path;
   struct lsi_sink *sink;
+  /* results in memory: in the caller's array, or in one of ours until it is taken over */
+  bool no_memory_sink, in_place, taken;
+  void *output;
+  uint64_t output_length;
+  struct lsi_array *array;
+  struct lsi_sink_shape shape;
   struct lsi_run *run;
   int bell;
   /* polling */
@@ -40,6 +48,12 @@ struct lsio_job {
 /* job_prepare.c: from the script's spec to everything that a run needs. */
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);
 int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err);
+
+/* job_output.c: results in memory. */
+/* Is an output array of the caller's what the script's sink can use? One without a sink is a sink. */
+int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err);
+/* Puts the memory that results go into in *c. */
+int lsi_job_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_error *err);
 
 /* lsio.c: a copy of *e (or of `code` alone) for the caller; returns code. */
 int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out);

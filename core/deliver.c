@@ -5,11 +5,32 @@
 #include "mem.h"
 #include "run.h"
 
+/* Known places hold just what is planned for them; compressed chunks may hold something else. */
+static int check_room(struct lsi_worker *w, uint32_t step, uint64_t count) {
+  const struct lsi_run_config *config = &w->run->config;
+  const uint64_t room = config->sink_pos[step + 1] - config->sink_pos[step];
+  if (LSI_LIKELY(count == room)) return 0;
+  if (config->spec->codec == LSI_CODEC_NONE)
+    return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "a result does not fill its place");
+  lsi_fail(&w->error, LSIO_ERR_CORRUPT, 0,
+           "a chunk decodes to %llu elements, but `decoded` and the sink's shape leave it a place of %llu",
+           (unsigned long long)count, (unsigned long long)room);
+  lsi_error_remedy(&w->error, "where sizes differ, write -1 for one size of the sink's shape");
+  return w->error.code;
+}
+
 int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
   const struct lsi_run_config *config = &w->run->config;
   struct lsi_step *s = &w->step;
-  (void)step;
   s->out_n = config->spec->has_out_max ? (double)config->spec->out_max : n;
+  if (config->sink && !config->sink_variable) {
+    int rc = check_room(w, step, (uint64_t)n);
+    if (rc < 0) return rc;
+  }
+  if (config->in_place) {
+    s->out = lsi_sink_at(config->sink, config->sink_pos[step]);
+    return 0;
+  }
   size_t item = lsi_type_size(config->sink_type.type);
   if (!lsi_buffer_fit(&w->out, (size_t)s->out_n * item + 64, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
@@ -124,7 +145,7 @@ static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yiel
 
 /* Brings elements into the sink's type and byte order. A transform has written that type already;
  * what it wrote is swapped where it lies, sources are read-only. */
-static int to_sink_type(struct lsi_worker *w, struct lsi_yield *y) {
+static int to_sink_type(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
   const struct lsi_run_config *config = &w->run->config;
   enum lsi_type from = config->spec->type.type, to = config->sink_type.type;
   size_t item = lsi_type_size(to);
@@ -132,7 +153,9 @@ static int to_sink_type(struct lsi_worker *w, struct lsi_yield *y) {
   bool swap = config->sink_type.big && item > 1;
   if (!y->count || (!cast && !swap)) return 0;
   void *dst = w->out.data;
-  if (config->spec->identity) {
+  if (config->spec->identity && config->in_place) {
+    dst = lsi_sink_at(config->sink, config->sink_pos[step]);
+  } else if (config->spec->identity) {
     if (!lsi_buffer_fit(&w->scratch, y->count * item, 0))
       return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to convert elements");
     dst = w->scratch.data;
@@ -151,16 +174,15 @@ int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
   if (config->stream) return stream_out(w, step, y);
   if (!config->sink) return 0;
   size_t item = lsi_type_size(config->sink_type.type);
-  int rc = to_sink_type(w, y);
+  int rc = 0;
+  if (!config->sink_variable && !y->nothing) rc = check_room(w, step, y->count);
+  if (rc >= 0) rc = to_sink_type(w, step, y);
   if (rc < 0) return rc;
   if (config->sink_variable) {
     w->bytes_delivered += y->nothing ? 0 : y->count * item;
     return lsi_sink_append(config->sink, step, y->data, y->nothing ? 0 : y->count, &w->error);
   }
   if (y->nothing) return lsi_step_fill(w, step);
-  uint64_t room = config->sink_pos[step + 1] - config->sink_pos[step];
-  if (y->count != room)
-    return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "a result does not fill its place");
   w->bytes_delivered += y->count * item;
   return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
 }

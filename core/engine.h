@@ -31,6 +31,7 @@ struct lsi_run_config {
   const void *backend_user;
   struct lsi_sink *sink;             /* NULL: none */
   bool sink_variable;                /* how it was opened */
+  bool in_place;                     /* fixed and in memory: steps write where their result belongs */
   const uint64_t *sink_pos;          /* fixed: n_steps + 1 element positions */
   struct lsi_dtype sink_type;
   bool stream;                       /* results become completions */

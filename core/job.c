@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "array.h"
 #include "context.h"
 #include "explain.h"
 #include "mem.h"
@@ -34,10 +35,20 @@ static int load(struct lsio_job *job, const struct lsio_job_options *o, struct l
   return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
 }
 
-/* `wanted` is the caller's own `out`. */
-static int create_job(lsio_context *context, const struct lsio_job_options *o, const void *wanted,
-                      struct lsio_job **out, struct lsi_error *err) {
-  if (!context || !o || o->struct_size < sizeof *o || !o->script || !wanted)
+/* Programs built before a field was added have a shorter struct. */
+static bool read_options(const struct lsio_job_options *in, struct lsio_job_options *out) {
+  static const size_t shortest = offsetof(struct lsio_job_options, flags) + sizeof out->flags;
+  *out = (struct lsio_job_options){0};
+  if (!in || in->struct_size < shortest) return false;
+  memcpy(out, in, LSI_MIN(in->struct_size, sizeof *out));
+  return out->script != NULL;
+}
+
+/* `wanted` is the caller's own `out`. *o receives the options. */
+static int create_job(lsio_context *context, const struct lsio_job_options *options,
+                      const void *wanted, struct lsio_job_options *o, struct lsio_job **out,
+                      struct lsi_error *err) {
+  if (!read_options(options, o) || !context || !wanted)
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a job needs a context, a script, `out`, and options whose struct_size is set");
   if (context->job) {
@@ -52,6 +63,10 @@ static int create_job(lsio_context *context, const struct lsio_job_options *o, c
   job->status = LSIO_ERR_BUSY;
   lsi_error_clear(&job->error);
   lsi_spec_init(&job->spec);
+  job->stream = o->flags & LSIO_JOB_STREAM;
+  job->no_memory_sink = o->flags & LSIO_JOB_NO_MEMORY;
+  job->output = o->output;
+  job->output_length = o->output_length;
   context->job = job;
   *out = job;
   return 0;
@@ -70,6 +85,7 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .fallback = job->fallback,
       .sink = job->sink,
       .sink_variable = job->sink_variable,
+      .in_place = job->in_place,
       .sink_pos = job->sink_pos,
       .sink_type = job->sink_type,
       .stream = job->stream,
@@ -88,15 +104,14 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
                 lsio_error **error) {
   struct lsi_error e;
   lsi_error_clear(&e);
+  struct lsio_job_options o;
   struct lsio_job *job = NULL;
-  int rc = create_job(context, options, out, &job, &e);
+  int rc = create_job(context, options, out, &o, &job, &e);
   if (rc < 0) return lsi_error_hand_out(&e, rc, error);
-  job->stream = options->flags & LSIO_JOB_STREAM;
-  rc = load(job, options, &e);
+  rc = load(job, &o, &e);
   if (rc >= 0) rc = lsi_script_host_ops->prepare(job->script, &job->spec, &e);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
-  if (rc >= 0 && !(options->flags & LSIO_JOB_PLAN_ONLY))
-    rc = start(job, options->flags & LSIO_JOB_OWN_CPUS, &e);
+  if (rc >= 0 && !(o.flags & LSIO_JOB_PLAN_ONLY)) rc = start(job, o.flags & LSIO_JOB_OWN_CPUS, &e);
   if (rc < 0) {
     lsio_job_destroy(job);
     return lsi_error_hand_out(&e, rc, error);
@@ -109,9 +124,10 @@ int lsio_script_help(lsio_context *context, const struct lsio_job_options *optio
                      lsio_error **error) {
   struct lsi_error e;
   lsi_error_clear(&e);
+  struct lsio_job_options o;
   struct lsio_job *job = NULL;
-  int rc = create_job(context, options, text, &job, &e);
-  if (rc >= 0) rc = load(job, options, &e);
+  int rc = create_job(context, options, text, &o, &job, &e);
+  if (rc >= 0) rc = load(job, &o, &e);
   if (rc >= 0) rc = lsi_script_host_ops->help(job->script, text, &e);
   lsio_job_destroy(job);
   return rc < 0 ? lsi_error_hand_out(&e, rc, error) : 0;
@@ -289,6 +305,7 @@ void lsio_job_destroy(lsio_job *job) {
                    job->json,        job->text,        job->explain_text, job->explain_json};
   for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);
   lsi_free(job->sink_pos);
+  lsi_array_free(job->array);
   job->context->job = NULL;
   lsi_free(job);
 }

@@ -115,7 +115,8 @@ static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t dec
   struct lsi_price_request need = {
       .workers = job->settings.workers ? job->settings.workers : lsi_os_cpu_count(),
       .ceiling = job->ceiling - job->window};
-  lsi_price_step(s, decoded, job->sink_type, s->sink.kind != LSI_SINK_NONE, job->stream, &need);
+  const bool sink = s->sink.kind != LSI_SINK_NONE && !job->in_place;
+  lsi_price_step(s, decoded, job->sink_type, sink, job->stream, &need);
   return need;
 }
 
@@ -152,12 +153,34 @@ static int select_steps(struct lsio_job *job, struct lsi_error *err) {
                             s->limit, err);
 }
 
+/* Elements of the sink's shape; false if it does not say. */
+static bool shape_elements(const struct lsi_sink_spec *sink, uint64_t *elements) {
+  *elements = 1;
+  for (uint32_t i = 0; i < sink->ndim; i++)
+    if (sink->shape[i] < 0 || lsi_mul_overflow(*elements, (uint64_t)sink->shape[i], elements))
+      return false;
+  return sink->ndim > 0;
+}
+
+/* Compressed chunks have known places too where `decoded` and the sink's shape leave them no choice: when
+ * as many chunks of just that size, but for the last, which may be shorter, are what the shape holds. */
+static bool decoded_is_exact(const struct lsio_job *job) {
+  const struct lsi_spec *s = &job->spec;
+  const uint64_t each = s->decoded / lsi_type_size(s->type.type);
+  uint64_t elements, most, chunks = 0;
+  if (!s->decoded || s->has_out_max || !shape_elements(&s->sink, &elements)) return false;
+  for (uint32_t c = 0; c < s->request->n_chunks; c++) chunks += s->request->length[c] != 0;
+  return !lsi_mul_overflow(each, chunks, &most) && most >= elements && most - elements < each;
+}
+
 static void decide_results(struct lsio_job *job) {
   const struct lsi_spec *s = &job->spec;
+  const bool sink = s->sink.kind != LSI_SINK_NONE;
   job->sink_type = s->sink.has_type ? s->sink.type
                                     : (struct lsi_dtype){.type = s->type.type, .big = false};
   job->sink_variable =
-      s->sink.kind != LSI_SINK_NONE && (s->has_out_max || s->codec != LSI_CODEC_NONE);
+      sink && (s->has_out_max || (s->codec != LSI_CODEC_NONE && !decoded_is_exact(job)));
+  job->in_place = s->sink.kind == LSI_SINK_MEMORY && !job->sink_variable;
 }
 
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
@@ -167,6 +190,9 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
     if (rc < 0) return rc;
   }
   spec->on_error = job->settings.on_error;
+  int rc = lsi_job_check_output(job, err);
+  if (rc >= 0) rc = select_steps(job, err);
+  if (rc < 0) return rc;
   decide_results(job);
   if (spec->on_error == LSI_ON_ERROR_SKIP && spec->sink.kind != LSI_SINK_NONE &&
       !job->sink_variable && !spec->has_fill) {
@@ -174,8 +200,7 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
     lsi_error_remedy(err, "add `fill = 0` (or another value) to the job: it stands for skipped steps");
     return LSIO_ERR_SCRIPT;
   }
-  int rc = select_steps(job, err);
-  if (rc >= 0) rc = choose_backend(job, err);
+  rc = choose_backend(job, err);
   if (rc >= 0) rc = build_plan(job, err);
   if (rc >= 0) rc = price(job, err);
   return rc;
@@ -208,16 +233,22 @@ static int shard_path(struct lsio_job *job, struct lsi_error *err) {
 
 /* Where each step's elements begin, when sizes are known before anything is read. */
 static int fixed_places(struct lsio_job *job, struct lsi_error *err) {
-  const struct lsi_request *r = job->spec.request;
-  size_t size = lsi_type_size(job->spec.type.type);
+  const struct lsi_spec *s = &job->spec;
+  const struct lsi_request *r = s->request;
+  const size_t size = lsi_type_size(s->type.type);
+  uint64_t all = UINT64_MAX;
+  if (s->codec != LSI_CODEC_NONE) shape_elements(&s->sink, &all);
   job->sink_pos = lsi_reallocarray(NULL, (size_t)r->n_steps + 1, sizeof *job->sink_pos);
   if (!job->sink_pos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for places in the output");
   uint64_t pos = 0;
-  for (uint32_t s = 0; s < r->n_steps; s++) {
-    job->sink_pos[s] = pos;
-    for (uint32_t c = lsi_request_chunk_begin(r, s); c < lsi_request_chunk_end(r, s); c++)
-      if (lsi_add_overflow(pos, r->length[c] / size, &pos))
+  for (uint32_t i = 0; i < r->n_steps; i++) {
+    job->sink_pos[i] = pos;
+    for (uint32_t c = lsi_request_chunk_begin(r, i); c < lsi_request_chunk_end(r, i); c++) {
+      uint64_t bytes = r->length[c];
+      if (s->codec != LSI_CODEC_NONE && bytes) bytes = s->decoded;
+      if (lsi_add_overflow(pos, LSI_MIN(bytes / size, all - pos), &pos))
         return lsi_fail(err, LSIO_ERR_LIMIT, 0, "the output has more than 2^64 elements");
+    }
   }
   job->sink_pos[r->n_steps] = pos;
   return 0;
@@ -227,7 +258,8 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
   if (job->spec.sink.kind == LSI_SINK_NONE) return 0;
   if (job->stream)
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "a streamed job can't have a sink as well");
-  int rc = shard_path(job, err);
+  const bool in_memory = job->spec.sink.kind == LSI_SINK_MEMORY;
+  int rc = in_memory ? 0 : shard_path(job, err);
   if (rc >= 0 && !job->sink_variable) rc = fixed_places(job, err);
   if (rc < 0) return rc;
   struct lsi_sink_config config = {
@@ -239,5 +271,6 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
       .total = job->sink_pos ? job->sink_pos[job->spec.request->n_steps] : 0,
       .window_bytes = job->window,
       .first_index = job->spec.request->first_index};
+  if (in_memory && (rc = lsi_job_memory(job, &config, err)) < 0) return rc;
   return lsi_sink_open(&config, &job->sink, err);
 }

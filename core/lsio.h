@@ -6,7 +6,8 @@
  *   1. makes a context (lsio_context_create): worker threads and their Lua states live in it,
  *   2. submits a job (lsio_submit): the Lua source of a job script, its parameters and settings,
  *   3. polls completions in batches (lsio_poll) until the one of kind LSIO_DONE arrives,
- *   4. reads the summary, the result or the error, and destroys the job and the context.
+ *   4. reads the summary, the result (a file, or an array in memory: lsio_job_output) or the error, and
+ *      destroys the job and the context.
  *
  * Trust: a job script is as trusted as a shell script; it can do whatever the process can. The data
  * that it reads is not trusted.
@@ -129,8 +130,10 @@ enum lsio_job_flags {
   LSIO_JOB_PLAN_ONLY = 1, /* stop after planning: lsio_job_explain, then destroy */
   LSIO_JOB_STREAM = 2,    /* results of steps arrive as completions instead of in a sink */
   LSIO_JOB_NO_ENV = 4,    /* ignore LSIO_* environment variables */
-  LSIO_JOB_OWN_CPUS = 8   /* the machine is this job's: with pin = "auto", workers are tied to CPUs
+  LSIO_JOB_OWN_CPUS = 8,  /* the machine is this job's: with pin = "auto", workers are tied to CPUs
                              when they use every CPU and no quota limits them */
+  LSIO_JOB_NO_MEMORY = 16 /* nobody would look at results in memory: a script that wants to leave them
+                             there is wrong (LSIO_ERR_SCRIPT) */
 };
 
 struct lsio_job_options {
@@ -144,6 +147,12 @@ struct lsio_job_options {
                                   the environment, which wins over the script's `options` */
   size_t n_settings;
   uint32_t flags;              /* enum lsio_job_flags */
+  void *output;                /* array for the results, as numpy's out=; borrowed until the job is
+                                  destroyed; aligned to its elements. The script's sink is then
+                                  lsio.memory, which may be left out. NULL: LSIO makes an array where
+                                  the sink is lsio.memory */
+  size_t output_length;        /* bytes of `output`: exactly the result's; of results of variable size
+                                  (`out_max`, compressed chunks of unknown sizes) at least */
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and starts the
@@ -217,6 +226,34 @@ LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
 /* The same in one paragraph for people. Belongs to the job. */
 LSIO_API const char *lsio_job_summary_text(lsio_job *job);
+
+/* ---- Results in memory --------------------------------------------------------------------------
+ * Of a job whose sink is lsio.memory: results stand in request order, without gaps. Where their sizes
+ * are known before reading, transforms write straight into the array (chunk.out); that is so without
+ * `out_max` and codec, and with a codec when `decoded` times the number of chunks is what the sink's
+ * shape (without -1) holds, the last chunk being shorter perhaps. Else they are copied in.
+ * The array that LSIO makes is not part of the setting `memory`. For results of variable size, addresses
+ * for the largest result are reserved, but memory is taken only as it is written.
+ * After a job that failed or was cancelled, what an array of the caller's holds is unspecified. */
+struct lsio_array {
+  size_t struct_size; /* set by the caller */
+  void *data;         /* NULL when LSIO made none, having no elements for it */
+  size_t bytes;       /* of the result */
+  const char *type;   /* of an element, in native byte order: "f32", ...; static */
+  uint32_t ndim;      /* as the sink's shape says; 1 without it */
+  int64_t shape[32];
+  void *owner;        /* what lsio_array_free gives back; NULL: nothing */
+};
+
+/* After LSIO_DONE of a job with lsio_job_status 0: where the result is. It belongs to the job, or to the
+ * caller if it is the caller's `output`. LSIO_ERR_BUSY before the end, LSIO_ERR_USAGE when the job has no
+ * result in memory, the job's error when it has failed. */
+LSIO_API int lsio_job_output(const lsio_job *job, struct lsio_array *out);
+/* The same, once, and hands the array over: it outlives the job and the context. */
+LSIO_API int lsio_job_take_output(lsio_job *job, struct lsio_array *out);
+/* Gives back an array that was handed over; *array is empty then. Thread-safe. NULL is fine. */
+LSIO_API void lsio_array_free(struct lsio_array *array);
+
 /* Cancels a job that still runs and waits for its workers. NULL is fine. */
 LSIO_API void lsio_job_destroy(lsio_job *job);
 

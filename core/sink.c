@@ -152,6 +152,10 @@ static int sink_prepare(struct lsi_sink *s, const struct lsi_sink_config *c,
     return rc;
   }
   int rc = check_shape(s, err);
+  if (!rc && s->spec->kind == LSI_SINK_MEMORY) {
+    rc = lsi_sink_memory_check(s, err);
+    return rc || !s->variable ? rc : lsi_window_create(s, c->window_bytes, &s->window, err);
+  }
   if (!rc) rc = check_path(s, s->path, err);
   if (!rc && s->index_path) rc = check_path(s, s->index_path, err);
   return rc ? rc : sink_create_files(s, c->window_bytes, err);
@@ -160,7 +164,8 @@ static int sink_prepare(struct lsi_sink *s, const struct lsi_sink_config *c,
 int lsi_sink_open(const struct lsi_sink_config *config, struct lsi_sink **out,
                   struct lsi_error *err) {
   *out = NULL;
-  if (config->spec->kind != LSI_SINK_NPY && config->spec->kind != LSI_SINK_RAW)
+  const bool in_file = config->spec->kind == LSI_SINK_NPY || config->spec->kind == LSI_SINK_RAW;
+  if (!in_file && config->spec->kind != LSI_SINK_MEMORY)
     return lsi_fail(err, LSIO_ERR_BUG, 0, "a sink of kind %u", config->spec->kind);
   struct lsi_sink *s = lsi_calloc(1, sizeof *s);
   if (!s) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the sink");
@@ -172,10 +177,13 @@ int lsi_sink_open(const struct lsi_sink_config *config, struct lsi_sink **out,
   s->first_index = config->first_index;
   s->n_steps = config->n_steps;
   s->variable = config->variable;
-  s->path = lsi_strdup(config->path);
-  const bool indexed = config->variable && config->spec->any_order;
+  s->memory = config->memory;
+  s->memory_bytes = config->memory_bytes;
+  s->shape = config->shape;
+  s->path = in_file ? lsi_strdup(config->path) : NULL;
+  const bool indexed = in_file && config->variable && config->spec->any_order;
   if (indexed) s->index_path = join(config->path, ".index.npy");
-  int rc = s->path && (!indexed || s->index_path)
+  int rc = (s->path || !in_file) && (!indexed || s->index_path)
                ? sink_prepare(s, config, err)
                : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the output's path");
   if (rc) {
@@ -200,6 +208,7 @@ void lsi_sink_abandon(struct lsi_sink *s) {
 
 int lsi_sink_write(struct lsi_sink *s, const void *data, uint64_t length, uint64_t offset,
                    struct lsi_error *err) {
+  if (!s->file) return lsi_sink_memory_write(s, data, length, offset, err);
   int rc = lsi_os_file_write(s->file, data, length, offset, err);
   if (!rc && s->spec->durability == LSI_DURABLE_EACH && !atomic_load(&s->sync_failed)) {
     rc = lsi_os_file_sync(s->file, err);
@@ -257,13 +266,18 @@ static int write_npy_header(struct lsi_os_file *file, struct lsi_dtype type, uin
 
 /* Everything but the name. */
 static int finish_files(struct lsi_sink *s, struct lsi_error *err) {
-  int64_t shape[32];
+  int64_t shape[32] = {0};
   uint32_t ndim = 0;
   int rc = s->window ? lsi_window_flush(s->window, err) : 0;
   if (rc) return rc;
   const uint64_t total = s->window ? lsi_window_elements(s->window) : s->total;
   rc = resolve_shape(s->spec, total, LSIO_ERR_OUTPUT, shape, &ndim, err);
-  if (!rc && s->header) rc = write_npy_header(s->file, s->type, ndim, shape, err);
+  if (!rc && s->shape) {
+    s->shape->ndim = ndim;
+    memcpy(s->shape->size, shape, sizeof shape);
+  }
+  if (rc || !s->file) return rc;
+  if (s->header) rc = write_npy_header(s->file, s->type, ndim, shape, err);
   if (!rc) rc = lsi_os_file_truncate(s->file, s->header + total * s->item, err);
   if (!rc && s->index) {
     const int64_t rows[2] = {(int64_t)lsi_window_rows(s->window), 3};
@@ -281,7 +295,7 @@ int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err) {
   const char *about = s->path;
   bool index_stands = false;
   int rc = finish_files(s, err);
-  if (!rc) rc = check_path(s, s->path, err); /* before the index takes its name */
+  if (!rc && s->file) rc = check_path(s, s->path, err); /* before the index takes its name */
   if (!rc && s->index) {
     struct lsi_os_file *index = s->index;
     s->index = NULL; /* publish frees it whatever happens */
@@ -289,7 +303,7 @@ int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err) {
     rc = lsi_os_file_publish(index, s->spec->replace, false, err);
     index_stands = rc == 0;
   }
-  if (!rc) {
+  if (!rc && s->file) {
     struct lsi_os_file *file = s->file;
     s->file = NULL;
     about = s->path;
@@ -297,7 +311,7 @@ int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err) {
     /* An index without its data would describe something else. */
     if (rc && index_stands) remove(s->index_path);
   }
-  if (rc) lsi_error_at(err, about, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  if (rc && about) lsi_error_at(err, about, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   sink_free(s);
   return rc;
 }

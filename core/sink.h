@@ -8,9 +8,17 @@
 
 struct lsi_sink;
 
+struct lsi_sink_shape {
+  uint32_t ndim;
+  int64_t size[32];
+};
+
 struct lsi_sink_config {
   const struct lsi_sink_spec *spec; /* borrowed until close */
-  const char *path;                 /* with {shard} replaced; copied */
+  const char *path;                 /* with {shard} replaced; copied; NULL: in memory */
+  void *memory;                     /* in memory: borrowed until close; NULL with no bytes */
+  uint64_t memory_bytes;            /* fixed: exactly the result; variable: room for it */
+  struct lsi_sink_shape *shape;     /* NULL, or set when it is published; borrowed until then */
   struct lsi_dtype type;            /* of the elements written */
   uint32_t n_steps;
   bool variable;                    /* sizes are known only when a step has run */
@@ -28,6 +36,10 @@ int lsi_sink_open(const struct lsi_sink_config *config, struct lsi_sink **out,
 int lsi_sink_place(struct lsi_sink *s, uint64_t pos, const void *data, uint64_t count,
                    struct lsi_error *err);
 
+/* Fixed and in memory: the place of the element at `pos`. What has been written there is handed over
+ * by lsi_sink_place with that address and is not copied. */
+void *lsi_sink_at(const struct lsi_sink *s, uint64_t pos);
+
 /* Variable. A step may only run when lsi_sink_may_run says yes for its largest result: the oldest
  * step without a result always may; others only while the window has room for `bytes_max` beside what
  * is reserved. A yes is a reservation that the following append (count 0 if nothing) settles. */
@@ -40,8 +52,8 @@ int lsi_sink_append(struct lsi_sink *s, uint32_t step, const void *data, uint64_
 uint64_t lsi_sink_bytes_written(const struct lsi_sink *s);
 uint64_t lsi_sink_window_peak(const struct lsi_sink *s); /* bytes */
 
-/* Completes headers and shape, syncs as asked, gives the file its name. Frees s whatever happens; on
- * failure nothing stands under the final name. */
+/* Completes headers and shape, syncs as asked, gives the file its name; memory stays with its owner.
+ * Frees s whatever happens; on failure nothing stands under the final name. */
 int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err);
 /* Nothing is published; frees s. */
 void lsi_sink_discard(struct lsi_sink *s);

@@ -20,6 +20,9 @@ struct lsi_sink {
   uint64_t first_index;
   uint32_t n_steps;
   bool variable;
+  char *memory;                       /* of a sink in memory; then there is no path and no file */
+  uint64_t memory_bytes;
+  struct lsi_sink_shape *shape;       /* NULL, or where publish leaves what it has become */
   atomic_uint_fast64_t written;       /* fixed: bytes, without headers */
   atomic_bool sync_failed;
   struct lsi_window *window;          /* variable only */
@@ -31,6 +34,11 @@ struct lsi_sink {
 /* Writes at a byte offset of the file and, as asked for, syncs it. Any thread. */
 int lsi_sink_write(struct lsi_sink *s, const void *data, uint64_t length, uint64_t offset,
                    struct lsi_error *err);
+
+/* sink_memory.c */
+int lsi_sink_memory_check(const struct lsi_sink *s, struct lsi_error *err);
+int lsi_sink_memory_write(struct lsi_sink *s, const void *data, uint64_t length, uint64_t offset,
+                          struct lsi_error *err);
 
 /* The window gives results of steps their place. All but create, flush and destroy: any thread. */
 int lsi_window_create(struct lsi_sink *s, uint64_t bytes, struct lsi_window **out,

@@ -8,11 +8,11 @@
 #include "types.h"
 #include "xform.h"
 
-enum lsi_sink_kind { LSI_SINK_NONE, LSI_SINK_NPY, LSI_SINK_RAW };
+enum lsi_sink_kind { LSI_SINK_NONE, LSI_SINK_NPY, LSI_SINK_RAW, LSI_SINK_MEMORY };
 
 struct lsi_sink_spec {
   uint8_t kind;            /* enum lsi_sink_kind */
-  char *path;              /* lsi_free; may contain {shard} */
+  char *path;              /* lsi_free; may contain {shard}; NULL: in memory */
   bool has_type;
   struct lsi_dtype type;   /* of the elements written; default: the source's, native order */
   uint32_t ndim;           /* 0 = one dimension, as many as there are */

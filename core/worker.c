@@ -49,14 +49,14 @@ static size_t divide_share(struct lsi_worker *w) {
       lsi_mul_overflow(known, LSI_USUAL_RATIO, &usual))
     usual = UINT64_MAX;
   struct lsi_price_request step;
-  lsi_price_step(c->spec, usual, c->sink_type, c->sink != NULL, c->stream, &step);
+  lsi_price_step(c->spec, usual, c->sink_type, c->sink && !c->in_place, c->stream, &step);
   uint64_t left = c->share;
   const uint64_t sure[] = {step.decoded, step.out, step.scratch};
   for (size_t i = 0; i < LSI_COUNTOF(sure); i++) left -= LSI_MIN(left, sure[i]);
   stored = LSI_MAX(LSI_MIN(stored, left), unit);
   left = c->share - LSI_MIN(c->share, stored);
   if (c->spec->has_out_max) left -= LSI_MIN(left, step.out);
-  left /= lsi_price_per_byte(c->spec, c->sink_type, c->sink != NULL, c->stream);
+  left /= lsi_price_per_byte(c->spec, c->sink_type, c->sink && !c->in_place, c->stream);
   w->decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
   return (size_t)LSI_MAX(stored, (uint64_t)LSI_ALIGN);
 }

@@ -91,9 +91,8 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   spec->has_fill = l->has_fill;
   spec->fill = l->fill;
   spec->seed = s->seed;
-  spec->sink.kind = l->sink_kind == 1   ? LSI_SINK_NPY
-                    : l->sink_kind == 2 ? LSI_SINK_RAW
-                                        : LSI_SINK_NONE;
+  static const uint8_t kinds[] = {LSI_SINK_NONE, LSI_SINK_NPY, LSI_SINK_RAW, LSI_SINK_MEMORY};
+  spec->sink.kind = kinds[l->sink_kind];
   spec->sink.path = l->sink_path;
   spec->sink.has_type = l->sink_has_type;
   spec->sink.type = (struct lsi_dtype){l->sink_has_type ? l->sink_type : l->type, false};

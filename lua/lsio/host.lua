@@ -83,15 +83,16 @@ local function prepare_sink(entry, spec)
   if type(s) == "function" then
     s = s(entry.params)
     if not sink.is(s) then
-      error(("%s: the function sink returned %s; valid: lsio.npy(...), lsio.raw(...)"):format(entry.name,
-        util.show(s)), 0)
+      error(("%s: the function sink returned %s; valid: %s"):format(entry.name, util.show(s), sink.valid), 0)
     end
   end
   entry.sink = s
   if not s then return end
-  spec.sink_kind = s.kind == "npy" and 1 or 2
-  spec.sink_path = core.vt.copy_text(s.path, #s.path)
-  if spec.sink_path == nil then core.fail(core.NOMEM, "no memory for the path of the sink") end
+  spec.sink_kind = ({ npy = 1, raw = 2, memory = 3 })[s.kind]
+  if s.path then
+    spec.sink_path = core.vt.copy_text(s.path, #s.path)
+    if spec.sink_path == nil then core.fail(core.NOMEM, "no memory for the path of the sink") end
+  end
   if s.type then spec.sink_has_type, spec.sink_type = true, s.type.id end
   if s.shape then
     spec.ndim = #s.shape

@@ -28,6 +28,7 @@ return closed({
   stdin = source.stdin,
   npy = sink.npy,
   raw = sink.raw,
+  memory = sink.memory,
   k = closed(kernels, "lsio.k function"),
   codec = closed(codec, "lsio.codec function"),
   log = host.log,

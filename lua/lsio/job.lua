@@ -85,8 +85,7 @@ local function check_ends(t, job)
   job.source = s
   local out = t.sink
   if out ~= nil and type(out) ~= "function" and not sink.is(out) then
-    fail(("sink must be lsio.npy(...), lsio.raw(...) or a function, not %s"):format(util.show(out)),
-      "sink")
+    fail(("sink must be %s or a function, not %s"):format(sink.valid, util.show(out)), "sink")
   end
   job.sink = out
   if t.out_max ~= nil and not util.whole(t.out_max, 0, 2 ^ 53) then

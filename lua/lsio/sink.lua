@@ -13,33 +13,32 @@ local function fail(fmt, ...) error(fmt:format(...), 0) end
 local keys = {
   npy = { type = true, shape = true, order = true, exists = true, durability = true },
   raw = { type = true, order = true, exists = true, durability = true },
+  memory = { type = true, shape = true },
 }
 local choices = {
   order = { "any", "request" }, exists = { "error", "replace" },
   durability = { "none", "batch", "each" },
 }
 
-local function shape(v)
+local function shape(v, who)
   if type(v) ~= "table" or #v == 0 then
-    fail("lsio.npy: shape must be a list such as { -1, 256 }, not %s", util.show(v))
+    fail("%s: shape must be a list such as { -1, 256 }, not %s", who, util.show(v))
   end
-  if #v > 32 then fail("lsio.npy: shape has %d dimensions, 32 are possible", #v) end
+  if #v > 32 then fail("%s: shape has %d dimensions, 32 are possible", who, #v) end
   local open = 0
   for i = 1, #v do
     if not util.whole(v[i], -1, 2 ^ 53) then
-      fail("lsio.npy: shape[%d] is %s, not a whole number", i, util.show(v[i]))
+      fail("%s: shape[%d] is %s, not a whole number", who, i, util.show(v[i]))
     end
     if v[i] == -1 then open = open + 1 end
   end
-  if open > 1 then fail "lsio.npy: shape may hold one -1" end
+  if open > 1 then fail("%s: shape may hold one -1", who) end
   return v
 end
 
+-- `path` is nil for a sink that has none.
 local function make(kind, path, options)
   local who = "lsio." .. kind
-  if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
-    fail("%s wants a path, not %s", who, util.show(path))
-  end
   if options ~= nil and type(options) ~= "table" then
     fail("%s: options must be a table, not %s", who, util.show(options))
   end
@@ -66,11 +65,22 @@ local function make(kind, path, options)
     if big then fail("%s: type %s: output is written in native byte order only", who, options.type) end
     s.type = t
   end
-  if options.shape ~= nil then s.shape = shape(options.shape) end
+  if options.shape ~= nil then s.shape = shape(options.shape, who) end
   return setmetatable(s, SINK)
 end
 
-function M.npy(path, options) return make("npy", path, options) end
-function M.raw(path, options) return make("raw", path, options) end
+local function in_file(kind, path, options)
+  if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
+    fail("lsio.%s wants a path, not %s", kind, util.show(path))
+  end
+  return make(kind, path, options)
+end
+
+function M.npy(path, options) return in_file("npy", path, options) end
+function M.raw(path, options) return in_file("raw", path, options) end
+function M.memory(options) return make("memory", nil, options) end
+
+-- For messages.
+M.valid = "lsio.npy(...), lsio.raw(...), lsio.memory(...)"
 
 return M

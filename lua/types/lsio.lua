@@ -110,6 +110,15 @@ function lsio.npy(path, options) end
 ---@return lsio.sink
 function lsio.raw(path, options) end
 
+---@class lsio.memory_options
+---@field type? lsio.type
+---@field shape? integer[] may hold one -1
+
+---An array in memory, for programs that submit jobs through lsio.h; not for the runner.
+---@param options? lsio.memory_options
+---@return lsio.sink
+function lsio.memory(options) end
+
 ---To standard error, as one line.
 ---@param ... any
 function lsio.log(...) end

@@ -39,6 +39,36 @@ class Outputs(RunnerTest):
         self.expect(0, "-e", COPY.replace('"out.npy"', '"out.npy", { shape = { 50, -1 } }'))
         self.assertEqual(np.load(self.path("out.npy")).shape, (50, 20))
 
+    def test_results_in_memory_are_for_programs(self):
+        self.data()
+        job = COPY.replace('lsio.npy("out.npy")', "lsio.memory()")
+        self.assertIn("memory", job)
+        r = self.expect(3, "-e", job)
+        self.assertIn("lsio.npy(path)", r.err)
+        self.expect(0, "--explain", "-e", job)
+        self.assertEqual(self.left(), ["a.f32"])
+
+    def test_compressed_chunks_of_known_sizes(self):
+        values = self.data(n=1000)
+        for i in range(4):
+            part = values.tobytes()[1000 * i:1000 * (i + 1)]
+            with open(self.path("part%d.zst" % i), "wb") as f:
+                subprocess.run(["zstd", "-q"], input=part, check=True, stdout=f)
+        job = """local lsio = require "lsio"
+            return lsio.job { source = lsio.files("part*.zst", { whole = true }), type = "f32",
+              codec = "zstd", decoded = 1000, sink = lsio.npy("out.npy", { shape = { 10, %d } }) }"""
+        self.expect(0, "-e", job % 100)
+        np.testing.assert_array_equal(np.load(self.path("out.npy")), values.reshape(10, 100))
+        os.remove(self.path("out.npy"))
+        os.remove(self.path("part1.zst"))
+        for columns in (100, 40):  # more or less than three chunks hold: found at the end
+            self.expect(6, "-e", job % columns)
+        r = self.expect(8, "-e", job % 70)
+        self.assertIn("a place of 200", r.err)
+        self.assertIn("part3.zst", r.err)
+        self.assertIn("-1 for one size", r.err)
+        self.assertFalse(os.path.exists(self.path("out.npy")))
+
     def test_full_disk(self):
         self.data(n=1 << 19)
         disk = self.path("disk")

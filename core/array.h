@@ -1,0 +1,17 @@
+/* Arrays that LSIO makes for results: page-aligned memory on huge pages, whose addresses are reserved
+ * at once and whose pages come as they are written. Thread-safe: an array may outlive its job and its
+ * context and be freed by any thread. */
+#ifndef LSI_ARRAY_H
+#define LSI_ARRAY_H
+
+#include "base.h"
+
+struct lsi_array {
+  void *data;
+  uint64_t bytes; /* more than 0 */
+};
+
+struct lsi_array *lsi_array_create(uint64_t bytes); /* NULL: no memory, or no addresses */
+void lsi_array_free(struct lsi_array *a);           /* NULL is fine */
+
+#endif
