@@ -89,6 +89,13 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     lsi_fail(&e, LSIO_ERR_USAGE, 0, "lsio_context_create needs `out` and options with struct_size");
     return lsi_error_hand_out(&e, e.code, error);
   }
+  /* Callers built with an older header have a shorter struct. */
+  const size_t with_flags = offsetof(struct lsio_context_options, flags) + sizeof options->flags;
+  const uint32_t flags = options && options->struct_size >= with_flags ? options->flags : 0;
+  if (flags & ~(uint32_t)LSIO_CONTEXT_SIGBUS) {
+    lsi_fail(&e, LSIO_ERR_USAGE, 0, "unknown flags of a context: 0x%x", (unsigned)flags);
+    return lsi_error_hand_out(&e, e.code, error);
+  }
   for (size_t i = 0; lsi_backends[i]; i++)
     if (lsi_backends[i]->version != LSI_BACKEND_VERSION) {
       lsi_fail(&e, LSIO_ERR_BUG, 0, "backend %s was built for another version of LSIO",
@@ -101,6 +108,8 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     lsi_free(c);
     return lsi_error_hand_out(&e, rc, error);
   }
+  /* Where it can't be had, files are read as without the flag. */
+  c->maps = flags & LSIO_CONTEXT_SIGBUS && lsi_os_sigbus_install() == 0;
   *out = c;
   return 0;
 }

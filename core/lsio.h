@@ -112,8 +112,21 @@ LSIO_API const struct lsio_setting *lsio_settings(void);
 
 typedef struct lsio_context lsio_context;
 
+enum lsio_context_flags {
+  /* LSIO may handle SIGBUS in this process. Resident files are then used where they lie in the page
+   * cache instead of being copied from there. Should such a file be truncated meanwhile, reading it
+   * raises SIGBUS: the handler puts zeros in place of the lost pages and the job fails with
+   * LSIO_ERR_SOURCE. It knows LSIO's own mappings by their addresses and passes every other SIGBUS to
+   * the handler that it found, so install yours before the first context with this flag. LSIO maps
+   * no file while another handler is in the place of its own; one that is put there while a job runs
+   * must pass on what it does not know. The handler stays until the process ends: the library must
+   * not be unloaded. Without this flag nothing is mapped and no signal is touched. */
+  LSIO_CONTEXT_SIGBUS = 1
+};
+
 struct lsio_context_options {
   size_t struct_size;
+  uint32_t flags;        /* enum lsio_context_flags */
 };
 
 /* `options` may be NULL; copied. */

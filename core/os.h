@@ -50,6 +50,10 @@ void *lsi_os_map(size_t bytes);
 void lsi_os_unmap(void *p, size_t bytes);
 /* Gives the pages back but keeps the addresses. */
 void lsi_os_discard(void *p, size_t bytes);
+/* The process's handler of SIGBUS, which lets mapped sources lose pages without a crash; calls the one
+ * that was there for all that is not LSIO's. Installed once and for good: a second call only repeats
+ * what the first one returned. */
+int lsi_os_sigbus_install(void);
 uint64_t lsi_os_random(void);
 /* Soft limit of open descriptors, at most 2^31 - 1. */
 uint32_t lsi_os_open_limit(void);

@@ -233,7 +233,9 @@ static int with_context(const struct flags *f, const struct script *s, struct re
     say("signals cannot be handled: %s", strerror(rc));
     return 5;
   }
-  rc = lsio_context_create(NULL, &context, &error);
+  const struct lsio_context_options options = {.struct_size = sizeof options,
+                                               .flags = LSIO_CONTEXT_SIGBUS};
+  rc = lsio_context_create(&options, &context, &error);
   if (rc < 0) {
     say_error(error, rc);
     lsio_error_free(error);

@@ -70,6 +70,11 @@ static void test_bad_options(void **state) {
   lsio_context *other = NULL;
   assert_int_equal(lsio_context_create(&none, &other, NULL), LSIO_ERR_USAGE);
   assert_int_equal(lsio_context_create(NULL, NULL, NULL), LSIO_ERR_USAGE);
+  struct lsio_context_options flags = {.struct_size = sizeof flags, .flags = 1u << 31};
+  assert_int_equal(lsio_context_create(&flags, &other, NULL), LSIO_ERR_USAGE);
+  flags.struct_size = sizeof flags.struct_size; /* of a header that knew no flags */
+  assert_int_equal(lsio_context_create(&flags, &other, NULL), 0);
+  lsio_context_destroy(other);
   lsio_job_destroy(NULL);
   lsio_context_destroy(NULL);
   lsio_error_free(NULL);
