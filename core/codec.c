@@ -9,7 +9,8 @@
 static const char *const names[] = {[LSI_CODEC_NONE] = "none",
                                     [LSI_CODEC_LZ4] = "lz4",
                                     [LSI_CODEC_LZ4_BLOCK] = "lz4_block",
-                                    [LSI_CODEC_ZSTD] = "zstd"};
+                                    [LSI_CODEC_ZSTD] = "zstd",
+                                    [LSI_CODEC_BLOSC] = "blosc"};
 
 bool lsi_codec_parse(const char *name, enum lsi_codec *out) {
   for (size_t i = 0; i < LSI_COUNTOF(names); i++) {
@@ -23,6 +24,8 @@ bool lsi_codec_parse(const char *name, enum lsi_codec *out) {
 const char *lsi_codec_name(enum lsi_codec codec) {
   return (size_t)codec < LSI_COUNTOF(names) ? names[codec] : "?";
 }
+
+unsigned lsi_codec_overhead(enum lsi_codec codec) { return codec == LSI_CODEC_BLOSC ? 2 : 0; }
 
 /* ---- room ---- */
 
@@ -88,6 +91,7 @@ int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, siz
   case LSI_CODEC_LZ4: rc = lsi_lz4_decode(src, src_len, out, err); break;
   case LSI_CODEC_LZ4_BLOCK: rc = lsi_lz4_block_decode(src, src_len, out, err); break;
   case LSI_CODEC_ZSTD: rc = lsi_zstd_decode(d, src, src_len, out, err); break;
+  case LSI_CODEC_BLOSC: rc = lsi_blosc_decode(src, src_len, out, err); break;
   default: rc = lsi_fail(err, LSIO_ERR_BUG, 0, "unknown codec %d", (int)codec); break;
   }
   if (rc) out->length = 0;
@@ -109,6 +113,7 @@ size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len) {
   switch (codec) {
   case LSI_CODEC_NONE: return src_len;
   case LSI_CODEC_ZSTD: return lsi_zstd_bound(src_len);
+  case LSI_CODEC_BLOSC: return lsi_blosc_bound(src_len);
   default: return lsi_lz4_bound(src_len, codec == LSI_CODEC_LZ4);
   }
 }
@@ -121,6 +126,7 @@ int64_t lsi_encode(enum lsi_codec codec, int level, const void *src, size_t src_
     if (src_len) memcpy(dst, src, src_len);
     return (int64_t)src_len;
   case LSI_CODEC_ZSTD: return lsi_zstd_encode(level, src, src_len, dst, cap);
+  case LSI_CODEC_BLOSC: return lsi_blosc_encode(level, src, src_len, dst, cap);
   default: return lsi_lz4_encode(codec == LSI_CODEC_LZ4, level, src, src_len, dst, cap);
   }
 }

@@ -8,6 +8,9 @@
  *               frames of formats older than LZ4 1.4 and Zstandard 0.8 are refused.
  *   lz4_block   one LZ4 block without a frame; it does not say its size, so the limit is its size or
  *               more.
+ *   blosc       one frame of blosc 1: any of its compressors that libblosc has, shuffled by bytes, by
+ *               bits or not at all. Bytes after it are corrupt data; it carries no checksum. Its bytes
+ *               must not change while they are decoded: the library reads its header a second time.
  * An empty chunk (0 stored bytes) decodes to 0 bytes with every codec. */
 #ifndef LSI_CODEC_H
 #define LSI_CODEC_H
@@ -15,11 +18,20 @@
 #include "base.h"
 #include "err.h"
 
-enum lsi_codec { LSI_CODEC_NONE, LSI_CODEC_LZ4, LSI_CODEC_LZ4_BLOCK, LSI_CODEC_ZSTD };
+enum lsi_codec {
+  LSI_CODEC_NONE,
+  LSI_CODEC_LZ4,
+  LSI_CODEC_LZ4_BLOCK,
+  LSI_CODEC_ZSTD,
+  LSI_CODEC_BLOSC
+};
 
-/* "none", "lz4", "lz4_block", "zstd". False when it is none of these (*out is then unchanged). */
+/* "none", "lz4", "lz4_block", "zstd", "blosc". False when it is none of these (*out is then unchanged). */
 bool lsi_codec_parse(const char *name, enum lsi_codec *out);
 const char *lsi_codec_name(enum lsi_codec codec);
+/* Bytes that a decoder takes for itself while it works, at most, for each byte that it decodes to: with
+ * blosc, whose library decodes into memory of its own, 2 if the frame is one block. 0: a fixed size. */
+unsigned lsi_codec_overhead(enum lsi_codec codec);
 
 /* Where decoded bytes go. The caller owns `data`; the decoder writes data[0 .. capacity) and never
  * more than `limit` bytes. When more room is needed it calls `grow`, which must keep the first
@@ -51,8 +63,9 @@ int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, siz
 int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap);
 
 /* For tests and data generators. lz4 makes a frame with content size and checksum, zstd a frame
- * with content size and checksum, lz4_block a block. `level` as the libraries count it, 0 = their
- * default. The encoded length, or a negative LSIO_ERR_* (LIMIT: dst is too small). Thread-safe. */
+ * with content size and checksum, lz4_block a block, blosc a frame of 4-byte elements, shuffled,
+ * with lz4. `level` as the libraries count it, 0 = their default. The encoded length, or a negative
+ * LSIO_ERR_* (LIMIT: dst is too small). Thread-safe. */
 size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len); /* 0: too large to encode */
 int64_t lsi_encode(enum lsi_codec codec, int level, const void *src, size_t src_len, void *dst,
                    size_t cap);

@@ -39,10 +39,25 @@ int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struc
                     struct lsi_error *err);
 void lsi_zstd_free(struct lsi_decoder *d);
 
+/* A frame of blosc whose header has been checked. */
+struct lsi_blosc {
+  const uint8_t *src;
+  size_t length;         /* stored bytes */
+  uint32_t nbytes;       /* decoded bytes; the rest is set if there are any */
+  uint32_t block;        /* decoded bytes of a block; the last one may be shorter */
+  uint32_t blocks;
+  uint32_t splits;       /* parts of a block, each compressed by itself */
+  uint8_t version, flags, type;
+};
+int lsi_blosc_open(const uint8_t *src, size_t len, struct lsi_blosc *b, struct lsi_error *err);
+int lsi_blosc_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err);
+
 size_t lsi_lz4_bound(size_t len, bool frame);
 int64_t lsi_lz4_encode(bool frame, int level, const void *src, size_t len, void *dst, size_t cap);
 size_t lsi_zstd_bound(size_t len);
 int64_t lsi_zstd_encode(int level, const void *src, size_t len, void *dst, size_t cap);
+size_t lsi_blosc_bound(size_t len);
+int64_t lsi_blosc_encode(int level, const void *src, size_t len, void *dst, size_t cap);
 
 /* XXH32, the checksum of lz4 frames, seed 0. */
 struct lsi_xxh32 {

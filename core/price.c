@@ -59,6 +59,7 @@ void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dt
   const uint64_t item = lsi_type_size(result.type);
   const uint64_t as_result = sat_mul(decoded / lsi_type_size(spec->type.type), item);
   want->decoded = spec->codec != LSI_CODEC_NONE || spec->type.big ? decoded : 0;
+  want->decoded = sat_mul(want->decoded, 1 + lsi_codec_overhead(spec->codec));
   want->out = want->scratch = 0;
   if (spec->transform) {
     want->scratch = decoded;
@@ -72,8 +73,10 @@ uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result
                             bool stream) {
   const uint64_t in = lsi_type_size(spec->type.type), out = lsi_type_size(result.type);
   const uint64_t as_result = (out + in - 1) / in;
-  if (spec->transform) return 2 + ((sink || stream) && !spec->has_out_max ? as_result : 0);
-  return 1 + (sink && spec->type.type != result.type ? as_result : 0);
+  const uint64_t decoded = 1 + lsi_codec_overhead(spec->codec);
+  if (spec->transform)
+    return decoded + 1 + ((sink || stream) && !spec->has_out_max ? as_result : 0);
+  return decoded + (sink && spec->type.type != result.type ? as_result : 0);
 }
 
 int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,

@@ -14,7 +14,7 @@ local function of(x, what)
   return v
 end
 
-for _, name in ipairs { "lz4", "lz4_block", "zstd" } do
+for _, name in ipairs { "lz4", "lz4_block", "zstd", "blosc" } do
   local id = core.vt.codec(name)
   local who = "lsio.codec." .. name
   M[name] = function(src, n, dst)

@@ -51,7 +51,7 @@ local function want(t, key, kinds)
   fail(("%s must be a %s, not %s"):format(key, kinds:gsub(" ", " or a "), util.show(v)), key)
 end
 
-local codecs = { "none", "lz4", "lz4_block", "zstd" }
+local codecs = { "none", "lz4", "lz4_block", "zstd", "blosc" }
 
 local function check_data(t, job)
   local name = want(t, "type", "string") or "u8"

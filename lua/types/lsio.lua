@@ -39,7 +39,7 @@ local lsio = {}
 ---@class lsio.job_table
 ---@field source lsio.source|fun(params: table): lsio.source
 ---@field type? lsio.type of the elements; default "u8"
----@field codec? "none"|"lz4"|"lz4_block"|"zstd"
+---@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"
 ---@field decoded? integer|string decoded size of a chunk, exact or a cap
 ---@field params? table<string, number|string|boolean|{ [1]: number|string|boolean, [2]: string? }>
 ---@field setup? fun(params: table): table?
@@ -257,5 +257,6 @@ lsio.codec = {}
 ---@return integer bytes
 function lsio.codec.lz4(src, n, dst) end
 lsio.codec.lz4_block, lsio.codec.zstd = lsio.codec.lz4, lsio.codec.lz4
+lsio.codec.blosc = lsio.codec.lz4
 
 return lsio

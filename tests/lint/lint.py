@@ -23,7 +23,7 @@ TEST_COLUMNS = 160  # tests hold whole jobs in a string
 C_HEADERS = set("""assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h
 math.h setjmp.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h
 stdnoreturn.h string.h tgmath.h uchar.h wchar.h wctype.h""".split())
-CODEC_HEADERS = {"lz4.h", "lz4hc.h", "lz4frame.h", "zstd.h", "zstd_errors.h", "jansson.h",
+CODEC_HEADERS = {"lz4.h", "lz4hc.h", "lz4frame.h", "zstd.h", "zstd_errors.h", "blosc.h", "jansson.h",
                  "xxhash.h", "openssl/evp.h", "openssl/err.h"}
 SIMD_HEADERS = {"immintrin.h", "nmmintrin.h", "emmintrin.h", "arm_neon.h", "arm_acle.h", "cpuid.h"}
 LUA_HEADERS = {"lua.h", "lauxlib.h", "lualib.h", "luajit.h", "lua.hpp"}
