@@ -213,15 +213,15 @@ static int merge(struct lsi_script *s, char **state_json, struct lsi_error *err)
   for (size_t i = 0; i < LSI_LUA_WORKERS_MAX; i++)
     values[i] = (struct lsi_lua_value){s->workers[i].value, s->workers[i].value_length};
   struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX};
-  int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_TRANSFORM, err);
   lsi_free(values);
   return rc ? rc : take_text(&call, state_json, err);
 }
 
 static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {
   struct lsi_lua_call call = {.job = s->id};
-  return lsi_lua_call(s->host->coordinator, "done", &call, 0, push_info, summary, LSIO_ERR_SCRIPT,
-                      err);
+  return lsi_lua_call(s->host->coordinator, "done", &call, 0, push_info, summary,
+                      LSIO_ERR_TRANSFORM, err);
 }
 
 static char *doctor(void) {

@@ -258,10 +258,14 @@ class Failures(RunnerTest):
     def test_done_and_setup_errors(self):
         self.data()
         self.write("job.lua", COPY.replace("type =", "setup = function() error('early') end, type ="))
-        r = self.run_lsio("job.lua")
+        r = self.expect(3, "job.lua")  # nothing has run yet: the script is what is wrong
         self.assertIn("job.lua:5: early", r.err)
-        self.assertIn(r.code, (3, 7))
         self.assertEqual(self.left(), ["a.f32", "job.lua"])
+        self.write("job.lua", COPY.replace("type =", "done = function() error('late') end, type ="))
+        r = self.expect(7, "--json=s.json", "job.lua")
+        self.assertIn("job.lua:5: late", r.err)
+        self.assertEqual(self.summary()["status"], "failed")
+        self.assertIn("out.npy", self.left())  # it has its name before `done` is called
 
 
 if __name__ == "__main__":

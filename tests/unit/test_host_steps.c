@@ -303,8 +303,8 @@ static void test_worker_errors(void **state) {
   struct lsi_summary s = {.status = "done"};
   char *json = NULL;
   assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
-  assert_int_equal(host_ops->done(j.script, &s, &j.err), LSIO_ERR_SCRIPT);
-  host_check_message(&j, LSIO_ERR_SCRIPT, "job.lua:5: in done");
+  assert_int_equal(host_ops->done(j.script, &s, &j.err), LSIO_ERR_TRANSFORM);
+  host_check_message(&j, LSIO_ERR_TRANSFORM, "job.lua:5: in done");
   lsi_free(json);
   host_unload(&j);
 }
