@@ -137,7 +137,6 @@ int lsio_script_help(lsio_context *context, const struct lsio_job_options *optio
 
 static void end_sink(struct lsio_job *job, struct lsi_error *e) {
   if (!job->sink) return;
-  /* The pointer stays while it is published: lsio_job_abandon may have to remove its files. */
   if (e->code)
     lsi_sink_discard(job->sink);
   else
@@ -231,8 +230,10 @@ void lsio_cancel(lsio_job *job) {
   if (job->run) lsi_run_cancel(job->run);
 }
 
+/* Not through the job's sink, which the coordinator may be publishing, and freeing, at this moment. */
 void lsio_job_abandon(lsio_job *job) {
-  if (job->sink) lsi_sink_abandon(job->sink);
+  (void)job;
+  lsi_os_files_abandon();
 }
 
 /* ---- what is known of a job ---- */

@@ -207,8 +207,8 @@ LSIO_API int lsio_job_fd(const lsio_job *job);
 
 /* Asks the job to stop; returns at once. LSIO_DONE follows. Thread-safe and async-signal-safe. */
 LSIO_API void lsio_cancel(lsio_job *job);
-/* For a process that must leave although workers do not return: removes the job's temporary files.
- * The only sensible next call is _exit. */
+/* For a process that must leave although workers do not return: removes the temporary files of this
+ * job, and of all others in the process. Any thread. The only sensible next call is _exit. */
 LSIO_API void lsio_job_abandon(lsio_job *job);
 
 struct lsio_progress {

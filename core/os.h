@@ -79,8 +79,8 @@ void lsi_os_device_model(uint64_t device, const char *path, struct lsi_device_mo
 
 /* -- output files -- */
 struct lsi_os_file;
-/* A new file beside `path` under a temporary name (O_EXCL, mode 0666 less umask at rename time, hidden
- * name). LSIO_ERR_OUTPUT with cause and remedy. */
+/* A new file in the directory of `path`, without a name where the file system allows it, else under a
+ * hidden one (mode 0666 less umask). LSIO_ERR_OUTPUT with cause and remedy. */
 int lsi_os_temp_create(const char *path, struct lsi_os_file **out, struct lsi_error *err);
 /* Reserves space; quietly does nothing where the file system can't. ENOSPC is LSIO_ERR_OUTPUT. */
 int lsi_os_file_reserve(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
@@ -90,13 +90,18 @@ int lsi_os_file_write(struct lsi_os_file *f, const void *data, uint64_t length, 
 int lsi_os_file_truncate(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
 /* fdatasync. A failure is final: never called again on this file. */
 int lsi_os_file_sync(struct lsi_os_file *f, struct lsi_error *err);
-/* Gives it its name: without replace it fails with EEXIST as LSIO_ERR_OUTPUT when the name is taken
- * (also when taken since). sync_dir: fsync of the directory after it. Closes and frees f. */
-int lsi_os_file_publish(struct lsi_os_file *f, bool replace, bool sync_dir, struct lsi_error *err);
-/* Unlinks the temporary file, closes and frees. */
+/* Gives n files (at least 1) of one directory their names, all or none: after a failure what stood under
+ * the names before stands there again, where the file system has hard links. The last one is what
+ * readers look for. Without `replace`, EEXIST as LSIO_ERR_OUTPUT when a name is taken (also when taken
+ * since). sync_dir: fsync of the directory after it, whose failure is one of all. Closes and frees all
+ * of them, whatever happens. */
+int lsi_os_files_publish(struct lsi_os_file *const *files, unsigned n, bool replace, bool sync_dir,
+                         struct lsi_error *err);
+/* Removes the file, closes and frees. */
 void lsi_os_file_discard(struct lsi_os_file *f);
-/* Unlinks the temporary name only (leaving in a hurry, from another thread). */
-void lsi_os_file_unlink(struct lsi_os_file *f);
+/* Leaving in a hurry, from any thread: removes the temporary names of all files of this process that are
+ * neither published nor discarded. */
+void lsi_os_files_abandon(void);
 bool lsi_os_exists(const char *path);
 
 /* Text for --doctor about this machine and this OS: kernel, CPUs, cgroup, memlock, huge pages, fd limit.

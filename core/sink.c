@@ -198,12 +198,6 @@ void lsi_sink_discard(struct lsi_sink *s) {
   if (s) sink_free(s);
 }
 
-void lsi_sink_abandon(struct lsi_sink *s) {
-  if (!s) return;
-  if (s->file) lsi_os_file_unlink(s->file);
-  if (s->index) lsi_os_file_unlink(s->index);
-}
-
 /* ---- results ---- */
 
 int lsi_sink_write(struct lsi_sink *s, const void *data, uint64_t length, uint64_t offset,
@@ -291,27 +285,18 @@ static int finish_files(struct lsi_sink *s, struct lsi_error *err) {
 }
 
 int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err) {
-  const bool sync_dir = s->spec->durability != LSI_DURABLE_NONE;
-  const char *about = s->path;
-  bool index_stands = false;
   int rc = finish_files(s, err);
   if (!rc && s->file) rc = check_path(s, s->path, err); /* before the index takes its name */
-  if (!rc && s->index) {
-    struct lsi_os_file *index = s->index;
-    s->index = NULL; /* publish frees it whatever happens */
-    about = s->index_path;
-    rc = lsi_os_file_publish(index, s->spec->replace, false, err);
-    index_stands = rc == 0;
-  }
   if (!rc && s->file) {
-    struct lsi_os_file *file = s->file;
-    s->file = NULL;
-    about = s->path;
-    rc = lsi_os_file_publish(file, s->spec->replace, sync_dir, err);
-    /* An index without its data would describe something else. */
-    if (rc && index_stands) remove(s->index_path);
+    struct lsi_os_file *files[2];
+    unsigned n = 0;
+    if (s->index) files[n++] = s->index;
+    files[n++] = s->file;
+    s->index = s->file = NULL; /* publish frees them whatever happens */
+    rc = lsi_os_files_publish(files, n, s->spec->replace, s->spec->durability != LSI_DURABLE_NONE,
+                              err);
   }
-  if (rc && about) lsi_error_at(err, about, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  if (rc && s->path) lsi_error_at(err, s->path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   sink_free(s);
   return rc;
 }

@@ -53,11 +53,10 @@ uint64_t lsi_sink_bytes_written(const struct lsi_sink *s);
 uint64_t lsi_sink_window_peak(const struct lsi_sink *s); /* bytes */
 
 /* Completes headers and shape, syncs as asked, gives the file its name; memory stays with its owner.
- * Frees s whatever happens; on failure nothing stands under the final name. */
+ * Frees s whatever happens; on failure what stood under the final name before stands there still (see
+ * lsi_os_files_publish). */
 int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err);
 /* Nothing is published; frees s. */
 void lsi_sink_discard(struct lsi_sink *s);
-/* Leaving in a hurry: unlinks temporary files; frees nothing. */
-void lsi_sink_abandon(struct lsi_sink *s);
 
 #endif

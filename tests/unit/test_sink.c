@@ -170,24 +170,10 @@ static void test_names(void **state) {
   lsi_sink_discard(NULL);
 }
 
-static void test_abandon(void **state) {
-  (void)state;
-  struct lsi_sink_config c = config_for(LSI_U8, 1);
-  c.variable = true;
-  spec.any_order = true;
-  struct lsi_sink *s;
-  assert_int_equal(lsi_sink_open(&c, &s, &err), 0);
-  assert_int_equal(files(), 2);
-  lsi_sink_abandon(s);
-  assert_int_equal(files(), 0);
-  lsi_sink_abandon(NULL);
-  lsi_sink_discard(s);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_fixed), TEST(test_raw_and_empty), TEST(test_shapes),
-      TEST(test_big_endian_is_refused), TEST(test_names), TEST(test_abandon),
+      TEST(test_big_endian_is_refused), TEST(test_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
