@@ -15,7 +15,8 @@ struct lsi_os_file {
   int dir;
   char *path;         /* as the user named it, for messages */
   char *name;         /* its last part */
-  char *temp;         /* the name that it has meanwhile, or passes through when it is nameless */
+  char *temp;         /* the name that it has meanwhile, or passes through when it is nameless: only
+                       * while `linked` can it be opened again by this, always by /proc/self/fd/N */
   char *kept;         /* while publishing: a second name of the file that `name` replaced; NULL: none */
   atomic_bool linked; /* the temporary name is there */
   bool named;         /* while publishing: it has its name */
