@@ -155,7 +155,7 @@ static int frame(const uint8_t **src, const uint8_t *end, struct lsi_outbuf *out
     if (f.has_size && out->length - f.start > f.content_size)
       return corrupt(err, "an lz4 frame holds more than the size it states");
     /* Block by block, while it is in the cache. */
-    if (f.content_checksum)
+    if (f.content_checksum && out->length > before)
       lsi_xxh32_add(&sum, (char *)out->data + before, out->length - before);
   }
   if (f.content_checksum) {
