@@ -14,7 +14,7 @@ build_packages=(gcc g++ make cmake ninja-build pkg-config libluajit-5.1-dev libu
   libcurl4-openssl-dev liblz4-dev libzstd-dev libblosc-dev libjansson-dev
   libxxhash-dev libssl-dev)
 test_packages=(git luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-numpy python3-blosc lz4
-  zstd)
+  zstd clang libclang-rt-dev)
 
 # Installs those of the named packages that are not there. Needs root, or sudo.
 install_packages() {
@@ -61,4 +61,10 @@ configure_and_build() {
 # upstream_luajit PREFIX: a current LuaJIT, where cargo is there to bring its source; false elsewhere.
 upstream_luajit() {
   command -v cargo >/dev/null && "$root/lua/upstream/build" "$1" >"$1.log" 2>&1
+}
+
+# can_fuzz: there is a clang, with libFuzzer beside it.
+can_fuzz() {
+  printf 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p && n < 0; }\n' |
+    "${CLANG:-clang}" -x c - -fsanitize=fuzzer,address,undefined -o /dev/null 2>/dev/null
 }

@@ -3,6 +3,7 @@
     tally.py ctest EXIT JUNIT.xml      ctest --output-junit, cmocka's own counts where they are there
     tally.py busted EXIT LOG           busted -o TAP
     tally.py unittest EXIT LOG         python -m unittest -v
+    tally.py fuzz EXIT LOG             scripts/fuzz: a line for each target
 
 A runner that exits with a failure although no test of its report failed (it crashed, or could not
 start), or that reports no test at all, counts as one failed test: nothing missing ever passes.
@@ -57,7 +58,13 @@ def unittests(text):
     return passed, failed, skipped
 
 
-COUNTERS = {"ctest": ctest, "busted": busted, "unittest": unittests}
+def fuzz(text):
+    rows = re.findall(r"^\w+ +(\d+) +\d+ +\d+ +(\d+)$", text, re.M)
+    failed = sum(1 for runs, crashes in rows if int(crashes) or not int(runs))
+    return len(rows) - failed, failed, 0
+
+
+COUNTERS = {"fuzz": fuzz, "ctest": ctest, "busted": busted, "unittest": unittests}
 
 
 def tally(kind, exit_code, text):

@@ -51,6 +51,13 @@ class Tally(unittest.TestCase):
         self.assertEqual((6, 3, 3), tally("unittest", 1, text))
         self.assertEqual((1, 0, 0), tally("unittest", 0, "Ran 1 test in 0.000s\n\nOK\n"))
 
+    def test_fuzz(self):
+        text = "target   runs edges inputs crashes\ncsv      9000    80     12       0\n"
+        self.assertEqual((1, 0, 0), tally("fuzz", 0, text))
+        self.assertEqual((1, 1, 0), tally("fuzz", 1, text + "npy      1    80     12       2\n"))
+        self.assertEqual((1, 1, 0), tally("fuzz", 0, text + "npy      0     0      0       0\n"))
+        self.assertEqual((0, 1, 0), tally("fuzz", 1, "error: the fuzz targets do not build\n"))
+
     def test_nothing_ran(self):
         self.assertEqual((0, 1, 0), tally("unittest", 0, "Ran 0 tests in 0.0s\n\nOK\n"))
         self.assertEqual((0, 1, 0), tally("ctest", 0, junit()))

@@ -1,0 +1,43 @@
+/* Fuzz target: a list of paths, one a line, read and sorted. */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fuzz.h"
+#include "mem.h"
+#include "paths.h"
+
+static size_t lines_with_text(const uint8_t *data, size_t size) {
+  size_t n = 0;
+  for (size_t at = 0; at < size;) {
+    const uint8_t *newline = memchr(data + at, '\n', size - at);
+    const size_t end = newline ? (size_t)(newline - data) : size;
+    n += end > at && !(end == at + 1 && data[at] == '\r');
+    at = end + 1;
+  }
+  return n;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  char name[64];
+  int fd = memfd_create("paths", MFD_CLOEXEC);
+  FUZZ_CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+  snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+  struct lsi_error error;
+  lsi_error_clear(&error);
+  struct lsi_paths *p = lsi_paths_create();
+  FUZZ_CHECK(p);
+  int rc = lsi_paths_lines(p, name, &error);
+  FUZZ_CHECK((rc != 0) == (error.code != 0));
+  FUZZ_CHECK(rc == (size && memchr(data, 0, size) ? LSIO_ERR_USAGE : 0));
+  FUZZ_CHECK(rc || lsi_paths_count(p) == lines_with_text(data, size));
+  FUZZ_CHECK(lsi_paths_sort(p, &error) == 0);
+  const char **sorted = lsi_paths_array(p);
+  FUZZ_CHECK(sorted);
+  for (size_t i = 0; i < lsi_paths_count(p); i++)
+    FUZZ_CHECK(*sorted[i] && (!i || strcmp(sorted[i - 1], sorted[i]) <= 0));
+  lsi_free(sorted);
+  lsi_paths_free(p);
+  close(fd);
+  return 0;
+}

@@ -1,0 +1,67 @@
+/* Fuzz target: lines "name=value" as settings of a job, each value also as a size and as the name of an
+ * element type and of a codec. */
+#include <inttypes.h>
+
+#include "codec.h"
+#include "fuzz.h"
+#include "settings.h"
+#include "types.h"
+
+static void check_size(const char *text) {
+  uint64_t n;
+  if (!lsi_size_parse(text, &n)) return;
+  char shown[32], digits[32];
+  FUZZ_CHECK(n <= INT64_MAX && lsi_size_format(n, shown) == shown && strlen(shown) < sizeof shown);
+  snprintf(digits, sizeof digits, "%" PRIu64, n);
+  uint64_t again;
+  FUZZ_CHECK(lsi_size_parse(digits, &again) && again == n);
+}
+
+static void check_names(const char *text) {
+  struct lsi_dtype type;
+  if (lsi_dtype_parse(text, &type)) {
+    char descr[4];
+    struct lsi_dtype again;
+    FUZZ_CHECK(type.type < LSI_TYPE_COUNT);
+    lsi_dtype_descr(type, descr);
+    FUZZ_CHECK(lsi_dtype_parse(descr, &again) && again.type == type.type && again.big == type.big);
+  }
+  enum lsi_codec codec;
+  if (lsi_codec_parse(text, &codec)) FUZZ_CHECK(!strcmp(lsi_codec_name(codec), text));
+  static const char *const words[] = {"auto", "never", "queue-depth", "", "f32"};
+  const char *near = lsi_nearest(text, words, LSI_COUNTOF(words));
+  FUZZ_CHECK(!near || *near);
+}
+
+static void check_settings(const struct lsi_settings *s) {
+  FUZZ_CHECK(s->workers <= 1024 && s->queue_depth <= 32768 && s->limit <= UINT32_MAX);
+  FUZZ_CHECK(s->shard_count ? s->shard_index < s->shard_count : !s->shard_index);
+  FUZZ_CHECK(s->direct <= LSI_NEVER && s->pin <= LSI_NEVER && s->on_error <= LSI_ON_ERROR_SKIP);
+  FUZZ_CHECK(memchr(s->backend, 0, sizeof s->backend) && s->backend[0]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct lsi_settings s;
+  lsi_settings_init(&s);
+  for (size_t at = 0; at < size;) {
+    const uint8_t *newline = memchr(data + at, '\n', size - at);
+    const size_t n = newline ? (size_t)(newline - data) - at : size - at;
+    /* The first byte of a line may say who sets it. */
+    const bool weak = n && data[at] == '?';
+    char *line = strndup((const char *)data + at + weak, n - weak);
+    FUZZ_CHECK(line);
+    struct lsi_error error;
+    lsi_error_clear(&error);
+    const struct lsi_settings before = s;
+    int rc = lsi_settings_set_pair(&s, line, weak ? LSI_FROM_SCRIPT : LSI_FROM_CALLER, &error);
+    FUZZ_CHECK((rc != 0) == (error.code != 0) && (!rc || rc == LSIO_ERR_USAGE));
+    FUZZ_CHECK(!rc || !memcmp(&before, &s, sizeof s));
+    check_settings(&s);
+    const char *equals = strchr(line, '=');
+    check_size(equals ? equals + 1 : line);
+    check_names(equals ? equals + 1 : line);
+    free(line);
+    at += n + 1;
+  }
+  return 0;
+}
