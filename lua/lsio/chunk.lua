@@ -33,7 +33,7 @@ local lazy = {
 local metatable = {
   __index = function(c, key)
     local get = lazy[key]
-    if get then return get(c) end
+    if get then return (get(c)) end -- no tail call, as in a view
     error(util.unknown("field of chunk", key, names), 0)
   end,
   __newindex = function(_, key)

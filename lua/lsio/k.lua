@@ -15,7 +15,7 @@ do
   local f = by_type "sum"
   function k.sum(src, n)
     src = source(src, "sum")
-    return f[src.dtype](src.ptr, count(src, n, "sum"))
+    return (f[src.dtype](src.ptr, count(src, n, "sum")))
   end
 end
 
@@ -25,7 +25,7 @@ do
   function k.sum_i64(src, n)
     src = source(src, "sum_i64")
     if src.dtype > 7 then bad("sum_i64: src is %s; it sums integers", src.type) end
-    return f[src.dtype](src.ptr, count(src, n, "sum_i64"))
+    return (f[src.dtype](src.ptr, count(src, n, "sum_i64")))
   end
 end
 
@@ -37,7 +37,7 @@ for _, name in ipairs { "min", "max" } do
       src = source(src, name)
       local cell = cells[src.dtype]
       f[src.dtype](src.ptr, count(src, n, name), cell)
-      return exact(cell[0])
+      return (exact(cell[0]))
     end]], "=lsio.k"))(f, cells, source, count, exact, name)
 end
 
@@ -98,7 +98,7 @@ for _, name in ipairs { "count_gt", "count_ge", "count_lt", "count_le", "count_e
     local f, source, count, number, name = ...
     return function(src, n, t)
       src = source(src, name)
-      return f[src.dtype](src.ptr, count(src, n, name), number(t, name, "the value to compare with"))
+      return (f[src.dtype](src.ptr, count(src, n, name), number(t, name, "the value to compare with")))
     end]], "=lsio.k"))(by_type(name), source, count, number, name)
 end
 
@@ -107,8 +107,8 @@ do
   -- lo <= x <= hi
   function k.count_between(src, n, lo, hi)
     src = source(src, "count_between")
-    return f[src.dtype](src.ptr, count(src, n, "count_between"), number(lo, "count_between", "lo"),
-      number(hi, "count_between", "hi"))
+    return (f[src.dtype](src.ptr, count(src, n, "count_between"), number(lo, "count_between", "lo"),
+      number(hi, "count_between", "hi")))
   end
 end
 
@@ -196,8 +196,8 @@ do
     dst = target(dst, n, "fill_sentinel")
     same_type(src, dst, "fill_sentinel")
     no_overlap(src, n, dst, "fill_sentinel")
-    return f[src.dtype](src.ptr, n, dst.ptr, number(sentinel, "fill_sentinel", "the sentinel"),
-      number(value, "fill_sentinel", "the value"))
+    return (f[src.dtype](src.ptr, n, dst.ptr, number(sentinel, "fill_sentinel", "the sentinel"),
+      number(value, "fill_sentinel", "the value")))
   end
 end
 
@@ -210,7 +210,7 @@ do
     dst = target(dst, n, "fill_nan")
     same_type(src, dst, "fill_nan")
     no_overlap(src, n, dst, "fill_nan")
-    return f[src.dtype](src.ptr, n, dst.ptr, number(value, "fill_nan", "the value"))
+    return (f[src.dtype](src.ptr, n, dst.ptr, number(value, "fill_nan", "the value")))
   end
 end
 
@@ -259,7 +259,7 @@ do
     if type(needle) ~= "string" then
       bad("count_bytes: the needle must be a string, not %s", util.show(needle))
     end
-    return f(src.ptr, n, needle, #needle)
+    return (f(src.ptr, n, needle, #needle))
   end
 end
 
@@ -269,7 +269,7 @@ do
   function k.crc32c(src, n, crc)
     src = source(src, "crc32c")
     n = count(src, n, "crc32c")
-    return f(crc == nil and 0 or number(crc, "crc32c", "crc"), src.ptr, n * size[src.dtype])
+    return (f(crc == nil and 0 or number(crc, "crc32c", "crc"), src.ptr, n * size[src.dtype]))
   end
 end
 

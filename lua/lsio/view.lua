@@ -62,7 +62,7 @@ local function methods(t, writable)
   local mt = {
     __index = function(v, i)
       if type(i) == "number" and i >= 0 and i < v.m and floor(i) == i then return load(v.ptr, i) end
-      return other(v, i)
+      return (other(v, i)) -- no tail call: a trace takes 15 of them, and kernels ask for types often
     end,
     __len = function(v) return v.n end,
     __tostring = function(v) return ("view of %.0f %s"):format(v.n, name) end,

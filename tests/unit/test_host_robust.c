@@ -171,6 +171,7 @@ static void test_many_jobs(void **state) {
 /* Kernel calls, loops over views, state arrays: the function that C calls for each step ends up in a
  * trace of its own, with the transform in it. (Side traces of metamethods may abort; that is harmless.)
  * It is the only long function of lsio.chunk. */
+#define MANY(text) text text text text text
 static void test_compiled(void **state) {
   (void)state;
   static const char *const bodies[] = {
@@ -182,12 +183,13 @@ static void test_compiled(void **state) {
       "lsio.k.histogram(c.data, c.n, 0, 100, 8, s.h)",
       "lsio.k.scale_offset(c.data, c.n, c.out, 2, 1) lsio.k.cast(c.data, c.n, c.scratch)",
       "lsio.k.clip(c.data, c.n, c.scratch, 0, 1) s.n = s.n + c.scratch[5] + c.tag + c.random()",
+      "local k, d, n = lsio.k, c.data, c.n\n" MANY(MANY("s.n = s.n + k.sum(d, n) k.clip(d, n, c.scratch, 0, 1) ")),
       "local t, d = 0, c.data for i = 0, c.n - 1 do t = t + d[i] end s.n = t",
       "local o, d = c.out, c.data for i = 0, c.n - 1 do o[i] = d[i] * 2 end",
       "for i = 0, c.n - 1 do local k = i % 8 s.h[k] = s.h[k] + 1 end",
   };
   for (size_t i = 0; i < LSI_COUNTOF(bodies); i++) {
-    char text[1024];
+    char text[4096];
     snprintf(text, sizeof text,
              "local jit, start, compiled = require 'jit', nil, false\n"
              "local function event(what, tr, f, pc, other)\n"
