@@ -98,6 +98,31 @@ struct lsi_kernels {
   /* dst[i] = src[i] is NaN ? value : src[i]. Returns how many were replaced. Integers: copies. */
   double (*fill_nan[10])(const void *src, size_t n, void *dst, double value);
 
+  /* Masks: a byte for each element, 1 or 0. dst[i] = src[i] > t and so on; the comparison is exact,
+   * as in count_gt. A NaN element, or a NaN t, compares as 0, with ne as 1. dst may be src. */
+  void (*gt[10])(const void *src, size_t n, void *dst, double t);
+  void (*ge[10])(const void *src, size_t n, void *dst, double t);
+  void (*lt[10])(const void *src, size_t n, void *dst, double t);
+  void (*le[10])(const void *src, size_t n, void *dst, double t);
+  void (*eq[10])(const void *src, size_t n, void *dst, double t);
+  void (*ne[10])(const void *src, size_t n, void *dst, double t);
+  /* lo <= x <= hi */
+  void (*between[10])(const void *src, size_t n, void *dst, double lo, double hi);
+  /* dst[i] = a[i] > b[i] and so on. dst may be a or b. */
+  void (*gt_each[10])(const void *a, size_t n, void *dst, const void *b);
+  void (*ge_each[10])(const void *a, size_t n, void *dst, const void *b);
+  void (*eq_each[10])(const void *a, size_t n, void *dst, const void *b);
+  void (*ne_each[10])(const void *a, size_t n, void *dst, const void *b);
+  /* dst[i] = mask[i] != 0 ? a[i] : b[i], of elements of `size` bytes: 1, 2, 4 or 8. Where one_a is
+   * true, a is one element that stands for all; one_b likewise. dst may be a, b, or with size 1
+   * the mask. */
+  void (*where)(const void *mask, size_t n, void *dst, size_t size, const void *a, bool one_a,
+                const void *b, bool one_b);
+  /* Of masks; a byte that is not 0 counts as true, results are 1 or 0. dst may be a or b. */
+  void (*band)(const void *a, size_t n, void *dst, const void *b);
+  void (*bor)(const void *a, size_t n, void *dst, const void *b);
+  void (*bnot)(const void *src, size_t n, void *dst);
+
   /* dst[i] = src[n - 1 - i], of elements of `size` bytes: 1, 2, 4 or 8. */
   void (*flip)(const void *src, size_t n, void *dst, size_t size);
 

@@ -19,6 +19,8 @@
 
 #include "x_map.h"
 
+#include "x_mask.h"
+
 #include "x_order.h"
 
 #include "x_bytes.h"
@@ -67,6 +69,21 @@ const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
     .fill = ALL(fill),
     .fill_sentinel = ALL(fill_sentinel),
     .fill_nan = ALL(fill_nan),
+    .gt = ALL(gt),
+    .ge = ALL(ge),
+    .lt = ALL(lt),
+    .le = ALL(le),
+    .eq = ALL(eq),
+    .ne = ALL(ne),
+    .between = ALL(between),
+    .gt_each = ALL(gt_each),
+    .ge_each = ALL(ge_each),
+    .eq_each = ALL(eq_each),
+    .ne_each = ALL(ne_each),
+    .where = where,
+    .band = band,
+    .bor = bor,
+    .bnot = bnot,
     .flip = flip,
     .find = find,
     .count_bytes = count_bytes,

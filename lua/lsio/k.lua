@@ -2,6 +2,7 @@
 local ffi = require "ffi"
 local kernel = require "lsio.kernel"
 local util = require "lsio.util"
+local view = require "lsio.view"
 
 local type = type
 local K, bad, cells, exact, size = kernel.K, kernel.bad, kernel.cells, kernel.exact, kernel.size
@@ -10,6 +11,23 @@ local by_type, by_types = kernel.by_type, kernel.by_types
 local same_type, no_overlap = kernel.same_type, kernel.no_overlap
 
 local k = {}
+
+do
+  local memory = setmetatable({}, { __mode = "k" })
+  -- A new writable view of n zeros, for masks and the like: make it once, not in every step. Its memory
+  -- is the Lua state's, and lives as long as the view.
+  function k.array(name, n)
+    local t, big = nil, nil
+    if type(name) == "string" then t, big = view.parse_type(name) end
+    if not t then bad("array: %s is no element type; write u8, f32, f64, ...", util.show(name)) end
+    if big then bad("array: %s is big-endian; views are in native order", util.show(name)) end
+    kernel.whole(n, 0, nil, "array", "n")
+    local block = ffi.new(ffi.typeof("$[?]", ffi.typeof(t.c)), n)
+    local v = view.make(t.id, block, n, true)
+    memory[v] = block
+    return v
+  end
+end
 
 do
   local f = by_type "sum"
@@ -283,6 +301,10 @@ do
     no_overlap(src, n, dst, "copy")
     f(src.ptr, n * size[src.dtype], dst.ptr, false)
   end
+end
+
+for _, part in ipairs { "lsio.k_mask" } do
+  for name, f in pairs(require(part)) do k[name] = f end
 end
 
 return k

@@ -74,21 +74,22 @@ function M.whole(x, low, high, name, what)
   bad("%s: %s is %s, not a whole number from %.0f", name, what, util.show(x), low)
 end
 
-function M.same_type(src, dst, name, what, other)
-  if src.dtype ~= dst.dtype then
-    bad("%s: %s is %s, but %s is %s", name, other or "src", src.type, what or "dst", dst.type)
+-- b, called `what` (dst), must be of the type of a, called `of` (src).
+function M.same_type(a, b, name, what, of)
+  if a.dtype ~= b.dtype then
+    bad("%s: %s is %s, but %s is %s", name, of or "src", a.type, what or "dst", b.type)
   end
 end
 
--- Fails when n elements of src share memory with n_dst (nil: n) of dst, unless both start at one place
--- and dst's elements are not larger.
-function M.no_overlap(src, n, dst, name, n_dst, what, other)
+-- Fails when n elements of src, called `of`, share memory with n of dst, called `what`, unless both start
+-- at one place and dst's elements are not larger. With n_dst, dst has so many and may not start there.
+function M.no_overlap(src, n, dst, name, n_dst, what, of)
   local a, b = ffi.cast("intptr_t", src.ptr), ffi.cast("intptr_t", dst.ptr)
   local size_a, size_b = size[src.dtype], size[dst.dtype]
   if a == b and size_b <= size_a and not n_dst then return end
   n_dst = n_dst or n
   if n > 0 and n_dst > 0 and a < b + n_dst * size_b and b < a + n * size_a then
-    bad("%s: %s and %s overlap", name, other or "src", what or "dst")
+    bad("%s: %s and %s overlap", name, of or "src", what or "dst")
   end
 end
 

@@ -135,6 +135,11 @@ lsio.version = ""
 ---@class lsio.k
 lsio.k = {}
 
+---A new view of n zeros that lives as long as it is referenced. Make it once, not in every step.
+---@param type lsio.type
+---@param n integer
+---@return lsio.view
+function lsio.k.array(type, n) end
 ---@param src lsio.view
 ---@param n? integer
 ---@return number
@@ -203,6 +208,43 @@ function lsio.k.scale_offset(src, n, dst, scale, offset) end
 ---@param dst lsio.view
 function lsio.k.cast(src, n, dst) end
 lsio.k.byteswap, lsio.k.copy = lsio.k.cast, lsio.k.cast
+---A mask: dst[i] = src[i] > t ? 1 : 0. NaN gives 0 (with ne 1).
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view of u8
+---@param t number|lsio.view a view of src's type is compared element by element
+function lsio.k.gt(src, n, dst, t) end
+lsio.k.ge, lsio.k.lt, lsio.k.le, lsio.k.eq, lsio.k.ne = lsio.k.gt, lsio.k.gt, lsio.k.gt, lsio.k.gt, lsio.k.gt
+---A mask: lo <= src[i] <= hi
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view of u8
+---@param lo number
+---@param hi number
+function lsio.k.between(src, n, dst, lo, hi) end
+---How many of a mask are true (not 0).
+---@param mask lsio.view of u8
+---@param n? integer
+---@return number
+function lsio.k.count(mask, n) end
+---Of two masks; what is not 0 is true, the result is 0 or 1.
+---@param a lsio.view of u8
+---@param n? integer
+---@param dst lsio.view of u8
+---@param b lsio.view of u8
+function lsio.k.band(a, n, dst, b) end
+lsio.k.bor = lsio.k.band
+---@param src lsio.view of u8
+---@param n? integer
+---@param dst lsio.view of u8
+function lsio.k.bnot(src, n, dst) end
+---dst[i] = mask[i] is true ? a[i] : b[i]. A number becomes an element of dst's type as with cast.
+---@param mask lsio.view of u8
+---@param n? integer
+---@param dst lsio.view
+---@param a number|lsio.view of dst's type
+---@param b number|lsio.view of dst's type
+function lsio.k.where(mask, n, dst, a, b) end
 ---dst = src backwards.
 ---@param src lsio.view
 ---@param n? integer

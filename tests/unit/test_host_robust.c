@@ -184,6 +184,8 @@ static void test_compiled(void **state) {
       "lsio.k.scale_offset(c.data, c.n, c.out, 2, 1) lsio.k.cast(c.data, c.n, c.scratch)",
       "lsio.k.clip(c.data, c.n, c.scratch, 0, 1) s.n = s.n + c.scratch[5] + c.tag + c.random()",
       "local k, d, n = lsio.k, c.data, c.n\n" MANY(MANY("s.n = s.n + k.sum(d, n) k.clip(d, n, c.scratch, 0, 1) ")),
+      "lsio.k.gt(c.data, c.n, s.mask, 3) lsio.k.bnot(s.mask, c.n, s.mask) s.n = lsio.k.count(s.mask, c.n)",
+      "lsio.k.where(s.mask, c.n, c.out, c.data, 1.5) lsio.k.lt(c.data, c.n, s.mask, c.scratch)",
       "local t, d = 0, c.data for i = 0, c.n - 1 do t = t + d[i] end s.n = t",
       "local o, d = c.out, c.data for i = 0, c.n - 1 do o[i] = d[i] * 2 end",
       "for i = 0, c.n - 1 do local k = i % 8 s.h[k] = s.h[k] + 1 end",
@@ -196,7 +198,7 @@ static void test_compiled(void **state) {
              " if what == 'start' then start = not other and debug.getinfo(f, 'S') end\n"
              " if what == 'stop' and start and start.source == '=lsio.chunk' and\n"
              "  start.lastlinedefined - start.linedefined > 15 then compiled = true end end\n" HOST_HEAD
-             " type = 'f32', state = 'double n, h[8]; lsio_moments m;',\n"
+             " type = 'f32', state = 'double n, h[8]; lsio_moments m; uint8_t mask[100];',\n"
              " init = function() jit.attach(event, 'trace') end, reduce = function(a) return a end,\n"
              " transform = function(c, s) %s end,\n"
              " finish = function() jit.attach(event)\n"
