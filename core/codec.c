@@ -29,8 +29,9 @@ unsigned lsi_codec_overhead(enum lsi_codec codec) { return codec == LSI_CODEC_BL
 
 /* ---- room ---- */
 
-int lsi_fail_limit(const struct lsi_outbuf *out, struct lsi_error *err) {
-  lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %zu bytes allowed", out->limit);
+int lsi_fail_limit(uint64_t limit, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %llu bytes allowed",
+           (unsigned long long)limit);
   lsi_error_remedy(err, "raise `decoded` if it is set, else give the job more memory (--memory) or "
                         "fewer workers (--workers)");
   return LSIO_ERR_LIMIT;
@@ -39,7 +40,7 @@ int lsi_fail_limit(const struct lsi_outbuf *out, struct lsi_error *err) {
 int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err) {
   uint64_t need;
   if (lsi_add_overflow((uint64_t)out->length, more, &need) || need > out->limit)
-    return lsi_fail_limit(out, err);
+    return lsi_fail_limit(out->limit, err);
   if (need <= out->capacity) return 0;
   if (!out->grow) {
     lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %zu bytes of its buffer",
@@ -55,11 +56,33 @@ int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct
   return 0;
 }
 
-int64_t lsi_skippable_frame(const uint8_t *src, size_t len) {
+/* lz4 and zstd have the same skippable frames. If one stands at src, its whole length is returned;
+ * 0 = none; -1 = one that is cut short. */
+static int64_t skippable_frame(const uint8_t *src, size_t len) {
   if (len < 4 || (lsi_le32(src) & 0xFFFFFFF0u) != 0x184D2A50u) return 0;
   if (len < 8) return -1;
   uint64_t whole = 8 + (uint64_t)lsi_le32(src + 4);
   return whole <= len ? (int64_t)whole : -1;
+}
+
+int lsi_next_frame(enum lsi_codec codec, const uint8_t *begin, const uint8_t **at,
+                   const uint8_t *end, struct lsi_error *err) {
+  /* Of zstd's versions only the last one's frames: each older one would take a decoder of its own. */
+  const uint32_t magic = codec == LSI_CODEC_LZ4 ? 0x184D2204u : 0xFD2FB528u;
+  const char *name = codec == LSI_CODEC_LZ4 ? "an lz4" : "a zstd";
+  while (*at < end) {
+    const size_t left = (size_t)(end - *at);
+    const int64_t skip = skippable_frame(*at, left);
+    if (skip < 0) return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s frame is cut short", name);
+    *at += skip;
+    if (skip) continue;
+    if (left >= 4 && lsi_le32(*at) == magic) return 1;
+    return *at == begin
+               ? lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a chunk does not begin with %s frame", name)
+               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "bytes after %s frame are not another frame",
+                          name);
+  }
+  return 0;
 }
 
 /* ---- decoding ---- */
@@ -69,6 +92,7 @@ struct lsi_decoder *lsi_decoder_create(void) { return lsi_calloc(1, sizeof(struc
 void lsi_decoder_destroy(struct lsi_decoder *d) {
   if (!d) return;
   lsi_zstd_free(d);
+  lsi_free(d->copy);
   lsi_free(d);
 }
 
@@ -99,7 +123,7 @@ int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, siz
 }
 
 int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap) {
-  struct lsi_decoder d = {NULL};
+  struct lsi_decoder d = {.zstd = NULL};
   struct lsi_outbuf out = {.data = dst, .capacity = cap, .limit = cap};
   int rc = lsi_decode(&d, (enum lsi_codec)codec, src, src_len, &out, NULL);
   lsi_zstd_free(&d);

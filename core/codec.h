@@ -59,6 +59,27 @@ void lsi_decoder_destroy(struct lsi_decoder *d); /* NULL is fine */
 int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
                struct lsi_outbuf *out, struct lsi_error *err);
 
+/* ---- pieces ---- */
+
+/* Decodes a chunk bit by bit into a small buffer: pieces of `size` bytes (1 or more), the last one with
+ * what is left. As strict as lsi_decode(), with the same codes; but a checksum that stands behind what
+ * it covers can only be wrong after pieces have been given out, and a zstd frame that refers further
+ * back than its header says is corrupt here only.
+ *
+ * begin: 1 = call next; 0 = decode the chunk whole: it is short (less than 2 pieces), one block or one
+ *   window, or its codec has no inner blocks, so that pieces would save nothing. src stays borrowed
+ *   until the last piece. `limit`: decoded bytes of the chunk at most. `out` is the buffer, kept
+ *   between chunks: its `limit` is what it and the decoder may take together of memory (lz4: 64 KiB
+ *   of history and a block beside the piece; zstd: its window; blosc: about 3 blocks, or 2 and a
+ *   piece): LSIO_ERR_LIMIT if that is too little.
+ * next: 1 = more pieces follow, 0 = this is the last one, which may be empty; it is given out only once
+ *   all of the chunk is known to be right. *data: valid until the next call; in `out`, or in src with
+ *   codec none. After 0 or an error, begin again. */
+int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
+                     size_t size, uint64_t limit, struct lsi_outbuf *out, struct lsi_error *err);
+int lsi_pieces_next(struct lsi_decoder *d, const void **data, size_t *length,
+                    struct lsi_error *err);
+
 /* One chunk into `cap` bytes at dst. The decoded length, or a negative LSIO_ERR_*. Thread-safe. */
 int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap);
 

@@ -46,8 +46,9 @@ static bool block_at(const struct lsi_blosc *b, uint32_t i, size_t *begin, size_
   return true;
 }
 
-static int check_blocks(const struct lsi_blosc *b, struct lsi_error *err) {
+int lsi_blosc_check(const struct lsi_blosc *b, struct lsi_error *err) {
   size_t begin, end;
+  if (b->flags & STORED) return 0;
   for (uint32_t i = 0; i < b->blocks; i++)
     if (!block_at(b, i, &begin, &end))
       return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "block %u of a blosc frame does not lie in the frame", i);
@@ -125,10 +126,85 @@ int lsi_blosc_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, str
   if ((rc = lsi_outbuf_need(out, b.nbytes, false, err))) return rc;
   if (b.flags & STORED)
     memcpy(out->data, src + HEADER, b.nbytes);
-  else if ((rc = check_blocks(&b, err)) || (rc = run_library(&b, out->data, err)))
+  else if ((rc = lsi_blosc_check(&b, err)) || (rc = run_library(&b, out->data, err)))
     return rc;
   out->length = b.nbytes;
   return 0;
+}
+
+/* ---- by pieces ---- */
+
+/* Blocks become frames of their own, copied together: blosc_getitem() would do as well, but it decodes
+ * into a third block of memory, copies from there, and walks all blocks of the frame on each call. The
+ * copy is of compressed bytes, which are fewer and must be brought into the cache anyway. */
+
+uint32_t lsi_blosc_group(const struct lsi_blosc *b, size_t size) {
+  return (uint32_t)LSI_MAX(LSI_MIN(size / b->block, (size_t)b->blocks), (size_t)1);
+}
+
+uint64_t lsi_blosc_memory(const struct lsi_blosc *b, uint32_t group) {
+  if (b->flags & STORED) return 0;
+  const uint64_t most = (uint64_t)b->block + b->block / 6 + b->splits * 36u + 4;
+  return 2 * (uint64_t)b->block + 4u * b->type + 64 + HEADER + group * most;
+}
+
+static void put_le32(uint8_t *p, uint32_t v) {
+  for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
+}
+
+static int fit_copy(struct lsi_decoder *d, size_t bytes, struct lsi_error *err) {
+  if (bytes <= d->copy_bytes) return 0;
+  lsi_free(d->copy);
+  d->copy_bytes = 0;
+  d->copy = lsi_malloc(bytes);
+  if (!d->copy) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the blosc decoder");
+  d->copy_bytes = bytes;
+  return 0;
+}
+
+/* Blocks [first, first + n) as a frame in d->copy; *f describes it. */
+static int gather(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t first, uint32_t n,
+                  struct lsi_blosc *f, struct lsi_error *err) {
+  const uint64_t from = (uint64_t)first * b->block;
+  *f = *b;
+  f->nbytes = (uint32_t)LSI_MIN((uint64_t)n * b->block, b->nbytes - from);
+  if (f->nbytes < b->block) { /* the rest alone: rests are not split */
+    f->block = f->nbytes;
+    f->flags |= WHOLE_BLOCKS;
+  }
+  int rc = fit_copy(d, (size_t)lsi_blosc_memory(b, n), err);
+  if (rc) return rc;
+  size_t at = HEADER + 4 * (size_t)n;
+  for (uint32_t i = 0; i < n; i++) {
+    size_t begin, end;
+    if (!block_at(b, first + i, &begin, &end) || end - begin > d->copy_bytes - at)
+      return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "block %u of a blosc frame does not lie in the frame",
+                      first + i);
+    put_le32(d->copy + HEADER + 4 * (size_t)i, (uint32_t)at);
+    memcpy(d->copy + at, b->src + begin, end - begin);
+    at += end - begin;
+  }
+  const uint8_t head[4] = {BLOSC_VERSION_FORMAT, f->version, f->flags, f->type};
+  memcpy(d->copy, head, sizeof head);
+  put_le32(d->copy + 4, f->nbytes);
+  put_le32(d->copy + 8, f->block);
+  put_le32(d->copy + 12, (uint32_t)at);
+  f->src = d->copy;
+  f->length = at;
+  return 0;
+}
+
+int lsi_blosc_blocks(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t first, uint32_t n,
+                     void *dst, size_t *got, struct lsi_error *err) {
+  const uint64_t from = (uint64_t)first * b->block;
+  *got = (size_t)LSI_MIN((uint64_t)n * b->block, b->nbytes - from);
+  if (b->flags & STORED) {
+    memcpy(dst, b->src + HEADER + from, *got);
+    return 0;
+  }
+  struct lsi_blosc f;
+  int rc = gather(d, b, first, n, &f, err);
+  return rc ? rc : run_library(&f, dst, err);
 }
 
 /* ---- encoding ---- */

@@ -6,10 +6,6 @@
 
 #include "codec.h"
 
-struct lsi_decoder {
-  void *zstd; /* ZSTD_DCtx, made when first needed */
-};
-
 static inline uint32_t lsi_le32(const void *p) {
   const uint8_t *b = p;
   return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
@@ -26,18 +22,66 @@ static inline size_t lsi_outbuf_room(const struct lsi_outbuf *out) {
 /* Makes room for `more` bytes behind out->length. With `doubling`, for at least twice what was there,
  * so that many small steps cost few calls. LSIO_ERR_LIMIT when the limit forbids it. */
 int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err);
-int lsi_fail_limit(const struct lsi_outbuf *out, struct lsi_error *err);
+int lsi_fail_limit(uint64_t limit, struct lsi_error *err);
 
-/* Both formats have the same skippable frames. If one stands at src, its whole length is returned;
- * 0 = none; -1 = one that is cut short. */
-int64_t lsi_skippable_frame(const uint8_t *src, size_t len);
+/* Between frames of lz4 or zstd: moves *at past skippable frames. 1 = at a frame of the codec, 0 = at
+ * the end; LSIO_ERR_CORRUPT. `begin`: of the chunk. */
+int lsi_next_frame(enum lsi_codec codec, const uint8_t *begin, const uint8_t **at,
+                   const uint8_t *end, struct lsi_error *err);
 
+/* XXH32, the checksum of lz4 frames, seed 0. */
+struct lsi_xxh32 {
+  uint32_t v[4];
+  uint64_t length;
+  uint32_t held;     /* bytes in hold */
+  uint8_t hold[16];
+};
+void lsi_xxh32_begin(struct lsi_xxh32 *x);
+void lsi_xxh32_add(struct lsi_xxh32 *x, const void *p, size_t n);
+uint32_t lsi_xxh32_end(const struct lsi_xxh32 *x);
+uint32_t lsi_xxh32(const void *p, size_t n);
+
+#define LSI_LZ4_HISTORY ((size_t)64 << 10) /* how far back a block may refer */
+
+/* An lz4 frame that is read block by block. */
+struct lsi_lz4_frame {
+  const uint8_t *at, *end;    /* of the stored bytes: the next block's head, the chunk's end */
+  bool linked, block_checksum, content_checksum, has_size;
+  uint64_t content_size;
+  uint64_t done;              /* decoded bytes so far */
+  size_t block_max;
+  struct lsi_xxh32 sum;
+};
+int lsi_lz4_open(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f,
+                 struct lsi_error *err);
+/* The next block, behind out->length; the frame's last LSI_LZ4_HISTORY bytes, or all if they are fewer,
+ * must stand before that if blocks are linked. !*more: that was the end of the frame, and all is right. */
+int lsi_lz4_block(struct lsi_lz4_frame *f, struct lsi_outbuf *out, bool *more,
+                  struct lsi_error *err);
+/* Right after open: the chunk ends with this frame, which is one block or holds up to `size` bytes. */
+bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size);
 int lsi_lz4_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err);
 int lsi_lz4_block_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out,
                          struct lsi_error *err);
 int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
                     struct lsi_error *err);
 void lsi_zstd_free(struct lsi_decoder *d);
+
+/* A zstd frame that is read bit by bit. */
+struct lsi_zstd_frame {
+  const uint8_t *src;
+  size_t length, used;  /* stored bytes */
+  bool known;
+  uint64_t size;        /* of the content, if known */
+  uint64_t window;      /* how far back it refers */
+  uint64_t memory;      /* that the decoder will take for itself */
+};
+int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
+                  struct lsi_zstd_frame *f, struct lsi_error *err);
+/* Up to `room` more bytes. !*more: all of the frame has been read and is right. Without room, only
+ * finds out whether there is more; that may then turn out to be nothing. */
+int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, size_t room,
+                  size_t *got, bool *more, struct lsi_error *err);
 
 /* A frame of blosc whose header has been checked. */
 struct lsi_blosc {
@@ -52,23 +96,42 @@ struct lsi_blosc {
 int lsi_blosc_open(const uint8_t *src, size_t len, struct lsi_blosc *b, struct lsi_error *err);
 int lsi_blosc_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err);
 
+/* How often a piece of `size` bytes is, in whole blocks; and those blocks, next in order, decoded to
+ * dst, which has room for them. What is needed of memory beside: lsi_blosc_memory(). */
+uint32_t lsi_blosc_group(const struct lsi_blosc *b, size_t size);
+uint64_t lsi_blosc_memory(const struct lsi_blosc *b, uint32_t group);
+int lsi_blosc_check(const struct lsi_blosc *b, struct lsi_error *err); /* where blocks lie */
+int lsi_blosc_blocks(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t first, uint32_t n,
+                     void *dst, size_t *got, struct lsi_error *err);
+
+/* Of a chunk that is decoded by pieces; see lsi_pieces_begin(). */
+struct lsi_piece_state {
+  enum lsi_codec codec;
+  const uint8_t *begin, *at, *end; /* stored bytes; `at`: the next frame, or codec none's next byte */
+  size_t size;
+  uint64_t total, limit;           /* decoded so far, and at most */
+  struct lsi_outbuf *out;          /* [taken, length) has not been given out yet */
+  size_t taken;
+  bool ended;                      /* all is decoded, and right */
+  size_t unit, history;            /* room that the next block takes; what must stay before it */
+  struct lsi_lz4_frame lz4;
+  struct lsi_zstd_frame zstd;
+  struct lsi_blosc blosc;
+  uint32_t block, group;           /* of blosc */
+};
+
+struct lsi_decoder {
+  void *zstd;         /* ZSTD_DCtx, made when first needed */
+  uint8_t *copy;      /* of blosc blocks, as a frame of their own */
+  size_t copy_bytes;
+  struct lsi_piece_state pieces;
+};
+
 size_t lsi_lz4_bound(size_t len, bool frame);
 int64_t lsi_lz4_encode(bool frame, int level, const void *src, size_t len, void *dst, size_t cap);
 size_t lsi_zstd_bound(size_t len);
 int64_t lsi_zstd_encode(int level, const void *src, size_t len, void *dst, size_t cap);
 size_t lsi_blosc_bound(size_t len);
 int64_t lsi_blosc_encode(int level, const void *src, size_t len, void *dst, size_t cap);
-
-/* XXH32, the checksum of lz4 frames, seed 0. */
-struct lsi_xxh32 {
-  uint32_t v[4];
-  uint64_t length;
-  uint32_t held;     /* bytes in hold */
-  uint8_t hold[16];
-};
-void lsi_xxh32_begin(struct lsi_xxh32 *x);
-void lsi_xxh32_add(struct lsi_xxh32 *x, const void *p, size_t n);
-uint32_t lsi_xxh32_end(const struct lsi_xxh32 *x);
-uint32_t lsi_xxh32(const void *p, size_t n);
 
 #endif

@@ -9,17 +9,7 @@
 
 #include "codec_impl.h"
 
-#define MAGIC 0x184D2204u
-#define HISTORY ((size_t)64 << 10) /* how far back a block may refer */
-
-struct frame {
-  const uint8_t *at, *end;
-  bool linked, block_checksum, content_checksum, has_size;
-  uint64_t content_size;
-  size_t block_max;
-  size_t start; /* out->length where the frame's content begins */
-};
-
+#define SHORT_BLOCKS 64 /* of a frame, that are looked at to see whether it is short */
 static int corrupt(struct lsi_error *err, const char *what) {
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
 }
@@ -61,8 +51,11 @@ static int64_t block_size(const uint8_t *p, size_t len) {
 
 /* ---- frames ---- */
 
-static int read_header(struct frame *f, struct lsi_error *err) {
-  const uint8_t *p = f->at;
+int lsi_lz4_open(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f,
+                 struct lsi_error *err) {
+  *f = (struct lsi_lz4_frame){.at = src, .end = end};
+  lsi_xxh32_begin(&f->sum);
+  const uint8_t *p = src;
   if (f->end - p < 7) return cut_short(err);
   uint8_t flags = p[4], bd = p[5];
   if (flags >> 6 != 1 || flags & 2 || bd & 0x8F || bd >> 4 < 4)
@@ -85,17 +78,17 @@ static int read_header(struct frame *f, struct lsi_error *err) {
   return 0;
 }
 
-static int decode_into(const struct frame *f, const uint8_t *src, size_t n,
+static int decode_into(const struct lsi_lz4_frame *f, const uint8_t *src, size_t n,
                        const struct lsi_outbuf *out) {
   char *dst = (char *)out->data + out->length;
   int room = (int)LSI_MIN(lsi_outbuf_room(out), f->block_max);
-  size_t history = f->linked ? LSI_MIN(out->length - f->start, HISTORY) : 0;
+  size_t history = f->linked ? (size_t)LSI_MIN(f->done, (uint64_t)LSI_LZ4_HISTORY) : 0;
   if (!history) return LZ4_decompress_safe((const char *)src, dst, (int)n, room);
   return LZ4_decompress_safe_usingDict((const char *)src, dst, (int)n, room, dst - history,
                                        (int)history);
 }
 
-static int compressed_block(const struct frame *f, const uint8_t *src, size_t n,
+static int compressed_block(const struct lsi_lz4_frame *f, const uint8_t *src, size_t n,
                             struct lsi_outbuf *out, struct lsi_error *err) {
   if (lsi_outbuf_room(out)) {
     int got = decode_into(f, src, n, out);
@@ -107,7 +100,7 @@ static int compressed_block(const struct frame *f, const uint8_t *src, size_t n,
   int64_t size = block_size(src, n);
   if (size == 0 && !lsi_outbuf_room(out)) return 0; /* an empty block behind a full output */
   uint64_t most = f->block_max;
-  if (f->has_size) most = LSI_MIN(most, f->content_size - (out->length - f->start));
+  if (f->has_size) most = LSI_MIN(most, f->content_size - f->done);
   if (size < 0 || (uint64_t)size > most || (uint64_t)size <= lsi_outbuf_room(out))
     return corrupt(err, "a block of an lz4 frame is corrupt");
   int rc = lsi_outbuf_need(out, (uint64_t)size, true, err);
@@ -118,7 +111,7 @@ static int compressed_block(const struct frame *f, const uint8_t *src, size_t n,
   return 0;
 }
 
-static int block(struct frame *f, uint32_t head, struct lsi_outbuf *out, struct lsi_error *err) {
+static int block(struct lsi_lz4_frame *f, uint32_t head, struct lsi_outbuf *out, struct lsi_error *err) {
   size_t n = head & 0x7FFFFFFFu;
   if (n > f->block_max) return corrupt(err, "a block of an lz4 frame is larger than it may be");
   if ((size_t)(f->end - f->at) < n + (f->block_checksum ? 4 : 0)) return cut_short(err);
@@ -137,54 +130,65 @@ static int block(struct frame *f, uint32_t head, struct lsi_outbuf *out, struct 
   return 0;
 }
 
-static int frame(const uint8_t **src, const uint8_t *end, struct lsi_outbuf *out,
-                 struct lsi_error *err) {
-  struct frame f = {.at = *src, .end = end, .start = out->length};
-  int rc = read_header(&f, err);
-  if (rc) return rc;
-  if (f.has_size && (rc = lsi_outbuf_need(out, f.content_size, false, err))) return rc;
-  struct lsi_xxh32 sum;
-  lsi_xxh32_begin(&sum);
-  for (;;) {
-    if (end - f.at < 4) return cut_short(err);
-    uint32_t head = lsi_le32(f.at);
-    f.at += 4;
-    if (!head) break;
-    size_t before = out->length;
-    if ((rc = block(&f, head, out, err))) return rc;
-    if (f.has_size && out->length - f.start > f.content_size)
-      return corrupt(err, "an lz4 frame holds more than the size it states");
-    /* Block by block, while it is in the cache. */
-    if (f.content_checksum && out->length > before)
-      lsi_xxh32_add(&sum, (char *)out->data + before, out->length - before);
-  }
-  if (f.content_checksum) {
-    if (end - f.at < 4) return cut_short(err);
-    if (lsi_xxh32_end(&sum) != lsi_le32(f.at))
+/* What stands behind the last block. */
+static int end_of_frame(struct lsi_lz4_frame *f, struct lsi_error *err) {
+  if (f->content_checksum) {
+    if (f->end - f->at < 4) return cut_short(err);
+    if (lsi_xxh32_end(&f->sum) != lsi_le32(f->at))
       return corrupt(err, "the content checksum of an lz4 frame is wrong");
-    f.at += 4;
+    f->at += 4;
   }
-  if (f.has_size && out->length - f.start != f.content_size)
+  if (f->has_size && f->done != f->content_size)
     return corrupt(err, "an lz4 frame holds less than the size it states");
-  *src = f.at;
+  return 0;
+}
+
+int lsi_lz4_block(struct lsi_lz4_frame *f, struct lsi_outbuf *out, bool *more,
+                  struct lsi_error *err) {
+  if (f->end - f->at < 4) return cut_short(err);
+  const uint32_t head = lsi_le32(f->at);
+  f->at += 4;
+  *more = head != 0;
+  if (!head) return end_of_frame(f, err);
+  const size_t before = out->length;
+  int rc = block(f, head, out, err);
+  if (rc) return rc;
+  f->done += out->length - before;
+  if (f->has_size && f->done > f->content_size)
+    return corrupt(err, "an lz4 frame holds more than the size it states");
+  /* Block by block, while it is in the cache. */
+  if (f->content_checksum && out->length > before)
+    lsi_xxh32_add(&f->sum, (char *)out->data + before, out->length - before);
   return 0;
 }
 
 int lsi_lz4_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err) {
-  const uint8_t *begin = src, *end = src + len;
-  while (src < end) {
-    size_t left = (size_t)(end - src);
-    int64_t skip = lsi_skippable_frame(src, left);
-    if (skip < 0) return cut_short(err);
-    src += skip;
-    if (skip) continue;
-    if (left < 4 || lsi_le32(src) != MAGIC)
-      return corrupt(err, src == begin ? "a chunk does not begin with an lz4 frame"
-                                       : "bytes after an lz4 frame are not another frame");
-    int rc = frame(&src, end, out, err);
-    if (rc) return rc;
+  const uint8_t *at = src, *end = src + len;
+  struct lsi_lz4_frame f;
+  int rc;
+  while ((rc = lsi_next_frame(LSI_CODEC_LZ4, src, &at, end, err)) > 0) {
+    if ((rc = lsi_lz4_open(at, end, &f, err))) return rc;
+    if (f.has_size && (rc = lsi_outbuf_need(out, f.content_size, false, err))) return rc;
+    for (bool more = true; more;)
+      if ((rc = lsi_lz4_block(&f, out, &more, err))) return rc;
+    at = f.at;
   }
-  return 0;
+  return rc;
+}
+
+bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size) {
+  const uint8_t *at = f->at;
+  for (unsigned blocks = 0; blocks < SHORT_BLOCKS && f->end - at >= 4; blocks++) {
+    const uint32_t head = lsi_le32(at);
+    at += 4;
+    if (!head)
+      return f->end - at == (f->content_checksum ? 4 : 0) &&
+             (blocks <= 1 || (f->has_size && f->content_size <= size));
+    const size_t n = (head & 0x7FFFFFFFu) + (f->block_checksum ? 4 : 0);
+    if ((size_t)(f->end - at) < n) return false;
+    at += n;
+  }
+  return false;
 }
 
 /* ---- bare blocks ---- */

@@ -5,7 +5,6 @@
 
 #include "codec_impl.h"
 
-#define MAGIC 0xFD2FB528u
 #define BLOCK_MAX ((uint64_t)128 << 10)
 
 static int corrupt(struct lsi_error *err, const char *what) {
@@ -60,7 +59,7 @@ static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct
     /* It does not state its size: again from its beginning, with twice the room. All tries together
      * decode less than twice the content; a worker's buffer keeps its size for the next chunk. */
     uint64_t more = LSI_MAX((uint64_t)room + 1, BLOCK_MAX), most = out->limit - out->length;
-    if (room == most) return lsi_fail_limit(out, err);
+    if (room == most) return lsi_fail_limit(out->limit, err);
     if ((rc = lsi_outbuf_need(out, LSI_MIN(more, most), true, err))) return rc;
   }
 }
@@ -69,21 +68,56 @@ int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struc
                     struct lsi_error *err) {
   if (!d->zstd && !(d->zstd = ZSTD_createDCtx()))
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
-  const uint8_t *begin = src, *end = src + len;
-  while (src < end) {
-    size_t left = (size_t)(end - src);
-    int64_t skip = lsi_skippable_frame(src, left);
-    if (skip < 0) return corrupt(err, "a zstd frame is cut short");
-    src += skip;
-    if (skip) continue;
-    /* The library would also take frames of versions before 0.8, each with a decoder of its own. */
-    if (left < 4 || lsi_le32(src) != MAGIC)
-      return corrupt(err, src == begin ? "a chunk does not begin with a zstd frame"
-                                       : "bytes after a zstd frame are not another frame");
-    int rc = frame(d, &src, left, out, err);
-    if (rc) return rc;
-  }
+  const uint8_t *at = src, *end = src + len;
+  int rc;
+  while ((rc = lsi_next_frame(LSI_CODEC_ZSTD, src, &at, end, err)) > 0)
+    if ((rc = frame(d, &at, (size_t)(end - at), out, err))) return rc;
+  return rc;
+}
+
+/* ---- by pieces ---- */
+
+/* How far back a frame may refer, from its header (RFC 8878, 3.1.1.1). */
+static uint64_t window_of(const uint8_t *frame, uint64_t content) {
+  if (frame[4] & 0x20) return content; /* a single segment */
+  const uint64_t base = (uint64_t)1 << (10 + (frame[5] >> 3));
+  return base + base / 8 * (frame[5] & 7);
+}
+
+int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
+                  struct lsi_zstd_frame *f, struct lsi_error *err) {
+  if (!d->zstd && !(d->zstd = ZSTD_createDCtx()))
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+  *f = (struct lsi_zstd_frame){.src = src};
+  int rc = measure(src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
+  if (rc) return rc;
+  f->window = window_of(src, f->known ? f->size : 0);
+  f->memory = LSI_MIN(f->window, f->known ? f->size : UINT64_MAX) + 2 * BLOCK_MAX + 4096;
+  ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+  /* The caller holds f->memory against its limit. */
+  ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, sizeof(size_t) == 4 ? 30 : 31);
   return 0;
+}
+
+int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, size_t room,
+                  size_t *got, bool *more, struct lsi_error *err) {
+  char none;
+  ZSTD_inBuffer in = {f->src, f->length, f->used};
+  ZSTD_outBuffer out = {room ? dst : &none, room, 0};
+  const size_t left = ZSTD_decompressStream(d->zstd, &out, &in);
+  if (ZSTD_isError(left)) {
+    const ZSTD_ErrorCode code = ZSTD_getErrorCode(left);
+    ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+    return code == ZSTD_error_memory_allocation
+               ? lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder")
+               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
+                          ZSTD_getErrorName(left));
+  }
+  const bool stuck = room && !out.pos && in.pos == f->used;
+  f->used = in.pos;
+  *got = out.pos;
+  *more = left != 0;
+  return stuck && left ? corrupt(err, "a zstd frame is cut short") : 0;
 }
 
 void lsi_zstd_free(struct lsi_decoder *d) {

@@ -74,6 +74,24 @@ static void check_once(enum lsi_codec codec, const uint8_t *src, size_t n,
   lsi_free(dst);
 }
 
+/* By pieces: the same bytes, and the same code; see codec.h for what zstd's differ in, and above. */
+static void check_pieces(struct lsi_decoder *decoder, enum lsi_codec codec, const uint8_t *src,
+                         size_t n, size_t piece, const struct lsi_outbuf *whole, int rc) {
+  struct lsi_outbuf hot = {.limit = (size_t)64 << 20, .grow = grow};
+  size_t at = 0, length;
+  const void *p;
+  int got = lsi_pieces_begin(decoder, codec, src, n, piece, whole->limit, &hot, NULL);
+  if (got == 0) return lsi_free(hot.data);
+  while (got == 1 && (got = lsi_pieces_next(decoder, &p, &length, NULL)) >= 0) {
+    FUZZ_CHECK(rc || (length <= whole->length - at && (!length || !memcmp(p, (char *)whole->data + at, length))));
+    at += length;
+  }
+  if (!rc && got) FUZZ_CHECK(codec == LSI_CODEC_ZSTD && (got == LSIO_ERR_CORRUPT || got == LSIO_ERR_LIMIT));
+  if (!rc && !got) FUZZ_CHECK(at == whole->length);
+  if (rc && !got) FUZZ_CHECK(codec == LSI_CODEC_LZ4 && rc == LSIO_ERR_CORRUPT);
+  lsi_free(hot.data);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static struct lsi_decoder *decoder; /* one for all: it must stay usable after every error */
   if (size < 2) return 0;
@@ -89,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
              (codec == LSI_CODEC_BLOSC && rc == LSIO_ERR_UNSUPPORTED));
   if (!rc && size > 2) check_library(codec, data + 2, size - 2, &out);
   check_once(codec, data + 2, size - 2, &out, rc);
+  check_pieces(decoder, codec, data + 2, size - 2, 1 + 16u * (data[0] / CODECS), &out, rc);
   lsi_free(out.data);
   return 0;
 }
