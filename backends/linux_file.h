@@ -30,7 +30,8 @@ int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
 int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,
                   struct lsi_error *err);
 
-/* The read that an operation turns into: rounded outwards when the handle is direct. */
+/* The read that an operation turns into: rounded outwards when the handle is direct and the memory
+ * around it is the operation's. */
 struct lsi_file_read {
   int fd;
   void *buf;
@@ -42,6 +43,7 @@ static inline struct lsi_file_read lsi_file_plan(const struct lsi_op *op) {
   const struct lsi_handle *h = op->handle;
   struct lsi_file_read r = {(int)h->fd[0], op->buf, op->length, op->offset};
   uint64_t align = __atomic_load_n(&h->priv[0], __ATOMIC_RELAXED);
+  if (align && op->exact && ((uintptr_t)op->buf | op->offset | op->length) & (align - 1)) align = 0;
   if (align) {
     uint64_t end = lsi_round_up(op->offset + op->length, align);
     r.fd = (int)h->fd[1];

@@ -18,6 +18,7 @@ struct entry {
 struct lsi_backend {
   struct lsi_sim *sim;
   uint64_t rng, now;
+  enum lsi_direct direct;
   uint32_t depth, n, open;
   struct entry *heap; /* unsorted: depths are small */
   bool cancelled;
@@ -102,6 +103,7 @@ static int sim_create(const struct lsi_backend_config *config, struct lsi_backen
   b->sim = (struct lsi_sim *)config->user; /* its counters are written; the rest is read only */
   b->rng = mix(b->sim->seed + atomic_fetch_add(&b->sim->instances, 1) * 1000003u);
   b->depth = config->queue_depth;
+  b->direct = config->direct;
   *out = b;
   return 0;
 }
@@ -123,6 +125,7 @@ static int sim_open(struct lsi_backend *b, const char *name, struct lsi_handle *
   }
   h->info = info_of(b->sim, i, b->sim->objects[i].changed_at_open);
   h->priv[0] = (uint64_t)i;
+  h->direct = b->direct == LSI_DIRECT_ALWAYS;
   b->open++;
   return 0;
 }
@@ -161,11 +164,18 @@ static void read_now(struct lsi_backend *b, struct lsi_op *op) {
   n = LSI_MIN(n, good);
   if (n > 1 && chance(b, sim->short_read)) n = 1 + draw(b, n - 1);
   uint64_t hull_end = lsi_round_up(op->offset + op->length, LSI_ALIGN);
-  if (draw(b, 2)) /* as a direct read: the whole hull */
+  if (!op->exact && draw(b, 2)) /* as a direct read: the whole hull */
     fill(b, op, lsi_round_down(op->offset, LSI_ALIGN), n == op->length ? hull_end : op->offset + n);
   else
     fill(b, op, op->offset, op->offset + n);
   op->result = (int64_t)n;
+}
+
+static void check_place(const struct lsi_sim *sim, const struct lsi_op *op) {
+  const uint64_t at = (uintptr_t)op->buf;
+  if (!op->exact && (at - op->offset) % LSI_ALIGN) violated(sim, "buffer not congruent to offset");
+  if (op->exact && op->handle->direct && (at | op->offset | op->length) % LSI_ALIGN)
+    violated(sim, "a direct read that must be exact and is not aligned");
 }
 
 static int sim_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
@@ -174,7 +184,7 @@ static int sim_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
   for (; taken < n && b->n < b->depth; taken++) {
     struct lsi_op *op = ops[taken];
     if (b->n && chance(b, sim->full)) break;
-    if (((uintptr_t)op->buf - op->offset) % LSI_ALIGN) violated(sim, "buffer not congruent to offset");
+    check_place(sim, op);
     if (!op->length || op->length > 1u << 30) violated(sim, "operation of a wrong length");
     uint64_t device = op->handle->info.device % LSI_SIM_DEVICES;
     uint32_t now = atomic_fetch_add(&sim->in_flight[device], 1) + 1;

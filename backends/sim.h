@@ -13,7 +13,8 @@
  * What lies behind an object's end in a buffer is overwritten with garbage, as O_DIRECT does.
  *
  * Checked all the time, abort() on violation: at most `cap` operations in flight per device over all
- * instances; an operation lies in the buffer as the memory rule says; nothing is in flight at destroy. */
+ * instances; an operation lies in memory as the memory rule says (objects are direct under
+ * LSI_DIRECT_ALWAYS); nothing is in flight at destroy. */
 #ifndef LSI_SIM_H
 #define LSI_SIM_H
 

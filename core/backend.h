@@ -5,7 +5,8 @@
  * The engine gives a backend operations (struct lsi_op) with exact byte ranges. Memory rule: `buf` is
  * congruent to `offset` modulo LSI_ALIGN, and the LSI_ALIGN-aligned hull of [offset, offset+length)
  * is writable memory that belongs to the operation, so a backend may round a direct read outwards and
- * let the kernel scribble past the end of the file. */
+ * let the kernel scribble past the end of the file. An operation that is `exact` lies anywhere and owns
+ * [buf, buf + length) alone: it is read through the page cache, or directly if it is aligned as it is. */
 #ifndef LSI_BACKEND_H
 #define LSI_BACKEND_H
 
@@ -54,6 +55,7 @@ struct lsi_op {
   uint32_t length;       /* 1 .. 1 GiB */
   uint8_t kind;          /* enum lsi_op_kind */
   bool direct;           /* out: the bytes came around the page cache */
+  bool exact;            /* no byte outside [buf, buf + length) may be written */
   /* out */
   int32_t os_code;       /* errno of a failure */
   int64_t result;        /* bytes now at `buf` from `offset` (fewer than length: short read, 0: end

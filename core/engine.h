@@ -5,6 +5,7 @@
  *   handout.c  who takes which unit (cursors, stealing) and who may have operations in flight
  *   worker.c   the loop of one worker: refill, submit, reap
  *   flight.c   a unit in flight: leases, operations, short reads, retries
+ *   place.c    reading straight into the result
  *   objects.c  open objects of one worker and the check that they have not changed
  *   steps.c    what happens to a step once its bytes are there, with
  *   prepare.c  from stored bytes to what the transform sees, and

@@ -84,7 +84,7 @@ static void add_hole(struct lsi_flight *f, const struct lsi_hole *hole) {
   f->holes[f->n_holes++] = *hole;
 }
 
-static inline int begin_extent(struct lsi_worker *w, struct lsi_flight_extent *x,
+static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                                const struct lsi_extent *e) {
   x->offset = e->offset;
   x->length = e->length;
@@ -95,6 +95,7 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight_extent *x
   if (!x->slot) return w->error.code ? w->error.code : 0;
   /* What takes several operations may be lent in several places: it is copied together. */
   if ((x->slot->handle.lends && e->length <= LSI_OP_LONGEST) || e->length == 0) return 1;
+  if (LSI_UNLIKELY(w->placing) && lsi_place_extent(w, f, x)) return 1;
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + e->length, LSI_ALIGN) - from);
   x->buffer = lsi_arena_lease(&w->arena, x->buffer_bytes);
@@ -200,7 +201,7 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
   f->unit = unit;
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {
-    int rc = begin_extent(w, x, e);
+    int rc = begin_extent(w, f, x, e);
     if (LSI_UNLIKELY(rc <= 0)) return not_begun(w, f, rc);
     f->bytes += e->length;
   }

@@ -235,6 +235,8 @@ LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
 /* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: out of memory. */
 LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
 /* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
+ * `bytes_direct` are bytes that no CPU copied on their way from storage into the process' memory (O_DIRECT);
+ * where they then are a result in memory already, none copies them at all.
  * Belongs to the job. NULL before the end or when out of memory. */
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
 /* The same in one paragraph for people. Belongs to the job. */
@@ -245,6 +247,10 @@ LSIO_API const char *lsio_job_summary_text(lsio_job *job);
  * are known before reading, transforms write straight into the array (chunk.out); that is so without
  * `out_max` and codec, and with a codec when `decoded` times the number of chunks is what the sink's
  * shape (without -1) holds, the last chunk being shorter perhaps. Else they are copied in.
+ * Bytes that are the result as they are stored (no transform, no codec, the same type) are read straight
+ * into the array: from the page cache always; past it where address, offset and length are multiples
+ * of 4096 and the CPU is what bounds the run, or the setting `direct` is always. So do not touch the array,
+ * and do not fork, while the job runs.
  * The array that LSIO makes is not part of the setting `memory`. For results of variable size, addresses
  * for the largest result are reserved, but memory is taken only as it is written.
  * After a job that failed or was cancelled, what an array of the caller's holds is unspecified. */

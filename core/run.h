@@ -169,6 +169,9 @@ struct lsi_worker {
   bool plain;                    /* elements are used as they are stored, one chunk a step */
   bool bare;                     /* plain, and no transform */
   bool yields;                   /* steps have a transform, or somewhere to go */
+  bool placing;                  /* bytes are read straight into the result where that can be; */
+  bool straight, judged;         /* ... past the page cache too; that is decided */
+  uint64_t judge_at_ns, judge_wait_ns;
   void *transform;
   bool transform_open, ran;
   /* accounting */
@@ -366,6 +369,11 @@ static inline void lsi_set_view(struct lsi_worker *w, struct lsi_chunk *view, ui
 
 /* Fills w->step: views, output, scratch. Negative: w->error. */
 int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step);
+
+/* place.c */
+void lsi_place_init(struct lsi_worker *w); /* knows `bare` */
+/* Has the extent read straight into the sink's memory, if its bytes are the result and that pays. */
+bool lsi_place_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x);
 
 /* deliver.c */
 /* What the step yields: elements (data, count) or a record. */

@@ -79,6 +79,7 @@ static int open_memory(struct lsi_worker *w) {
   w->plain = run->config.spec->codec == LSI_CODEC_NONE && !run->config.spec->type.big &&
              !run->request->step_first;
   w->bare = w->plain && !run->config.spec->transform;
+  lsi_place_init(w);
   w->yields = run->config.sink || run->config.stream || run->config.spec->transform;
   w->item_shift = (unsigned)__builtin_ctzll(lsi_type_size(run->config.spec->type.type));
   w->item_mask = lsi_type_size(run->config.spec->type.type) - 1;
@@ -213,6 +214,8 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
 static void flush(struct lsi_worker *w) {
   if (!w->n_queue) return;
   /* Reading happens in here as well where data is resident: it counts as waiting for the device. */
+  for (uint32_t i = 0; w->placing && i < w->n_queue; i++)
+    w->queue[i]->exact = !((struct lsi_eop *)w->queue[i])->extent->buffer;
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->submit(w->backend, w->queue, (int)w->n_queue);
   w->wait_ns += lsi_os_now_ns() - before;

@@ -159,6 +159,39 @@ static void test_odd_ranges(void **state) {
   free_guarded(&g);
 }
 
+/* Past the page cache straight into the array, where both are aligned; the end of the file is not. */
+static void test_direct_reads(void **state) {
+  (void)state;
+  static const char *const settings[] = {"workers=2", "memory=64MiB", "direct=always"};
+  static const char script[] = "return require 'lsio'.job { source = require 'lsio'.files('a.f32',"
+                               " { chunk = 65536 }), sink = require 'lsio'.memory() }";
+  for (size_t shift = 0; shift < 2; shift++) {
+    char *array = aligned_alloc(PAGE, (BYTES / PAGE + 2) * PAGE);
+    struct lsio_job_options o = api_options(script, 0);
+    o.settings = settings;
+    o.n_settings = 3;
+    o.output = array + shift;
+    o.output_length = BYTES;
+    array[BYTES + shift] = 'x';
+    lsio_job *job = NULL;
+    int rc = lsio_submit(api_context, &o, &job, NULL);
+    if (rc == 0) rc = lsio_wait(job);
+    if (rc == LSIO_ERR_UNSUPPORTED) {
+      lsio_job_destroy(job);
+      free(array);
+      skip();
+    }
+    assert_int_equal(rc, 0);
+    assert_memory_equal(array + shift, api_values, BYTES);
+    assert_int_equal(array[BYTES + shift], 'x');
+    json_t *s = api_ends(job, 0);
+    assert_true(api_number(s, "bytes_direct") == BYTES);
+    json_decref(s);
+    api_close(job);
+    free(array);
+  }
+}
+
 static void test_array_of_lsio(void **state) {
   (void)state;
   lsio_job *job = api_submit(DOUBLED, 0);
@@ -425,6 +458,7 @@ int main(void) {
       API_TEST(test_callers_array),
       API_TEST(test_script_without_sink),
       API_TEST(test_odd_ranges),
+      API_TEST(test_direct_reads),
       API_TEST(test_array_of_lsio),
       API_TEST(test_no_elements),
       API_TEST(test_wrong_arrays),
