@@ -14,6 +14,7 @@
 #define STAT_RUN 256u      /* paths that a thread takes at once */
 #define STAT_PARALLEL 2048u /* fewer are not worth a thread */
 #define STAT_THREADS 64u
+#define WATCH_NS 50000000u  /* between reports */
 
 void lsi_linux_info(const struct stat *st, struct lsi_object_info *out) {
   out->device = lsi_linux_whole_device(S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev);
@@ -98,23 +99,38 @@ static void note_failure(struct stat_many *s, size_t i) {
   }
 }
 
-static void stat_runs(void *arg) {
-  struct stat_many *s = arg;
+/* Negative: stopped by the watch. */
+static int stat_some(struct stat_many *s, struct lsi_watch *watch, struct lsi_error *err) {
   for (;;) {
     size_t from = atomic_fetch_add(&s->next, STAT_RUN);
     /* Runs are handed out in order, so all below a failure have been or are being looked at. */
-    if (from >= s->n || from > atomic_load(&s->failed)) return;
+    if (from >= s->n || from > atomic_load(&s->failed)) return 0;
+    int rc = watch ? lsi_os_watch(watch, s->n, from, err) : 0;
+    if (rc < 0) {
+      atomic_store(&s->next, s->n);
+      return rc;
+    }
     size_t to = LSI_MIN(from + STAT_RUN, s->n);
     for (size_t i = from; i < to; i++) {
       if (stat_path(s->paths[i], &s->infos[i]) == 0) continue;
       note_failure(s, i);
-      return;
+      return 0;
     }
   }
 }
 
+static void stat_runs(void *arg) { stat_some(arg, NULL, NULL); }
+
+int lsi_os_watch(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err) {
+  uint64_t now = lsi_os_now_ns();
+  if (!w->tell || now < w->next_ns) return 0;
+  w->next_ns = now + WATCH_NS;
+  if (w->tell(w->user, listed + w->listed_before, looked_at) == 0) return 0;
+  return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled while its sources were listed");
+}
+
 int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
-                     struct lsi_error *err) {
+                     struct lsi_watch *watch, struct lsi_error *err) {
   struct stat_many s = {.paths = paths, .infos = infos, .n = n};
   atomic_init(&s.next, 0);
   atomic_init(&s.failed, SIZE_MAX);
@@ -126,8 +142,9 @@ int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info 
            lsi_os_thread_start(&threads[started], "lsio-stat", stat_runs, &s) == 0)
       started++; /* without a thread more, this one does its share */
   }
-  stat_runs(&s);
+  int stopped = stat_some(&s, watch, err);
   for (unsigned i = 0; i < started; i++) lsi_os_thread_join(threads[i]);
+  if (stopped) return stopped;
   size_t failed = atomic_load(&s.failed);
   if (failed == SIZE_MAX) return 0;
   int rc = lsi_os_stat(paths[failed], &infos[failed], err);

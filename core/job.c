@@ -100,6 +100,17 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   return lsi_run_start(&config, &job->run, err);
 }
 
+/* What the script asks for, its sources listed. */
+static int prepare(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
+  struct lsi_watch watch = {.tell = o->planning, .user = o->planning_user};
+  if (!(job->spec.request = lsi_request_create()))
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
+  job->spec.request->watch = &watch;
+  int rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
+  job->spec.request->watch = NULL;
+  return rc;
+}
+
 int lsio_submit(lsio_context *context, const struct lsio_job_options *options, lsio_job **out,
                 lsio_error **error) {
   struct lsi_error e;
@@ -109,7 +120,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   int rc = create_job(context, options, out, &o, &job, &e);
   if (rc < 0) return lsi_error_hand_out(&e, rc, error);
   rc = load(job, &o, &e);
-  if (rc >= 0) rc = lsi_script_host_ops->prepare(job->script, &job->spec, &e);
+  if (rc >= 0) rc = prepare(job, &o, &e);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
   if (rc >= 0 && !(o.flags & LSIO_JOB_PLAN_ONLY)) rc = start(job, o.flags & LSIO_JOB_OWN_CPUS, &e);
   if (rc < 0) {

@@ -166,6 +166,10 @@ struct lsio_job_options {
                                   the sink is lsio.memory */
   size_t output_length;        /* bytes of `output`: exactly the result's; of results of variable size
                                   (`out_max`, compressed chunks of unknown sizes) at least */
+  /* NULL, or called on the calling thread up to 20 times a second while files are listed and looked
+   * at: how many so far. What is not 0 ends lsio_submit with LSIO_ERR_CANCELLED. */
+  int (*planning)(void *user, uint64_t listed, uint64_t looked_at);
+  void *planning_user;
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and starts the

@@ -59,15 +59,28 @@ uint64_t lsi_os_random(void);
 uint32_t lsi_os_open_limit(void);
 
 /* -- files that sources name -- */
+/* Who wants to know how far the listing of sources is, and may end it. Used on the thread that gave
+ * it. */
+struct lsi_watch {
+  int (*tell)(void *user, uint64_t listed, uint64_t looked_at); /* files; not 0: stop */
+  void *user;
+  uint64_t next_ns;                  /* not before */
+  uint64_t listed_before;            /* by earlier patterns */
+};
+/* Tells if it is time to (20 times a second). LSIO_ERR_CANCELLED: stop. */
+int lsi_os_watch(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err);
 /* stat(2) of a path. LSIO_ERR_SOURCE when missing, a directory or not readable as data. */
 int lsi_os_stat(const char *path, struct lsi_object_info *out, struct lsi_error *err);
-/* stats n paths with several threads; infos[i] filled; stops at the first failure and says which. */
+/* stats n paths with several threads; infos[i] filled; stops at the first failure and says which.
+ * `watch` may be NULL. */
 int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
-                     struct lsi_error *err);
+                     struct lsi_watch *watch, struct lsi_error *err);
 /* Expands a glob pattern (*, ?, [..], ** for any depth, {a,b}) or a plain path, in sorted order
- * (bytewise). Calls add(ctx, path, info or NULL) for each; a pattern without matches is
- * LSIO_ERR_SOURCE; plain paths are passed on unseen. Directories are skipped. */
-int lsi_os_glob(const char *pattern, int (*add)(void *ctx, const char *path), void *ctx,
+ * (bytewise). Calls add(ctx, path, regular) for each, on this thread, until it returns something but 0;
+ * `regular`: its folder's list says that it is a regular file. A pattern without matches is
+ * LSIO_ERR_SOURCE; plain paths are passed on unseen. Directories are skipped. `watch` may be NULL. */
+int lsi_os_glob(const char *pattern, struct lsi_watch *watch,
+                int (*add)(void *ctx, const char *path, bool regular), void *ctx,
                 struct lsi_error *err);
 /* The whole file in memory (lsi_free), at most `limit` bytes. "-" is standard input. */
 int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,

@@ -7,7 +7,10 @@
 
 #define LSI_MAX_CHUNKS UINT32_MAX
 
+struct lsi_watch; /* core/os.h */
+
 struct lsi_request {
+  struct lsi_watch *watch;         /* who watches how objects are listed; borrowed, may be NULL */
   /* objects */
   uint32_t n_objects;
   uint64_t *name_at;               /* n_objects offsets into names */

@@ -33,7 +33,7 @@ struct lsi_vt {
                  struct lsi_error *err);
   bool (*setting_skip)(const struct lsi_settings *settings); /* on_error is "skip" */
 
-  struct lsi_paths *(*paths_create)(void); /* NULL: no memory */
+  struct lsi_paths *(*paths_create)(struct lsi_request *request); /* for it; NULL: no memory */
   void (*paths_free)(struct lsi_paths *paths);
   int (*paths_add)(struct lsi_paths *paths, const char *path, struct lsi_error *err);
   int (*paths_glob)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);

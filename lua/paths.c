@@ -7,13 +7,19 @@
 #include "os.h"
 
 struct lsi_paths {
-  char *text;
+  struct lsi_watch *watch;
+  bool sorted; /* they came in order */
+  char *text;  /* for each, 'r' if it is known to be a regular file, else '?'; then the path, NUL */
   size_t length, capacity;
   size_t *at; /* offsets into text */
   size_t n, at_capacity;
 };
 
-struct lsi_paths *lsi_paths_create(void) { return lsi_calloc(1, sizeof(struct lsi_paths)); }
+struct lsi_paths *lsi_paths_create(struct lsi_watch *watch) {
+  struct lsi_paths *p = lsi_calloc(1, sizeof *p);
+  if (p) p->watch = watch;
+  return p;
+}
 
 void lsi_paths_free(struct lsi_paths *p) {
   if (!p) return;
@@ -22,8 +28,8 @@ void lsi_paths_free(struct lsi_paths *p) {
   lsi_free(p);
 }
 
-static int add(struct lsi_paths *p, const char *path, size_t n, struct lsi_error *err) {
-  if (p->length + n + 1 > p->capacity) {
+static int add(struct lsi_paths *p, const char *path, size_t n, bool regular, struct lsi_error *err) {
+  if (p->length + n + 2 > p->capacity) {
     size_t capacity = LSI_MAX(p->capacity * 2, p->length + n + 4096);
     char *text = lsi_realloc(p->text, capacity);
     if (!text) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a list of %zu paths", p->n);
@@ -37,6 +43,7 @@ static int add(struct lsi_paths *p, const char *path, size_t n, struct lsi_error
     p->at = at;
     p->at_capacity = capacity;
   }
+  p->text[p->length++] = regular ? 'r' : '?';
   p->at[p->n++] = p->length;
   memcpy(p->text + p->length, path, n);
   p->text[p->length + n] = 0;
@@ -45,7 +52,8 @@ static int add(struct lsi_paths *p, const char *path, size_t n, struct lsi_error
 }
 
 int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err) {
-  return add(p, path, strlen(path), err);
+  p->sorted = false;
+  return add(p, path, strlen(path), false, err);
 }
 
 struct globbing {
@@ -53,14 +61,16 @@ struct globbing {
   struct lsi_error *err;
 };
 
-static int add_match(void *ctx, const char *path) {
+static int add_match(void *ctx, const char *path, bool regular) {
   struct globbing *g = ctx;
-  return add(g->paths, path, strlen(path), g->err);
+  return add(g->paths, path, strlen(path), regular, g->err);
 }
 
 int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err) {
   struct globbing g = {p, err};
-  int rc = lsi_os_glob(pattern, add_match, &g, err);
+  p->sorted = p->n == 0; /* as the matches of one pattern are */
+  int rc = lsi_os_glob(pattern, p->watch, add_match, &g, err);
+  if (p->watch) p->watch->listed_before = p->n;
   if (rc > 0) return lsi_fail(err, LSIO_ERR_SOURCE, rc, "can't expand '%s'", pattern);
   return rc;
 }
@@ -81,7 +91,7 @@ int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err
     if (memchr(text + begin, 0, n))
       rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "line %zu of the list of paths holds a NUL byte", line);
     else if (n)
-      rc = add(p, text + begin, n, err);
+      rc = add(p, text + begin, n, false, err);
     begin = end + 1;
   }
   lsi_free(text);
@@ -105,7 +115,7 @@ static bool is_sorted(const struct lsi_paths *p) {
 }
 
 int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err) {
-  if (is_sorted(p)) return 0;
+  if (p->sorted || is_sorted(p)) return 0;
   size_t *other = lsi_reallocarray(NULL, p->n, sizeof *other);
   if (!other) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to sort %zu paths", p->n);
   size_t *from = p->at, *to = other;
@@ -121,6 +131,8 @@ int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err) {
   lsi_free(to);
   return 0;
 }
+
+bool lsi_paths_regular(const struct lsi_paths *p, size_t i) { return p->text[p->at[i] - 1] == 'r'; }
 
 size_t lsi_paths_count(const struct lsi_paths *p) { return p->n; }
 

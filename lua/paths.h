@@ -2,12 +2,16 @@
 #ifndef LSI_LUA_PATHS_H
 #define LSI_LUA_PATHS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct lsi_error;
 struct lsi_paths;
 
-struct lsi_paths *lsi_paths_create(void); /* NULL: no memory */
+struct lsi_watch;
+
+/* `watch` (borrowed, may be NULL) is told how far patterns are. NULL: no memory. */
+struct lsi_paths *lsi_paths_create(struct lsi_watch *watch);
 void lsi_paths_free(struct lsi_paths *p);
 int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err);
 /* What a pattern matches, or a plain path as it is. */
@@ -17,6 +21,8 @@ int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err
 /* Bytewise. LSIO_ERR_NOMEM leaves it as it was. */
 int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err);
 size_t lsi_paths_count(const struct lsi_paths *p);
+/* True when the list of its folder said that the i-th is a regular file. */
+bool lsi_paths_regular(const struct lsi_paths *p, size_t i);
 /* Pointers to all of them, valid until the list changes; lsi_free. NULL: no memory. */
 const char **lsi_paths_array(const struct lsi_paths *p);
 

@@ -68,6 +68,8 @@ static bool vt_setting_skip(const struct lsi_settings *settings) {
 
 /* ---- requests ---- */
 
+static struct lsi_paths *vt_paths_create(struct lsi_request *r) { return lsi_paths_create(r->watch); }
+
 /* Stats all paths and adds them as objects. */
 static int add_objects(struct lsi_request *r, const char *const *names, size_t n, uint32_t *first,
                        struct lsi_error *err) {
@@ -75,7 +77,7 @@ static int add_objects(struct lsi_request *r, const char *const *names, size_t n
   if (n == 0) return 0;
   struct lsi_object_info *infos = lsi_calloc(n, sizeof *infos);
   if (!infos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
-  int rc = lsi_os_stat_many(names, n, infos, err);
+  int rc = lsi_os_stat_many(names, n, infos, r->watch, err);
   for (size_t i = 0; rc >= 0 && i < n; i++) {
     uint32_t index;
     rc = lsi_request_add_object(r, names[i], &infos[i], &index, err);
@@ -171,7 +173,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .random = vt_random,
       .setting = vt_setting,
       .setting_skip = vt_setting_skip,
-      .paths_create = lsi_paths_create,
+      .paths_create = vt_paths_create,
       .paths_free = lsi_paths_free,
       .paths_add = lsi_paths_add,
       .paths_glob = lsi_paths_glob,

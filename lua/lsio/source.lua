@@ -187,7 +187,7 @@ local default_chunk = 1048576
 -- Opens the source and adds everything to the request.
 function M.build(s, request, compressed)
   local vt = core.vt
-  local list = vt.paths_create()
+  local list = vt.paths_create(request)
   if list == nil then core.fail(core.NOMEM, "no memory for the list of paths") end
   list = ffi.gc(list, vt.paths_free)
   if s.kind == "ranges" then

@@ -91,6 +91,7 @@ static struct lsio_job_options job_options(const struct flags *f, const struct s
       .settings = (const char *const *)f->settings,
       .n_settings = f->n_settings,
       .flags = LSIO_JOB_OWN_CPUS | LSIO_JOB_NO_MEMORY | (f->explain ? LSIO_JOB_PLAN_ONLY : 0),
+      .planning = progress_planning,
   };
 }
 
@@ -180,10 +181,16 @@ static int run_job(lsio_context *context, const struct flags *f, const struct sc
   const struct lsio_job_options options = job_options(f, s);
   lsio_job *job = NULL;
   lsio_error *error = NULL;
+  progress_start(f->quiet ? WHEN_NEVER : f->progress);
   int rc = lsio_submit(context, &options, &job, &error);
+  progress_clear();
   if (rc < 0) {
-    const int exit_code = exit_code_of(rc);
-    say_error(error, rc);
+    const bool interrupted = rc == LSIO_ERR_CANCELLED && interrupt_signal();
+    const int exit_code = interrupted ? 128 + interrupt_signal() : exit_code_of(rc);
+    if (interrupted)
+      say("interrupted while files were listed; nothing was read");
+    else
+      say_error(error, rc);
     report_error(report, error);
     report_summary(report, NULL, error, exit_code);
     lsio_error_free(error);
@@ -194,7 +201,6 @@ static int run_job(lsio_context *context, const struct flags *f, const struct sc
     exit_code = explain(job, f);
   } else {
     interrupt_watch(job);
-    progress_start(f->quiet ? WHEN_NEVER : f->progress);
     follow(job, report);
     interrupt_ended();
     exit_code = lsio_job_exit_code(job);

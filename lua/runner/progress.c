@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runner.h"
@@ -10,6 +11,7 @@
 #define TERMINAL_EVERY_S 0.1
 #define PLAIN_EVERY_S 10.0
 #define FIRST_AFTER_S 0.3 /* a job that is over at once shows no line unless asked to */
+#define PLANNING_AFTER_S 0.3
 #define RATE_OVER_S 3.0   /* the rate shown forgets what was longer ago than about this */
 
 static struct {
@@ -81,6 +83,40 @@ static void format_line(const struct lsio_progress *g, char *line, size_t cap) {
   }
 }
 
+static double seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int terminal_width(void) {
+  struct winsize size;
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
+static void draw(const char *line) {
+  fprintf(stderr, "\r%.*s\033[K", terminal_width() - 1, line);
+  fflush(stderr);
+  p.drawn = true;
+}
+
+int progress_planning(void *unused, uint64_t listed, uint64_t looked_at) {
+  static double first, next;
+  (void)unused;
+  const double now = seconds();
+  if (first == 0) first = now, next = now + (p.mode == PLAIN ? PLAIN_EVERY_S : PLANNING_AFTER_S);
+  if (p.mode != OFF && now >= next) {
+    char line[128];
+    int n = snprintf(line, sizeof line, "listing files: %llu found", (unsigned long long)listed);
+    if (looked_at)
+      snprintf(line + n, sizeof line - (size_t)n, ", %llu looked at", (unsigned long long)looked_at);
+    if (p.mode == PLAIN) fprintf(stderr, "lsio-lua: %s\n", line);
+    else draw(line);
+    next = now + (p.mode == PLAIN ? PLAIN_EVERY_S : TERMINAL_EVERY_S);
+  }
+  return interrupt_signal();
+}
+
 void progress_show(const lsio_job *job) {
   if (p.mode == OFF) return;
   struct lsio_progress g = {.struct_size = sizeof g};
@@ -93,12 +129,7 @@ void progress_show(const lsio_job *job) {
     p.next_s = g.elapsed_s + PLAIN_EVERY_S;
     return;
   }
-  struct winsize size;
-  int width = 80;
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) width = size.ws_col;
-  fprintf(stderr, "\r%.*s\033[K", width - 1, line);
-  fflush(stderr);
-  p.drawn = true;
+  draw(line);
   p.next_s = g.elapsed_s + TERMINAL_EVERY_S;
 }
 

@@ -1,11 +1,13 @@
 """Ctrl-C and its like: jobs that stop, jobs that do not, and what is left of them."""
 import os
+import pty
+import select
 import signal
 import subprocess
 import time
 import unittest
 
-from support import COPY, RUNNER, RunnerTest
+from support import COPY, RUNNER, RunnerTest, normal_signals
 
 # Each step says that it has begun by a file, so that the test knows when to interrupt.
 SLOW = COPY.replace("type =", """
@@ -96,6 +98,38 @@ class Interrupts(RunnerTest):
                 if name in self.left():
                     os.unlink(self.path(name))
             self.assertEqual(self.left(), [])
+
+    def test_while_files_are_listed(self):
+        """The line on the terminal says so, and Ctrl-C need not wait."""
+        os.mkdir(self.path("d"))
+        for i in range(2000):
+            self.data("d/%d.f32" % i, n=1)
+        # 4,096 patterns that all list the folder: it takes long, and the workers never begin.
+        job = COPY.replace("a.f32", "{.,./.}/" * 12 + "d/*")
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        p = subprocess.Popen([RUNNER, "-e", job], cwd=self.dir, stderr=slave,
+                             stdin=subprocess.DEVNULL, env=dict(self.env, TERM="xterm"),
+                             preexec_fn=normal_signals)
+        os.close(slave)
+        seen, begin = b"", None
+        while True:
+            ready, _, _ = select.select([master], [], [], 30)
+            try:
+                more = os.read(master, 65536) if ready else b""
+            except OSError:
+                more = b""
+            if not more:
+                break
+            seen += more
+            if begin is None and b" found" in seen:
+                begin = time.time()
+                p.send_signal(signal.SIGINT)
+        self.assertEqual(p.wait(timeout=30), 130, seen)
+        self.assertIsNotNone(begin, seen)
+        self.assertLess(time.time() - begin, 4)
+        self.assertRegex(seen.decode(), r"listing files: [1-9]\d* found")
+        self.assertIn("interrupted", seen.decode())
 
     def test_nobody_reads_what_the_job_prints(self):
         job = SLOW.replace("local t =", "print(string.rep('x', 100000)) local t =")

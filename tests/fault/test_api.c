@@ -25,6 +25,45 @@ static void refused(const struct lsio_job_options *o, int code, const char *part
   assert_int_equal(lsio_submit(api_context, o, &job, NULL), code); /* the error object is optional */
 }
 
+struct planning {
+  int calls, answer;
+  uint64_t listed, looked_at;
+};
+
+static int planning(void *user, uint64_t listed, uint64_t looked_at) {
+  struct planning *p = user;
+  p->calls++;
+  p->listed = listed;
+  p->looked_at = looked_at;
+  return p->answer;
+}
+
+/* Listing may take long: the caller hears of it and may end it. */
+static void test_planning_is_told(void **state) {
+  (void)state;
+  const char *const jobs[] = {
+      "return require 'lsio'.job { source = require 'lsio'.files('*.f32'),"
+      " transform = function() end, type = 'f32' }",
+      API_COUNTS};
+  for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+    struct planning p = {.answer = 1};
+    struct lsio_job_options o = api_options(jobs[i], 0);
+    o.planning = planning;
+    o.planning_user = &p;
+    lsio_job *job = NULL;
+    lsio_error *error = NULL;
+    assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_CANCELLED);
+    assert_int_equal(p.calls, 1); /* never again after it said no */
+    assert_int_equal(lsio_error_code(error), LSIO_ERR_CANCELLED);
+    lsio_error_free(error);
+    p = (struct planning){0};
+    assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+    assert_true(p.calls >= 1);
+    assert_int_equal(lsio_wait(job), 0);
+    lsio_job_destroy(job);
+  }
+}
+
 static void test_bad_options(void **state) {
   (void)state;
   struct lsio_job_options o = api_options(API_COUNTS, 0);
@@ -349,6 +388,7 @@ int main(void) {
       API_TEST(test_busy_context),
       API_TEST(test_plan_only),
       API_TEST(test_cancel),
+      API_TEST(test_planning_is_told),
       API_TEST(test_destroy_in_mid_run),
       API_TEST(test_summary),
       API_TEST(test_after_a_failure),

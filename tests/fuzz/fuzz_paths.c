@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
   struct lsi_error error;
   lsi_error_clear(&error);
-  struct lsi_paths *p = lsi_paths_create();
+  struct lsi_paths *p = lsi_paths_create(NULL);
   FUZZ_CHECK(p);
   int rc = lsi_paths_lines(p, name, &error);
   FUZZ_CHECK((rc != 0) == (error.code != 0));

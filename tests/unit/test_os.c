@@ -235,14 +235,14 @@ static void stat_many_tells_the_first_that_fails(void **state) {
     paths[i] = names[i];
     if (i < 100) touch(names[i], i % 2 ? "odd" : "even");
   }
-  assert_int_equal(lsi_os_stat_many(paths, N, infos, &err), 0);
+  assert_int_equal(lsi_os_stat_many(paths, N, infos, NULL, &err), 0);
   for (int i = 0; i < N; i++) assert_int_equal(infos[i].size, i % 2 ? 3 : 4);
-  assert_int_equal(lsi_os_stat_many(paths, 0, infos, &err), 0);
+  assert_int_equal(lsi_os_stat_many(paths, 0, infos, NULL, &err), 0);
   for (int round = 0; round < 20; round++) {
     paths[3001] = "first";
     paths[3002] = paths[5999] = "later";
     lsi_error_clear(&err);
-    assert_int_equal(lsi_os_stat_many(paths, N, infos, &err), LSIO_ERR_SOURCE);
+    assert_int_equal(lsi_os_stat_many(paths, N, infos, NULL, &err), LSIO_ERR_SOURCE);
     assert_string_equal(err.object, "first");
   }
 }

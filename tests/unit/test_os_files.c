@@ -46,7 +46,8 @@ struct collected {
   char text[1024];
 };
 
-static int collect(void *ctx, const char *path) {
+static int collect(void *ctx, const char *path, bool regular) {
+  (void)regular;
   struct collected *c = ctx;
   size_t n = strlen(c->text);
   snprintf(c->text + n, sizeof c->text - n, "%s ", path);
@@ -56,7 +57,7 @@ static int collect(void *ctx, const char *path) {
 static void expect_glob(const char *pattern, const char *want) {
   struct collected c = {""};
   struct lsi_error err = {0};
-  int rc = lsi_os_glob(pattern, collect, &c, &err);
+  int rc = lsi_os_glob(pattern, NULL, collect, &c, &err);
   if (!want) {
     assert_int_equal(rc, LSIO_ERR_SOURCE);
     assert_string_equal(err.object, pattern);
@@ -104,7 +105,7 @@ static int list_secret(void *arg) {
   struct lsi_error err = {0};
   struct collected c = {""};
   (void)arg;
-  int rc = lsi_os_glob("secret/*", collect, &c, &err);
+  int rc = lsi_os_glob("secret/*", NULL, collect, &c, &err);
   return rc == LSIO_ERR_SOURCE && err.os_code == EACCES ? 0 : 1;
 }
 
@@ -116,12 +117,89 @@ static void a_folder_that_cannot_be_listed_is_an_error(void **state) {
   assert_int_equal(run_confined(&c, list_secret, NULL), 0);
 }
 
+/* ---- patterns held against find(1) ---- */
+
+static int collect_line(void *ctx, const char *path, bool regular) {
+  (void)regular;
+  return fprintf(ctx, "%s\n", path) < 0;
+}
+
+/* Names among which '.', '-' and '/' decide the order. */
+static void make_tree(void) {
+  assert_int_equal(
+      system("for a in a a. a-b a.b ab b .h; do for c in '' /a /a.b /a/b /b/.h; do mkdir -p t/$a$c;"
+             " for f in a a.x a-x.x ab.x .x 'n l'; do : >\"t/$a$c/$f.f\"; done; done; done;"
+             " ln -s a t/to-a; ln -s a/a.f t/a.f; ln -s none t/z.f; mkdir t/d.f; : >t/a/b/plain"),
+      0);
+}
+
+static void same_as_find(const char *pattern, const char *find) {
+  FILE *f = fopen("found", "w");
+  struct lsi_error err = {0};
+  assert_non_null(f);
+  int rc = lsi_os_glob(pattern, NULL, collect_line, f, &err);
+  assert_int_equal(fclose(f), 0);
+  char command[512];
+  snprintf(command, sizeof command, "{ find t %s; } | LC_ALL=C sort -u >want; test -s want && cmp want found",
+           find);
+  if (rc || system(command)) fail_msg("%s: not what find says: %s", pattern, err.what);
+}
+
+static void patterns_find_what_find_finds(void **state) {
+  (void)state;
+  make_tree();
+  for (int i = 0; i < 4; i++) { /* threads take turns differently */
+    same_as_find("t/**", "-not -path '*/.*' -xtype f");
+    same_as_find("t/**/*.f", "-name '[!.]*.f' -not -path '*/.*/*' -xtype f");
+    same_as_find("t/**/a*.x.f", "-name 'a*.x.f' -not -path '*/.*/*' -xtype f");
+    same_as_find("t/**/.*.f", "-name '.*.f' -not -path '*/.*/*' -xtype f");
+    same_as_find("t/**/plain", "-name plain -xtype f");
+    same_as_find("t/*/*/*.f", "-mindepth 3 -maxdepth 3 -name '[!.]*.f' -not -path '*/.*/*' -xtype f;"
+                              " find t/to-a/ -mindepth 2 -maxdepth 2 -name '[!.]*.f' -not -path '*/.*/*'");
+    same_as_find("t/a*/a/b/n ?.f", "-path 't/a*/a/b/n ?.f' -xtype f");
+    same_as_find("t/{b,a*}/*.f", "-path 't/[ab]*' -mindepth 2 -maxdepth 2 -name '[!.]*.f' -xtype f");
+    same_as_find("t/**/b/*.f", "-path '*/b/*' -not -path '*/.*' -xtype f"
+                               " -regex '.*/b/[^/]*[.]f'");
+  }
+}
+
+struct asked {
+  uint64_t calls, listed;
+  int answer;
+};
+
+static int ask(void *user, uint64_t listed, uint64_t looked_at) {
+  struct asked *a = user;
+  assert_int_equal(looked_at, 0);
+  a->calls++;
+  a->listed = listed;
+  return a->answer;
+}
+
+static void who_watches_may_stop_the_listing(void **state) {
+  (void)state;
+  make_tree();
+  struct asked a = {.answer = 0};
+  struct lsi_watch w = {.tell = ask, .user = &a, .listed_before = 7};
+  struct lsi_error err = {0};
+  FILE *f = fopen("/dev/null", "w");
+  assert_non_null(f);
+  assert_int_equal(lsi_os_glob("t/**", &w, collect_line, f, &err), 0);
+  assert_true(a.calls >= 1);
+  assert_true(a.listed >= 7);
+  a = (struct asked){.answer = 1};
+  w.next_ns = 0;
+  assert_int_equal(lsi_os_glob("t/**", &w, collect_line, f, &err), LSIO_ERR_CANCELLED);
+  assert_int_equal(a.calls, 1);
+  fclose(f);
+}
+
 /* ---- output files ---- */
 
 static int count_files(void) {
   struct collected c = {""};
   struct lsi_error err = {0};
-  if (lsi_os_glob("{*,.*}", collect, &c, &err) < 0) return 0;
+  if (lsi_os_glob("{*,.*}", NULL, collect, &c, &err) < 0) return 0;
   int n = 0;
   for (char *p = c.text; *p; p++) n += *p == ' ';
   return n;
@@ -241,7 +319,8 @@ static void a_full_disk_is_an_error(void **state) {
 int main(void) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      T(patterns_expand_in_order), T(a_folder_that_cannot_be_listed_is_an_error),
+      T(patterns_expand_in_order), T(patterns_find_what_find_finds),
+      T(who_watches_may_stop_the_listing), T(a_folder_that_cannot_be_listed_is_an_error),
       T(outputs_appear_whole), T(outputs_go_where_they_were_begun),
       T(outputs_that_cannot_be_say_why), T(a_full_disk_is_an_error),
   };
