@@ -65,10 +65,10 @@ def figures(raw, process):
     return f
 
 
-def run_json(argv):
-    """A reference: prints one JSON object."""
+def run_json(argv, of=lambda printed: printed):
+    """A reference: prints one JSON object, of which `of` makes the figures."""
     out, process = run_process(argv)
-    return figures(json.loads(out), process)
+    return figures(of(json.loads(out)), process)
 
 
 def run_lsio(lsio, script, options, params, sample_memory=False):

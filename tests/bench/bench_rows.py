@@ -1,11 +1,12 @@
 """The rows of the table: what runs on each side, and which figures are compared."""
-import math
 import os
 import subprocess
 import tempfile
 
 from bench_data import CHUNK, SMALL
+from bench_jobs import STATS, JobTable, check_same
 from bench_measure import Failed, run_fio, run_json, run_lsio, run_process
+from bench_row import Metric, Row, cost, near, of, rate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -21,42 +22,6 @@ class Tools:
     @staticmethod
     def job(name):
         return os.path.join(HERE, "jobs", name + ".lua")
-
-
-class Metric:
-    """A ratio of two figures, at least or at most the bar; bar None = shown for information."""
-
-    def __init__(self, label, a, b, sense, bar, against, unit="", fmt="{:.3g}"):
-        self.label, self.a, self.b, self.sense, self.bar = label, a, b, sense, bar
-        self.against, self.unit, self.fmt = against, unit, fmt
-
-    def met(self, low, high):
-        if self.bar is None:
-            return None
-        return high >= self.bar if self.sense == ">=" else low <= self.bar
-
-
-def of(side, figure):
-    return lambda sides: sides[side][figure]
-
-
-def rate(label, against, bar, figure="gb_per_s", unit="GB/s", side="lsio"):
-    return Metric(label, of(side, figure), of(against, figure), ">=", bar, against, unit)
-
-
-def cost(label, against, bar, figure="cpu_per_gb", unit="s/GB", side="lsio"):
-    return Metric(label, of(side, figure), of(against, figure), "<=", bar, against, unit)
-
-
-class Row:
-    def __init__(self, name, what, sides, metrics, before=None, once=False):
-        self.name, self.what, self.sides, self.metrics = name, what, sides, metrics
-        self.before, self.once = before, once
-
-
-def near(a, b, what, relative=1e-9):
-    if not math.isclose(a, b, rel_tol=relative, abs_tol=1e-6):
-        raise Failed(f"wrong result: {what} is {a!r}, not {b!r}")
 
 
 def touched(result, facts):
@@ -82,7 +47,6 @@ def with_items(result, n):
 class Table:
     def __init__(self, tools, data):
         self.t, self.d = tools, data
-        self.best = {}
 
     # -- sides
     def touch(self, name, options):
@@ -94,55 +58,10 @@ class Table:
     def uring(self, *args, paths=None):
         return lambda: run_json([self.t.ref("ref_uring"), *args, *(paths or self.d.f32)])
 
-    def stats(self, options, lz4):
-        def side():
-            if lz4:
-                r = run_lsio(self.t.lsio, self.t.job("lz4stats"), options,
-                             ["--ranges", self.d.ranges("lz4"), *self.d.lz4])
-            else:
-                r = run_lsio(self.t.lsio, self.t.job("stats"), options, self.d.f32)
-            return as_bytes(r, self.stats_bytes(lz4))
-        return side
-
-    def stats_bytes(self, lz4):
-        return self.d.decoded_bytes if lz4 else self.d.f32_bytes
-
-    def ref_stats(self, threads, lz4, modes):
-        """The fastest of its modes, found by one run of each."""
-        def run(mode):
-            if lz4:
-                argv = [self.t.ref("ref_lz4stats"), f"--ranges={self.d.ranges('lz4')}",
-                        f"--decoded={CHUNK}", *self.d.lz4]
-            else:
-                argv = [self.t.ref("ref_stats"), *self.d.f32]
-            argv[1:1] = [f"--threads={threads}", f"--mode={mode}"]
-            return as_bytes(run_json(argv), self.stats_bytes(lz4))
-
-        def side():
-            key = (threads, lz4, modes)
-            if key not in self.best:
-                self.best[key] = min(modes, key=lambda m: min(run(m)["wall_s"] for _ in range(3)))
-            r = run(self.best[key])
-            r["mode"] = self.best[key]
-            return r
-        return side
-
-    @staticmethod
-    def same_stats(sides):
-        """All sides of a statistics row must agree."""
-        results = []
-        for s in sides.values():
-            state = s.get("state")
-            results.append((state["sum"], state["low"], state["high"], state["n"], state["above"])
-                           if state else (s["sum"], s["min"], s["max"], s["n"], s["above"]))
-        for r in results[1:]:
-            for what, a, b in zip(("sum", "min", "max", "n", "above"), r, results[0]):
-                near(a, b, what, 1e-8)
-
     # -- rows
     def rows(self):
         return [*self.device_rows(), *self.merge_rows(), *self.block_rows(), self.overhead_row(),
-                self.cache_row(), *self.small_rows(), *self.stats_rows(), *self.scaling_rows(), self.plan_row(),
+                self.cache_row(), *self.small_rows(), *JobTable(self.t, self.d).rows(), self.plan_row(),
                 *self.memory_rows()]
 
     def device_rows(self):
@@ -235,36 +154,8 @@ class Table:
                       [rate("files/s", "C, checking", 0.9, "items_per_s", "1/s"),
                        rate("files/s", "C", None, "items_per_s", "1/s"),
                        cost("CPU per file", "C, checking", None, "us_per_item", "us"),
-                       cost("CPU per file", "C", None, "us_per_item", "us")])
-
-    def stats_rows(self):
-        for lz4 in (False, True):
-            name = "lz4stats" if lz4 else "stats"
-            text = "lz4 + statistics" if lz4 else "statistics"
-            paths = self.d.lz4 if lz4 else self.d.f32
-            yield Row(f"{name}-warm", f"{text}, page cache, 2 workers",
-                      {"lsio": self.stats(["-j2", "--direct=never"], lz4),
-                       "C": self.ref_stats(2, lz4, ("pread", "mmap"))},
-                      [rate("speed", "C", 0.95), cost("CPU", "C", None)],
-                      before=lambda p=paths: self.d.warm(p))
-            yield Row(f"{name}-direct", f"{text}, O_DIRECT, 2 workers",
-                      {"lsio": self.stats(["-j2", "--direct=always"], lz4),
-                       "C": self.ref_stats(2, lz4, ("direct",))},
-                      [rate("speed", "C", 0.95), cost("CPU", "C", 1.05)])
-
-    def scaling_rows(self):
-        for lz4 in (False, True):
-            name = "lz4stats" if lz4 else "stats"
-            modes = ("pread", "mmap")
-            sides = {"lsio": self.stats(["-j2", "--direct=never"], lz4),
-                     "lsio-1": self.stats(["-j1", "--direct=never"], lz4),
-                     "C": self.ref_stats(2, lz4, modes), "C-1": self.ref_stats(1, lz4, modes)}
-            yield Row(f"{name}-scaling", f"{name}, page cache: two workers over one, against C's",
-                      sides, [Metric("speed-up",
-                                     lambda s: s["lsio"]["gb_per_s"] / s["lsio-1"]["gb_per_s"],
-                                     lambda s: s["C"]["gb_per_s"] / s["C-1"]["gb_per_s"],
-                                     ">=", 0.97, "C", "x")],
-                      before=lambda p=(self.d.lz4 if lz4 else self.d.f32): self.d.warm(p))
+                       cost("CPU per file", "C", None, "us_per_item", "us")],
+                      check=lambda sides: check_same(STATS, sides))
 
     def plan_row(self):
         ranges = self.d.ranges("plan")

@@ -266,13 +266,24 @@ static inline void ref_print(double wall, double cpu, uint64_t ops, uint64_t byt
          wall, cpu, ops, bytes, more ? more : "");
 }
 
+static inline void ref_show_stats(const struct ref_stats *s, char *text, size_t cap) {
+  snprintf(text, cap,
+           ", \"sum\": %.17g, \"min\": %.9g, \"max\": %.9g, \"n\": %" PRIu64 ", \"above\": %" PRIu64,
+           s->sum, (double)s->min, (double)s->max, s->n, s->above);
+}
+
 static inline void ref_print_stats(double wall, double cpu, uint64_t ops, uint64_t bytes,
                                    const struct ref_stats *s) {
   char more[256];
-  snprintf(more, sizeof more,
-           ", \"sum\": %.17g, \"min\": %.9g, \"max\": %.9g, \"n\": %" PRIu64 ", \"above\": %" PRIu64,
-           s->sum, (double)s->min, (double)s->max, s->n, s->above);
+  ref_show_stats(s, more, sizeof more);
   ref_print(wall, cpu, ops, bytes, more);
+}
+
+static inline double ref_sum(const float *x, uint64_t n) {
+  double sum[8] = {0};
+  for (uint64_t i = 0; i < n; ++i) sum[i % 8] += (double)x[i];
+  for (int i = 1; i < 8; ++i) sum[0] += sum[i];
+  return sum[0];
 }
 
 #endif
