@@ -183,6 +183,16 @@ static int choose_direct(const char *name, enum lsi_direct direct, const struct 
   return 0;
 }
 
+uint32_t lsi_file_direct_align(int fd, uint64_t st_dev, bool asked, uint64_t *flags) {
+  unsigned class = class_of(st_dev, fd);
+  *flags = (class & CLASS_WAITS ? LSI_FILE_WAITS : 0u) | (class & CLASS_MEMORY ? LSI_FILE_MEMORY : 0u);
+  if (class & CLASS_MEMORY && !asked) return 0;
+  struct statx_buf s;
+  memset(&s, 0, sizeof s);
+  syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &s);
+  return direct_align(&s, class, asked);
+}
+
 /* Asking whether a small file is resident costs as much as half of reading it: the read that may not
  * wait is the question. After one that found nothing, as many files are read as if they were absent. */
 static bool small_resident(struct lsi_near *near) {
@@ -246,7 +256,7 @@ int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *ou
   return lsi_os_stat(name, out, err);
 }
 
-/* ---- reading ---- */
+/* ---- reading and writing ---- */
 
 bool lsi_file_turn_buffered(struct lsi_handle *h, int64_t got) {
   /* overlay over squashfs accepts O_DIRECT and refuses the read. */
@@ -256,24 +266,25 @@ bool lsi_file_turn_buffered(struct lsi_handle *h, int64_t got) {
   return true;
 }
 
-static int64_t read_once(const struct lsi_file_read *r) {
+static int64_t call_once(const struct lsi_op *op, const struct lsi_file_call *r) {
   ssize_t got;
   do {
-    got = pread(r->fd, r->buf, r->length, (off_t)r->offset);
+    got = op->kind == LSI_OP_WRITE ? pwrite(r->fd, r->buf, r->length, (off_t)r->offset)
+                                   : pread(r->fd, r->buf, r->length, (off_t)r->offset);
   } while (got < 0 && errno == EINTR);
   return got < 0 ? -errno : got;
 }
 
-void lsi_file_read_blocking(struct lsi_op *op) {
+void lsi_file_do(struct lsi_op *op) {
   if (lsi_file_beyond(op)) {
     lsi_file_finish(op, op->offset, 0, false);
     return;
   }
-  struct lsi_file_read r = lsi_file_plan(op);
-  int64_t got = read_once(&r);
+  struct lsi_file_call r = lsi_file_plan(op);
+  int64_t got = call_once(op, &r);
   if (got < 0 && r.fd != (int)op->handle->fd[0] && lsi_file_turn_buffered(op->handle, got)) {
-    r = (struct lsi_file_read){(int)op->handle->fd[0], op->buf, op->length, op->offset};
-    got = read_once(&r);
+    r = (struct lsi_file_call){(int)op->handle->fd[0], op->buf, op->length, op->offset};
+    got = call_once(op, &r);
   }
   lsi_file_finish(op, r.offset, got, r.fd != (int)op->handle->fd[0]);
 }

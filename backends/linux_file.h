@@ -30,18 +30,22 @@ int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
 int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,
                   struct lsi_error *err);
 
-/* The read that an operation turns into: rounded outwards when the handle is direct and the memory
- * around it is the operation's. */
-struct lsi_file_read {
+/* Alignment of direct I/O on an open file, 0 = none; its file system's flags of those above. On what is
+ * memory, and where nothing is known, only when `asked`. */
+uint32_t lsi_file_direct_align(int fd, uint64_t st_dev, bool asked, uint64_t *flags);
+
+/* The system call that an operation turns into: rounded outwards when the handle is direct and the
+ * memory around it is the operation's. */
+struct lsi_file_call {
   int fd;
   void *buf;
   uint32_t length;
   uint64_t offset;
 };
 
-static inline struct lsi_file_read lsi_file_plan(const struct lsi_op *op) {
+static inline struct lsi_file_call lsi_file_plan(const struct lsi_op *op) {
   const struct lsi_handle *h = op->handle;
-  struct lsi_file_read r = {(int)h->fd[0], op->buf, op->length, op->offset};
+  struct lsi_file_call r = {(int)h->fd[0], op->buf, op->length, op->offset};
   uint64_t align = __atomic_load_n(&h->priv[0], __ATOMIC_RELAXED);
   if (align && op->exact && ((uintptr_t)op->buf | op->offset | op->length) & (align - 1)) align = 0;
   if (align) {
@@ -59,7 +63,7 @@ static inline bool lsi_file_beyond(const struct lsi_op *op) {
   return op->offset > (uint64_t)INT64_MAX - op->length - LSI_ALIGN;
 }
 
-/* Turns what the read at `offset` returned (a count, or -errno) into the operation's result. */
+/* Turns what the call at `offset` returned (a count, or -errno) into the operation's result. */
 static inline void lsi_file_finish(struct lsi_op *op, uint64_t offset, int64_t got, bool direct) {
   op->direct = direct;
   if (got < 0) {
@@ -72,12 +76,12 @@ static inline void lsi_file_finish(struct lsi_op *op, uint64_t offset, int64_t g
   op->result = (int64_t)LSI_MIN(have, (uint64_t)op->length);
 }
 
-/* True when a direct read failed for its directness and the handle has been turned to buffered, so
- * that the operation must be read again. */
+/* True when a direct call failed for its directness and the handle has been turned to buffered, so
+ * that the operation must be done again. */
 bool lsi_file_turn_buffered(struct lsi_handle *h, int64_t got);
 
-/* Reads and finishes the operation; blocks. Thread-safe while the handle is open. */
-void lsi_file_read_blocking(struct lsi_op *op);
+/* Reads or writes, and finishes the operation; blocks. Thread-safe while the handle is open. */
+void lsi_file_do(struct lsi_op *op);
 /* Reads from the page cache without waiting. False: not there or not possible; op untouched but for
  * its buffer. A short read counts as false unless it ends at the end of the object. */
 bool lsi_file_read_resident(struct lsi_near *near, struct lsi_op *op);

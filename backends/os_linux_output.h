@@ -12,6 +12,7 @@
  * file is still published where it was begun. */
 struct lsi_os_file {
   int fd;
+  int direct;         /* the same file with O_DIRECT, or -1 */
   int dir;
   char *path;         /* as the user named it, for messages */
   char *name;         /* its last part */

@@ -80,7 +80,7 @@ static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max) {
     struct lsi_op *op = lsi_op_list_take(&b->resident);
     bytes += op->length;
     if (op->handle->priv[1] & LSI_FILE_MEMORY) {
-      lsi_file_read_blocking(op); /* does not block: there is no device */
+      lsi_file_do(op); /* does not block: there is no device */
     } else if (!lsi_file_read_resident(&b->near, op)) {
       lsi_pread_pool_put(b->pool, op, 1);
       continue;
@@ -117,7 +117,7 @@ static void pread_cancel(struct lsi_backend *b) {
 const struct lsi_backend_ops lsi_backend_pread = {
     .version = LSI_BACKEND_VERSION,
     .name = "pread",
-    .caps = LSI_CAP_OS_FILES,
+    .caps = LSI_CAP_OS_FILES | LSI_CAP_WRITES,
     .probe = pread_probe,
     .stat = lsi_file_stat,
     .create = pread_create,

@@ -53,7 +53,7 @@ static void thread_main(void *arg) {
     }
     p->queued--;
     pthread_mutex_unlock(&p->mutex);
-    lsi_file_read_blocking(op);
+    lsi_file_do(op);
     pthread_mutex_lock(&p->mutex);
     finished(p, op);
   }
@@ -108,7 +108,7 @@ void lsi_pread_pool_put(struct lsi_pread_pool *p, struct lsi_op *first, uint32_t
   pthread_mutex_lock(&p->mutex);
   struct lsi_op *op;
   while ((op = lsi_op_list_take(&p->queue))) {
-    lsi_file_read_blocking(op);
+    lsi_file_do(op);
     finished(p, op);
   }
   p->queued = 0;

@@ -232,13 +232,15 @@ static struct io_uring_sqe *get_entry(struct lsi_backend *b) {
 }
 
 /* Queues the operation in the ring. False: no room. */
-static bool queue_read(struct lsi_backend *b, struct lsi_op *op) {
+static bool queue_op(struct lsi_backend *b, struct lsi_op *op) {
   struct io_uring_sqe *e = get_entry(b);
   if (!e) return false;
   const struct lsi_handle *h = op->handle;
-  struct lsi_file_read r = lsi_file_plan(op);
+  struct lsi_file_call r = lsi_file_plan(op);
   const char *buf = r.buf;
-  if (buf >= b->arena && r.length <= b->registered &&
+  if (op->kind == LSI_OP_WRITE)
+    io_uring_prep_write(e, r.fd, r.buf, r.length, r.offset);
+  else if (buf >= b->arena && r.length <= b->registered &&
       (size_t)(buf - b->arena) <= b->registered - r.length)
     io_uring_prep_read_fixed(e, r.fd, r.buf, r.length, r.offset, 0);
   else
@@ -262,10 +264,25 @@ static void to_pool(struct lsi_backend *b, struct lsi_op *op) {
   lsi_pread_pool_put(b->pool, op, 1);
 }
 
+/* A write. An output is not opened here, so its pool is made when its first write comes. */
+static bool start_write(struct lsi_backend *b, struct lsi_op *op) {
+  if (!(op->handle->priv[1] & LSI_FILE_WAITS)) return queue_op(b, op);
+  struct lsi_error ignored;
+  lsi_error_clear(&ignored);
+  if (make_pool(b, &ignored) == 0) {
+    to_pool(b, op);
+  } else {
+    lsi_file_do(op);
+    lsi_op_list_add(&b->ready, op);
+  }
+  return true;
+}
+
 /* Sends one operation on its way. False: nothing taken, the queue is full. */
 static bool start(struct lsi_backend *b, struct lsi_op *op) {
   uint64_t flags = op->handle->priv[1];
   op->priv[TRIES] = 0;
+  if (LSI_UNLIKELY(op->kind == LSI_OP_WRITE)) return start_write(b, op);
   if (lsi_file_beyond(op)) {
     lsi_file_finish(op, op->offset, 0, false);
     lsi_op_list_add(&b->ready, op);
@@ -275,7 +292,7 @@ static bool start(struct lsi_backend *b, struct lsi_op *op) {
   } else if (flags & LSI_FILE_WAITS) {
     to_pool(b, op);
   } else {
-    return queue_read(b, op);
+    return queue_op(b, op);
   }
   return true;
 }
@@ -305,13 +322,13 @@ static bool complete(struct lsi_backend *b, struct lsi_op *op, int32_t got) {
     return true;
   }
   if (got == -ECANCELED) { /* the kernel could start no thread for it: a limit of processes */
-    lsi_file_read_blocking(op);
+    lsi_file_do(op);
     return true;
   }
   bool buffered = direct && got < 0 && lsi_file_turn_buffered(op->handle, got);
-  if (((again && op->priv[TRIES]++ < RETRIES) || buffered) && queue_read(b, op)) return false;
-  if (again || buffered) { /* there is no room for it in flight: read it here, now */
-    lsi_file_read_blocking(op);
+  if (((again && op->priv[TRIES]++ < RETRIES) || buffered) && queue_op(b, op)) return false;
+  if (again || buffered) { /* there is no room for it in flight: done here, now */
+    lsi_file_do(op);
     return true;
   }
   lsi_file_finish(op, op->priv[AT], got, direct);
@@ -348,17 +365,17 @@ static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max, b
     uint64_t flags = op->handle->priv[1];
     bytes += op->length;
     if (flags & LSI_FILE_MEMORY) {
-      lsi_file_read_blocking(op); /* does not block: there is no device */
+      lsi_file_do(op); /* does not block: there is no device */
       done[n++] = lsi_op_list_take(&b->resident);
     } else if ((op->length > RING_HOT || op->handle->info.size < LSI_FILE_SMALL) &&
                lsi_file_read_resident(&b->near, op)) {
       done[n++] = lsi_op_list_take(&b->resident);
     } else {
       lsi_op_list_take(&b->resident);
-      if (queue_read(b, op)) {
+      if (queue_op(b, op)) {
         queued++;
       } else {
-        lsi_file_read_blocking(op);
+        lsi_file_do(op);
         done[n++] = op;
       }
     }
@@ -453,7 +470,7 @@ static void uring_cancel(struct lsi_backend *b) {
 const struct lsi_backend_ops lsi_backend_uring = {
     .version = LSI_BACKEND_VERSION,
     .name = "uring",
-    .caps = LSI_CAP_OS_FILES,
+    .caps = LSI_CAP_OS_FILES | LSI_CAP_WRITES,
     .probe = lsi_uring_probe,
     .stat = lsi_file_stat,
     .create = uring_create,

@@ -1,6 +1,6 @@
-/* How bytes arrive. One const table per backend, one file per backend under backends/, one line in
- * backends/list.c. State lives in the instance only; an instance belongs to one worker thread and is
- * created, used and destroyed on it.
+/* How bytes arrive, and how results leave. One const table per backend, one file per backend under
+ * backends/, one line in backends/list.c. State lives in the instance only; an instance belongs to one
+ * worker thread and is created, used and destroyed on it.
  *
  * The engine gives a backend operations (struct lsi_op) with exact byte ranges. Memory rule: `buf` is
  * congruent to `offset` modulo LSI_ALIGN, and the LSI_ALIGN-aligned hull of [offset, offset+length)
@@ -45,7 +45,9 @@ struct lsi_handle {
   struct lsi_object_info info; /* out of open: what the object is now */
 };
 
-enum lsi_op_kind { LSI_OP_READ = 1 };
+/* Writes: whole LSI_ALIGN pages to a handle of lsi_os_file_direct, only where the table says
+ * LSI_CAP_WRITES. The memory rule holds for them too; nothing but [buf, buf+length) is read. */
+enum lsi_op_kind { LSI_OP_READ = 1, LSI_OP_WRITE = 2 };
 
 /* One I/O. Owned by the engine; the backend holds it from submit until it returns it by reap. */
 struct lsi_op {
@@ -59,7 +61,7 @@ struct lsi_op {
   /* out */
   int32_t os_code;       /* errno of a failure */
   int64_t result;        /* bytes now at `buf` from `offset` (fewer than length: short read, 0: end
-                            of object), or negative LSIO_ERR_* */
+                            of object), or written from there, or negative LSIO_ERR_* */
   const void *data;      /* lends: the bytes, valid until release */
   uint64_t priv[4];      /* the backend's own while it holds the operation */
   struct lsi_op *next;   /* the holder's own: the backend may queue with it while it holds the op */
@@ -67,7 +69,8 @@ struct lsi_op {
 
 enum lsi_backend_caps {
   LSI_CAP_OS_FILES = 1,  /* reads files by path (a candidate for `--backend auto`) */
-  LSI_CAP_TEST = 2       /* never chosen by itself */
+  LSI_CAP_TEST = 2,      /* never chosen by itself */
+  LSI_CAP_WRITES = 4     /* takes LSI_OP_WRITE */
 };
 
 struct lsi_backend; /* each backend defines its own */

@@ -100,6 +100,13 @@ int lsi_os_file_reserve(struct lsi_os_file *f, uint64_t bytes, struct lsi_error 
 /* All of it or an error; several threads at once on disjoint ranges. */
 int lsi_os_file_write(struct lsi_os_file *f, const void *data, uint64_t length, uint64_t offset,
                       struct lsi_error *err);
+/* Opens it once more for writes past the page cache: *h is what a backend's writes go to, which each
+ * worker copies; f goes on owning the descriptors. h->direct stays false where the file system has no
+ * such writes or `direct` forbids them; LSI_DIRECT_ALWAYS makes that LSIO_ERR_UNSUPPORTED. Once a file. */
+int lsi_os_file_direct(struct lsi_os_file *f, enum lsi_direct direct, struct lsi_handle *h,
+                       struct lsi_error *err);
+/* The error, with remedy, of a backend's write that ended with errno `code`. Returns LSIO_ERR_OUTPUT. */
+int lsi_os_file_write_error(const struct lsi_os_file *f, int code, struct lsi_error *err);
 int lsi_os_file_truncate(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
 /* fdatasync. A failure is final: never called again on this file. */
 int lsi_os_file_sync(struct lsi_os_file *f, struct lsi_error *err);
