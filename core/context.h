@@ -49,6 +49,8 @@ struct lsio_job {
 /* job_prepare.c: from the script's spec to everything that a run needs. */
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);
 int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err);
+/* Index of the plan's device that the sink writes to directly; UINT32_MAX: none of them. */
+uint32_t lsi_job_sink_device(const struct lsio_job *job);
 
 /* job_output.c: results in memory. */
 /* Is an output array of the caller's what the script's sink can use? One without a sink is a sink. */

@@ -4,6 +4,7 @@
 #include "kernels.h"
 #include "mem.h"
 #include "run.h"
+#include "write.h"
 
 /* Known places hold just what is planned for them; compressed chunks may hold something else. */
 static int check_room(struct lsi_worker *w, uint32_t step, uint64_t count) {
@@ -27,10 +28,9 @@ int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
     int rc = check_room(w, step, (uint64_t)n);
     if (rc < 0) return rc;
   }
-  if (config->in_place) {
-    s->out = lsi_sink_at(config->sink, config->sink_pos[step]);
-    return 0;
-  }
+  /* Made where it belongs, or where it is written from. */
+  s->out = config->in_place ? lsi_sink_at(config->sink, config->sink_pos[step]) : lsi_write_place(w);
+  if (s->out || config->in_place) return 0;
   size_t item = lsi_type_size(config->sink_type.type);
   if (!lsi_buffer_fit(&w->out, (size_t)s->out_n * item + 64, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
@@ -41,20 +41,23 @@ int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
 /* Identity: the chunks of the step, one after the other. */
 static int gather(struct lsi_worker *w, struct lsi_yield *y) {
   struct lsi_step *s = &w->step;
+  const struct lsi_run_config *config = &w->run->config;
   y->data = w->chunks[0].data;
   y->count = (uint64_t)w->chunks[0].n;
   if (s->n_chunks == 1) return 0;
   size_t bytes = 0, at = 0;
   for (uint32_t i = 0; i < s->n_chunks; i++) bytes += (size_t)w->chunks[i].bytes;
-  if (!lsi_buffer_fit(&w->out, bytes, 0))
+  char *out = config->spec->type.type == config->sink_type.type ? lsi_write_place(w) : NULL;
+  if (!out && !lsi_buffer_fit(&w->out, bytes, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
+  if (!out) out = w->out.data;
   for (uint32_t i = 0; i < s->n_chunks; i++) {
     if (w->chunks[i].bytes > 0)
-      memcpy((char *)w->out.data + at, w->chunks[i].data, (size_t)w->chunks[i].bytes);
+      memcpy(out + at, w->chunks[i].data, (size_t)w->chunks[i].bytes);
     at += (size_t)w->chunks[i].bytes;
   }
-  y->data = w->out.data;
-  y->count = bytes / lsi_type_size(w->run->config.spec->type.type);
+  y->data = out;
+  y->count = bytes / lsi_type_size(config->spec->type.type);
   return 0;
 }
 
@@ -152,10 +155,10 @@ static int to_sink_type(struct lsi_worker *w, uint32_t step, struct lsi_yield *y
   bool cast = config->spec->identity && from != to;
   bool swap = config->sink_type.big && item > 1;
   if (!y->count || (!cast && !swap)) return 0;
-  void *dst = w->out.data;
-  if (config->spec->identity && config->in_place) {
-    dst = lsi_sink_at(config->sink, config->sink_pos[step]);
-  } else if (config->spec->identity) {
+  void *dst = (void *)(uintptr_t)y->data; /* of the worker's own, unless it is a source's: */
+  if (config->spec->identity)
+    dst = config->in_place ? lsi_sink_at(config->sink, config->sink_pos[step]) : lsi_write_place(w);
+  if (!dst) {
     if (!lsi_buffer_fit(&w->scratch, y->count * item, 0))
       return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to convert elements");
     dst = w->scratch.data;
@@ -182,7 +185,11 @@ int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
     w->bytes_delivered += y->nothing ? 0 : y->count * item;
     return lsi_sink_append(config->sink, step, y->data, y->nothing ? 0 : y->count, &w->error);
   }
-  if (y->nothing) return lsi_step_fill(w, step);
+  if (y->nothing) {
+    if (w->writer) lsi_write_drop(w);
+    return lsi_step_fill(w, step);
+  }
   w->bytes_delivered += y->count * item;
+  if (w->writer && w->writer->at) return lsi_write_start(w, y->data);
   return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
 }

@@ -6,6 +6,7 @@
 
 #include "mem.h"
 #include "run.h"
+#include "write.h"
 
 static void free_run(struct lsi_run *run) {
   for (uint32_t i = 0; run->workers && i < run->n_workers; i++) lsi_free(run->workers[i].credits);
@@ -60,6 +61,7 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   for (uint32_t i = 0; i < plan->n_sections; i++)
     atomic_init(&run->sections[i].cursor, plan->sections[i].unit_begin);
   init_devices(run);
+  lsi_writes_size(run);
   for (uint32_t i = 0; i < run->n_workers; i++) {
     struct lsi_worker *w = &run->workers[i];
     w->run = run;

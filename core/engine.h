@@ -10,6 +10,7 @@
  *   steps.c    what happens to a step once its bytes are there, with
  *   prepare.c  from stored bytes to what the transform sees, and
  *   deliver.c  from what it yields to the sink or the stream
+ *   write.c    results that a backend writes past the page cache while the worker goes on
  */
 #ifndef LSI_ENGINE_H
 #define LSI_ENGINE_H
@@ -35,6 +36,7 @@ struct lsi_run_config {
   bool in_place;                     /* fixed and in memory: steps write where their result belongs */
   const uint64_t *sink_pos;          /* fixed: n_steps + 1 element positions */
   struct lsi_dtype sink_type;
+  uint32_t sink_device;              /* of the plan, on which the sink lies; UINT32_MAX: on none */
   bool stream;                       /* results become completions */
   uint32_t workers;
   uint64_t share;                    /* bytes of memory a worker may use */

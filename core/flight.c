@@ -7,6 +7,7 @@
 
 #include "mem.h"
 #include "run.h"
+#include "write.h"
 
 #define OP_BLOCK 64
 #define RETRIES 5 /* of EAGAIN and EINTR, which no backend should let through */
@@ -181,7 +182,7 @@ static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
 
 /* Undoes a unit that could not begin. */
 static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_flight *f, int rc) {
-  bool alone = w->flights == 0 && w->n_ready == 0;
+  bool alone = w->flights == 0 && w->n_ready == 0 && !(w->writer && w->writer->results);
   lsi_flight_end(w, f);
   if (rc == 0 && alone && !w->starving && !w->error.code)
     return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,

@@ -88,6 +88,7 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .in_place = job->in_place,
       .sink_pos = job->sink_pos,
       .sink_type = job->sink_type,
+      .sink_device = lsi_job_sink_device(job),
       .stream = job->stream,
       .workers = job->workers,
       .share = job->share,

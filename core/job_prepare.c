@@ -270,7 +270,16 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
       .variable = job->sink_variable,
       .total = job->sink_pos ? job->sink_pos[job->spec.request->n_steps] : 0,
       .window_bytes = job->window,
-      .first_index = job->spec.request->first_index};
+      .first_index = job->spec.request->first_index,
+      .direct = (enum lsi_direct)job->settings.direct};
   if (in_memory && (rc = lsi_job_memory(job, &config, err)) < 0) return rc;
   return lsi_sink_open(&config, &job->sink, err);
+}
+
+uint32_t lsi_job_sink_device(const struct lsio_job *job) {
+  const struct lsi_request *r = job->spec.request;
+  const struct lsi_handle *h = job->sink ? lsi_sink_handle(job->sink) : NULL;
+  for (uint32_t i = 0; h && i < r->n_objects; i++)
+    if (r->objects[i].device == h->info.device) return r->object_device[i];
+  return UINT32_MAX;
 }

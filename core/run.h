@@ -82,6 +82,8 @@ struct lsi_flight {
   uint32_t n_holes;
   bool retrying;              /* chunk by chunk: among w->retrying */
   uint32_t retry_step, retry_chunk;
+  uint32_t writes;            /* results that are being written from its buffers */
+  bool spent;                 /* its steps have run; it waits for those */
   struct lsi_hole *old_holes; /* of the first try */
   uint32_t n_old_holes;
   struct lsi_flight_extent one;
@@ -163,6 +165,9 @@ struct lsi_worker {
   uint32_t named;                /* object that chunks[0] shows */
   struct lsi_decoder *decoder;
   struct lsi_buffer decoded, out, scratch;
+  struct lsi_writer *writer;     /* of a direct sink; see write.h */
+  size_t out_bytes;              /* for its buffers */
+  bool defers;                   /* steps may have to wait: for the window, or for a write to land */
   uint64_t decode_limit;
   unsigned item_shift;           /* an element of the sources has 1 << item_shift bytes, ... */
   uint64_t item_mask;            /* ... which is item_mask + 1 */
@@ -209,6 +214,8 @@ struct lsi_run {
   atomic_uint starving; /* workers that wait for a descriptor */
   atomic_uint able; /* workers that have opened or may still; see others_do_it() */
   enum lsi_on_error on_error;
+  uint64_t write_bytes; /* of buffers that a worker can use for results of a direct sink; 0: not direct */
+  uint64_t write_bytes_least; /* for the largest result */
   uint64_t start_ns, end_ns, start_cpu_ns, end_cpu_ns;
   /* under mutex */
   struct lsi_mutex *mutex;
@@ -388,7 +395,7 @@ struct lsi_yield {
 int lsi_step_out(struct lsi_worker *w, uint32_t step, double n);
 /* What the transform said of its result, or the identity's. Negative: w->error. */
 int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y);
-/* Takes it to the sink or the stream. */
+/* Takes it to the sink or the stream: 0, or 1 when it is on its way there and counts when it has landed. */
 int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y);
 /* `fill` in the place of a step that delivers nothing. */
 int lsi_step_fill(struct lsi_worker *w, uint32_t step);
@@ -410,7 +417,11 @@ static inline __attribute__((always_inline)) uint32_t lsi_step_at(const struct l
   }
   return run->config.plan->step_order[at];
 }
-/* Runs the flight's steps from next_step on; false when the window made it wait. */
+/* Runs the flight's steps from next_step on; false when it must wait: for the window, or for a write. */
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f);
+/* Counts a step whose result is where it belongs. */
+void lsi_step_done(struct lsi_worker *w, uint32_t step);
+/* Keeps w->error as the step's. False: it ends the run. */
+bool lsi_step_failed(struct lsi_worker *w, uint32_t step);
 
 #endif

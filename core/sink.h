@@ -4,6 +4,7 @@
 #ifndef LSI_SINK_H
 #define LSI_SINK_H
 
+#include "backend.h"
 #include "spec.h"
 
 struct lsi_sink;
@@ -26,6 +27,7 @@ struct lsi_sink_config {
   uint64_t total;
   uint64_t window_bytes;            /* variable: memory for results that wait for their turn */
   uint64_t first_index;             /* index of step 0 in the whole request */
+  enum lsi_direct direct;           /* fixed: whole pages may go round the page cache, must, or not */
 };
 
 /* Checks path and shape, creates the temporary file. LSIO_ERR_OUTPUT / _USAGE. */
@@ -39,6 +41,25 @@ int lsi_sink_place(struct lsi_sink *s, uint64_t pos, const void *data, uint64_t 
 /* Fixed and in memory: the place of the element at `pos`. What has been written there is handed over
  * by lsi_sink_place with that address and is not copied. */
 void *lsi_sink_at(const struct lsi_sink *s, uint64_t pos);
+
+/* Fixed, and direct: what a backend's writes go to. NULL: everything goes through lsi_sink_place. */
+const struct lsi_handle *lsi_sink_handle(const struct lsi_sink *s);
+/* Where a result lies in the file, in bytes, and which whole pages of it are to be written directly: of
+ * results with too few of them none, so that whether a page is written directly or through the page
+ * cache depends on its place alone and is never both. */
+struct lsi_sink_span {
+  uint64_t begin, end;
+  uint64_t direct_begin, direct_end; /* equal: none */
+};
+struct lsi_sink_span lsi_sink_span(const struct lsi_sink *s, uint64_t pos, uint64_t count);
+/* Writes what is not direct of a result that lies at `data` as a whole. Any thread. */
+int lsi_sink_write_edges(struct lsi_sink *s, const struct lsi_sink_span *span, const void *data,
+                         struct lsi_error *err);
+/* A backend has written `length` bytes of direct pages: makes them durable if each result must be. */
+int lsi_sink_landed(struct lsi_sink *s, uint64_t length, struct lsi_error *err);
+/* A backend's write of those bytes has ended with an errno. Returns LSIO_ERR_OUTPUT. */
+int lsi_sink_not_written(struct lsi_sink *s, int os_code, uint64_t offset, uint64_t length,
+                         struct lsi_error *err);
 
 /* Variable. A step may only run when lsi_sink_may_run says yes for its largest result: the oldest
  * step without a result always may; others only while the window has room for `bytes_max` beside what

@@ -13,6 +13,7 @@ struct lsi_sink {
   const struct lsi_sink_spec *spec;
   char *path, *index_path;            /* index_path: NULL unless the order is "any" */
   struct lsi_os_file *file, *index;
+  struct lsi_handle handle;           /* fixed: for direct writes, if handle.direct */
   struct lsi_dtype type;
   uint64_t item;                      /* bytes of an element */
   uint64_t header;                    /* bytes before the first element */

@@ -2,6 +2,7 @@
  * delivered (deliver.c). Errors of one step stay with it. */
 
 #include "run.h"
+#include "write.h"
 
 /* Steps smaller than this are timed one in SAMPLE: reading the clock would cost more than they do. */
 #define TIME_EVERY_BYTES (32u << 10)
@@ -11,9 +12,9 @@ static void set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step)
   atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_relaxed);
 }
 
-/* Keeps w->error as the step's. False: it ends the run. */
-static __attribute__((noinline)) bool step_failed(struct lsi_worker *w, uint32_t step) {
+__attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
+  if (w->writer) lsi_write_drop(w);
   struct lsi_error own = w->error, *e = &own;
   lsi_error_clear(&w->error);
   const struct lsi_request *r = w->run->request;
@@ -123,6 +124,14 @@ static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
   return stored / lsi_type_size(config->spec->type.type) * item;
 }
 
+/* False: its result would have to wait. */
+static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+  if (w->writer) return lsi_write_ready(w, f, step);
+  return lsi_sink_may_run(w->run->config.sink, step, result_bytes_max(w, step));
+}
+
+void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, step, true); }
+
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_run *run = w->run;
   const struct lsi_plan *plan = run->config.plan;
@@ -131,15 +140,13 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   for (; f->next_step < end; f->next_step++) {
     if (lsi_stopping(run)) return true;
     const uint32_t step = lsi_step_at(run, f->next_step);
-    if (run->config.sink_variable &&
-        !lsi_sink_may_run(run->config.sink, step, result_bytes_max(w, step)))
-      return false;
+    if (w->defers && !may_run(w, f, step)) return false;
     const bool large = r->length[lsi_request_chunk_begin(r, step)] >= TIME_EVERY_BYTES;
     const bool timed = large || w->sample++ % SAMPLE == 0;
     const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
                                        : run_step(w, f, step, NULL);
-    if (LSI_UNLIKELY(rc < 0) && !step_failed(w, step)) return true;
-    count_step(w, step, rc >= 0);
+    if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, step)) return true;
+    if (LSI_LIKELY(rc <= 0)) count_step(w, step, rc == 0);
   }
   set_phase(w, LSI_PHASE_READ, 0);
   return true;

@@ -7,6 +7,7 @@
 #include "mem.h"
 #include "price.h"
 #include "run.h"
+#include "write.h"
 
 #define REFILL_NS 150000u     /* of compute, after which the device may run dry */
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
@@ -31,6 +32,8 @@ static uint64_t arena_wanted(const struct lsi_worker *w) {
     uint64_t operation = LSI_MIN(unit, c->plan->devices[0].op_max + LSI_ALIGN);
     wanted = LSI_MIN(c->queue_depth / w->run->n_workers * operation, (uint64_t)LSI_ARENA_MAX);
   }
+  /* Results that are written from there keep it a while longer. */
+  if (w->run->write_bytes && lsi_writer_lends(w->run)) wanted += LSI_WRITE_BYTES;
   uint64_t all = c->plan->bytes_planned + (uint64_t)c->plan->n_extents * 2 * LSI_ALIGN;
   return LSI_MAX(LSI_MIN(wanted, all), unit);
 }
@@ -39,6 +42,7 @@ static uint64_t arena_wanted(const struct lsi_worker *w) {
  * bytes, output and scratch. */
 static size_t divide_share(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
+  uint64_t out = w->run->write_bytes;
   uint64_t unit = c->plan->unit_bytes_max;
   bool decodes = c->spec->codec != LSI_CODEC_NONE || c->spec->type.big;
   uint64_t stored = LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit);
@@ -55,6 +59,14 @@ static size_t divide_share(struct lsi_worker *w) {
   for (size_t i = 0; i < LSI_COUNTOF(sure); i++) left -= LSI_MIN(left, sure[i]);
   stored = LSI_MAX(LSI_MIN(stored, left), unit);
   left = c->share - LSI_MIN(c->share, stored);
+  /* Of what is free beyond the step itself, at most half for results that are being written. Where one
+   * result is priced, it is priced for these buffers. */
+  uint64_t free_bytes = left, one = c->spec->identity ? step.scratch : step.out;
+  for (size_t i = 0; i < LSI_COUNTOF(sure); i++) free_bytes -= LSI_MIN(free_bytes, sure[i]);
+  out = LSI_MIN(out, one + free_bytes / 2);
+  if (out < w->run->write_bytes_least) out = one ? w->run->write_bytes_least : 0;
+  w->out_bytes = (size_t)out;
+  left -= LSI_MIN(left, out - LSI_MIN(out, one));
   if (c->spec->has_out_max) left -= LSI_MIN(left, step.out);
   left /= lsi_price_per_byte(c->spec, c->sink_type, c->sink && !c->in_place, c->stream);
   w->decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
@@ -125,7 +137,7 @@ static int open_worker(struct lsi_worker *w) {
   w->window_ops_max = window_limit(w);
   w->window_ops = LSI_MIN(w->window_ops, w->window_ops_max);
   struct lsi_backend_config bc = {
-      .queue_depth = w->window_ops_max,
+      .queue_depth = w->window_ops_max + LSI_WRITE_OPS,
       .open_max = (uint32_t)(w->objects.mask + 1) / 2,
       .direct = c->direct,
       .arena = w->arena.base,
@@ -134,11 +146,16 @@ static int open_worker(struct lsi_worker *w) {
       .user = c->backend_user};
   w->ops = c->backend;
   rc = w->ops->create(&bc, &w->backend, &w->error);
-  if (rc != LSIO_ERR_UNSUPPORTED || !c->fallback) return rc;
-  /* It worked when it was chosen, but what it needs is shared with the user's other processes. */
-  lsi_error_clear(&w->error);
-  w->ops = c->fallback;
-  return w->ops->create(&bc, &w->backend, &w->error);
+  if (rc == LSIO_ERR_UNSUPPORTED && c->fallback) {
+    /* It worked when it was chosen, but what it needs is shared with the user's other processes. */
+    lsi_error_clear(&w->error);
+    w->ops = c->fallback;
+    rc = w->ops->create(&bc, &w->backend, &w->error);
+  }
+  if (rc < 0) return rc;
+  rc = lsi_writer_open(w);
+  w->defers = c->sink_variable || w->writer;
+  return rc < 0 ? lsi_fail(&w->error, rc, 0, "no memory for a worker's output buffers") : 0;
 }
 
 static void free_step_buffers(struct lsi_worker *w) {
@@ -169,8 +186,9 @@ static void close_worker(struct lsi_worker *w) {
   lsi_free_flight_pools(w);
   free_step_buffers(w);
   lsi_objects_clear(&w->objects);
-  /* After a broken backend the kernel may still write there: given up rather than given back. */
-  if (!w->ops_in_flight) lsi_arena_clear(&w->arena);
+  /* After a broken backend the kernel may still use them: given up rather than given back. */
+  if (!w->ops_in_flight && !(w->writer && w->writer->in_flight)) lsi_arena_clear(&w->arena);
+  lsi_writer_close(w);
   if (w->decoder) lsi_decoder_destroy(w->decoder);
   w->decoder = NULL;
 }
@@ -185,14 +203,23 @@ static void keep_ready(struct lsi_worker *w, struct lsi_flight *f) {
   w->n_ready++;
 }
 
-/* Runs what is ready, oldest first, as far as the window of ordered results lets it. */
+/* The steps of a flight have run: its buffers go back, unless a result is still written from them. */
+static void spent(struct lsi_worker *w, struct lsi_flight *f) {
+  if (f->writes)
+    f->spent = true;
+  else
+    lsi_flight_end(w, f);
+}
+
+/* Runs what is ready, oldest first, as far as the window of ordered results lets it, or as long as there
+ * are buffers for results. */
 static bool run_ready(struct lsi_worker *w) {
   bool any = false;
   while (w->ready && lsi_steps_run(w, w->ready)) {
     struct lsi_flight *f = w->ready;
     w->ready = f->next;
     w->n_ready--;
-    lsi_flight_end(w, f);
+    spent(w, f);
     any = true;
   }
   return any;
@@ -200,7 +227,7 @@ static bool run_ready(struct lsi_worker *w) {
 
 static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
   w->flights--;
-  if (w->run->config.sink_variable) {
+  if (w->defers) {
     keep_ready(w, f);
     run_ready(w);
     return;
@@ -230,6 +257,9 @@ static void refill(struct lsi_worker *w) {
     blocked = !lsi_flight_retry(w);
     if (!blocked && lsi_flight_settled(w, f)) landed(w, f);
   }
+  if (w->writer) lsi_writes_issue(w);
+  /* What is in the page cache is not read ahead of results that wait: it would grow cold. */
+  if (w->writer && w->n_ready && w->hot) blocked = true;
   struct lsi_flight *f;
   while (!blocked && (f = lsi_flights_begin(w))) landed(w, f);
   flush(w);
@@ -262,7 +292,19 @@ static void climb(struct lsi_worker *w, uint64_t now) {
 /* ---- the loop ---- */
 
 static bool finished(const struct lsi_worker *w) {
-  return !w->flights && !w->n_ready && w->next_unit == w->units_end;
+  return !w->flights && !w->n_ready && w->next_unit == w->units_end &&
+         !(w->writer && w->writer->results);
+}
+
+/* A finished operation; returns the flight when it was the last of one. */
+static inline struct lsi_flight *take_back(struct lsi_worker *w, struct lsi_op *op) {
+  if (LSI_LIKELY(op->kind == LSI_OP_READ)) return lsi_flight_landed(w, (struct lsi_eop *)op);
+  lsi_write_landed(w, op);
+  return NULL;
+}
+
+static bool in_flight(const struct lsi_worker *w) {
+  return w->ops_in_flight || (w->writer && w->writer->in_flight);
 }
 
 static int reap(struct lsi_worker *w, int64_t timeout_ns) {
@@ -270,13 +312,14 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->reap(w->backend, done, LSI_REAP_BATCH, timeout_ns, &w->error);
   uint64_t now = lsi_os_now_ns();
-  w->wait_ns += now - before;
+  /* Waiting for what is being written is the sink's. */
+  *(w->writer && (w->n_ready || !w->ops_in_flight) ? &w->place_ns : &w->wait_ns) += now - before;
   w->last_refill_ns = now;
   if (n < 0) return n;
   climb(w, now);
   unsigned since = 0;
   for (int i = 0; i < n; i++) {
-    struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)done[i]);
+    struct lsi_flight *f = take_back(w, done[i]);
     if (!f) continue;
     uint64_t bytes = f->bytes;
     landed(w, f);
@@ -297,15 +340,16 @@ static void drain(struct lsi_worker *w) {
   if (backend->cancel) backend->cancel(w->backend);
   for (uint32_t i = 0; i < w->n_queue; i++) { /* never submitted */
     w->queue[i]->result = LSIO_ERR_CANCELLED;
-    struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)w->queue[i]);
+    struct lsi_flight *f = take_back(w, w->queue[i]);
     if (f) lsi_flight_end(w, f), w->flights--;
   }
   w->n_queue = 0;
-  while (w->ops_in_flight) {
+  if (w->writer) lsi_writes_stop(w);
+  while (in_flight(w)) {
     int n = backend->reap(w->backend, done, LSI_REAP_BATCH, -1, &w->error);
     if (n < 0) return; /* the backend is broken; close_worker gives the arena up */
     for (int i = 0; i < n; i++) {
-      struct lsi_flight *f = lsi_flight_landed(w, (struct lsi_eop *)done[i]);
+      struct lsi_flight *f = take_back(w, done[i]);
       if (f) lsi_flight_end(w, f), w->flights--;
     }
   }
@@ -332,7 +376,7 @@ static void loop(struct lsi_worker *w) {
     bool ran = run_ready(w);
     if (finished(w)) break;
     if (ran) continue; /* room for more */
-    if (w->ops_in_flight == 0) {
+    if (!in_flight(w)) {
       /* Another worker holds the credits, or the step that the window waits for. It may itself wait
        * for a descriptor that this one holds. */
       lsi_return_credits(w);
@@ -341,7 +385,7 @@ static void loop(struct lsi_worker *w) {
       w->wait_ns += BLOCKED_NS;
       continue;
     }
-    if (reap(w, w->n_ready ? (int64_t)BLOCKED_NS : -1) < 0) lsi_worker_fail(w);
+    if (reap(w, w->n_ready && !w->writer ? (int64_t)BLOCKED_NS : -1) < 0) lsi_worker_fail(w);
   }
   drain(w);
 }
