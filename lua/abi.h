@@ -14,6 +14,7 @@ struct lsi_error;
 struct lsi_request;
 struct lsi_settings;
 struct lsi_paths; /* a growing list of paths */
+struct lsi_lua_spec;
 
 /* One per process; Lua gets its address when a state is opened. */
 struct lsi_vt {
@@ -26,15 +27,14 @@ struct lsi_vt {
   /* Decodes n bytes at src into dst of `cap` bytes: how many there are, or a negative LSIO_ERR_*. */
   double (*decode)(int codec, const void *src, size_t n, void *dst, size_t cap);
   const char *(*error_text)(int code); /* static */
-  char *(*copy_text)(const char *text, size_t length); /* lsi_free; NULL: no memory */
+  /* Hands what is allocated to C at once: Lua may find no memory to hold even a pointer. False: no memory. */
+  bool (*sink_path)(struct lsi_lua_spec *spec, const char *text, size_t length);
   int (*write)(int stream, const char *text, size_t length); /* 1 stdout, 2 stderr; one write; 0 = ok */
   double (*random)(uint64_t *generator); /* [0, 1); generator: seed, step, how many were taken */
   int (*setting)(struct lsi_settings *settings, const char *name, const char *value,
                  struct lsi_error *err);
   bool (*setting_skip)(const struct lsi_settings *settings); /* on_error is "skip" */
 
-  struct lsi_paths *(*paths_create)(struct lsi_request *request); /* for it; NULL: no memory */
-  void (*paths_free)(struct lsi_paths *paths);
   int (*paths_add)(struct lsi_paths *paths, const char *path, struct lsi_error *err);
   int (*paths_glob)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);
   int (*paths_lines)(struct lsi_paths *paths, const char *file, struct lsi_error *err);
@@ -81,6 +81,7 @@ struct lsi_lua_call {
   size_t n_args;
   struct lsi_settings *settings;
   struct lsi_lua_spec *spec;
+  struct lsi_paths *paths; /* prepare: an empty list */
   struct lsi_step *step;
   void *slot;          /* open: zeroed memory of slot_size for the state struct */
   uint64_t *random;

@@ -4,6 +4,7 @@
 
 #include "host.h"
 #include "mem.h"
+#include "paths.h"
 #include "summary.h"
 
 void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua) {
@@ -112,8 +113,11 @@ static int prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error
   if (!spec->request) spec->request = lsi_request_create();
   if (!spec->request) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
   struct lsi_lua_spec l = {.request = spec->request};
-  struct lsi_lua_call call = {.job = s->id, .spec = &l};
+  struct lsi_lua_call call = {.job = s->id, .spec = &l,
+                              .paths = lsi_paths_create(spec->request->watch)};
+  if (!call.paths) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the list of paths");
   int rc = lsi_lua_call(s->host->coordinator, "prepare", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  lsi_paths_free(call.paths);
   if (!rc) {
     lsi_free(s->params);
     rc = take_text(&call, &s->params, err);

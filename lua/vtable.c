@@ -37,7 +37,9 @@ static double vt_decode(int codec, const void *src, size_t n, void *dst, size_t 
   return (double)lsi_decode_once(codec, src, n, dst, cap);
 }
 
-static char *vt_copy_text(const char *text, size_t length) { return lsi_strndup(text, length); }
+static bool vt_sink_path(struct lsi_lua_spec *spec, const char *text, size_t length) {
+  return (spec->sink_path = lsi_strndup(text, length)) != NULL;
+}
 
 static int vt_write(int stream, const char *text, size_t length) {
   FILE *f = stream == 1 ? stdout : stderr;
@@ -67,8 +69,6 @@ static bool vt_setting_skip(const struct lsi_settings *settings) {
 }
 
 /* ---- requests ---- */
-
-static struct lsi_paths *vt_paths_create(struct lsi_request *r) { return lsi_paths_create(r->watch); }
 
 /* Stats all paths and adds them as objects. */
 static int add_objects(struct lsi_request *r, const char *const *names, size_t n, uint32_t *first,
@@ -168,13 +168,11 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .decode = vt_decode,
       .error_text = lsio_strerror,
       .kernels = lsi_kernels,
-      .copy_text = vt_copy_text,
+      .sink_path = vt_sink_path,
       .write = vt_write,
       .random = vt_random,
       .setting = vt_setting,
       .setting_skip = vt_setting_skip,
-      .paths_create = vt_paths_create,
-      .paths_free = lsi_paths_free,
       .paths_add = lsi_paths_add,
       .paths_glob = lsi_paths_glob,
       .paths_lines = lsi_paths_lines,

@@ -89,9 +89,8 @@ local function prepare_sink(entry, spec)
   entry.sink = s
   if not s then return end
   spec.sink_kind = ({ npy = 1, raw = 2, memory = 3 })[s.kind]
-  if s.path then
-    spec.sink_path = core.vt.copy_text(s.path, #s.path)
-    if spec.sink_path == nil then core.fail(core.NOMEM, "no memory for the path of the sink") end
+  if s.path and not core.vt.sink_path(spec, s.path, #s.path) then
+    core.fail(core.NOMEM, "no memory for the path of the sink")
   end
   if s.type then spec.sink_has_type, spec.sink_type = true, s.type.id end
   if s.shape then
@@ -144,7 +143,7 @@ function M.prepare(address)
   check_chunk(entry, s)
   prepare_data(j, call.spec)
   prepare_sink(entry, call.spec)
-  source.build(s, call.spec.request, j.codec ~= "none")
+  source.build(s, call.spec.request, call.paths, j.codec ~= "none")
   s = nil -- luacheck: ignore (arrays as long as the request must not live on while it runs)
   collectgarbage()
 end

@@ -184,12 +184,9 @@ end
 -- Bytes of a chunk when neither chunk nor whole was given: compressed files are taken whole.
 local default_chunk = 1048576
 
--- Opens the source and adds everything to the request.
-function M.build(s, request, compressed)
+-- Opens the source and adds everything to the request. `list` is an empty list of paths.
+function M.build(s, request, list, compressed)
   local vt = core.vt
-  local list = vt.paths_create(request)
-  if list == nil then core.fail(core.NOMEM, "no memory for the list of paths") end
-  list = ffi.gc(list, vt.paths_free)
   if s.kind == "ranges" then
     if s.objects then add_paths(list, s.objects, false) end
     if s.file then
@@ -209,7 +206,6 @@ function M.build(s, request, compressed)
     core.check(vt.request_files(request, list, s.offset, s.length or -1,
       whole and 0 or s.chunk or default_chunk, core.err))
   end
-  vt.paths_free(ffi.gc(list, nil))
 end
 
 return M
