@@ -114,6 +114,7 @@ struct lsi_piece_state {
   size_t taken;
   bool ended;                      /* all is decoded, and right */
   size_t unit, history;            /* room that the next block takes; what must stay before it */
+  uint64_t inside;                 /* memory that the decoder takes beside the buffer */
   struct lsi_lz4_frame lz4;
   struct lsi_zstd_frame zstd;
   struct lsi_blosc blosc;

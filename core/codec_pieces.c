@@ -2,36 +2,50 @@
  * block; what has been given out is overwritten, but for what later blocks may refer to. */
 #include "codec_impl.h"
 
+#define BUFFER_FIRST (1u << 20)        /* bytes that a buffer gets at first, if its pieces are as large */
+#define ZSTD_UNIT ((size_t)128 << 10)  /* a block */
+
 static size_t unread(const struct lsi_piece_state *p) { return p->out->length - p->taken; }
 
-/* Holds what a frame takes against what there is: `inside` of it by the decoder, the rest in the buffer,
- * which gets its size here. */
-static int take_memory(struct lsi_piece_state *p, uint64_t inside, struct lsi_error *err) {
-  struct lsi_outbuf *out = p->out;
-  const uint64_t buffer = (uint64_t)p->history + p->size + p->unit;
-  uint64_t all;
-  if (lsi_add_overflow(buffer, inside, &all) || all > out->limit) {
-    lsi_fail(err, LSIO_ERR_LIMIT, 0,
-             "%s takes %llu bytes of memory to decode by pieces of %zu, more than the %zu allowed",
-             lsi_codec_name(p->codec), (unsigned long long)all, p->size, out->limit);
-    lsi_error_remedy(err, "give the job more memory (--memory) or fewer workers (--workers); what it "
-                          "takes depends on the size of the blocks or of the window of the data");
-    return LSIO_ERR_LIMIT;
-  }
-  if (buffer <= out->capacity) return 0;
-  return lsi_outbuf_need(out, buffer - out->length, false, err);
+static int too_large(const struct lsi_piece_state *p, uint64_t buffer, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_LIMIT, 0,
+           "%s takes %llu bytes of memory to decode by pieces of %zu, more than the %zu allowed",
+           lsi_codec_name(p->codec), (unsigned long long)(buffer + p->inside), p->size,
+           p->out->limit);
+  lsi_error_remedy(err, "give the job more memory (--memory) or fewer workers (--workers); what it "
+                        "takes depends on the size of the blocks or of the window of the data");
+  return LSIO_ERR_LIMIT;
+}
+
+/* Of a frame: a block, the history before it, and what the decoder takes for itself, must fit. (Sizes
+ * are bounded by what the stored bytes can hold: sums do not overflow.) */
+static int take_memory(struct lsi_piece_state *p, size_t unit, size_t history, uint64_t inside,
+                       struct lsi_error *err) {
+  p->unit = unit;
+  p->history = history;
+  p->inside = inside;
+  const uint64_t least = (uint64_t)unit + history;
+  return least + inside > p->out->limit ? too_large(p, least, err) : 0;
 }
 
 /* Room for `unit` bytes behind out->length. */
-static void make_room(struct lsi_piece_state *p) {
+static int make_room(struct lsi_piece_state *p, struct lsi_error *err) {
   struct lsi_outbuf *out = p->out;
   const size_t left = unread(p);
   if (!left && !p->history) p->taken = out->length = 0; /* so the same bytes stay in the cache */
-  if (out->capacity - out->length >= p->unit) return;
+  if (out->capacity - out->length >= p->unit) return 0;
   const size_t keep = LSI_MAX(left, LSI_MIN(out->length, p->history));
-  memmove(out->data, (char *)out->data + out->length - keep, keep);
+  if (keep) memmove(out->data, (char *)out->data + out->length - keep, keep);
   out->length = keep;
   p->taken = keep - left;
+  if (out->capacity - out->length >= p->unit) return 0;
+  /* More than a block and what must stay only as far as a piece goes: small chunks need less. */
+  const uint64_t need = (uint64_t)keep + p->unit, most = out->limit - p->inside;
+  const uint64_t full = (uint64_t)p->history + p->size + p->unit;
+  if (need > most) return too_large(p, need, err);
+  const uint64_t some = LSI_MAX(2 * (uint64_t)out->capacity, (uint64_t)BUFFER_FIRST);
+  const uint64_t want = LSI_MIN(LSI_MAX(need, LSI_MIN(full, some)), most);
+  return lsi_outbuf_need(out, want - out->length, false, err);
 }
 
 static int count(struct lsi_piece_state *p, size_t got, struct lsi_error *err) {
@@ -56,9 +70,7 @@ static int lz4_frame(struct lsi_piece_state *p, struct lsi_error *err) {
 }
 
 static int lz4_memory(struct lsi_piece_state *p, struct lsi_error *err) {
-  p->unit = p->lz4.block_max;
-  p->history = p->lz4.linked ? LSI_LZ4_HISTORY : 0;
-  return take_memory(p, 0, err);
+  return take_memory(p, p->lz4.block_max, p->lz4.linked ? LSI_LZ4_HISTORY : 0, 0, err);
 }
 
 static bool lz4_at_end(const struct lsi_piece_state *p) {
@@ -69,9 +81,10 @@ static bool lz4_at_end(const struct lsi_piece_state *p) {
 static int lz4_fill(struct lsi_piece_state *p, struct lsi_error *err) {
   do {
     bool more;
-    make_room(p);
+    int rc = make_room(p, err);
+    if (rc) return rc;
     const size_t before = p->out->length;
-    int rc = lsi_lz4_block(&p->lz4, p->out, &more, err);
+    rc = lsi_lz4_block(&p->lz4, p->out, &more, err);
     if (!rc) rc = count(p, p->out->length - before, err);
     if (!rc && !more) {
       p->at = p->lz4.at;
@@ -94,16 +107,21 @@ static int zstd_frame(struct lsi_decoder *d, struct lsi_error *err) {
   return p->zstd.known ? expect(p, p->zstd.size, err) : 0;
 }
 
-/* What the piece lacks; when it is full, looks whether more follows. */
+static int zstd_memory(struct lsi_piece_state *p, struct lsi_error *err) {
+  return take_memory(p, LSI_MIN(p->size, ZSTD_UNIT), 0, p->zstd.memory, err);
+}
+
+/* Some of what the piece lacks, and then a look whether anything follows. */
 static int zstd_fill(struct lsi_decoder *d, struct lsi_error *err) {
   struct lsi_piece_state *p = &d->pieces;
-  make_room(p);
-  size_t room = p->size - LSI_MIN(unread(p), p->size);
+  int rc = make_room(p, err);
+  if (rc) return rc;
+  size_t room = LSI_MIN(p->size - unread(p), p->out->capacity - p->out->length);
   while (!p->ended) {
     bool more;
     size_t got;
     char *dst = (char *)p->out->data + p->out->length;
-    int rc = lsi_zstd_read(d, &p->zstd, dst, room, &got, &more, err);
+    rc = lsi_zstd_read(d, &p->zstd, dst, room, &got, &more, err);
     if (!rc) rc = count(p, got, err);
     if (rc) return rc;
     p->out->length += got;
@@ -112,7 +130,7 @@ static int zstd_fill(struct lsi_decoder *d, struct lsi_error *err) {
     if (more) continue;
     p->at += p->zstd.length;
     rc = zstd_frame(d, err);
-    if (!rc && !p->ended) rc = take_memory(p, p->zstd.memory, err);
+    if (!rc && !p->ended) rc = zstd_memory(p, err);
     if (rc) return rc;
   }
   return 0;
@@ -124,9 +142,10 @@ static int blosc_fill(struct lsi_decoder *d, struct lsi_error *err) {
   struct lsi_piece_state *p = &d->pieces;
   const uint32_t n = LSI_MIN(p->group, p->blosc.blocks - p->block);
   size_t got;
-  make_room(p);
+  int rc = make_room(p, err);
+  if (rc) return rc;
   char *dst = (char *)p->out->data + p->out->length;
-  int rc = lsi_blosc_blocks(d, &p->blosc, p->block, n, dst, &got, err);
+  rc = lsi_blosc_blocks(d, &p->blosc, p->block, n, dst, &got, err);
   if (rc) return rc;
   p->out->length += got;
   p->block += n;
@@ -156,8 +175,7 @@ static int begin_zstd(struct lsi_decoder *d, struct lsi_error *err) {
   if (f->known && f->length == (size_t)(p->end - p->at) &&
       (is_short(p, f->size) || f->window >= f->size))
     return 0;
-  p->unit = p->size;
-  rc = take_memory(p, f->memory, err);
+  rc = zstd_memory(p, err);
   return rc ? rc : 1;
 }
 
@@ -166,8 +184,8 @@ static int begin_blosc(struct lsi_piece_state *p, struct lsi_error *err) {
   if (rc || p->blosc.blocks < 2 || is_short(p, p->blosc.nbytes)) return rc;
   if ((rc = expect(p, p->blosc.nbytes, err)) || (rc = lsi_blosc_check(&p->blosc, err))) return rc;
   p->group = lsi_blosc_group(&p->blosc, p->size);
-  p->unit = (size_t)p->group * p->blosc.block;
-  rc = take_memory(p, lsi_blosc_memory(&p->blosc, p->group), err);
+  const size_t unit = (size_t)p->group * p->blosc.block;
+  rc = take_memory(p, unit, 0, lsi_blosc_memory(&p->blosc, p->group), err);
   return rc ? rc : 1;
 }
 

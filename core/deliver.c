@@ -7,7 +7,7 @@
 #include "write.h"
 
 /* Known places hold just what is planned for them; compressed chunks may hold something else. */
-static int check_room(struct lsi_worker *w, uint32_t step, uint64_t count) {
+int lsi_step_check_room(struct lsi_worker *w, uint32_t step, uint64_t count) {
   const struct lsi_run_config *config = &w->run->config;
   const uint64_t room = config->sink_pos[step + 1] - config->sink_pos[step];
   if (LSI_LIKELY(count == room)) return 0;
@@ -25,7 +25,7 @@ int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
   struct lsi_step *s = &w->step;
   s->out_n = config->spec->has_out_max ? (double)config->spec->out_max : n;
   if (config->sink && !config->sink_variable) {
-    int rc = check_room(w, step, (uint64_t)n);
+    int rc = lsi_step_check_room(w, step, (uint64_t)n);
     if (rc < 0) return rc;
   }
   /* Made where it belongs, or where it is written from. */
@@ -103,9 +103,8 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
   }
 }
 
-int lsi_step_fill(struct lsi_worker *w, uint32_t step) {
+static int fill(struct lsi_worker *w, uint64_t pos, uint64_t left) {
   const struct lsi_run_config *config = &w->run->config;
-  uint64_t pos = config->sink_pos[step], left = config->sink_pos[step + 1] - pos;
   size_t item = lsi_type_size(config->sink_type.type);
   char block[4096];
   uint64_t per_block = sizeof block / item;
@@ -119,6 +118,41 @@ int lsi_step_fill(struct lsi_worker *w, uint32_t step) {
     left -= n;
   }
   return 0;
+}
+
+int lsi_step_fill(struct lsi_worker *w, uint32_t step) {
+  const uint64_t *pos = &w->run->config.sink_pos[step];
+  return fill(w, pos[0], pos[1] - pos[0]);
+}
+
+/* Where all of a result is made ready; NULL where it goes to its place part by part. */
+static char *whole_out(const struct lsi_worker *w, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  return config->in_place ? lsi_sink_at(config->sink, config->sink_pos[step]) : lsi_write_place(w);
+}
+
+void *lsi_step_part_out(struct lsi_worker *w, uint32_t step, uint64_t first, uint64_t n) {
+  const size_t item = lsi_type_size(w->run->config.sink_type.type);
+  char *all = whole_out(w, step);
+  if (all) return all + first * item;
+  return lsi_buffer_fit(&w->out, n * item + 64, 0) ? w->out.data : NULL;
+}
+
+int lsi_step_part_place(struct lsi_worker *w, uint32_t step, uint64_t first, uint64_t n,
+                        const struct lsi_yield *y) {
+  const struct lsi_run_config *config = &w->run->config;
+  const uint64_t pos = config->sink_pos[step] + first, item = lsi_type_size(config->sink_type.type);
+  char *all = whole_out(w, step);
+  w->bytes_delivered += y->nothing ? 0 : n * item;
+  if (!all) return y->nothing ? fill(w, pos, n)
+                              : lsi_sink_place(config->sink, pos, y->data, n, &w->error);
+  if (y->nothing)
+    lsi_kernels()->fill[config->sink_type.type](all + first * item, n, config->spec->fill);
+  return config->in_place ? lsi_sink_place(config->sink, pos, all + first * item, n, &w->error) : 0;
+}
+
+int lsi_step_parts_end(struct lsi_worker *w) {
+  return w->writer && w->writer->at ? lsi_write_start(w, lsi_write_place(w)) : 0;
 }
 
 static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *y) {
@@ -178,7 +212,7 @@ int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
   if (!config->sink) return 0;
   size_t item = lsi_type_size(config->sink_type.type);
   int rc = 0;
-  if (!config->sink_variable && !y->nothing) rc = check_room(w, step, y->count);
+  if (!config->sink_variable && !y->nothing) rc = lsi_step_check_room(w, step, y->count);
   if (rc >= 0) rc = to_sink_type(w, step, y);
   if (rc < 0) return rc;
   if (config->sink_variable) {

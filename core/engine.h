@@ -8,7 +8,8 @@
  *   place.c    reading straight into the result
  *   objects.c  open objects of one worker and the check that they have not changed
  *   steps.c    what happens to a step once its bytes are there, with
- *   prepare.c  from stored bytes to what the transform sees, and
+ *   prepare.c  from stored bytes to what the transform sees,
+ *   pieces.c   the same and the rest, piece by piece, where a job asks for it, and
  *   deliver.c  from what it yields to the sink or the stream
  *   write.c    results that a backend writes past the page cache while the worker goes on
  */

@@ -33,6 +33,7 @@ static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t lengt
   uint64_t limit = w->decode_limit > *used ? w->decode_limit - *used : 0;
   uint64_t first = spec->decoded ? spec->decoded : w->decoded_max;
   if (spec->decoded) limit = LSI_MIN(limit, spec->decoded);
+  if (spec->piece) first = LSI_MIN(first, 2 * spec->piece); /* larger ones are seldom taken whole */
   first = LSI_MIN(LSI_MAX(first, (uint64_t)1), limit);
   if (!lsi_buffer_fit(&w->decoded, *used + first, *used))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to decode into");
@@ -75,11 +76,11 @@ void lsi_name_view(struct lsi_worker *w, struct lsi_chunk *view,
   if (view == w->chunks) w->named = object;
 }
 
-static int no_whole_elements(struct lsi_worker *w, size_t bytes) {
+int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes) {
   enum lsi_type type = w->run->config.spec->type.type;
   lsi_fail(&w->error, LSIO_ERR_CORRUPT, 0,
-           "%zu decoded bytes are no whole number of elements of type %s (%zu bytes each)", bytes,
-           lsi_type_name(type), lsi_type_size(type));
+           "%llu decoded bytes are no whole number of elements of type %s (%zu bytes each)",
+           (unsigned long long)bytes, lsi_type_name(type), lsi_type_size(type));
   lsi_error_remedy(&w->error, "check `type`, `chunk` and `codec`");
   return w->error.code;
 }
@@ -101,7 +102,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
     w->chunk_at[i] = at;
     in_decoded = true;
   }
-  if (bytes & (size - 1)) return no_whole_elements(w, bytes);
+  if (bytes & (size - 1)) return lsi_no_whole_elements(w, bytes);
   if (spec->type.big && size > 1) {
     size_t at = in_decoded ? (size_t)w->chunk_at[i] : *used;
     const void *from = in_decoded ? (char *)w->decoded.data + at : data;
@@ -158,7 +159,7 @@ int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) 
     if (rc < 0 || !config->spec->transform) return rc;
   }
   s->index = (double)(int64_t)(r->first_index + step);
-  s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : -1;
+  s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : w->pos_unknown;
   s->result = LSI_RESULT_FULL;
   s->out_n = 0;
   if (config->sink || config->stream) {

@@ -6,6 +6,10 @@
 #include "plan.h"
 #include "spec.h"
 
+/* Beside two pieces: lz4's largest block and 64 KiB of history, zstd's window up to level 15 (4 MiB),
+ * blosc's blocks up to 1.3 MiB (3 of them). What takes more must find it in the rest of the share. */
+#define LSI_PIECE_INNER ((4u << 20) + (320u << 10))
+
 struct lsi_price_request {
   uint32_t workers;  /* wanted; 0 counts as 1 */
   uint64_t ceiling;  /* bytes for all of them */

@@ -169,6 +169,11 @@ struct lsi_worker {
   size_t out_bytes;              /* for its buffers */
   bool defers;                   /* steps may have to wait: for the window, or for a write to land */
   uint64_t decode_limit;
+  uint32_t time_from;            /* steps of so many stored bytes or more are timed; 0 with pieces */
+  double pos_unknown;            /* of a whole chunk whose place is not known */
+  struct lsi_buffer pieces;      /* with `piece` only: where they are decoded, ... */
+  uint64_t piece_limit;          /* ... which takes at most so much of memory, with the decoder's own; ... */
+  uint64_t gather_limit;         /* ... and results that are put together from them so many bytes */
   unsigned item_shift;           /* an element of the sources has 1 << item_shift bytes, ... */
   uint64_t item_mask;            /* ... which is item_mask + 1 */
   bool plain;                    /* elements are used as they are stored, one chunk a step */
@@ -353,6 +358,10 @@ int lsi_objects_shed(struct lsi_worker *w);
 int lsi_objects_close(struct lsi_worker *w);
 void lsi_objects_clear(struct lsi_objects *o);
 
+static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
+  atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_relaxed);
+}
+
 /* prepare.c */
 /* Room for `bytes`, of which the first `keep` survive when it moves. */
 bool lsi_buffer_fit(struct lsi_buffer *b, size_t bytes, size_t keep);
@@ -374,6 +383,7 @@ static inline void lsi_set_view(struct lsi_worker *w, struct lsi_chunk *view, ui
   if (w->named != object || view != w->chunks) lsi_name_view(w, view, object);
 }
 
+int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes); /* w->error and its code */
 /* Fills w->step: views, output, scratch. Negative: w->error. */
 int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step);
 
@@ -399,6 +409,18 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
 int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y);
 /* `fill` in the place of a step that delivers nothing. */
 int lsi_step_fill(struct lsi_worker *w, uint32_t step);
+/* Of a step with a fixed place: that its result has `count` elements as the place does. */
+int lsi_step_check_room(struct lsi_worker *w, uint32_t step, uint64_t count);
+/* A part of such a result, elements [first, first + n): where it is made ready, NULL without memory; then
+ * it is taken to its place, or that filled if *y is nothing; and after the last one, as of deliver. */
+void *lsi_step_part_out(struct lsi_worker *w, uint32_t step, uint64_t first, uint64_t n);
+int lsi_step_part_place(struct lsi_worker *w, uint32_t step, uint64_t first, uint64_t n,
+                        const struct lsi_yield *y);
+int lsi_step_parts_end(struct lsi_worker *w);
+
+/* pieces.c */
+/* All of a step, by pieces; *rc as of lsi_step_deliver(). False: its chunk is to be taken whole. */
+bool lsi_step_by_pieces(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, int *rc);
 
 /* steps.c */
 /* Steps run in the order of their offsets, which is not that of the request: what the request says of

@@ -24,14 +24,15 @@ typedef struct lsi_step {
   uint32_t n_chunks;
   uint32_t worker;
   double index;        /* 0-based in the request (of the whole request, before --shard and --limit) */
-  double pos;          /* first element's position in the result; -1 when not known yet */
+  double pos;          /* first element's position in the result; when that is not known yet: -1, or in a
+                        * job with `piece` its position within the chunk */
   void *out;           /* writable, out_n elements of the sink's type; NULL when there is no sink */
   double out_n;
   void *scratch;       /* writable, as large as the largest chunk of the step */
   double scratch_bytes;
+  int32_t piece;       /* 0 = all of the chunk, else LSI_PIECE_LATER and LSI_PIECE_MORE */
   /* set by the transform */
   int32_t result;      /* LSI_RESULT_* */
-  int32_t reserved;
   double result_n;     /* LSI_RESULT_COUNT: elements written to out */
   const char *record;  /* LSI_RESULT_RECORD: bytes, valid until the next call */
   size_t record_length;
@@ -42,6 +43,12 @@ enum {
   LSI_RESULT_COUNT = 1,  /* result_n elements of out */
   LSI_RESULT_RECORD = 2, /* a record: text of `record_length` bytes */
   LSI_RESULT_NONE = 3    /* nothing to deliver */
+};
+
+/* A job with `piece` sees the data of a large chunk in several calls, in order. */
+enum {
+  LSI_PIECE_LATER = 1, /* there were pieces of this chunk before */
+  LSI_PIECE_MORE = 2   /* there will be more */
 };
 
 #endif

@@ -4,13 +4,7 @@
 #include "run.h"
 #include "write.h"
 
-/* Steps smaller than this are timed one in SAMPLE: reading the clock would cost more than they do. */
-#define TIME_EVERY_BYTES (32u << 10)
-#define SAMPLE 16u
-
-static void set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
-  atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_relaxed);
-}
+#define SAMPLE 16u /* of the steps below w->time_from, one in so many is timed */
 
 __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
@@ -51,13 +45,13 @@ static inline int prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t s
 static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, struct lsi_flight *f,
                                                           uint32_t step, uint64_t *t) {
   const struct lsi_run_config *config = &w->run->config;
-  set_phase(w, LSI_PHASE_DECODE, step);
+  lsi_set_phase(w, LSI_PHASE_DECODE, step);
   if (t) t[0] = lsi_os_now_ns();
   int rc = prepare(w, f, step);
   if (t) t[1] = t[2] = t[3] = lsi_os_now_ns();
   if (rc < 0 || !w->yields) return rc;
   if (config->spec->transform) {
-    set_phase(w, LSI_PHASE_TRANSFORM, step);
+    lsi_set_phase(w, LSI_PHASE_TRANSFORM, step);
     w->ran = true;
     rc = config->spec->transform->step(w->transform, &w->step, &w->error);
     if (t) t[2] = t[3] = lsi_os_now_ns();
@@ -67,7 +61,7 @@ static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, 
       config->spec->transform->undo)
     config->spec->transform->undo(w->transform);
   if (rc >= 0 && (config->sink || config->stream)) {
-    set_phase(w, LSI_PHASE_PLACE, step);
+    lsi_set_phase(w, LSI_PHASE_PLACE, step);
     rc = lsi_step_deliver(w, step, &y);
   }
   if (t) t[3] = lsi_os_now_ns();
@@ -79,7 +73,9 @@ static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_
   const struct lsi_spec *spec = w->run->config.spec;
   bool decodes = spec->codec != LSI_CODEC_NONE || spec->type.big;
   uint64_t t[4];
-  int rc = run_step(w, f, step, t);
+  int rc;
+  if (spec->piece && lsi_step_by_pieces(w, f, step, &rc)) return rc;
+  rc = run_step(w, f, step, t);
   uint64_t *prepare = decodes ? &w->decode_ns : &w->transform_ns;
   *prepare += (t[1] - t[0]) * weight;
   w->transform_ns += (t[2] - t[1]) * weight;
@@ -141,13 +137,13 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
     if (lsi_stopping(run)) return true;
     const uint32_t step = lsi_step_at(run, f->next_step);
     if (w->defers && !may_run(w, f, step)) return false;
-    const bool large = r->length[lsi_request_chunk_begin(r, step)] >= TIME_EVERY_BYTES;
+    const bool large = r->length[lsi_request_chunk_begin(r, step)] >= w->time_from;
     const bool timed = large || w->sample++ % SAMPLE == 0;
     const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
                                        : run_step(w, f, step, NULL);
     if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, step)) return true;
     if (LSI_LIKELY(rc <= 0)) count_step(w, step, rc == 0);
   }
-  set_phase(w, LSI_PHASE_READ, 0);
+  lsi_set_phase(w, LSI_PHASE_READ, 0);
   return true;
 }

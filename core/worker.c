@@ -9,6 +9,8 @@
 #include "run.h"
 #include "write.h"
 
+/* Steps smaller than this are timed one in several: reading the clock would cost more than they do. */
+#define TIME_EVERY_BYTES (32u << 10)
 #define REFILL_NS 150000u     /* of compute, after which the device may run dry */
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
 #define BLOCKED_NS 50000u     /* pause when another worker holds all credits or the window */
@@ -38,6 +40,15 @@ static uint64_t arena_wanted(const struct lsi_worker *w) {
   return LSI_MAX(LSI_MIN(wanted, all), unit);
 }
 
+/* Of the `left` bytes beside the stored ones, what pieces and results gathered from them may take. */
+static void divide_pieces(struct lsi_worker *w, uint64_t left, const struct lsi_price_request *step) {
+  const struct lsi_run_config *c = &w->run->config;
+  const bool gathers = (c->stream || (c->sink && c->sink_variable)) && !c->spec->has_out_max;
+  left -= LSI_MIN(left, step->scratch);
+  w->gather_limit = gathers ? left - LSI_MIN(left, step->decoded) : 0;
+  w->piece_limit = LSI_MAX(step->decoded, gathers ? 0 : left - LSI_MIN(left, step->out));
+}
+
 /* How a worker's share is divided: stored bytes in the arena; what is left for one step's decoded
  * bytes, output and scratch. */
 static size_t divide_share(struct lsi_worker *w) {
@@ -64,9 +75,14 @@ static size_t divide_share(struct lsi_worker *w) {
   uint64_t free_bytes = left, one = c->spec->identity ? step.scratch : step.out;
   for (size_t i = 0; i < LSI_COUNTOF(sure); i++) free_bytes -= LSI_MIN(free_bytes, sure[i]);
   out = LSI_MIN(out, one + free_bytes / 2);
-  if (out < w->run->write_bytes_least) out = one ? w->run->write_bytes_least : 0;
+  if (out < w->run->write_bytes_least)
+    out = one && !c->spec->piece ? w->run->write_bytes_least : 0; /* of pieces no whole result is priced */
   w->out_bytes = (size_t)out;
   left -= LSI_MIN(left, out - LSI_MIN(out, one));
+  if (c->spec->piece) {
+    known = LSI_MIN(known, 2 * c->spec->piece); /* larger chunks come by pieces, or must fit what is left */
+    divide_pieces(w, left, &step);
+  }
   if (c->spec->has_out_max) left -= LSI_MIN(left, step.out);
   left /= lsi_price_per_byte(c->spec, c->sink_type, c->sink && !c->in_place, c->stream);
   w->decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
@@ -97,7 +113,10 @@ static int open_memory(struct lsi_worker *w) {
   w->item_mask = lsi_type_size(run->config.spec->type.type) - 1;
   w->step.chunk = w->chunks;
   w->step.worker = w->index;
-  if (run->config.spec->codec != LSI_CODEC_NONE && !(w->decoder = lsi_decoder_create()))
+  const struct lsi_spec *spec = run->config.spec;
+  w->time_from = spec->piece ? 0 : TIME_EVERY_BYTES;
+  w->pos_unknown = spec->piece ? 0 : -1;
+  if ((spec->codec != LSI_CODEC_NONE || spec->piece) && !(w->decoder = lsi_decoder_create()))
     return LSIO_ERR_NOMEM;
   uint32_t slots = lsi_os_open_limit() / 4 / run->n_workers;
   return lsi_objects_init(&w->objects, LSI_MIN(LSI_MAX(slots, 8u), 1024u));
@@ -159,7 +178,7 @@ static int open_worker(struct lsi_worker *w) {
 }
 
 static void free_step_buffers(struct lsi_worker *w) {
-  struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch};
+  struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch, &w->pieces};
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
     if (all[i]->data) lsi_os_unmap(all[i]->data, all[i]->capacity);
     *all[i] = (struct lsi_buffer){NULL, 0};

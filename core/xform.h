@@ -16,11 +16,12 @@ struct lsi_transform_ops {
   /* Makes worker `worker` (of n_workers) ready. *step keeps its address until close. */
   int (*open_worker)(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
                      void **state, struct lsi_error *err);
-  /* One step. A failure leaves no trace in the state when the job's on_error is skip. The error's
-   * object, offset and step are added by the engine. */
+  /* One step, or a piece of one (step->piece). A failure leaves no trace in the state when the job's
+   * on_error is skip, of a piece as little as of those before it. The error's object, offset and step
+   * are added by the engine. */
   int (*step)(void *state, struct lsi_step *step, struct lsi_error *err);
-  /* Optional. The step that has just run well counts as failed, for what it returned can't be delivered:
-   * leaves no trace of it either. */
+  /* Optional. The step that has just run well, or the pieces of it that have, counts as failed, for what
+   * it returned can't be delivered or its next piece can't be decoded: leaves no trace of it either. */
   void (*undo)(void *state);
   /* After the last step of a worker that ran at least one; keeps what is to be merged. */
   int (*finish)(void *state, struct lsi_error *err);

@@ -56,7 +56,7 @@ struct lsi_vt {
 /* What prepare() says of a job; script.c copies it into struct lsi_spec. */
 struct lsi_lua_spec {
   struct lsi_request *request;
-  double decoded, out_max, fill;
+  double decoded, piece, out_max, fill;
   char *sink_path; /* handed over: lsi_free */
   int64_t shape[32];
   uint32_t ndim;

@@ -85,6 +85,7 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   spec->type = (struct lsi_dtype){l->type, l->big};
   spec->codec = (uint8_t)l->codec;
   spec->decoded = (uint64_t)l->decoded;
+  spec->piece = (uint64_t)l->piece;
   spec->identity = l->identity;
   spec->has_out_max = l->has_out_max;
   spec->out_max = (uint64_t)l->out_max;

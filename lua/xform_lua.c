@@ -101,12 +101,13 @@ static int failed_step(struct lsi_lua_worker *w, int rc, struct lsi_error *err) 
 
 static int run_step(void *state, struct lsi_step *step, struct lsi_error *err) {
   struct lsi_lua_worker *w = state;
-  if (w->backup_size) memcpy(w->backup, w->slot, w->backup_size);
+  const bool first = !(step->piece & LSI_PIECE_LATER); /* else what it keeps is of the first piece */
+  if (w->backup_size && first) memcpy(w->backup, w->slot, w->backup_size);
   if (LSI_UNLIKELY(step->n_chunks != 1))
     return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "a Lua transform got a step of %u chunks",
                     step->n_chunks);
   w->random[1] = (uint64_t)step->index;
-  w->random[2] = 0;
+  if (first) w->random[2] = 0;
   lua_State *L = w->lua->L;
   lua_pushvalue(L, AT_DISPATCH);
   int rc = lua_pcall(L, 0, 0, LSI_LUA_HANDLER);

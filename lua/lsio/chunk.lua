@@ -13,7 +13,7 @@ local M = {}
 
 local numbers = "n, bytes, index, object, object_size, offset, length, pos, worker"
 local names = { "data", "out", "scratch", "name", "tag", "type", "random", "n", "bytes", "index",
-  "object", "object_size", "offset", "length", "pos", "worker" }
+  "object", "object_size", "offset", "length", "pos", "worker", "first", "last" }
 
 local random -- set by M.use: the worker's generator
 
@@ -28,6 +28,8 @@ local lazy = {
   end,
   type = function(c) return c.data.type end,
   random = function() return random end,
+  first = function(c) return c._piece % 2 == 0 end, -- no LSI_PIECE_LATER
+  last = function(c) return c._piece < 2 end,       -- no LSI_PIECE_MORE
 }
 
 local metatable = {
@@ -45,7 +47,7 @@ local metatable = {
 }
 
 local mutable = ffi.typeof("struct { $ data, _out, _scratch; double " .. numbers
-  .. "; const char *_name; size_t _name_length; int64_t _tag; }", view.mutable)
+  .. "; const char *_name; size_t _name_length; int64_t _tag; int32_t _piece; }", view.mutable)
 local mutable_pointer = ffi.typeof("$ *", mutable)
 
 local cache = {} -- by type of data and of out: C types are never freed
@@ -55,7 +57,7 @@ local function chunk_type(data, out)
   if not cache[key] then
     cache[key] = ffi.metatype(ffi.typeof(
       "struct { const $ data; $ _out; $ _scratch; const double " .. numbers
-      .. "; const char *const _name; const size_t _name_length; const int64_t _tag; }",
+      .. "; const char *const _name; const size_t _name_length; const int64_t _tag; const int32_t _piece; }",
       view.ro[data], view.rw[out], view.rw[data]), metatable)
   end
   return cache[key]
@@ -127,7 +129,7 @@ function M.dispatcher(step, job)
     view.set(m._scratch, step.scratch, room < n and room - room % 1 or n)
     m.n, m.bytes, m.index, m.object, m.object_size = n, c.bytes, step.index, c.object, c.object_size
     m.offset, m.length, m.pos = c.offset, c.length, step.pos
-    m._name, m._name_length, m._tag = c.name, c.name_length, c.tag
+    m._name, m._name_length, m._tag, m._piece = c.name, c.name_length, c.tag, step.piece
     step.result = none -- should anything below fail
     local r = transform(chunk, state, params)
     if r == nil then step.result = full else deliver(step, r, where, has_out_max) end

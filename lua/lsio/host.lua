@@ -105,7 +105,7 @@ end
 local function prepare_data(j, spec)
   spec.type, spec.big = j.type.id, j.big
   spec.codec = core.vt.codec(j.codec)
-  spec.decoded = j.decoded or 0
+  spec.decoded, spec.piece = j.decoded or 0, j.piece or 0
   spec.identity = j.transform == nil
   spec.has_out_max, spec.out_max = j.out_max ~= nil, j.out_max or 0
   spec.has_fill, spec.fill = j.fill ~= nil, j.fill or 0

@@ -17,7 +17,7 @@ function M.is(v) return type(v) == "table" and getmetatable(v) == JOB end
 M.keys = {
   source = true, type = true, codec = true, decoded = true, params = true, setup = true, init = true,
   transform = true, finish = true, state = true, reduce = true, done = true, sink = true,
-  out_max = true, on_error = true, fill = true, merge = true, options = true, seed = true,
+  out_max = true, piece = true, on_error = true, fill = true, merge = true, options = true, seed = true,
 }
 
 local current = { text = "", name = "job" } -- the script that runs at the moment
@@ -73,6 +73,18 @@ local function check_data(t, job)
   if job.codec == "lz4_block" and not job.decoded then
     fail("codec lz4_block needs decoded: the decoded size of a chunk, or a cap for it", "codec")
   end
+end
+
+local function check_piece(t, job)
+  if t.piece == nil then return end
+  local ok, n = pcall(source.size, t.piece, "piece", 1)
+  if not ok then fail(n, "piece") end
+  if n % job.type.size ~= 0 then
+    fail(("piece is %.0f bytes, no multiple of the %d bytes of a %s element"):format(n, job.type.size,
+      job.type.name), "piece")
+  end
+  if not t.transform then fail("piece is for transforms, but there is no transform", "piece") end
+  job.piece = n
 end
 
 local function check_ends(t, job)
@@ -220,10 +232,10 @@ end
 -- The public constructor.
 function M.job(t)
   if type(t) ~= "table" then error("lsio.job wants a table, not " .. util.show(t), 0) end
-  if t.piece ~= nil then fail("piece is not available in this version", "piece") end
   util.only_keys(t, M.keys, "key of lsio.job", fail)
   local job = setmetatable({}, JOB)
   check_data(t, job)
+  check_piece(t, job)
   check_ends(t, job)
   job.params = params.declare(want(t, "params", "table") or {}, fail)
   check_state(t, job)

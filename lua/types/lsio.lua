@@ -27,7 +27,9 @@ local lsio = {}
 ---@field object_size integer bytes
 ---@field offset integer of the stored bytes in the object
 ---@field length integer stored bytes
----@field pos integer position of the first element in the result; -1 when not known yet
+---@field pos integer of the first element in the result; not known yet: -1, with `piece` within the chunk
+---@field first boolean this is the chunk's first piece, or all of it
+---@field last boolean this is the chunk's last piece, or all of it
 ---@field tag integer
 ---@field type lsio.type
 ---@field worker integer
@@ -41,6 +43,7 @@ local lsio = {}
 ---@field type? lsio.type of the elements; default "u8"
 ---@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"
 ---@field decoded? integer|string decoded size of a chunk, exact or a cap
+---@field piece? integer|string size: the transform takes large chunks in pieces of about this
 ---@field params? table<string, number|string|boolean|{ [1]: number|string|boolean, [2]: string? }>
 ---@field setup? fun(params: table): table?
 ---@field init? fun(state: any, worker: integer, params: table)

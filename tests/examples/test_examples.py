@@ -8,6 +8,11 @@ import unittest
 
 import numpy as np
 
+try:
+    import blosc
+except ImportError:
+    blosc = None
+
 ROOT = os.environ.get("LSIO_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 RUNNER = os.environ.get("LSIO_RUNNER") or os.path.join(ROOT, "build", "lsio-lua")
@@ -228,6 +233,14 @@ class CrcManifest(Example):
         for name, data in files.items():
             self.write(name, data)
         got = self.run_job("crc_manifest.lua", "*.bin").splitlines()
+        self.assertEqual(["%s %08x %d" % (n, crc32c(d), len(d)) for n, d in sorted(files.items())], got)
+
+    @unittest.skipUnless(blosc, "python3-blosc is not installed")
+    def test_blosc_crc(self):
+        files = {"a.blosc": self.random.bytes(1000) * 2000, "b.blosc": b"", "c.blosc": b"123456789"}
+        for name, data in files.items():
+            self.write(name, blosc.compress(data, 4, cname="zstd") if data else data)
+        got = self.run_job("blosc_crc.lua", "*.blosc").splitlines()
         self.assertEqual(["%s %08x %d" % (n, crc32c(d), len(d)) for n, d in sorted(files.items())], got)
 
 

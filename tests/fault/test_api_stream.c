@@ -100,6 +100,66 @@ static void test_stream_of_records(void **state) {
 }
 
 /* 200 MB of results for a poller that sleeps: workers must wait for it, and nothing may be lost. */
+#define API_PIECES                                                                       \
+  "local lsio = require 'lsio'\n"                                                       \
+  "return lsio.job { source = lsio.files('a.f32', { whole = true }), type = 'f32',\n"   \
+  " piece = '64KiB', on_error = 'skip', out_max = 100,\n"
+
+/* The first completion of a job, which has one step. */
+static struct lsio_completion only_step(lsio_job *job) {
+  struct lsio_completion c = {0};
+  assert_int_equal(lsio_poll(job, &c, 1, -1), 1);
+  return c;
+}
+
+static void no_other(lsio_job *job) {
+  struct lsio_completion c = {0};
+  assert_int_equal(lsio_poll(job, &c, 1, -1), 1);
+  assert_int_equal(c.kind, LSIO_DONE);
+  api_close(job);
+}
+
+static void test_pieces_yield_one_result(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_PIECES
+                             " transform = function(chunk)\n"
+                             "  if chunk.pos == 16384 then return false end\n"
+                             "  chunk.out[0], chunk.out[1] = chunk.pos, chunk.out.n\n"
+                             "  return chunk.last and 1 or 2 end }\n",
+                             LSIO_JOB_STREAM);
+  struct lsio_completion c = only_step(job);
+  static const float want[] = {0, 100, 32768, 98, 49152, 96, 65536, 94, 81920, 92, 98304};
+  assert_int_equal(c.kind, LSIO_STEP);
+  assert_int_equal(c.length, sizeof want);
+  assert_memory_equal(c.data, want, sizeof want);
+  no_other(job);
+  job = api_submit(API_PIECES
+                   " transform = function(chunk)\n"
+                   "  return chunk.last and ('%d'):format(chunk.pos + chunk.n) end }\n",
+                   LSIO_JOB_STREAM);
+  c = only_step(job);
+  assert_true(c.is_record);
+  assert_int_equal(c.length, 6);
+  assert_memory_equal(c.data, "100000", 6);
+  no_other(job);
+}
+
+static void test_records_of_inner_pieces(void **state) {
+  (void)state;
+  static const char *const bodies[][2] = {
+      {"return 'text'", "not the chunk's last"},
+      {"if chunk.last then return 'text' end return 1", "after a count"}};
+  for (int i = 0; i < 2; i++) {
+    char text[1024];
+    snprintf(text, sizeof text, API_PIECES " transform = function(chunk) %s end }\n", bodies[i][0]);
+    lsio_job *job = api_submit(text, LSIO_JOB_STREAM);
+    struct lsio_completion c = only_step(job);
+    assert_int_equal(c.kind, LSIO_STEP_FAILED);
+    assert_non_null(strstr(lsio_error_message(c.error), bodies[i][1]));
+    no_other(job);
+  }
+}
+
 static void test_slow_poller(void **state) {
   (void)state;
   lsio_job *job = api_submit(API_HEAD " out_max = 50000, transform = function(chunk)\n"
@@ -241,6 +301,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(test_stream_in_batches),
       API_TEST(test_stream_of_records),
+      API_TEST(test_pieces_yield_one_result),
+      API_TEST(test_records_of_inner_pieces),
       API_TEST(test_slow_poller),
       API_TEST(test_bell),
       API_TEST(test_bell_for_what_is_left),

@@ -49,7 +49,7 @@ static void test_load_errors(void **state) {
   host_rejects(HOST_HEAD " options = { wrokers = 3 } }", "workers");
   host_rejects(HOST_HEAD " options = { workers = 'many' } }", "job.lua:4:");
   host_rejects(HOST_HEAD " state = 'double a;' }", "state has no use without a transform");
-  host_rejects(HOST_HEAD " piece = '1MiB' }", "not available");
+  host_rejects(HOST_HEAD " piece = '1MiB' }", "there is no transform");
   host_rejects("local lsio = require 'lsio'\nlocal s = lsio.files('x', { chnk = 3 })",
       "job.lua:2: unknown option of lsio.files \"chnk\"; did you mean \"chunk\"?");
   host_rejects("local lsio = require 'lsio'\nlocal s = lsio.files('x', { chunk = '3 furlongs' })",

@@ -227,6 +227,39 @@ static void test_skip(void **state) {
   host_unload(&j);
 }
 
+/* Pieces of a step: one copy of the state for all, taken before the first. */
+static void test_pieces(void **state) {
+  (void)state;
+  struct host_job j;
+  struct host_worker *w = &host_workers[0];
+  host_start(&j, HOST_HEAD " type = 'f32', piece = 400, on_error = 'skip', reduce = 'sum',\n"
+                 " state = 'double n, first, last, random;', transform = function(c, s)\n"
+                 "  s.n = s.n + 1; s.random = s.random + c.random()\n"
+                 "  if c.first then s.first = s.first + 1 end\n"
+                 "  if c.last then s.last = s.last + 1 end\n"
+                 "  if c.index == 1 and c.last then error('third') end end }", NULL);
+  assert_int_equal(j.spec.piece, 400);
+  assert_int_equal(host_open_worker(&j, w, 0, 1), 0);
+  static const int32_t pieces[] = {LSI_PIECE_MORE, LSI_PIECE_LATER | LSI_PIECE_MORE, LSI_PIECE_LATER};
+  for (int step = 0; step < 3; step++)
+    for (int i = 0; i < 3; i++) {
+      w->step.piece = pieces[i];
+      int rc = host_step(&j, w, host_floats, 100, 4, step);
+      assert_int_equal(rc, step == 1 && i == 2 ? LSIO_ERR_TRANSFORM : 0);
+      if (rc) host_check_message(&j, LSIO_ERR_TRANSFORM, "job.lua:9: third");
+      if (step == 2 && i == 1) { /* what comes next can't be decoded */
+        j.spec.transform->undo(w->state);
+        break;
+      }
+    }
+  w->step.piece = 0;
+  lsi_error_clear(&j.err);
+  char *json = host_end(&j, host_workers, 1);
+  assert_non_null(strstr(json, "\"first\":1,\"last\":1,\"n\":3,"));
+  lsi_free(json);
+  host_unload(&j);
+}
+
 /* Two jobs in one context see nothing of each other. */
 static void test_fresh_environment(void **state) {
   (void)state;
@@ -318,6 +351,7 @@ int main(void) {
       cmocka_unit_test(test_finish_without_value),
       cmocka_unit_test(test_kept_view),
       cmocka_unit_test(test_skip),
+      cmocka_unit_test(test_pieces),
       cmocka_unit_test(test_fresh_environment),
       cmocka_unit_test(test_random),
       cmocka_unit_test(test_hard_errors),
