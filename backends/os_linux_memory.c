@@ -245,6 +245,11 @@ void lsi_os_unmap(void *p, size_t bytes) {
   if (p && round_size(bytes, &size)) munmap(p, size);
 }
 
+void lsi_os_inherit(void *p, size_t bytes, bool inherit) {
+  size_t size;
+  if (p && round_size(bytes, &size)) madvise(p, size, inherit ? MADV_DOFORK : MADV_DONTFORK);
+}
+
 void lsi_os_discard(void *p, size_t bytes) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
   uintptr_t from = (uintptr_t)lsi_round_up((uintptr_t)p, page);

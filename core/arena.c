@@ -4,16 +4,16 @@
 
 #include "backend.h"
 #include "mem.h"
-#include "os.h"
 
-int lsi_arena_init(struct lsi_arena *a, size_t size) {
+int lsi_arena_init(struct lsi_arena *a, size_t size, struct lsi_pool *pool) {
   memset(a, 0, sizeof *a);
   size = lsi_round_up(LSI_MAX(size, (size_t)1), 2u << 20);
   if (size / LSI_ALIGN > UINT32_MAX) return LSIO_ERR_NOMEM;
   a->cap_free = 64;
   a->free = lsi_malloc(a->cap_free * sizeof *a->free);
   if (!a->free) return LSIO_ERR_NOMEM;
-  a->base = lsi_os_map(size);
+  a->pool = pool;
+  a->base = lsi_pool_take(pool, size, true);
   if (!a->base) {
     lsi_free(a->free);
     a->free = NULL;
@@ -26,7 +26,7 @@ int lsi_arena_init(struct lsi_arena *a, size_t size) {
 }
 
 void lsi_arena_clear(struct lsi_arena *a) {
-  if (a->base) lsi_os_unmap(a->base, a->size);
+  lsi_pool_give(a->pool, a->base, a->size, true);
   lsi_free(a->free);
   memset(a, 0, sizeof *a);
 }

@@ -4,7 +4,7 @@
 #ifndef LSI_ARENA_H
 #define LSI_ARENA_H
 
-#include "base.h"
+#include "pool.h"
 
 struct lsi_arena_range {
   uint32_t page, pages; /* of LSI_ALIGN bytes */
@@ -17,10 +17,12 @@ struct lsi_arena {
   size_t peak;
   struct lsi_arena_range *free; /* sorted by page, never adjacent */
   uint32_t n_free, cap_free;
+  struct lsi_pool *pool;
 };
 
-/* 0 or LSIO_ERR_NOMEM. `size` is rounded up to 2 MiB; at most 16 TiB. */
-int lsi_arena_init(struct lsi_arena *a, size_t size);
+/* 0 or LSIO_ERR_NOMEM. `size` is rounded up to 2 MiB; at most 16 TiB. It comes from the pool (NULL: it is
+ * new) and goes back there. */
+int lsi_arena_init(struct lsi_arena *a, size_t size, struct lsi_pool *pool);
 void lsi_arena_clear(struct lsi_arena *a);
 /* NULL when no free range is long enough: release something first. */
 void *lsi_arena_lease(struct lsi_arena *a, size_t bytes);

@@ -4,14 +4,18 @@
 #ifndef LSI_ARRAY_H
 #define LSI_ARRAY_H
 
-#include "base.h"
+#include "pool.h"
 
 struct lsi_array {
   void *data;
   uint64_t bytes; /* more than 0 */
+  struct lsi_pool *pool; /* it goes back there */
 };
 
-struct lsi_array *lsi_array_create(uint64_t bytes); /* NULL: no memory, or no addresses */
-void lsi_array_free(struct lsi_array *a);           /* NULL is fine */
+/* NULL: no memory, or no addresses. */
+struct lsi_array *lsi_array_create(struct lsi_pool *pool, uint64_t bytes);
+/* Nothing of LSIO writes there any more: a child of fork may have it too. */
+void lsi_array_settle(struct lsi_array *a);
+void lsi_array_free(struct lsi_array *a); /* NULL is fine */
 
 #endif

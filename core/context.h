@@ -9,6 +9,7 @@ struct lsi_array;
 struct lsio_context {
   struct lsi_script_host *host;
   struct lsio_job *job; /* the one that is open */
+  struct lsi_pool *pool;
   bool maps;            /* SIGBUS is handled: files may be mapped */
 };
 

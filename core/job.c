@@ -78,6 +78,7 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
   unsigned cpus = lsi_os_cpu_count();
+  lsi_pool_limit(job->context->pool, job->ceiling - job->window);
   struct lsi_run_config config = {
       .spec = &job->spec,
       .plan = job->plan,
@@ -90,6 +91,7 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .sink_type = job->sink_type,
       .sink_device = lsi_job_sink_device(job),
       .stream = job->stream,
+      .pool = job->context->pool,
       .workers = job->workers,
       .share = job->share,
       .queue_depth = job->settings.queue_depth,
@@ -154,6 +156,7 @@ static void end_sink(struct lsio_job *job, struct lsi_error *e) {
   else
     lsi_sink_publish(job->sink, e);
   job->sink = NULL;
+  if (job->array) lsi_array_settle(job->array);
 }
 
 /* What can fail does so before the output gets its name; `done` is called after it, to find it there. */

@@ -75,7 +75,7 @@ int lsi_job_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_e
     return LSIO_ERR_LIMIT;
   }
   if (!bytes) return 0;
-  if (!(job->array = lsi_array_create(bytes))) {
+  if (!(job->array = lsi_array_create(job->context->pool, bytes))) {
     lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a result of up to %llu bytes",
              (unsigned long long)bytes);
     lsi_error_remedy(err, "read less at a time, or write to a file with lsio.npy(path)");

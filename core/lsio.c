@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "context.h"
+#include "pool.h"
 #include "kernels.h"
 #include "mem.h"
 #include "os.h"
@@ -103,8 +104,10 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
       return lsi_error_hand_out(&e, e.code, error);
     }
   lsio_context *c = lsi_calloc(1, sizeof *c);
-  int rc = c ? lsi_script_host_ops->create(&c->host, &e) : LSIO_ERR_NOMEM;
+  int rc = c && (c->pool = lsi_pool_create()) ? lsi_script_host_ops->create(&c->host, &e)
+                                              : LSIO_ERR_NOMEM;
   if (rc < 0) {
+    if (c) lsi_pool_drop(c->pool);
     lsi_free(c);
     return lsi_error_hand_out(&e, rc, error);
   }
@@ -117,5 +120,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
 void lsio_context_destroy(lsio_context *c) {
   if (!c) return;
   lsi_script_host_ops->destroy(c->host);
+  lsi_pool_close(c->pool);
+  lsi_pool_drop(c->pool);
   lsi_free(c);
 }

@@ -132,7 +132,9 @@ struct lsio_context_options {
 /* `options` may be NULL; copied. */
 LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsio_context **out,
                                  lsio_error **error);
-/* Its jobs must have been destroyed. Joins the threads. NULL is fine. */
+/* Its jobs must have been destroyed. Joins the threads, gives back the memory that it kept: buffers of its
+ * jobs, and arrays after lsio_array_free, are used again by later jobs; of these it keeps no more than
+ * the last job's setting `memory`. NULL is fine. */
 LSIO_API void lsio_context_destroy(lsio_context *context);
 
 /* ---- Jobs --------------------------------------------------------------------------------------- */

@@ -48,6 +48,8 @@ uint64_t lsi_os_peak_memory(void);         /* peak RSS of the process, bytes */
  * far from libraries so that LuaJIT finds room for machine code near itself. NULL: none. */
 void *lsi_os_map(size_t bytes);
 void lsi_os_unmap(void *p, size_t bytes);
+/* Whether a child of fork has the memory of a map (or some of it) too. */
+void lsi_os_inherit(void *p, size_t bytes, bool inherit);
 /* Gives the pages back but keeps the addresses. */
 void lsi_os_discard(void *p, size_t bytes);
 /* The process's handler of SIGBUS, which lets mapped sources lose pages without a crash; calls the one

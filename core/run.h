@@ -111,6 +111,7 @@ struct lsi_objects {
 struct lsi_buffer {
   void *data;
   size_t capacity;
+  struct lsi_pool *pool; /* NULL: none */
 };
 
 /* What a worker may still have in flight on a device. */

@@ -108,6 +108,7 @@ static int open_memory(struct lsi_worker *w) {
              !run->request->step_first;
   w->bare = w->plain && !run->config.spec->transform;
   lsi_place_init(w);
+  w->decoded.pool = w->out.pool = w->scratch.pool = run->config.pool;
   w->yields = run->config.sink || run->config.stream || run->config.spec->transform;
   w->item_shift = (unsigned)__builtin_ctzll(lsi_type_size(run->config.spec->type.type));
   w->item_mask = lsi_type_size(run->config.spec->type.type) - 1;
@@ -143,7 +144,7 @@ static int open_worker(struct lsi_worker *w) {
     w->transform_open = true;
   }
   size_t stored = divide_share(w);
-  rc = lsi_arena_init(&w->arena, stored);
+  rc = lsi_arena_init(&w->arena, stored, c->pool);
   if (rc < 0) {
     lsi_fail(&w->error, rc, 0, "no memory for a worker's buffers (%zu bytes)", stored);
     lsi_error_remedy(&w->error, "lower --memory or --workers");
@@ -180,8 +181,8 @@ static int open_worker(struct lsi_worker *w) {
 static void free_step_buffers(struct lsi_worker *w) {
   struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch, &w->pieces};
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
-    if (all[i]->data) lsi_os_unmap(all[i]->data, all[i]->capacity);
-    *all[i] = (struct lsi_buffer){NULL, 0};
+    lsi_pool_give(all[i]->pool, all[i]->data, all[i]->capacity, true);
+    *all[i] = (struct lsi_buffer){0};
   }
   lsi_free(w->chunks);
   lsi_free(w->chunk_at);

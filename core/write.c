@@ -50,7 +50,7 @@ int lsi_writer_open(struct lsi_worker *w) {
   if (!r) return LSIO_ERR_NOMEM;
   r->handle = *lsi_sink_handle(c->sink);
   r->device = c->sink_device;
-  if (w->out_bytes && lsi_arena_init(&r->buffers, w->out_bytes) < 0) {
+  if (w->out_bytes && lsi_arena_init(&r->buffers, w->out_bytes, w->run->config.pool) < 0) {
     lsi_free(r);
     return LSIO_ERR_NOMEM;
   }

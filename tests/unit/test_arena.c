@@ -21,7 +21,7 @@ static uint32_t next(uint32_t n) {
 static void leases_never_overlap(void **state) {
   (void)state;
   struct lsi_arena a;
-  assert_int_equal(lsi_arena_init(&a, 4u << 20), 0);
+  assert_int_equal(lsi_arena_init(&a, 4u << 20, NULL), 0);
   struct {
     char *p;
     size_t bytes;
@@ -63,7 +63,7 @@ static void leases_never_overlap(void **state) {
 static void refuses_what_does_not_fit(void **state) {
   (void)state;
   struct lsi_arena a;
-  assert_int_equal(lsi_arena_init(&a, 1), 0);
+  assert_int_equal(lsi_arena_init(&a, 1, NULL), 0);
   assert_int_equal(a.size, 2u << 20);
   assert_null(lsi_arena_lease(&a, a.size + 1));
   char *all = lsi_arena_lease(&a, a.size);
