@@ -250,3 +250,17 @@ void lsi_os_device_model(uint64_t device, const char *path, struct lsi_device_mo
   lsi_device_preset(disk_kind(lowest), out);
   if (out->kind != LSI_DEVICE_MEMORY) apply_queue(lowest, out);
 }
+
+void lsi_os_output_model(const char *path, struct lsi_device_model *out) {
+  char folder[PATH_MAX] = ".";
+  const char *slash = strrchr(path, '/');
+  const size_t n = slash ? (size_t)(slash - path) : 0;
+  if (slash && n < sizeof folder) {
+    memcpy(folder, path, n);
+    folder[n] = 0;
+    if (!n) memcpy(folder, "/", 2);
+  }
+  struct stat st;
+  const uint64_t device = stat(folder, &st) == 0 ? lsi_linux_whole_device(st.st_dev) : 0;
+  lsi_os_device_model(device, folder, out);
+}

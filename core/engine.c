@@ -257,10 +257,25 @@ char *lsi_run_activity(const struct lsi_run *run) {
   return text;
 }
 
-/* Where the workers' time went. Waiting is for the device when it moved what its model can move; with
- * little in flight it is for single answers. */
+#define BUSY 0.6 /* of what it takes: a wait ends when the first have landed, others fly on */
+
+/* Waiting is for the device when as much was in flight meanwhile as keeps it busy, else for its answers. */
+static const char *waiting_for(const struct lsi_run *run, const struct lsi_summary *s) {
+  const struct lsi_plan *plan = run->config.plan;
+  double flying = 0;
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    const struct lsi_worker *w = &run->workers[i];
+    if (w->read_wait_ns) flying += (double)w->in_flight_ns / (double)w->read_wait_ns;
+  }
+  uint32_t busy_at = 0;
+  for (uint32_t i = 0; s->operations && i < plan->n_devices; i++)
+    busy_at += lsi_device_busy_at(&plan->devices[i], (double)s->bytes_read / (double)s->operations);
+  return flying < BUSY * busy_at ? "latency" : "device";
+}
+
+/* Where the workers' time went, and that of everybody while the output was published. */
 static const char *find_bound(const struct lsi_run *run, const struct lsi_summary *s) {
-  double wait = 0, decode = 0, transform = 0, place = 0;
+  double wait = 0, decode = 0, transform = 0, place = s->publish_s * run->n_workers;
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker_summary *w = &run->summaries[i];
     wait += w->wait_s;
@@ -272,14 +287,15 @@ static const char *find_bound(const struct lsi_run *run, const struct lsi_summar
   if (most == decode && decode > 0) return "decode";
   if (most == transform && transform > 0) return "transform";
   if (most == place && place > 0) return "sink";
-  const struct lsi_plan *plan = run->config.plan;
-  double busy = 0;
-  for (uint32_t i = 0; i < plan->n_devices; i++) {
-    const struct lsi_device_model *m = &plan->devices[i];
-    double t = LSI_MAX((double)s->bytes_read / m->bandwidth, (double)s->operations / m->ops_per_s);
-    busy = LSI_MAX(busy, t);
-  }
-  return s->wall_s > 0 && busy < 0.1 * s->wall_s ? "latency" : "device";
+  return waiting_for(run, s);
+}
+
+void lsi_run_published(const struct lsi_run *run, uint64_t ns, uint64_t cpu_ns,
+                       struct lsi_summary *s) {
+  s->publish_s = (double)ns / 1e9;
+  s->wall_s += s->publish_s;
+  s->cpu_s += (double)cpu_ns / 1e9;
+  s->bound = find_bound(run, s);
 }
 
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {

@@ -79,6 +79,9 @@ char *lsi_run_activity(const struct lsi_run *run);
 /* After join: sets *out to what the engine knows and the rest to 0. `workers` and `errors` point into the
  * run. */
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out);
+/* Adds the time that the output took to be complete and durable after the workers had ended. */
+void lsi_run_published(const struct lsi_run *run, uint64_t ns, uint64_t cpu_ns,
+                       struct lsi_summary *s);
 void lsi_run_destroy(struct lsi_run *run); /* after join */
 
 #endif

@@ -38,15 +38,49 @@ static struct device_share *shares_of(const struct lsi_explain_input *in) {
   return shares;
 }
 
-/* What will set the pace of reading: too few operations to keep the slowest device busy leave its
- * latency bare. What decoding and the transform will cost is not known before the run. */
-static const char *bound_of(const struct lsi_plan *p, const struct device_share *shares) {
-  uint32_t slowest = 0;
-  for (uint32_t i = 1; i < p->n_devices; i++)
-    if (shares[i].seconds > shares[slowest].seconds) slowest = i;
-  return p->n_devices && shares[slowest].operations >= p->devices[slowest].concurrency
-             ? "device"
-             : "latency";
+/* What will set the pace, and for how long. */
+struct pace {
+  const char *bound;
+  double read_s, all_s;
+};
+
+/* A device that has too little in flight to be busy leaves its latency bare: each operation then takes
+ * that, shared by those in flight. True: that takes longer than the device's own pace. */
+static bool latency_of(const struct lsi_device_model *m, const struct device_share *s, uint32_t depth,
+                       double *seconds) {
+  *seconds = s->seconds;
+  if (!s->operations) return false;
+  uint64_t flying = s->operations;
+  if (depth) flying = LSI_MIN(flying, (uint64_t)depth);
+  if (m->cap) flying = LSI_MIN(flying, (uint64_t)m->cap);
+  if (flying >= lsi_device_busy_at(m, (double)s->bytes / (double)s->operations)) return false;
+  const double bare = (double)s->operations * m->latency_s / (double)flying;
+  if (bare <= s->seconds) return false;
+  *seconds = bare;
+  return true;
+}
+
+/* Reading, decoding and writing go on at the same time, so the slowest of them counts. */
+static struct pace pace_of(const struct lsi_explain_input *in, const struct device_share *shares) {
+  const struct lsi_plan *p = in->plan;
+  struct pace pace = {.bound = "latency"}; /* of a plan that reads nothing */
+  for (uint32_t i = 0; i < p->n_devices; i++) {
+    double t;
+    const bool bare = latency_of(&p->devices[i], &shares[i], in->queue_depth, &t);
+    if (t <= pace.read_s) continue;
+    pace.read_s = t;
+    pace.bound = bare ? "latency" : "device";
+  }
+  pace.all_s = pace.read_s;
+  if (in->decode_s > pace.all_s) pace.all_s = in->decode_s, pace.bound = "decode";
+  if (in->sink_s > pace.all_s) pace.all_s = in->sink_s, pace.bound = "sink";
+  return pace;
+}
+
+/* Seconds that a step's transform may take before it sets the pace. */
+static double transform_room(const struct lsi_explain_input *in, const struct pace *pace) {
+  const uint32_t steps = in->request->n_steps;
+  return steps ? pace->all_s * in->workers / steps : 0;
 }
 
 /* Which of the model's numbers a device's time comes from. */
@@ -147,6 +181,24 @@ static void add_device(struct text *t, uint32_t i, const struct lsi_device_model
       m->concurrency, bytes(lsi_device_gap(m)).text, bytes(m->op_max).text);
 }
 
+static void add_pace(struct text *t, const struct lsi_explain_input *in,
+                     const struct device_share *shares) {
+  static const char *const names[][2] = {{"device", "the device"},
+                                         {"latency", "latency"},
+                                         {"decode", "decoding"},
+                                         {"sink", "writing the output"}};
+  const struct pace pace = pace_of(in, shares);
+  add(t, "  expected     %s of reading%s%s", seconds(pace.read_s).text,
+      in->backend ? " through " : "", in->backend ? in->backend : "");
+  if (in->decode_s > 0) add(t, ", about %s of decoding", seconds(in->decode_s).text);
+  if (in->sink_s > 0) add(t, ", about %s of writing", seconds(in->sink_s).text);
+  for (size_t i = 0; i < LSI_COUNTOF(names); i++)
+    if (strcmp(pace.bound, names[i][0]) == 0) add(t, ", bound by %s\n", names[i][1]);
+  if (in->transform && in->request->n_steps)
+    add(t, "  transform    only a run can tell; it sets the pace if it takes more than %s a step\n",
+        seconds(transform_room(in, &pace)).text);
+}
+
 char *lsi_explain_text(const struct lsi_explain_input *in) {
   const struct lsi_plan *p = in->plan;
   const struct lsi_request *r = in->request;
@@ -165,9 +217,7 @@ char *lsi_explain_text(const struct lsi_explain_input *in) {
   add(&t, "  memory       %s for %u worker%s; the largest unit takes %s, the largest step %s\n",
       bytes(in->memory).text, in->workers, plural(in->workers), bytes(p->unit_bytes_max).text,
       bytes(p->step_bytes_max).text);
-  add(&t, "  expected     %s of reading%s%s, bound by %s\n", seconds(p->expected_s).text,
-      in->backend ? " through " : "", in->backend ? in->backend : "",
-      strcmp(bound_of(p, shares), "device") == 0 ? "the device" : "latency");
+  add_pace(&t, in, shares);
   for (uint32_t i = 0; i < p->n_devices; i++)
     if (shares[i].objects) add_device(&t, i, &p->devices[i], &shares[i]);
   lsi_free(shares);
@@ -239,6 +289,7 @@ char *lsi_explain_json(const struct lsi_explain_input *in) {
   const struct lsi_request *r = in->request;
   struct device_share *shares = shares_of(in);
   if (!shares) return NULL;
+  const struct pace pace = pace_of(in, shares);
   json_t *o = json_object();
   char *text = NULL;
   if (o && put(o, "chunks", count_json(r->n_chunks)) && put(o, "steps", count_json(r->n_steps)) &&
@@ -252,8 +303,11 @@ char *lsi_explain_json(const struct lsi_explain_input *in) {
       put(o, "memory", count_json(in->memory)) && put(o, "workers", count_json(in->workers)) &&
       put(o, "unit_bytes_max", count_json(p->unit_bytes_max)) &&
       put(o, "step_bytes_max", count_json(p->step_bytes_max)) &&
-      put(o, "expected_s", real_json(p->expected_s)) &&
-      put(o, "bound", json_string(bound_of(p, shares))) &&
+      put(o, "expected_s", real_json(pace.all_s)) && put(o, "read_s", real_json(pace.read_s)) &&
+      put(o, "decode_s", real_json(in->decode_s)) && put(o, "sink_s", real_json(in->sink_s)) &&
+      put(o, "transform_s_per_step_most",
+          in->transform ? real_json(transform_room(in, &pace)) : json_null()) &&
+      put(o, "bound", json_string(pace.bound)) &&
       put(o, "backend", in->backend ? json_string(in->backend) : json_null()) &&
       put(o, "devices", devices_json(p, shares)))
     text = dump(o);

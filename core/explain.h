@@ -10,6 +10,10 @@ struct lsi_explain_input {
   uint32_t workers;
   uint64_t memory;      /* bytes that the job will use at most */
   const char *backend;  /* name, or NULL */
+  uint32_t queue_depth; /* operations in flight per device at most; 0 = what the device takes */
+  /* seconds that all workers together will take, guessed; 0 = nothing to do */
+  double decode_s, sink_s;
+  bool transform;       /* there is one; what it costs, only a run can tell */
 };
 
 /* Both return text that the caller frees with lsi_free, or NULL when memory is short. Pure; any

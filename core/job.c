@@ -4,7 +4,6 @@
 
 #include "array.h"
 #include "context.h"
-#include "explain.h"
 #include "mem.h"
 #include "os.h"
 
@@ -170,7 +169,11 @@ static void finish(struct lsio_job *job) {
   s->workers_wanted = job->workers_wanted;
   if (job->sink) s->bytes_written = lsi_sink_bytes_written(job->sink);
   if (!e->code) lsi_script_host_ops->merge(job->script, &job->state_json, e);
+  const uint64_t before = lsi_os_now_ns(), cpu_before = lsi_os_cpu_ns();
+  const bool publishes = job->sink && !e->code;
   end_sink(job, e);
+  if (publishes)
+    lsi_run_published(job->run, lsi_os_now_ns() - before, lsi_os_cpu_ns() - cpu_before, s);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
               : e->code                     ? "failed"
               : s->steps_failed             ? "skipped"
@@ -289,18 +292,6 @@ const char *lsio_job_summary_json(lsio_job *job) {
 const char *lsio_job_summary_text(lsio_job *job) {
   if (job->ended && !job->text) job->text = lsi_summary_text(&job->summary);
   return job->text;
-}
-
-const char *lsio_job_explain(lsio_job *job, int json) {
-  char **text = json ? &job->explain_json : &job->explain_text;
-  if (*text) return *text;
-  struct lsi_explain_input in = {.plan = job->plan,
-                                 .request = job->spec.request,
-                                 .workers = job->workers,
-                                 .memory = (uint64_t)job->workers * job->share + job->window,
-                                 .backend = job->backend->name};
-  *text = json ? lsi_explain_json(&in) : lsi_explain_text(&in);
-  return *text;
 }
 
 void lsio_job_destroy(lsio_job *job) {

@@ -79,6 +79,14 @@ bool lsi_device_adds(const struct lsi_device_model *m) {
   }
 }
 
+uint32_t lsi_device_busy_at(const struct lsi_device_model *m, double op_bytes) {
+  double rate = m->ops_per_s; /* of operations of this size, by Little's law times their latency */
+  if (m->bandwidth > 0 && op_bytes > 0) rate = LSI_MIN(rate, m->bandwidth / op_bytes);
+  const double flying = rate * m->latency_s;
+  if (!(flying > 1)) return 1;
+  return flying < m->concurrency ? (uint32_t)flying : LSI_MAX(m->concurrency, 1u);
+}
+
 double lsi_device_seconds(const struct lsi_device_model *m, double operations, double bytes) {
   const double ops = m->ops_per_s > 0 ? operations / m->ops_per_s : 0;
   const double data = m->bandwidth > 0 ? bytes / m->bandwidth : 0;

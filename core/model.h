@@ -36,6 +36,8 @@ uint64_t lsi_device_gap(const struct lsi_device_model *m);
 /* Does an operation's latency occupy what also moves the bytes (a disk's arm, a connection), so that
  * times add up? Otherwise (flash, memory) they overlap and the longer one counts. */
 bool lsi_device_adds(const struct lsi_device_model *m);
+/* Operations of so many bytes in flight, at least 1, that keep it busy: with fewer its latency is bare. */
+uint32_t lsi_device_busy_at(const struct lsi_device_model *m, double op_bytes);
 /* Seconds that a device at good concurrency takes. */
 double lsi_device_seconds(const struct lsi_device_model *m, double operations, double bytes);
 

@@ -91,6 +91,8 @@ int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *leng
 /* What is behind an object's device: kind from sysfs and statfs, caps. Never fails: falls back to
  * a preset. `path` is an object on it. */
 void lsi_os_device_model(uint64_t device, const char *path, struct lsi_device_model *out);
+/* The same for what will hold an output file; `path` may not exist yet. */
+void lsi_os_output_model(const char *path, struct lsi_device_model *out);
 
 /* -- output files -- */
 struct lsi_os_file;

@@ -135,6 +135,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
   for (size_t i = 0; ok && i < LSI_COUNTOF(counts); i++)
     ok = put(o, counts[i].name, count_json(counts[i].value));
   ok = ok && put(o, "wall_s", seconds_json(s->wall_s)) && put(o, "cpu_s", seconds_json(s->cpu_s)) &&
+       put(o, "publish_s", seconds_json(s->publish_s)) &&
        put(o, "backend", s->backend ? json_string(s->backend) : json_null()) &&
        put(o, "bound", s->bound ? json_string(s->bound) : json_null()) &&
        put(o, "workers", workers_json(s)) && put(o, "errors", errors_json(s));

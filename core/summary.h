@@ -17,6 +17,7 @@ struct lsi_summary {
   uint64_t operations;
   uint64_t bytes_requested, bytes_read, bytes_decoded, bytes_delivered, bytes_written, bytes_direct;
   double wall_s, cpu_s;
+  double publish_s;        /* of wall_s: the output flushed, durable and named, after the last step */
   uint64_t peak_memory;    /* bytes */
   const char *backend;
   const char *bound;       /* "device", "decode", "transform", "sink" or "latency" */

@@ -258,6 +258,12 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
 
 /* ---- refill ---- */
 
+static void waited(struct lsi_worker *w, uint64_t ns, uint32_t in_flight) {
+  w->wait_ns += ns;
+  w->read_wait_ns += ns;
+  w->in_flight_ns += ns * in_flight;
+}
+
 static void flush(struct lsi_worker *w) {
   if (!w->n_queue) return;
   /* Reading happens in here as well where data is resident: it counts as waiting for the device. */
@@ -265,7 +271,7 @@ static void flush(struct lsi_worker *w) {
     w->queue[i]->exact = !((struct lsi_eop *)w->queue[i])->extent->buffer;
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->submit(w->backend, w->queue, (int)w->n_queue);
-  w->wait_ns += lsi_os_now_ns() - before;
+  waited(w, lsi_os_now_ns() - before, w->ops_in_flight);
   w->n_queue -= (uint32_t)n;
   if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
 }
@@ -332,8 +338,10 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->reap(w->backend, done, LSI_REAP_BATCH, timeout_ns, &w->error);
   uint64_t now = lsi_os_now_ns();
-  /* Waiting for what is being written is the sink's. */
-  *(w->writer && (w->n_ready || !w->ops_in_flight) ? &w->place_ns : &w->wait_ns) += now - before;
+  if (w->writer && (w->n_ready || !w->ops_in_flight))
+    w->place_ns += now - before; /* waiting for what is being written is the sink's */
+  else
+    waited(w, now - before, w->ops_in_flight);
   w->last_refill_ns = now;
   if (n < 0) return n;
   climb(w, now);

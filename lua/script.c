@@ -202,6 +202,7 @@ static void push_info(lua_State *L, const void *arg) {
       {"bytes_direct", (double)s->bytes_direct},
       {"wall_s", s->wall_s},
       {"cpu_s", s->cpu_s},
+      {"publish_s", s->publish_s},
       {"peak_memory", (double)s->peak_memory},
       {"n_errors", (double)s->n_errors},
   };

@@ -1,4 +1,5 @@
 /* Pricing memory and explaining plans. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,7 +139,8 @@ static void json_has_every_field(void **unused) {
   assert_int_equal(integer(o, "memory"), 256 * MIB);
   assert_int_equal(integer(o, "workers"), 2);
   assert_true(json_is_real(json_object_get(o, "expected_s")));
-  assert_string_equal(json_string_value(json_object_get(o, "bound")), "latency");
+  assert_string_equal(json_string_value(json_object_get(o, "bound")), "device");
+  assert_true(json_is_null(json_object_get(o, "transform_s_per_step_most")));
   const json_t *devices = json_object_get(o, "devices");
   assert_int_equal(json_array_size(devices), 2);
   const json_t *disk = json_array_get(devices, 1);
@@ -148,6 +150,73 @@ static void json_has_every_field(void **unused) {
   assert_int_equal(integer(json_array_get(devices, 0), "operations"), 28);
   json_decref(o);
   lsi_free(text);
+}
+
+static double real(const struct lsi_explain_input *in, const char *key, const char *bound) {
+  char *text = lsi_explain_json(in);
+  assert_non_null(text);
+  json_t *o = json_loads(text, 0, NULL);
+  assert_non_null(o);
+  assert_string_equal(json_string_value(json_object_get(o, "bound")), bound);
+  assert_true(json_is_real(json_object_get(o, key)));
+  const double value = json_real_value(json_object_get(o, key));
+  json_decref(o);
+  lsi_free(text);
+  return value;
+}
+
+static bool near(double a, double b) { return fabs(a / b - 1) < 1e-9; }
+
+static void the_slowest_part_is_the_bound(void **unused) {
+  (void)unused;
+  struct lsi_explain_input in = input();
+  const double read = real(&in, "expected_s", "device");
+  in.decode_s = read / 2;
+  in.sink_s = read / 3;
+  assert_true(near(real(&in, "expected_s", "device"), read));
+  in.decode_s = 2 * read;
+  assert_true(near(real(&in, "expected_s", "decode"), 2 * read));
+  assert_true(near(real(&in, "read_s", "decode"), read));
+  in.sink_s = 3 * read;
+  assert_true(near(real(&in, "sink_s", "sink"), 3 * read));
+  in.transform = true; /* 66 steps by two workers */
+  assert_true(near(real(&in, "transform_s_per_step_most", "sink") * 33, 3 * read));
+  char *text = lsi_explain_text(&in);
+  assert_non_null(strstr(text, " of decoding, about "));
+  assert_non_null(strstr(text, " of writing, bound by writing the output\n"));
+  assert_non_null(strstr(text, "sets the pace if it takes more than "));
+  lsi_free(text);
+}
+
+static void too_few_in_flight_leave_latency_bare(void **unused) {
+  (void)unused;
+  struct lsi_device_model m;
+  lsi_device_preset(LSI_DEVICE_VIRTUAL, &m);
+  assert_int_equal(lsi_device_busy_at(&m, 1 << 20), 1);
+  assert_int_equal(lsi_device_busy_at(&m, 4096), (uint32_t)(m.ops_per_s * m.latency_s));
+  m.latency_s = 1;
+  assert_int_equal(lsi_device_busy_at(&m, 4096), m.concurrency);
+  lsi_device_preset(LSI_DEVICE_VIRTUAL, &m);
+  struct lsi_request *r = lsi_request_create();
+  const struct lsi_object_info info = {.size = 4000 * 4096};
+  assert_int_equal(lsi_request_add_object(r, "object", &info, NULL, NULL), 0);
+  assert_int_equal(lsi_request_cut(r, 0, 0, UINT64_MAX, 4096, NULL), 0);
+  const struct lsi_plan_options o = {.merge = LSI_MERGE_NEVER, .n_devices = 1, .devices = &m};
+  struct lsi_plan *p;
+  assert_int_equal(lsi_plan_build(r, &o, &p, NULL), 0);
+  struct lsi_explain_input in = {.plan = p, .request = r, .workers = 1, .memory = MIB};
+  assert_true(near(real(&in, "expected_s", "device"), 4000 / m.ops_per_s));
+  in.queue_depth = 64;
+  real(&in, "expected_s", "device");
+  in.queue_depth = 4;
+  assert_true(near(real(&in, "expected_s", "latency"), 1000 * m.latency_s));
+  lsi_plan_free(p);
+  assert_int_equal(lsi_request_select(r, 0, 1, 3, NULL), 0); /* so few by themselves */
+  assert_int_equal(lsi_plan_build(r, &o, &p, NULL), 0);
+  in = (struct lsi_explain_input){.plan = p, .request = r, .workers = 1, .memory = MIB};
+  assert_true(near(real(&in, "expected_s", "latency"), m.latency_s));
+  lsi_plan_free(p);
+  lsi_request_free(r);
 }
 
 static void text_is_for_people(void **unused) {
@@ -198,6 +267,8 @@ int main(void) {
       cmocka_unit_test(what_does_not_fit_is_named),
       cmocka_unit_test(a_merged_unit_that_does_not_fit),
       cmocka_unit_test(json_has_every_field),
+      cmocka_unit_test(the_slowest_part_is_the_bound),
+      cmocka_unit_test(too_few_in_flight_leave_latency_bare),
       cmocka_unit_test(text_is_for_people),
       cmocka_unit_test(no_allocation_failure_leaks),
   };
