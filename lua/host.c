@@ -7,6 +7,7 @@
 
 #include "embedded.h"
 #include "mem.h"
+#include "os.h"
 
 static const char host_key; /* registry: the table that lsio.host returns */
 
@@ -62,7 +63,22 @@ static int keep_functions(lua_State *L) {
   return 0;
 }
 
+/* LuaJIT registers its machine code with libgcc, which writes through whatever malloc returns: a state
+ * that begins at the very end of the address space (ulimit -v) would crash instead of failing. */
+#define STATE_ROOM (8u << 20) /* several times what opening a state takes */
+
+static bool has_room(void) {
+  void *p = lsi_os_map(STATE_ROOM);
+  lsi_os_unmap(p, STATE_ROOM);
+  return p != NULL;
+}
+
 struct lsi_lua *lsi_lua_open(struct lsi_error *err) {
+  if (!has_room()) {
+    lsi_fail(err, LSIO_ERR_NOMEM, 0, "no room for a Lua state in the address space");
+    lsi_error_remedy(err, "raise its limit (ulimit -v) or lower --workers");
+    return NULL;
+  }
   struct lsi_lua *lua = lsi_calloc(1, sizeof *lua);
   if (!lua) {
     lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a Lua state");

@@ -157,7 +157,7 @@ static int add_setting(struct flags *f, const char *name, const char *value) {
   char *pair = more ? malloc(size) : NULL;
   if (!pair) {
     say("out of memory");
-    return EXIT_NOMEM;
+    return EXIT_LIMIT;
   }
   snprintf(pair, size, "%s=%s", name, value);
   f->settings[f->n_settings++] = pair;

@@ -65,7 +65,7 @@ static int read_script(const struct flags *f, struct script *s) {
     s->name = "-e";
     s->text = strdup(f->code);
     s->length = strlen(f->code);
-    return s->text ? 0 : EXIT_NOMEM;
+    return s->text ? 0 : EXIT_LIMIT;
   }
   const bool is_stdin = strcmp(f->script, "-") == 0;
   s->name = is_stdin ? "stdin" : f->script;
@@ -74,7 +74,7 @@ static int read_script(const struct flags *f, struct script *s) {
   if (file && !is_stdin) fclose(file);
   if (rc) {
     say("error: the script '%s' cannot be read: %s", s->name, strerror(rc));
-    return rc == ENOMEM ? EXIT_NOMEM : EXIT_SCRIPT;
+    return rc == ENOMEM ? EXIT_LIMIT : EXIT_SCRIPT;
   }
   strip_front(s);
   return 0;
@@ -169,7 +169,7 @@ static int explain(lsio_job *job, const struct flags *f) {
   const char *text = lsio_job_explain(job, f->explain == EXPLAIN_JSON);
   if (!text) {
     say("out of memory");
-    return EXIT_NOMEM;
+    return EXIT_LIMIT;
   }
   fputs(text, stdout);
   if (*text && text[strlen(text) - 1] != '\n') putchar('\n');
@@ -236,8 +236,9 @@ static int with_context(const struct flags *f, const struct script *s, struct re
   lsio_error *error = NULL;
   int rc = interrupt_start();
   if (rc) {
-    say("signals cannot be handled: %s", strerror(rc));
-    return 5;
+    say("signals cannot be handled: %s; raise the limits of memory, threads and descriptors (ulimit -v, "
+        "-u, -n)", strerror(rc));
+    return EXIT_LIMIT;
   }
   const struct lsio_context_options options = {.struct_size = sizeof options,
                                                .flags = LSIO_CONTEXT_SIGBUS};
@@ -257,7 +258,7 @@ static int print_doctor(void) {
   char *text = lsio_doctor();
   if (!text) {
     say("out of memory");
-    return EXIT_NOMEM;
+    return EXIT_LIMIT;
   }
   fputs(text, stdout);
   lsio_free(text);

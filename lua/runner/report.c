@@ -65,7 +65,7 @@ int report_open(struct report **out, const char *json, const char *errors) {
   struct report *r = calloc(1, sizeof *r);
   if (!r) {
     say("out of memory");
-    return EXIT_NOMEM;
+    return EXIT_LIMIT;
   }
   r->json_path = json;
   r->errors_path = errors;

@@ -10,7 +10,7 @@
 #include "lsio.h"
 
 enum { EXIT_SKIPPED = 1, EXIT_USAGE = 2, EXIT_SCRIPT = 3, EXIT_OUTPUT = 6,
-       EXIT_TRANSFORM = 7, EXIT_NOMEM = 9 };
+       EXIT_TRANSFORM = 7, EXIT_LIMIT = 9 };
 
 /* ---- flags.c: the command line ---- */
 
