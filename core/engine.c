@@ -20,6 +20,7 @@ static void free_run(struct lsi_run *run) {
   lsi_free(run->devices);
   lsi_free(run->errors);
   lsi_free(run->summaries);
+  lsi_free(run->late_units);
   if (run->cond) lsi_os_cond_destroy(run->cond);
   if (run->mutex) lsi_os_mutex_destroy(run->mutex);
   lsi_free(run);
@@ -82,6 +83,7 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
   run->start_cpu_ns = lsi_os_cpu_ns();
   atomic_store(&run->running, run->n_workers);
   atomic_store(&run->able, run->n_workers);
+  run->late_workers = run->n_workers;
   for (uint32_t i = 0; i < run->n_workers; i++) {
     char name[16];
     snprintf(name, sizeof name, "lsio-%u", i);
@@ -200,6 +202,8 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
   }
   if (atomic_load(&run->stop) == LSI_STOP_CANCEL)
     return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled");
+  if (run->n_late_units && !run->error.code)
+    return lsi_fail(err, LSIO_ERR_BUG, 0, "large files were put off and never read");
   if (run->error.code && err && !err->code) *err = run->error;
   return run->error.code;
 }
@@ -237,7 +241,7 @@ char *lsi_run_activity(const struct lsi_run *run) {
   text[0] = 0;
   const struct lsi_request *r = run->request;
   for (uint32_t i = 0; i < run->n_workers && len < cap; i++) {
-    uint64_t a = atomic_load_explicit(&run->workers[i].activity, memory_order_relaxed);
+    uint64_t a = atomic_load_explicit(&run->workers[i].activity, memory_order_acquire);
     unsigned phase = (unsigned)(a >> 56);
     uint32_t step = (uint32_t)a;
     int n = snprintf(text + len, cap - len, "worker %u: %s", i, phases[phase]);
@@ -314,7 +318,8 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     s.bytes_direct += w->bytes_direct;
     fell_back += w->ops && w->ops != run->config.backend;
   }
-  s.bytes_requested = run->config.plan->bytes_requested;
+  s.bytes_requested = run->request->late ? lsi_request_bytes(run->request)
+                                         : run->config.plan->bytes_requested;
   s.wall_s = (double)(run->end_ns - run->start_ns) / 1e9;
   s.cpu_s = (double)(run->end_cpu_ns - run->start_cpu_ns) / 1e9;
   s.peak_memory = lsi_os_peak_memory();

@@ -6,6 +6,7 @@
  *   worker.c   the loop of one worker: refill, submit, reap
  *   flight.c   a unit in flight: leases, operations, short reads, retries
  *   place.c    reading straight into the result
+ *   late.c     files of which planning has only seen the names
  *   objects.c  open objects of one worker and the check that they have not changed
  *   steps.c    what happens to a step once its bytes are there, with
  *   prepare.c  from stored bytes to what the transform sees,

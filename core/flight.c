@@ -94,11 +94,15 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->issued = 0;
   x->slot = lsi_object_get(w, e->object);
   if (!x->slot) return w->error.code ? w->error.code : 0;
+  if (LSI_UNLIKELY(w->late)) {
+    int rc = lsi_late_extent(w, f, x, e->object);
+    if (rc != 0) return rc;
+  }
   /* What takes several operations may be lent in several places: it is copied together. */
-  if ((x->slot->handle.lends && e->length <= LSI_OP_LONGEST) || e->length == 0) return 1;
+  if ((x->slot->handle.lends && x->length <= LSI_OP_LONGEST) || x->length == 0) return 1;
   if (LSI_UNLIKELY(w->placing) && lsi_place_extent(w, f, x)) return 1;
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
-  x->buffer_bytes = (size_t)(lsi_round_up(e->offset + e->length, LSI_ALIGN) - from);
+  x->buffer_bytes = (size_t)(lsi_round_up(e->offset + x->length, LSI_ALIGN) - from);
   x->buffer = lsi_arena_lease(&w->arena, x->buffer_bytes);
   if (!x->buffer) return 0;
   x->data = (char *)x->buffer + (e->offset - from);
@@ -184,6 +188,7 @@ static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
 static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_flight *f, int rc) {
   bool alone = w->flights == 0 && w->n_ready == 0 && !(w->writer && w->writer->results);
   lsi_flight_end(w, f);
+  if (rc == LSI_PUT_OFF) return 1;
   if (rc == 0 && alone && !w->starving && !w->error.code)
     return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
                     "a unit of work does not fit into a worker's memory or open objects");
@@ -203,8 +208,8 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {
     int rc = begin_extent(w, f, x, e);
-    if (LSI_UNLIKELY(rc <= 0)) return not_begun(w, f, rc);
-    f->bytes += e->length;
+    if (LSI_UNLIKELY(rc != 1)) return not_begun(w, f, rc);
+    f->bytes += x->length;
   }
   w->flights++;
   if (!f->bytes || !issue(w, f)) w->issuing = f;

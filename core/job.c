@@ -108,6 +108,8 @@ static int prepare(struct lsio_job *job, const struct lsio_job_options *o, struc
   if (!(job->spec.request = lsi_request_create()))
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
   job->spec.request->watch = &watch;
+  /* What is shown must be known, and so must be the places of results. */
+  job->spec.request->all_known = o->flags & LSIO_JOB_PLAN_ONLY || job->output;
   int rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
   job->spec.request->watch = NULL;
   return rc;
@@ -259,7 +261,8 @@ void lsio_job_abandon(lsio_job *job) {
 void lsio_job_progress(const lsio_job *job, struct lsio_progress *out) {
   struct lsio_progress p = {.struct_size = sizeof p};
   p.steps = job->spec.request ? job->spec.request->n_steps : 0;
-  p.bytes = job->plan ? job->plan->bytes_requested : 0;
+  /* Of files that have not been opened it is not known. */
+  p.bytes = job->plan && !job->spec.request->late ? job->plan->bytes_requested : 0;
   p.workers = job->workers;
   if (job->run) {
     lsi_run_progress(job->run, &p.steps_done, &p.steps_failed, &p.bytes_done, &p.workers_running);

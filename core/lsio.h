@@ -220,7 +220,8 @@ LSIO_API void lsio_job_abandon(lsio_job *job);
 struct lsio_progress {
   size_t struct_size;   /* set by the caller */
   uint64_t steps, steps_done, steps_failed;
-  uint64_t bytes, bytes_done; /* stored bytes asked for; of steps that have ended */
+  uint64_t bytes, bytes_done; /* stored bytes asked for (0: not known before all files have been
+                                 opened); of steps that have ended */
   double elapsed_s;
   uint32_t workers, workers_running;
 };

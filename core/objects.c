@@ -187,7 +187,9 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   *bucket = (uint32_t)(s - o->slots) + 1;
   lru_push(o, s);
   set_last(w, s);
-  if (check_same(w, object, &s->handle.info) < 0) {
+  if (LSI_UNLIKELY(w->late) && w->run->request->objects[object].inode == 0) {
+    lsi_late_seen(w, object, &s->handle.info);
+  } else if (check_same(w, object, &s->handle.info) < 0) {
     s->refs = 0;
     return NULL;
   }
@@ -207,6 +209,10 @@ int lsi_objects_shed(struct lsi_worker *w) {
     if (rc < 0) return rc;
   }
   return 0;
+}
+
+int lsi_object_close(struct lsi_worker *w, struct lsi_slot *s) {
+  return s->refs ? 0 : slot_close(w, s);
 }
 
 /* A descriptor still shows an object that was replaced under its name: look the name up again. */

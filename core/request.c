@@ -79,6 +79,14 @@ int lsi_request_add_object(struct lsi_request *r, const char *name,
   return 0;
 }
 
+int lsi_request_add_late(struct lsi_request *r, const char *name, uint64_t device,
+                         struct lsi_error *err) {
+  const struct lsi_object_info info = {.device = device, .size = LSI_LATE_BYTES};
+  int rc = lsi_request_add_object(r, name, &info, NULL, err);
+  if (rc >= 0) r->late = true;
+  return rc;
+}
+
 /* ---- Chunks ---- */
 
 static int reserve_chunks(struct lsi_request *r, uint64_t more, bool exact, struct lsi_error *err) {
@@ -294,8 +302,10 @@ int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t l
 
 uint64_t lsi_request_bytes(const struct lsi_request *r) {
   uint64_t sum = 0;
-  for (uint32_t i = 0; i < r->n_chunks; i++)
+  for (uint32_t i = 0; i < r->n_chunks; i++) {
+    if (r->late && r->objects[r->object[i]].inode == 0) continue;
     if (lsi_add_overflow(sum, r->length[i], &sum)) return UINT64_MAX;
+  }
   return sum;
 }
 

@@ -6,12 +6,17 @@
 #include "backend.h"
 
 #define LSI_MAX_CHUNKS UINT32_MAX
+#define LSI_LATE_BYTES (16u << 10) /* what planning takes a file for whose size it does not know */
 
 struct lsi_watch; /* core/os.h */
 
 struct lsi_request {
   struct lsi_watch *watch;         /* who watches how objects are listed; borrowed, may be NULL */
+  bool all_known;                  /* objects must not be late */
   /* objects */
+  bool late;                       /* of some, only the name and the device are known: their inode is 0.
+                                      Each is the only object of one chunk, which is all of it. The
+                                      worker that opens it fills in the rest, and the chunk's length. */
   uint32_t n_objects;
   uint64_t *name_at;               /* n_objects offsets into names */
   char *names;                     /* NUL-terminated names, one after the other */
@@ -49,6 +54,9 @@ void lsi_request_free(struct lsi_request *r);
 int lsi_request_add_object(struct lsi_request *r, const char *name,
                            const struct lsi_object_info *info, uint32_t *index,
                            struct lsi_error *err);
+/* Adds a file of which only the name is known; `device`: what it lies on, as far as is known. */
+int lsi_request_add_late(struct lsi_request *r, const char *name, uint64_t device,
+                         struct lsi_error *err);
 /* Room for n more chunks (optional). */
 int lsi_request_reserve(struct lsi_request *r, uint64_t chunks, struct lsi_error *err);
 /* Adds one chunk as one step. A negative offset counts from the object's end. Errors (USAGE) name the
@@ -70,7 +78,8 @@ int lsi_request_cut(struct lsi_request *r, uint32_t object, uint64_t offset, uin
 /* Keeps steps floor(i*S/n) up to floor((i+1)*S/n) of S, then at most `limit` (0 = all). Before planning. */
 int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,
                        struct lsi_error *err);
-uint64_t lsi_request_bytes(const struct lsi_request *r); /* sum of lengths, saturating */
+/* Sum of lengths, saturating; without objects that are late and have not been opened. */
+uint64_t lsi_request_bytes(const struct lsi_request *r);
 uint64_t lsi_request_memory(const struct lsi_request *r); /* bytes its arrays take */
 
 #endif

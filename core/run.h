@@ -185,6 +185,11 @@ struct lsi_worker {
   uint64_t judge_at_ns, judge_wait_ns;
   void *transform;
   bool transform_open, ran;
+  /* files of which only names were planned: late.c */
+  bool late;
+  uint64_t late_max;             /* stored bytes of a step up to which it is read like any other */
+  uint64_t late_allowed;         /* bytes that a larger one may need; 0: it is put off */
+  struct lsi_buffer large;
   /* accounting */
   uint64_t operations, bytes_read, bytes_decoded, bytes_delivered, bytes_direct;
   uint64_t wait_ns, decode_ns, transform_ns, place_ns;
@@ -198,6 +203,13 @@ struct lsi_worker {
   _Alignas(LSI_CACHE_LINE) atomic_uint_fast64_t range; /* units not begun: lo << 32 | hi */
   atomic_uint_fast64_t activity; /* phase << 56 | step */
 };
+
+/* A unit whose file turned out too large for the arena: see late.c. */
+struct lsi_late_unit {
+  uint32_t unit;
+  uint64_t need; /* bytes of memory */
+};
+#define LSI_PUT_OFF 2
 
 struct lsi_section_state {
   _Alignas(LSI_CACHE_LINE) atomic_uint_fast32_t cursor; /* next unit to hand out */
@@ -235,6 +247,9 @@ struct lsi_run {
   struct lsi_run_completion *first, *last;
   uint64_t queued_bytes;
   struct lsi_worker_summary *summaries;
+  struct lsi_late_unit *late_units;
+  uint32_t n_late_units;
+  uint32_t late_workers; /* that may still put units off */
 };
 
 static inline bool lsi_stopping(const struct lsi_run *run) {
@@ -354,6 +369,9 @@ static inline struct lsi_slot *lsi_object_get(struct lsi_worker *w, uint32_t obj
   s->refs++;
   return s;
 }
+/* Closes one that is not needed again, while what the kernel knows of it is in the cache. Negative if it
+ * has changed (w->error). */
+int lsi_object_close(struct lsi_worker *w, struct lsi_slot *s);
 /* Closes what nothing in flight needs; units that are read and wait for the window need none. Negative
  * if one has changed (w->error). */
 int lsi_objects_shed(struct lsi_worker *w);
@@ -361,8 +379,24 @@ int lsi_objects_shed(struct lsi_worker *w);
 int lsi_objects_close(struct lsi_worker *w);
 void lsi_objects_clear(struct lsi_objects *o);
 
+/* late.c */
+void lsi_late_init(struct lsi_worker *w);
+/* The first opening of an object of which only the name was known. */
+void lsi_late_seen(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *info);
+/* The length of the flight's only chunk, now known to be the object's size; and memory for it when it
+ * is larger than w->late_max: then 1, LSI_PUT_OFF, or negative with w->error. */
+int lsi_late_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
+                    uint32_t object);
+/* A unit has ended: its file is not needed again. */
+void lsi_late_end(struct lsi_worker *w, struct lsi_flight *f);
+/* Takes a unit that was put off, when nothing else is left: sets next_unit and units_end. */
+bool lsi_late_take(struct lsi_worker *w);
+/* A worker that never worked leaves. */
+void lsi_late_leave(struct lsi_worker *w);
+
 static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
-  atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_relaxed);
+  /* Released: who reads it looks at the step's length, which may have become known just now. */
+  atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_release);
 }
 
 /* prepare.c */

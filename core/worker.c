@@ -150,6 +150,7 @@ static int open_worker(struct lsi_worker *w) {
     lsi_error_remedy(&w->error, "lower --memory or --workers");
     return rc;
   }
+  lsi_late_init(w);
   w->window_fixed = c->queue_depth != 0;
   w->window_ops = c->queue_depth ? LSI_MAX(c->queue_depth / w->run->n_workers, 1u) : LSI_WINDOW_OPS;
   w->window_bytes = c->queue_depth ? UINT64_MAX : LSI_WINDOW_BYTES;
@@ -179,7 +180,9 @@ static int open_worker(struct lsi_worker *w) {
 }
 
 static void free_step_buffers(struct lsi_worker *w) {
-  struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch, &w->pieces};
+  struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch, &w->pieces, &w->large};
+  /* As the arena: given up where the kernel may still write there. */
+  if (w->ops_in_flight) w->large = (struct lsi_buffer){0};
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
     lsi_pool_give(all[i]->pool, all[i]->data, all[i]->capacity, true);
     *all[i] = (struct lsi_buffer){0};
@@ -253,7 +256,8 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
     return;
   }
   lsi_steps_run(w, f);
-  lsi_flight_end(w, f);
+  if (LSI_UNLIKELY(w->late)) lsi_late_end(w, f);
+  else lsi_flight_end(w, f);
 }
 
 /* ---- refill ---- */
@@ -402,7 +406,10 @@ static void loop(struct lsi_worker *w) {
   while (!lsi_stopping(w->run)) {
     refill(w);
     bool ran = run_ready(w);
-    if (finished(w)) break;
+    if (finished(w)) {
+      if (!lsi_late_take(w)) break;
+      continue;
+    }
     if (ran) continue; /* room for more */
     if (!in_flight(w)) {
       /* Another worker holds the credits, or the step that the window waits for. It may itself wait
@@ -423,6 +430,7 @@ static void loop(struct lsi_worker *w) {
 static bool others_do_it(struct lsi_worker *w) {
   if (w->error.os_code != EMFILE && w->error.os_code != ENFILE) return false;
   if (atomic_fetch_sub(&w->run->able, 1) == 1) return false;
+  lsi_late_leave(w);
   lsi_error_clear(&w->error);
   return true;
 }

@@ -40,9 +40,10 @@ struct lsi_vt {
   int (*paths_lines)(struct lsi_paths *paths, const char *file, struct lsi_error *err);
   int (*paths_sort)(struct lsi_paths *paths, struct lsi_error *err); /* bytewise */
 
-  /* Adds the files as objects and cuts each into chunks; length -1 = to its end, chunk 0 = whole. */
+  /* Adds the files as objects and cuts each into chunks; length -1 = to its end, chunk 0 = whole.
+   * may_be_late: nobody needs to know the sizes of many files before they are read. */
   int (*request_files)(struct lsi_request *request, const struct lsi_paths *paths, double offset,
-                       double length, double chunk, struct lsi_error *err);
+                       double length, double chunk, bool may_be_late, struct lsi_error *err);
   int (*request_objects)(struct lsi_request *request, const struct lsi_paths *paths,
                          struct lsi_error *err);
   int (*request_chunks)(struct lsi_request *request, double n, const uint32_t *object,

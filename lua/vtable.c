@@ -10,6 +10,8 @@
 #include "os.h"
 #include "paths.h"
 
+#define LATE_LEAST 1024u /* files; fewer are looked at sooner than it matters */
+
 static void vt_fail(struct lsi_error *err, int code, const char *text) {
   lsi_error_clear(err);
   lsi_fail(err, code, 0, "%s", text);
@@ -86,19 +88,60 @@ static int add_objects(struct lsi_request *r, const char *const *names, size_t n
   return rc < 0 ? rc : 0;
 }
 
-static int with_names(struct lsi_request *r, const struct lsi_paths *p, uint32_t *first,
+/* True when both paths name files of the same folder. */
+static bool same_folder(const char *a, const char *b) {
+  const char *end = strrchr(b, '/');
+  size_t n = end ? (size_t)(end - b) + 1 : 0;
+  return strncmp(a, b, n) == 0 && !strchr(a + n, '/');
+}
+
+/* Of many files that are read whole, only the first of each folder is looked at: it tells the device. */
+static int add_late_objects(struct lsi_request *r, const struct lsi_paths *p, const char **names,
+                            uint32_t *first, struct lsi_error *err) {
+  const size_t n = lsi_paths_count(p);
+  const char **seen = lsi_reallocarray(NULL, n + 1, sizeof *seen), *of_folder = NULL;
+  if (!seen) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for %zu paths", n);
+  size_t n_seen = 0;
+  for (size_t i = 0; i < n; i++) {
+    const bool regular = lsi_paths_regular(p, i);
+    if (regular && of_folder && same_folder(names[i], of_folder)) continue;
+    seen[n_seen++] = names[i];
+    if (regular) of_folder = names[i];
+  }
+  struct lsi_object_info *infos = lsi_calloc(n_seen + 1, sizeof *infos);
+  int rc = infos ? lsi_os_stat_many(seen, n_seen, infos, r->watch, err)
+                 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n_seen);
+  *first = r->n_objects;
+  uint64_t device = 0;
+  for (size_t i = 0, k = 0; rc >= 0 && i < n; i++) {
+    if (k < n_seen && names[i] == seen[k]) {
+      if (lsi_paths_regular(p, i)) device = infos[k].device;
+      rc = lsi_request_add_object(r, names[i], &infos[k++], NULL, err);
+    } else {
+      rc = lsi_request_add_late(r, names[i], device, err);
+    }
+  }
+  lsi_free(infos);
+  lsi_free(seen);
+  return rc < 0 ? rc : 0;
+}
+
+static int with_names(struct lsi_request *r, const struct lsi_paths *p, bool late, uint32_t *first,
                       struct lsi_error *err) {
   const char **names = lsi_paths_array(p);
   if (!names) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for %zu paths", lsi_paths_count(p));
-  int rc = add_objects(r, names, lsi_paths_count(p), first, err);
+  int rc = late ? add_late_objects(r, p, names, first, err)
+                : add_objects(r, names, lsi_paths_count(p), first, err);
   lsi_free(names);
   return rc;
 }
 
 static int vt_request_files(struct lsi_request *r, const struct lsi_paths *p, double offset,
-                            double length, double chunk, struct lsi_error *err) {
+                            double length, double chunk, bool may_be_late, struct lsi_error *err) {
   uint32_t first = 0;
-  int rc = with_names(r, p, &first, err);
+  const bool whole = offset == 0 && length < 0 && chunk == 0;
+  const bool late = may_be_late && whole && !r->all_known && lsi_paths_count(p) >= LATE_LEAST;
+  int rc = with_names(r, p, late, &first, err);
   for (uint32_t i = first; rc >= 0 && i < r->n_objects; i++)
     rc = lsi_request_cut(r, i, (uint64_t)offset, length < 0 ? UINT64_MAX : (uint64_t)length,
                          (uint64_t)chunk, err);
@@ -108,7 +151,7 @@ static int vt_request_files(struct lsi_request *r, const struct lsi_paths *p, do
 static int vt_request_objects(struct lsi_request *r, const struct lsi_paths *p,
                               struct lsi_error *err) {
   uint32_t first = 0;
-  return with_names(r, p, &first, err);
+  return with_names(r, p, false, &first, err);
 }
 
 static int vt_request_chunks(struct lsi_request *r, double n, const uint32_t *object,
@@ -136,7 +179,7 @@ static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges,
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "%s speaks of object %u, but there are %zu objects (they count from 0)", file,
                     ranges->n_objects - 1, lsi_paths_count(p));
-  return with_names(r, p, &first, err);
+  return with_names(r, p, false, &first, err);
 }
 
 static int vt_request_ranges(struct lsi_request *r, const struct lsi_paths *p, const char *file,

@@ -143,7 +143,8 @@ function M.prepare(address)
   check_chunk(entry, s)
   prepare_data(j, call.spec)
   prepare_sink(entry, call.spec)
-  source.build(s, call.spec.request, call.paths, j.codec ~= "none")
+  local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
+  source.build(s, call.spec.request, call.paths, j.codec ~= "none", may_be_late)
   s = nil -- luacheck: ignore (arrays as long as the request must not live on while it runs)
   collectgarbage()
 end

@@ -184,8 +184,9 @@ end
 -- Bytes of a chunk when neither chunk nor whole was given: compressed files are taken whole.
 local default_chunk = 1048576
 
--- Opens the source and adds everything to the request. `list` is an empty list of paths.
-function M.build(s, request, list, compressed)
+-- Opens the source and adds everything to the request. `list` is an empty list of paths;
+-- may_be_late: the job needs no sizes before it reads.
+function M.build(s, request, list, compressed, may_be_late)
   local vt = core.vt
   if s.kind == "ranges" then
     if s.objects then add_paths(list, s.objects, false) end
@@ -204,7 +205,7 @@ function M.build(s, request, list, compressed)
     end
     local whole = s.whole or (s.whole == nil and not s.chunk and compressed)
     core.check(vt.request_files(request, list, s.offset, s.length or -1,
-      whole and 0 or s.chunk or default_chunk, core.err))
+      whole and 0 or s.chunk or default_chunk, may_be_late, core.err))
   end
 end
 
