@@ -98,6 +98,15 @@ struct lsi_kernels {
   /* dst[i] = src[i] is NaN ? value : src[i]. Returns how many were replaced. Integers: copies. */
   double (*fill_nan[10])(const void *src, size_t n, void *dst, double value);
 
+  /* Index of the first element that min (max) gives, which is written to out as by min (max): the
+   * first NaN if there is one. n = 0: -1. */
+  double (*argmin[10])(const void *src, size_t n, void *out);
+  double (*argmax[10])(const void *src, size_t n, void *out);
+  /* Writes the k greatest elements (less when there are less: the return value) to values, the
+   * greatest first, of equal ones the first, and their indices to indices (int64_t, any alignment).
+   * NaN is left out. src, values and indices may not overlap. */
+  double (*topk[10])(const void *src, size_t n, size_t k, void *values, void *indices);
+
   /* Masks: a byte for each element, 1 or 0. dst[i] = src[i] > t and so on; the comparison is exact,
    * as in count_gt. A NaN element, or a NaN t, compares as 0, with ne as 1. dst may be src. */
   void (*gt[10])(const void *src, size_t n, void *dst, double t);
@@ -122,6 +131,18 @@ struct lsi_kernels {
   void (*band)(const void *a, size_t n, void *dst, const void *b);
   void (*bor)(const void *a, size_t n, void *dst, const void *b);
   void (*bnot)(const void *src, size_t n, void *dst);
+
+  /* dst[i] = a[i] + b[i] and so on, all of one type. Integers wrap. dst may be a or b. */
+  void (*add[10])(const void *a, size_t n, void *dst, const void *b);
+  void (*sub[10])(const void *a, size_t n, void *dst, const void *b);
+  void (*mul[10])(const void *a, size_t n, void *dst, const void *b);
+  /* dst[i] = a[i] / b[i] as f32 or f64, the type of dst: the quotient of both as doubles, for f32
+   * rounded again. x / 0 is an infinity or NaN, for integers too. */
+  void (*div_f32[10])(const void *a, size_t n, void *dst, const void *b);
+  void (*div_f64[10])(const void *a, size_t n, void *dst, const void *b);
+  /* Where src[i] is not NaN: sums[i] += src[i], counts[i] += 1. Both are doubles, at any alignment.
+   * Returns for how many that was. src, sums and counts may not overlap. */
+  double (*add_valid[10])(const void *src, size_t n, void *sums, void *counts);
 
   /* dst[i] = src[n - 1 - i], of elements of `size` bytes: 1, 2, 4 or 8. */
   void (*flip)(const void *src, size_t n, void *dst, size_t size);

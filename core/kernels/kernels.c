@@ -19,7 +19,11 @@
 
 #include "x_map.h"
 
+#include "x_select.h"
+
 #include "x_mask.h"
+
+#include "x_pair.h"
 
 #include "x_order.h"
 
@@ -69,6 +73,9 @@ const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
     .fill = ALL(fill),
     .fill_sentinel = ALL(fill_sentinel),
     .fill_nan = ALL(fill_nan),
+    .argmin = ALL(argmin),
+    .argmax = ALL(argmax),
+    .topk = ALL(topk),
     .gt = ALL(gt),
     .ge = ALL(ge),
     .lt = ALL(lt),
@@ -84,6 +91,12 @@ const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
     .band = band,
     .bor = bor,
     .bnot = bnot,
+    .add = ALL(add),
+    .sub = ALL(sub),
+    .mul = ALL(mul),
+    .div_f32 = ALL(div_f32),
+    .div_f64 = ALL(div_f64),
+    .add_valid = ALL(add_valid),
     .flip = flip,
     .find = find,
     .count_bytes = count_bytes,

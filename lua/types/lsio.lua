@@ -211,6 +211,41 @@ function lsio.k.scale_offset(src, n, dst, scale, offset) end
 ---@param dst lsio.view
 function lsio.k.cast(src, n, dst) end
 lsio.k.byteswap, lsio.k.copy = lsio.k.cast, lsio.k.cast
+---Where the least element is, and it; the first of equal ones, or the first NaN. nil when n is 0.
+---@param src lsio.view
+---@param n? integer
+---@return integer? index 0-based
+---@return number value
+function lsio.k.argmin(src, n) end
+lsio.k.argmax = lsio.k.argmin
+---The greatest elements, the greatest first, of equal ones the first; without NaN.
+---@param src lsio.view
+---@param n? integer
+---@param k integer
+---@param values lsio.view of src's type, at least k
+---@param indices lsio.view of i64, u64 or f64, at least k
+---@return integer found k, or less
+function lsio.k.topk(src, n, k, values, indices) end
+---dst = a + b, all of one type; integers wrap.
+---@param a lsio.view
+---@param n? integer
+---@param dst lsio.view
+---@param b lsio.view
+function lsio.k.add(a, n, dst, b) end
+lsio.k.sub, lsio.k.mul = lsio.k.add, lsio.k.add
+---dst = a / b, a and b of one type.
+---@param a lsio.view
+---@param n? integer
+---@param dst lsio.view of f32 or f64
+---@param b lsio.view
+function lsio.k.div(a, n, dst, b) end
+---Where src is not NaN: sums += src, counts += 1.
+---@param src lsio.view
+---@param n? integer
+---@param sums lsio.view of f64
+---@param counts lsio.view of f64
+---@return number valid
+function lsio.k.add_valid(src, n, sums, counts) end
 ---A mask: dst[i] = src[i] > t ? 1 : 0. NaN gives 0 (with ne 1).
 ---@param src lsio.view
 ---@param n? integer

@@ -173,6 +173,132 @@ class Masks(KernelTest):
             "count: mask is f32; a mask is u8"])
 
 
+class Select(KernelTest):
+    def test_arg(self):
+        body = ""
+        for t, c in TYPES.items():
+            v = self.values(t)
+            self.put(t, v[~np.isnan(v)])
+            self.put(t + ".nan", v)
+            for name in (t, t + ".nan"):
+                body += 'do local a, n = load("%s", "%s") print(k.argmin(a, n)) print(k.argmax(a)) end\n' % (name, c)
+        lines = self.lua(body + "print(k.argmin(array('float', 3), 0))")
+        self.assertEqual(lines.pop(), "nil")
+        for t in TYPES:
+            for v in (self.get(t, t), self.get(t + ".nan", t)):
+                for f in (np.argmin, np.argmax):
+                    index, value = lines.pop(0).split("\t")
+                    self.assertEqual(int(index), f(v))
+                    self.same(float(value), v[f(v)])
+
+    def test_topk(self):
+        body = ""
+        for t, c in TYPES.items():
+            self.put(t, self.values(t))
+            for most, kind in ((10, "int64_t"), (1003, "double"), (64, "uint64_t")):
+                body += """do local a, n = load("%s", "%s") local v, i = array("%s", %d), array("%s", %d)
+                    print(k.topk(a, n, %d, v, i)) save("%s.v%d", v) save("%s.i%d", i) end\n""" % (
+                    t, c, c, most, kind, most, most, t, most, t, most)
+        found = [int(line) for line in self.lua(body)]
+        for t in TYPES:
+            v = self.get(t, t)
+            order = np.argsort(-v.astype("f8"), kind="stable")[:np.count_nonzero(v == v)]
+            for most, kind in ((10, "i64"), (1003, "f64"), (64, "u64")):
+                n = found.pop(0)
+                self.assertEqual(n, min(most, len(order)))
+                self.same(self.get("%s.i%d" % (t, most), kind)[:n], order[:n])
+                self.same(self.get("%s.v%d" % (t, most), t)[:n], v[order[:n]])
+
+    def test_refuse(self):
+        self.assertEqual(self.lua("""
+            local a, v, i = array("float", 8), array("float", 4), array("double", 4)
+            refused(k.argmin, 5)
+            refused(k.argmax, a, 9)
+            refused(k.topk, a, 8, 5, v, i)
+            refused(k.topk, a, 8, 4, v, array("int64_t", 3))
+            refused(k.topk, a, 8, 4, v, v)
+            refused(k.topk, a, 8, 4, i, i)
+            refused(k.topk, a, 8, 1.5, v, i)
+            refused(k.topk, a, 8, 4, chunk.data, i)
+            refused(k.topk, a, 8, 4, a, i)"""), [
+            "argmin: 5 is not a view or an FFI array",
+            "argmax: n is 9, not a whole number from 0 to 8",
+            "topk: values has 4 elements, 5 are to be written",
+            "topk: indices has 3 elements, 4 are to be written",
+            "topk: indices is f32, not i64, u64 or f64",
+            "topk: src is f32, but values is f64",
+            "topk: k is 1.5, not a whole number from 0",
+            "topk: values is read-only; write to chunk.out or chunk.scratch",
+            "topk: src and values overlap"])
+
+
+class Pairs(KernelTest):
+    OPS = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
+
+    def test_arithmetic(self):
+        body = ""
+        for t, c in TYPES.items():
+            self.put(t, self.values(t))
+            self.put(t + ".b", self.values(t)[::-1])
+            body += 'do local a, n = load("%s", "%s") local b, d = load("%s.b", "%s"), array("%s", n)\n' % (t, c, t, c, c)
+            for op in self.OPS:
+                body += 'k.%s(a, n, d, b) save("%s.%s", d)\n' % (op, t, op)
+            for to in FLOATS:
+                body += 'local q = array("%s", n) k.div(a, n, q, b) save("%s.div.%s", q)\n' % (TYPES[to], t, to)
+            body += 'k.add(a, n, a, b) k.sub(a, n, b, b) save("%s.in", b) end\n' % t
+        self.lua(body)
+        with np.errstate(all="ignore"):
+            for t in TYPES:
+                a, b = self.get(t, t), self.get(t + ".b", t)
+                for op, f in self.OPS.items():
+                    self.same(self.get("%s.%s" % (t, op), t), f(a, b))
+                for to in FLOATS:
+                    quotient = (a.astype("f8") / b.astype("f8")).astype(dtype(to))
+                    self.same(self.get("%s.div.%s" % (t, to), to), quotient)
+                self.same(self.get(t + ".in", t), a + b - b)
+
+    def test_add_valid(self):
+        body = 'local s, c = array("double", 1003), array("double", 1003)\n'
+        sums, counts = np.zeros(1003), np.zeros(1003)
+        valid = []
+        for t, c in TYPES.items():
+            v = self.put(t, self.values(t))
+            body += 'print(k.add_valid(load("%s", "%s"), 1000, s, c))\n' % (t, c)
+            ok = (v == v) & (np.arange(1003) < 1000)
+            valid.append(str(np.count_nonzero(ok)))
+            sums[ok] += v[ok]
+            counts += ok
+        self.assertEqual(self.lua(body + 'save("s", s) save("c", c)'), valid)
+        self.same(self.get("s", "f64"), sums)
+        self.same(self.get("c", "f64"), counts)
+
+    def test_refuse(self):
+        self.assertEqual(self.lua("""
+            local a, i, d = array("float", 8), array("int32_t", 8), array("double", 8)
+            refused(k.add, a, 8, a, 5)
+            refused(k.add, a, 8, a, i)
+            refused(k.add, a, 8, i, a)
+            refused(k.sub, a, 8, a, array("float", 7))
+            refused(k.mul, a, 8, array("float", 7), a)
+            refused(k.mul, 1, 8, a, a)
+            refused(k.div, i, 8, i, i)
+            refused(k.div, i, 8, chunk.data, i)
+            refused(k.add_valid, a, 8, a, d)
+            refused(k.add_valid, a, 8, d, array("double", 5))
+            refused(k.add_valid, a, 8, d, d)"""), [
+            "add: b must be a view, not 5; scale_offset takes numbers",
+            "add: a is f32, but b is i32",
+            "add: a is f32, but dst is i32",
+            "sub: b has 7 elements, 8 are to be read",
+            "mul: dst has 7 elements, 8 are to be written",
+            "mul: a: 1 is not a view or an FFI array",
+            "div: dst is i32; a quotient is f32 or f64",
+            "div: dst is read-only; write to chunk.out or chunk.scratch",
+            "add_valid: sums must be f64, not f32",
+            "add_valid: counts has 5 elements, 8 are to be written",
+            "add_valid: sums and counts overlap"])
+
+
 class Order(KernelTest):
     def test_flip(self):
         body = ""
