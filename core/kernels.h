@@ -31,6 +31,14 @@ typedef struct lsio_moments {
   double m2;
 } lsio_moments;
 
+/* A box of elements in two arrays. Lengths, places and strides count elements. */
+struct lsi_strided {
+  uint32_t ndim;                      /* at most 8; 0: one element */
+  int64_t shape[8], from[8], to[8];   /* strides in src and dst; may be negative or 0 */
+  int64_t from_at, to_at;             /* where the first element is */
+  int64_t from_n, to_n;               /* how many elements there are */
+};
+
 struct lsi_kernels {
   const char *level; /* "v2", "v3", "v4" or "base" */
 
@@ -144,8 +152,34 @@ struct lsi_kernels {
    * Returns for how many that was. src, sums and counts may not overlap. */
   double (*add_valid[10])(const void *src, size_t n, void *sums, void *counts);
 
+  /* sums[keys[i]] += values[i] in the order of i, sums being doubles at any alignment. `type` is
+   * the values' type, key_type (an integer one) the keys'. A key outside [0, groups) is left out:
+   * returns how many. 1 <= groups < 2^31. Values and keys are loaded once, so that they may lie in
+   * memory that someone else changes. values and keys may not overlap sums. */
+  double (*group_sum)(const void *values, size_t n, int type, const void *keys, int key_type,
+                      size_t groups, void *sums);
+  /* counts[keys[i]] += 1, counts being doubles at any alignment; the rest as for group_sum. */
+  double (*group_count)(const void *keys, size_t n, int key_type, size_t groups, void *counts);
+
   /* dst[i] = src[n - 1 - i], of elements of `size` bytes: 1, 2, 4 or 8. */
   void (*flip)(const void *src, size_t n, void *dst, size_t size);
+  /* dst[0] = src[0], dst[i] = src[i] - src[i - 1]. Integers wrap. */
+  void (*delta[10])(const void *src, size_t n, void *dst);
+  /* dst[i] = src[0] + ... + src[i]: takes back delta, floats as far as rounding allows. Integers
+   * wrap, floats are added one after the other in their own type. */
+  void (*undelta[10])(const void *src, size_t n, void *dst);
+  /* dst[c * rows + r] = src[r * cols + c], of elements of `size` bytes: 1, 2, 4 or 8. src and dst
+   * may not overlap. rows * cols * size must not overflow. */
+  void (*transpose)(const void *src, size_t rows, size_t cols, void *dst, size_t size);
+  /* Bytes. The first bytes of all items of `size` bytes (1 and more), then the second ones, and so
+   * on; what is behind the last whole item stays where it is. As blosc does it. unshuffle takes it
+   * back. src and dst may not overlap. */
+  void (*shuffle)(const void *src, size_t bytes, void *dst, size_t size);
+  void (*unshuffle)(const void *src, size_t bytes, void *dst, size_t size);
+  /* Copies a box of elements of `size` bytes (1, 2, 4 or 8). 0: done; nothing is written when the
+   * box leaves src (1) or dst (2), or has a negative length or too many dimensions (3). src and
+   * dst may not overlap. A `to` stride of 0: one of the elements that go there. */
+  int (*copy_strided)(const void *src, void *dst, size_t size, const struct lsi_strided *box);
 
   /* Bytes. Position (0-based) of the first occurrence of needle[0 .. m-1] in src[0 .. n-1], or
    * -1. m = 0 is found at 0. Linear time. */

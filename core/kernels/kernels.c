@@ -25,7 +25,13 @@
 
 #include "x_pair.h"
 
+#include "x_group.h"
+
 #include "x_order.h"
+
+#include "x_transpose.h"
+
+#include "x_strided.h"
 
 #include "x_bytes.h"
 
@@ -97,7 +103,15 @@ const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
     .div_f32 = ALL(div_f32),
     .div_f64 = ALL(div_f64),
     .add_valid = ALL(add_valid),
+    .group_sum = group_sum,
+    .group_count = group_count,
     .flip = flip,
+    .delta = ALL(delta),
+    .undelta = ALL(undelta),
+    .transpose = transpose,
+    .shuffle = shuffle,
+    .unshuffle = unshuffle,
+    .copy_strided = copy_strided,
     .find = find,
     .count_bytes = count_bytes,
     .crc32c = crc32c,

@@ -56,6 +56,10 @@ __extension__ typedef __int128 wide;
 #define IN_PLACE _Pragma("GCC ivdep")
 #endif
 
+/* What the array holds now is what is read from it later: the compiler may not load a source again
+ * instead, in which another process may have changed an index that was checked. */
+#define SETTLE(array) __asm__ volatile("" : : "r"(array) : "memory")
+
 /* Which operand's payload a NaN gets depends on how the compiler orders an addition. */
 INLINE double canonical(double x) { return x == x ? x : (double)NAN; }
 

@@ -114,6 +114,7 @@ static double hist_flush(uint32_t *tables, size_t stride, double *counts) {
       size_t m = LSI_MIN(n - i, (size_t)HIST_BLOCK);                                             \
       for (size_t j = 0; j < m; j++)                                                             \
         values[j] = (double)p[i + j];                                                            \
+      SETTLE(values);                                                                            \
       bins_of(values, m, &b, numbers);                                                           \
       if (direct)                                                                                \
         counted += hist_direct(numbers, m, (int32_t)b.last + 1, counts);                         \

@@ -303,7 +303,8 @@ do
   end
 end
 
-for _, part in ipairs { "lsio.k_mask", "lsio.k_pair", "lsio.k_select" } do
+for _, part in ipairs { "lsio.k_group", "lsio.k_mask", "lsio.k_order", "lsio.k_pair",
+  "lsio.k_select" } do
   for name, f in pairs(require(part)) do k[name] = f end
 end
 

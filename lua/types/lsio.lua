@@ -283,6 +283,49 @@ function lsio.k.bnot(src, n, dst) end
 ---@param a number|lsio.view of dst's type
 ---@param b number|lsio.view of dst's type
 function lsio.k.where(mask, n, dst, a, b) end
+---sums[keys[i]] += values[i], in order.
+---@param values lsio.view
+---@param n? integer
+---@param keys lsio.view of an integer type
+---@param groups integer keys are 0 to groups - 1
+---@param sums lsio.view of f64; added to
+---@return number outside keys that are no group and were left out
+function lsio.k.group_sum(values, n, keys, groups, sums) end
+---counts[keys[i]] += 1
+---@param keys lsio.view of an integer type
+---@param n? integer
+---@param groups integer
+---@param counts lsio.view of f64; added to
+---@return number outside
+function lsio.k.group_count(keys, n, groups, counts) end
+---dst[0] = src[0], dst[i] = src[i] - src[i - 1]; undelta takes it back.
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view of src's type
+function lsio.k.delta(src, n, dst) end
+lsio.k.undelta = lsio.k.delta
+---src has the shape (rows, cols), dst gets (cols, rows).
+---@param src lsio.view
+---@param rows integer
+---@param cols integer
+---@param dst lsio.view of src's type; not src
+function lsio.k.transpose(src, rows, cols, dst) end
+---The first bytes of all items, then the second ones, ...; as blosc does it. unshuffle takes it back.
+---@param src lsio.view
+---@param n? integer
+---@param dst lsio.view not src
+---@param item? integer bytes of an item; default: of an element of src (unshuffle: of dst)
+function lsio.k.shuffle(src, n, dst, item) end
+lsio.k.unshuffle = lsio.k.shuffle
+---A box of elements from one array into another. Strides count elements; nil: row by row without gaps.
+---@param src lsio.view
+---@param shape integer[] up to 8
+---@param dst lsio.view of src's type; not src
+---@param src_strides? integer[]
+---@param dst_strides? integer[]
+---@param src_at? integer index of the first element, default 0
+---@param dst_at? integer
+function lsio.k.copy_strided(src, shape, dst, src_strides, dst_strides, src_at, dst_at) end
 ---dst = src backwards.
 ---@param src lsio.view
 ---@param n? integer

@@ -1,70 +1,10 @@
-"""lsio.k as a job calls it, against numpy: results, and the messages about wrong arguments."""
+"""lsio.k as a job calls it, against numpy: masks, selection, arithmetic, and the messages about wrong
+arguments."""
 import unittest
 
 import numpy as np
 
-from support import RunnerTest
-
-TYPES = {"i8": "int8_t", "u8": "uint8_t", "i16": "int16_t", "u16": "uint16_t", "i32": "int32_t",
-         "u32": "uint32_t", "i64": "int64_t", "u64": "uint64_t", "f32": "float", "f64": "double"}
-FLOATS = ("f32", "f64")
-
-# One step over an empty file; arrays come from and go to files that numpy knows.
-JOB = """
-local lsio, ffi = require "lsio", require "ffi"
-local k = lsio.k
-local function array(ctype, n) return ffi.new(ctype .. "[?]", n) end
-local function load(name, ctype)
-  local f = assert(io.open(name, "rb"))
-  local s = f:read "*a"
-  f:close()
-  local a = array(ctype, #s / ffi.sizeof(ctype))
-  ffi.copy(a, s, #s)
-  return a, #s / ffi.sizeof(ctype)
-end
-local function save(name, a)
-  local f = assert(io.open(name, "wb"))
-  f:write(ffi.string(a, ffi.sizeof(a)))
-  f:close()
-end
-local function refused(f, ...) print(select(2, pcall(f, ...))) end
-return lsio.job { source = lsio.files "null", transform = function(chunk)
-%s
-end }
-"""
-
-
-def dtype(name):
-    return np.dtype("<%s%d" % (name[0], int(name[1:]) // 8))
-
-
-class KernelTest(RunnerTest):
-    def setUp(self):
-        super().setUp()
-        self.write("null", "")
-        self.random = np.random.default_rng(7)
-
-    def lua(self, body, code=0):
-        """Runs `body` as a transform; the lines that it printed."""
-        return self.expect(code, "-e", JOB % body).out.splitlines()
-
-    def put(self, name, values):
-        values.tofile(self.path(name))
-        return values
-
-    def get(self, name, type_name):
-        return np.fromfile(self.path(name), dtype(type_name))
-
-    def values(self, type_name, n=1003):
-        """Small numbers, so that sums are exact; floats with fractions, zeros and NaN."""
-        if type_name in FLOATS:
-            v = (self.random.integers(-4000, 4000, n) / 16).astype(dtype(type_name))
-            v[::17] = np.nan
-            return v
-        return self.random.integers(0 if type_name[0] == "u" else -100, 100, n).astype(dtype(type_name))
-
-    def same(self, got, want):
-        np.testing.assert_array_equal(got, want)
+from kernel_support import FLOATS, TYPES, KernelTest, dtype
 
 
 class Masks(KernelTest):
@@ -297,36 +237,6 @@ class Pairs(KernelTest):
             "add_valid: sums must be f64, not f32",
             "add_valid: counts has 5 elements, 8 are to be written",
             "add_valid: sums and counts overlap"])
-
-
-class Order(KernelTest):
-    def test_flip(self):
-        body = ""
-        for t, c in TYPES.items():
-            self.put(t, self.values(t))
-            body += """do local a, n = load("%s", "%s") local b = array("%s", n)
-                       k.flip(a, n, b) save("%s.out", b) k.flip(a, nil, a) save("%s.self", a) end\n""" % (
-                t, c, c, t, t)
-        self.lua(body)
-        for t in TYPES:
-            self.same(self.get(t + ".out", t), self.get(t, t)[::-1])
-            self.same(self.get(t + ".self", t), self.get(t, t)[::-1])
-
-    def test_flip_refuses(self):
-        self.assertEqual(self.lua("""
-            local a, b = array("float", 8), array("int32_t", 8)
-            refused(k.flip, a, 8, b)
-            refused(k.flip, a, 9, a)
-            refused(k.flip, a, 8, array("float", 7))
-            refused(k.flip, a, 8, chunk.data)
-            refused(k.flip, a, 8)
-            refused(k.flip, {}, 8, a)"""), [
-            "flip: src is f32, but dst is i32",
-            "flip: n is 9, not a whole number from 0 to 8",
-            "flip: dst has 7 elements, 8 are to be written",
-            "flip: dst is read-only; write to chunk.out or chunk.scratch",
-            "flip: dst: nil is not a view or an FFI array",
-            "flip: a table is not a view or an FFI array"])
 
 
 if __name__ == "__main__":

@@ -103,6 +103,12 @@ bool kd_is_float(enum lsi_type type) { return type == LSI_F32 || type == LSI_F64
 
 double kd_double(struct kd_value v) { return v.is_float ? v.f : (double)v.i; }
 
+void kd_store_float(enum lsi_type type, double x, void *dst) {
+  float f = x == x ? (float)x : (float)NAN;
+  x = x == x ? x : (double)NAN;
+  memcpy(dst, type == LSI_F32 ? (const void *)&f : (const void *)&x, lsi_type_size(type));
+}
+
 static double special_float(enum lsi_type type) {
   static const double values[] = {0.0,   -0.0,  0.5,    -0.5,   1.5,       -1.5,      2.5,
                                   -2.5,  127.5, -128.5, 255.5,  127.49999, 32767.5,   -32768.5,

@@ -46,6 +46,8 @@ kd_wide kd_least(enum lsi_type type);
 kd_wide kd_greatest(enum lsi_type type);
 bool kd_is_float(enum lsi_type type);
 double kd_double(struct kd_value v);
+/* Rounds to an element of a float type; NaN becomes the positive quiet one. */
+void kd_store_float(enum lsi_type type, double x, void *dst);
 
 enum kd_kind {
   KD_SMALL,   /* integers within +-100 (floats: with fractions) */

@@ -23,16 +23,6 @@ static double op_double(int op, double x, double y) {
   return op == ADD ? x + y : op == SUB ? x - y : op == MUL ? x * y : x / y;
 }
 
-static void store_double(enum lsi_type to, double r, void *dst) {
-  if (to == LSI_F32) {
-    float f = r == r ? (float)r : (float)NAN;
-    memcpy(dst, &f, 4);
-  } else {
-    r = r == r ? r : (double)NAN;
-    memcpy(dst, &r, 8);
-  }
-}
-
 /* Sums, differences, products and quotients of floats, computed in double, are exact enough to
  * round once more: the double has more than twice the bits. */
 static void element(enum lsi_type type, enum lsi_type to, int op, size_t i) {
@@ -40,7 +30,7 @@ static void element(enum lsi_type type, enum lsi_type to, int op, size_t i) {
   unsigned char *dst = want + i * lsi_type_size(to);
   if (kd_is_float(type) || op >= DIV_F32) {
     volatile double r = op_double(op, kd_double(x), kd_double(y));
-    store_double(to, r, dst);
+    kd_store_float(to, r, dst);
     return;
   }
   /* Products of 64-bit elements need 128 bits, unsigned: modulo 2^64 that is right. */
