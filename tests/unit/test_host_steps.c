@@ -61,8 +61,8 @@ static void test_chunk(void **state) {
              "job.lua:6: index 1.5 is not a whole number");
   host_step_fails(HOST_HEAD " type = 'f32',\n transform = function(c)\n  total = 1 end }",
              "job.lua:6: a job can't write the global \"total\"");
-  host_step_fails(HOST_HEAD " type = 'f32',\n transform = function(c)\n  lsio.k.sun(c.data) end }",
-             "job.lua:6: unknown lsio.k function \"sun\"; did you mean \"sum\"?");
+  host_step_fails(HOST_HEAD " type = 'f32',\n transform = function(c)\n  lsio.k.summ(c.data) end }",
+             "job.lua:6: unknown lsio.k function \"summ\"; did you mean \"sum\"?");
   host_step_fails(HOST_HEAD " type = 'f32',\n transform = function(c)\n  lsio.k.sum(c.data, 101) "
       "end }",
              "job.lua:6: sum: n is 101, not a whole number from 0 to 100");
@@ -72,7 +72,7 @@ static void test_chunk(void **state) {
       "job.lua:6: attempt to");
   host_step_fails(HOST_HEAD " type = 'f32', state = 'double sum;',\n transform = function(c, "
       "s)\n  s.sun = 1 end }",
-             "job.lua:6: unknown state field \"sun\"; did you mean \"sum\"?");
+             "job.lua:6: unknown state field \"summ\"; did you mean \"sum\"?");
 }
 
 static int32_t result_of(const char *body, const char *more, struct host_worker **w, struct host_job *j) {
