@@ -72,7 +72,7 @@ static void test_chunk(void **state) {
       "job.lua:6: attempt to");
   host_step_fails(HOST_HEAD " type = 'f32', state = 'double sum;',\n transform = function(c, "
       "s)\n  s.sun = 1 end }",
-             "job.lua:6: unknown state field \"summ\"; did you mean \"sum\"?");
+             "job.lua:6: unknown state field \"sun\"; did you mean \"sum\"?");
 }
 
 static int32_t result_of(const char *body, const char *more, struct host_worker **w, struct host_job *j) {
