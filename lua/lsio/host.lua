@@ -273,11 +273,11 @@ function M.doctor(address)
     broken = "JIT: BROKEN: a simple loop gives a wrong result",
   }
   lines[#lines + 1] = meaning[status]
-  if ffi.cast("uint64_t", -1) ~= 18446744073709551615ULL then
-    lines[#lines + 1] = "known defect of this build: a negative number converted to uint64_t is wrong "
-      .. "(use int64_t)"
-  else
-    lines[#lines + 1] = "known defects probed: none found"
+  local tried, found = require "lsio.defects".find()
+  lines[#lines + 1] = ("known defects of LuaJIT: %d tried, %d found"):format(tried, #found)
+  for _, text in ipairs(found) do lines[#lines + 1] = "  " .. text end
+  if jit.version:find "beta" then
+    lines[#lines + 1] = "  not tried: it may crash when memory is short; builds after 2023 hardly ever do"
   end
   give(call, table.concat(lines, "\n") .. "\n")
 end

@@ -13,6 +13,49 @@ ROOT = os.environ.get("LSIO_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.p
 BUILD = os.environ.get("LSIO_BUILD_DIR") or os.path.join(ROOT, "build")
 
 
+HOST = r"""
+#include <lauxlib.h>
+#include <lsio.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lua_State *L;
+static void host(const char *code) {
+  if (luaL_dostring(L, code)) exit(1);
+  fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+  static char script[1000];
+  L = luaL_newstate();
+  luaL_openlibs(L);
+  host("print(jit.version)");
+  char *doctor = lsio_doctor(), *at = strstr(doctor, "LuaJIT 2");
+  printf("%.*s\n", (int)strcspn(at, ","), at);
+  fflush(stdout);
+  lsio_free(doctor);
+  snprintf(script, sizeof script,
+           "local lsio = require 'lsio'\nreturn lsio.job { source = lsio.files(%c%s%c), type = 'f32',"
+           " state = 'double n;', reduce = { n = 'sum' },"
+           " transform = function(chunk, state) state.n = state.n + chunk.n end,"
+           " done = function(r) print(r.n) end }", 39, argv[argc - 1], 39);
+  struct lsio_job_options o = {.struct_size = sizeof o, .script = script,
+                               .script_length = strlen(script), .script_name = "job"};
+  lsio_context *c;
+  lsio_job *job;
+  if (lsio_context_create(NULL, &c, NULL) || lsio_submit(c, &o, &job, NULL) || lsio_wait(job)) return 2;
+  lsio_job_destroy(job);
+  lsio_context_destroy(c);
+  fflush(stdout);
+  host("local s = 0 for i = 1, 100 do s = s + i end print(jit.version) print(s)");
+  lua_close(L);
+  return 0;
+}
+"""
+
+
 def run(*command, **options):
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, timeout=120, **options)
@@ -102,6 +145,21 @@ class Install(unittest.TestCase):
         declared = set(re.findall(r"LSIO_API [^;]*?\b(lsio_\w+)\s*\(", header))
         self.assertGreater(len(declared), 20)
         self.assertEqual(declared, names)
+
+    def test_a_program_with_its_own_luajit(self):
+        # It may be another one than that inside liblsio.so: neither sees the other's functions.
+        source = os.path.join(self.folder, "host.c")
+        with open(source, "w") as f:
+            f.write(HOST)
+        flags = run("pkg-config", "--cflags", "--libs", "luajit").stdout.split()
+        program = os.path.join(self.folder, "host")
+        run("cc", "-Wall", "-Werror", "-I" + os.path.dirname(self.find("lsio.h")), source, "-o", program,
+            "-L" + self.libraries, *flags, "-llsio")
+        env = dict(os.environ, LD_LIBRARY_PATH=self.libraries)
+        out = run(program, self.data, env=env).stdout.splitlines()
+        own = re.search(r"^LuaJIT [^,]*", run(self.find("lsio-lua"), "--doctor").stdout, re.M).group()
+        host = run("luajit", "-e", "print(jit.version)").stdout.strip()
+        self.assertEqual([host, own, "100000", host, "5050"], out)
 
     def test_header_is_clean_c11_and_cxx17(self):
         include = "-I" + os.path.dirname(self.find("lsio.h"))

@@ -1,5 +1,6 @@
 """The command line itself: help, versions, wrong options, where a script may come from."""
 import os
+import re
 import unittest
 
 from support import COPY, STATS, RunnerTest
@@ -33,6 +34,13 @@ class Options(RunnerTest):
         r = self.expect(0, "--doctor")
         for word in ("LSIO", "kernels", "backend pread: works", "backend uring", "LuaJIT"):
             self.assertIn(word, r.out)
+        tried, found = re.search(r"known defects of LuaJIT: (\d+) tried, (\d+) found", r.out).groups()
+        self.assertGreaterEqual(int(tried), 10)
+        if "beta" not in r.out:
+            self.assertEqual(found, "0", r.out)
+        elif self.env.get("LSIO_JIT") != "off":  # Debian 12's
+            for word in ("uint64_t", "#t is stale", "64-bit shifts", "set twice", "called wrongly"):
+                self.assertIn(word, r.out)
 
     def test_wrong_options(self):
         for args, words in (
