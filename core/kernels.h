@@ -188,6 +188,8 @@ struct lsi_kernels {
   double (*count_bytes)(const void *src, size_t n, const void *needle, size_t m);
   /* Bytes. CRC-32C (Castagnoli). Start with crc = 0; pass the result back in to go on. */
   uint32_t (*crc32c)(uint32_t crc, const void *src, size_t n);
+  /* Bytes. XXH3 of 64 bits with seed 0, written to out as a uint64_t at any alignment. */
+  void (*xxh3_64)(const void *src, size_t n, void *out);
   /* Bytes. `stream`: with non-temporal stores, which pay for large n into populated memory that
    * is not read again soon, and cost elsewhere. The stores are fenced before it returns. */
   void (*copy)(const void *src, size_t n, void *dst, bool stream);

@@ -13,6 +13,7 @@
 struct lsi_error;
 struct lsi_request;
 struct lsi_settings;
+struct lsi_sha256;
 struct lsi_paths; /* a growing list of paths */
 struct lsi_lua_spec;
 
@@ -26,6 +27,13 @@ struct lsi_vt {
   int (*codec)(const char *name);   /* enum lsi_codec, -1 = unknown */
   /* Decodes n bytes at src into dst of `cap` bytes: how many there are, or a negative LSIO_ERR_*. */
   double (*decode)(int codec, const void *src, size_t n, void *dst, size_t cap);
+  /* See core/hash.h. */
+  struct lsi_sha256 *(*sha256_create)(struct lsi_error *err); /* NULL: *err says why */
+  void (*sha256_free)(struct lsi_sha256 *h);
+  int (*sha256_reset)(struct lsi_sha256 *h, struct lsi_error *err);
+  int (*sha256_update)(struct lsi_sha256 *h, const void *src, size_t n, struct lsi_error *err);
+  int (*sha256_digest)(struct lsi_sha256 *h, uint8_t *out, struct lsi_error *err); /* 32 bytes */
+  void (*hex)(const uint8_t *bytes, size_t n, bool backwards, char *text);
   const char *(*error_text)(int code); /* static */
   /* Hands what is allocated to C at once: Lua may find no memory to hold even a pointer. False: no memory. */
   bool (*sink_path)(struct lsi_lua_spec *spec, const char *text, size_t length);

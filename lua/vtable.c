@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "csv.h"
+#include "hash.h"
 #include "host.h"
 #include "mem.h"
 #include "npy.h"
@@ -209,6 +210,12 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .size = vt_size,
       .codec = vt_codec,
       .decode = vt_decode,
+      .sha256_create = lsi_sha256_create,
+      .sha256_free = lsi_sha256_free,
+      .sha256_reset = lsi_sha256_reset,
+      .sha256_update = lsi_sha256_update,
+      .sha256_digest = lsi_sha256_digest,
+      .hex = lsi_hex,
       .error_text = lsio_strerror,
       .kernels = lsi_kernels,
       .sink_path = vt_sink_path,

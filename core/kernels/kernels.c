@@ -33,6 +33,8 @@
 
 #include "x_strided.h"
 
+#include "x_hash.h"
+
 #include "x_bytes.h"
 
 #define ALL(f)                                                                              \
@@ -112,6 +114,7 @@ const struct lsi_kernels JOIN(lsi_kernels_, LSI_LEVEL) = {
     .shuffle = shuffle,
     .unshuffle = unshuffle,
     .copy_strided = copy_strided,
+    .xxh3_64 = xxh3_64,
     .find = find,
     .count_bytes = count_bytes,
     .crc32c = crc32c,

@@ -303,7 +303,7 @@ do
   end
 end
 
-for _, part in ipairs { "lsio.k_group", "lsio.k_mask", "lsio.k_order", "lsio.k_pair",
+for _, part in ipairs { "lsio.k_group", "lsio.k_hash", "lsio.k_mask", "lsio.k_order", "lsio.k_pair",
   "lsio.k_select" } do
   for name, f in pairs(require(part)) do k[name] = f end
 end

@@ -371,6 +371,34 @@ function lsio.k.count_bytes(src, n, needle) end
 ---@return number
 function lsio.k.crc32c(src, n, crc) end
 
+---Of the n elements' bytes, XXH3 of 64 bits with seed 0.
+---@param src lsio.view
+---@param n? integer
+---@param dst? lsio.view of u64: gets the number
+---@return string? digits 16 hexadecimal ones, without dst
+function lsio.k.xxh3_64(src, n, dst) end
+---Of the n elements' bytes.
+---@param src lsio.view
+---@param n? integer
+---@param dst? lsio.view of u8: gets the 32 bytes
+---@return string? digits 64 hexadecimal ones, without dst
+function lsio.k.sha256(src, n, dst) end
+---A hash that grows.
+---@class lsio.sha256
+local sha256 = {}
+---@param src lsio.view
+---@param n? integer
+function sha256:update(src, n) end
+---Of what was added so far; more may follow.
+---@return string digits 64 hexadecimal ones
+function sha256:hex() end
+---@param dst lsio.view of u8: gets the 32 bytes
+function sha256:bytes(dst) end
+---Empty again, in the same memory.
+function sha256:reset() end
+---@return lsio.sha256
+function lsio.k.sha256_begin() end
+
 ---Decoders; each returns the bytes it wrote, never more than dst holds.
 ---@class lsio.codec
 lsio.codec = {}

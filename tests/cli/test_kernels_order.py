@@ -1,4 +1,8 @@
-"""lsio.k as a job calls it, against numpy: order of elements, groups."""
+"""lsio.k as a job calls it, against numpy and hashlib: order of elements, groups, hashes."""
+import ctypes
+import ctypes.util
+import hashlib
+import subprocess
 import unittest
 
 import numpy as np
@@ -196,6 +200,104 @@ class Groups(KernelTest):
             "group_count: keys is f32; a key is an integer",
             "group_count: counts is read-only; write to chunk.out or chunk.scratch",
             "group_count: groups is 2147483648, not a whole number from 1 to 2147483647"])
+
+
+class Hashes(KernelTest):
+    def test_sha256(self):
+        data = self.random.bytes(70001)
+        with open(self.path("a"), "wb") as f:
+            f.write(data)
+        lines = self.lua("""
+            local a, n = load("a", "uint8_t")
+            for _, m in ipairs { 0, 1, 55, 56, 63, 64, 65, 1000, n } do print(k.sha256(a, m)) end
+            print(k.sha256(load("a", "uint8_t")), k.sha256(load("a", "int32_t"), 100))
+            local h = k.sha256_begin()
+            print(h:hex())
+            h:update(a, 1000)
+            print(h:hex())
+            local other = k.sha256_begin()
+            other:update(a, 5)
+            h:update(ffi.new("uint8_t[1]", a[1000]))
+            print(h:hex(), h:hex(), k.sha256(a, 3))
+            h:reset()
+            h:update(a, 64)
+            local d = array("uint8_t", 40)
+            h:bytes(d)
+            print(h:hex(), other:hex()) save("d", d)
+            k.sha256(a, 64, d) save("e", d)
+            local seen = { [k.sha256(a, 9)] = 1 }
+            print(seen[k.sha256(a, 9)])
+            refused(k.sha256, a, 70002)
+            refused(k.sha256, a, 1, array("uint8_t", 31))
+            refused(k.sha256, a, 1, array("float", 32))
+            refused(k.sha256, "text")
+            refused(h.update, h, a, -1)
+            refused(h.update, h)
+            refused(h.bytes, h, chunk.data)""")
+        sha = [hashlib.sha256(data[:n]).hexdigest() for n in (0, 1, 55, 56, 63, 64, 65, 1000, 70001, 70001, 400, 0, 1000,
+                                                               1001, 1001, 3, 64, 5)]
+        self.assertEqual("\n".join(lines[:15]).replace("\t", "\n").split("\n"), sha + ["1"])
+        self.assertEqual(lines[15:], [
+            "sha256: n is 70002, not a whole number from 0 to 70001",
+            "sha256: dst has 31 elements, 32 are to be written",
+            "sha256: dst must be u8, not f32",
+            'sha256: "text" is not a view or an FFI array',
+            "update: n is -1, not a whole number from 0 to 70001",
+            "update: nil is not a view or an FFI array",
+            "bytes: dst is read-only; write to chunk.out or chunk.scratch"])
+        for name in "de":
+            self.assertEqual(self.get(name, "u8").tobytes(), hashlib.sha256(data[:64]).digest() + bytes(8))
+
+    def test_manifest(self):
+        """Hashes of files as a job makes them, whole and from chunks of one worker in order."""
+        for i in range(20):
+            with open(self.path("f%02d" % i), "wb") as f:
+                f.write(self.random.bytes(1000 * i))
+        out = self.expect(0, "-j2", "-e", """
+            local lsio = require "lsio"
+            return lsio.job { source = lsio.files("f*", { whole = true }), transform = function(c)
+              print(lsio.k.sha256(c.data) .. "  " .. c.name) end }""").out
+        self.assertEqual(subprocess.run(["sha256sum", "--check", "--quiet"], input=out.encode(), cwd=self.dir).returncode, 0)
+        self.assertEqual(len(out.splitlines()), 20)
+        out = self.expect(0, "-j1", "-e", """
+            local lsio = require "lsio"
+            local h
+            return lsio.job { source = lsio.files("f19", { chunk = 700 }), state = "double n;", reduce = function(a) return a end,
+              transform = function(c, s)
+                h = h or lsio.k.sha256_begin()
+                assert(c.offset == s.n) s.n = s.n + c.n
+                h:update(c.data)
+              end, finish = function() return h:hex() end, done = print }""").out
+        with open(self.path("f19"), "rb") as f:
+            self.assertEqual(out.split()[0], hashlib.sha256(f.read()).hexdigest())
+
+    def test_xxh3(self):
+        data = self.put("a", self.random.integers(0, 256, 5000).astype("u1"))
+        lines = self.lua("""
+            local a, n = load("a", "uint8_t")
+            for _, m in ipairs { 0, 1, 8, 16, 17, 128, 129, 240, 241, 1024, n } do print(k.xxh3_64(a, m)) end
+            local d = array("uint64_t", 2)
+            k.xxh3_64(a, n, d) save("d", d)
+            print(({ [k.xxh3_64(a, 5)] = "found" })[k.xxh3_64(a, 5)])
+            refused(k.xxh3_64, a, n, array("double", 1))
+            refused(k.xxh3_64, a, n, array("uint64_t", 0))
+            refused(k.xxh3_64, a, 5001)""")
+        # of no bytes, by the specification; whole: see xxhash_of
+        self.assertEqual(lines[0], "2d06800538d394c2")
+        self.assertEqual(len(set(lines[:11])), 11)
+        self.assertEqual("%016x" % self.get("d", "u64")[0], lines[10])
+        self.assertEqual(lines[11:], [
+            "found",
+            "xxh3_64: dst must be u64, not f64",
+            "xxh3_64: dst has 0 elements, 1 are to be written",
+            "xxh3_64: n is 5001, not a whole number from 0 to 5000"])
+        library = ctypes.util.find_library("xxhash")
+        if not library:
+            self.skipTest("no libxxhash to compare with")
+        f = ctypes.CDLL(library).XXH3_64bits
+        f.restype, f.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
+        for line, n in zip(lines, (0, 1, 8, 16, 17, 128, 129, 240, 241, 1024, 5000)):
+            self.assertEqual(line, "%016x" % f(data.tobytes(), n), n)
 
 
 if __name__ == "__main__":
