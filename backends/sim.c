@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mem.h"
 
 #define BLOCK 4096u
+#define SECTOR 512u /* what a direct write that ends early ends at */
 
 struct entry {
   uint64_t due, tie;
@@ -171,6 +173,29 @@ static void read_now(struct lsi_backend *b, struct lsi_op *op) {
   op->result = (int64_t)n;
 }
 
+/* To the file behind the handle: of a test's own, so that what is there afterwards can be looked at. */
+static void write_now(struct lsi_backend *b, struct lsi_op *op) {
+  static const int codes[] = {EIO, ENOSPC, EDQUOT};
+  uint64_t n = op->length;
+  op->direct = op->handle->direct;
+  if (chance(b, b->sim->short_write)) n = draw(b, n / SECTOR + 1) * SECTOR;
+  if (chance(b, b->sim->write_error)) {
+    op->result = LSIO_ERR_IO;
+    op->os_code = codes[draw(b, LSI_COUNTOF(codes))];
+    atomic_fetch_add(&b->sim->writes_failed, 1);
+    return;
+  }
+  const ssize_t put = n ? pwrite((int)op->handle->fd[0], op->buf, n, (off_t)op->offset) : 0;
+  op->os_code = put < 0 ? errno : 0;
+  op->result = put < 0 ? LSIO_ERR_IO : put;
+  if (n == 0) atomic_fetch_add(&b->sim->writes_failed, 1); /* nothing written is no room */
+}
+
+static void check_write(const struct lsi_sim *sim, const struct lsi_op *op) {
+  if (((uintptr_t)op->buf | op->offset | op->length) % SECTOR)
+    violated(sim, "a direct write that is not aligned");
+}
+
 static void check_place(const struct lsi_sim *sim, const struct lsi_op *op) {
   const uint64_t at = (uintptr_t)op->buf;
   if (!op->exact && (at - op->offset) % LSI_ALIGN) violated(sim, "buffer not congruent to offset");
@@ -184,7 +209,10 @@ static int sim_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
   for (; taken < n && b->n < b->depth; taken++) {
     struct lsi_op *op = ops[taken];
     if (b->n && chance(b, sim->full)) break;
-    check_place(sim, op);
+    if (op->kind == LSI_OP_WRITE)
+      check_write(sim, op);
+    else
+      check_place(sim, op);
     if (!op->length || op->length > 1u << 30) violated(sim, "operation of a wrong length");
     uint64_t device = op->handle->info.device % LSI_SIM_DEVICES;
     uint32_t now = atomic_fetch_add(&sim->in_flight[device], 1) + 1;
@@ -220,6 +248,8 @@ static int sim_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_
     } else if (chance(b, b->sim->again)) {
       e.op->result = LSIO_ERR_IO;
       e.op->os_code = draw(b, 2) ? EAGAIN : EINTR;
+    } else if (e.op->kind == LSI_OP_WRITE) {
+      write_now(b, e.op);
     } else {
       read_now(b, e.op);
     }
@@ -234,7 +264,7 @@ static void sim_cancel(struct lsi_backend *b) { b->cancelled = draw(b, 2); }
 const struct lsi_backend_ops lsi_backend_sim = {
     .version = LSI_BACKEND_VERSION,
     .name = "sim",
-    .caps = LSI_CAP_TEST,
+    .caps = LSI_CAP_TEST | LSI_CAP_WRITES,
     .probe = sim_probe,
     .stat = sim_stat,
     .create = sim_create,

@@ -4,6 +4,8 @@
  *   bad blocks    4 KiB blocks that always answer EIO; a read that begins before one may get the bytes
  *                 in front of it (a short read) or EIO at once
  *   short reads   fewer bytes than asked, at least one
+ *   short writes  fewer bytes than given, whole sectors or none (which means: no room)
+ *   write errors  EIO, ENOSPC or EDQUOT; what is written goes to the handle's own file
  *   again         EAGAIN or EINTR, which go away when asked again
  *   delays        completions come back in an order drawn from the seed (virtual time, no sleeping)
  *   full          submit takes only a part
@@ -14,7 +16,7 @@
  *
  * Checked all the time, abort() on violation: at most `cap` operations in flight per device over all
  * instances; an operation lies in memory as the memory rule says (objects are direct under
- * LSI_DIRECT_ALWAYS); nothing is in flight at destroy. */
+ * LSI_DIRECT_ALWAYS), writes are whole sectors from aligned memory; nothing is in flight at destroy. */
 #ifndef LSI_SIM_H
 #define LSI_SIM_H
 
@@ -38,12 +40,12 @@ struct lsi_sim {
   uint32_t n_objects;
   uint32_t cap[LSI_SIM_DEVICES]; /* 0 = none; by device number */
   /* chances in 1,000 */
-  uint32_t bad_block, short_read, again, full, emfile;
+  uint32_t bad_block, short_read, again, full, emfile, short_write, write_error;
   uint32_t delay_max;            /* virtual time units; 0 = in order */
   /* counted */
   atomic_uint in_flight[LSI_SIM_DEVICES];
   atomic_uint instances;
-  atomic_uint_fast64_t operations, emfiles;
+  atomic_uint_fast64_t operations, emfiles, writes_failed;
 };
 
 uint8_t lsi_sim_byte(const struct lsi_sim *sim, uint32_t object, uint64_t offset);
