@@ -163,8 +163,7 @@ static bool issue_op(struct lsi_worker *w, struct lsi_writer *r) {
   if (!o || w->n_queue >= LSI_QUEUE_RETRY) return false;
   if (r->device != UINT32_MAX && !lsi_take_credit(w, r->device)) return false;
   const uint64_t offset = x->span.direct_begin + x->issued;
-  const uint64_t to_cut = LSI_WRITE_OP_BYTES - offset % LSI_WRITE_OP_BYTES;
-  const uint64_t length = LSI_MIN(x->to_issue, to_cut);
+  const uint64_t length = LSI_MIN(x->to_issue, (uint64_t)LSI_WRITE_OP_BYTES);
   r->free_ops = o->next;
   o->write = x;
   o->retries = 0;

@@ -9,7 +9,7 @@
 #define LSI_WRITE_OPS 16u             /* most in flight of one worker */
 #define LSI_WRITE_OP_BYTES (1u << 20) /* a result's pages are cut into operations of so many bytes */
 #define LSI_WRITE_RESULTS 64u         /* of one worker that have not landed */
-#define LSI_WRITE_BYTES (4u << 20)    /* buffers of one worker, or its largest result */
+#define LSI_WRITE_BYTES (8u << 20)    /* buffers of one worker, or its largest result */
 
 /* A result. */
 struct lsi_write {
