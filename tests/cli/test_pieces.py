@@ -240,6 +240,19 @@ class Pieces(RunnerTest):
             self.stats(9, args, codec=codec, pos=-1)
             self.stats(9, args, codec=codec, more='piece = "256KiB", decoded = "255MiB",')
 
+    @unittest.skipUnless(blosc, "python3-blosc is not installed")
+    def test_a_large_single_block_must_fit(self):
+        blosc.set_blocksize(16 << 20)
+        try:
+            self.put("a.in", blosc.compress(bytes(16 << 20), 4, 5, blosc.SHUFFLE, "zstd"))
+        finally:
+            blosc.set_blocksize(0)
+        more = 'piece = "64KiB", decoded = "16MiB",'
+        _, r = self.stats(9, ("-j1", "--memory=12MiB"), codec="blosc", more=more)
+        self.assertIn("decodes to more than", r.err)
+        got, _ = self.stats(0, ("-j1", "--memory=128MiB"), codec="blosc", more=more)
+        self.assertEqual(got[1:4], [4 << 20, 1, 1])
+
     def test_what_piece_may_be(self):
         self.put("a.in", b"")
         for more, say in (("piece = 6,", "no multiple of the 4 bytes of a f32"),

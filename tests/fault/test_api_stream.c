@@ -147,7 +147,7 @@ static void test_pieces_yield_one_result(void **state) {
 static void test_records_of_inner_pieces(void **state) {
   (void)state;
   static const char *const bodies[][2] = {
-      {"return 'text'", "not the chunk's last"},
+      {"return chunk.first and 'text'", "not the chunk's last"},
       {"if chunk.last then return 'text' end return 1", "after a count"}};
   for (int i = 0; i < 2; i++) {
     char text[1024];
