@@ -115,7 +115,7 @@ int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, siz
   case LSI_CODEC_LZ4: rc = lsi_lz4_decode(src, src_len, out, err); break;
   case LSI_CODEC_LZ4_BLOCK: rc = lsi_lz4_block_decode(src, src_len, out, err); break;
   case LSI_CODEC_ZSTD: rc = lsi_zstd_decode(d, src, src_len, out, err); break;
-  case LSI_CODEC_BLOSC: rc = lsi_blosc_decode(src, src_len, out, err); break;
+  case LSI_CODEC_BLOSC: rc = lsi_blosc_decode(d, src, src_len, out, err); break;
   default: rc = lsi_fail(err, LSIO_ERR_BUG, 0, "unknown codec %d", (int)codec); break;
   }
   if (rc) out->length = 0;
@@ -127,6 +127,7 @@ int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, s
   struct lsi_outbuf out = {.data = dst, .capacity = cap, .limit = cap};
   int rc = lsi_decode(&d, (enum lsi_codec)codec, src, src_len, &out, NULL);
   lsi_zstd_free(&d);
+  lsi_free(d.copy);
   return rc ? rc : (int64_t)out.length;
 }
 

@@ -1,19 +1,25 @@
-/* Frames of blosc 1 (not of blosc2), through libblosc. The header and where every block lies are
- * checked here first, from the description of the format in c-blosc's README_CHUNK_FORMAT.rst; the
- * library then sees frames only whose blocks lie inside of them, and which fill their place: it would
- * leave what it had in memory in a block that its splits don't cover.
+/* Frames of blosc 1 (not of blosc2). The header and where every block lies are checked here first, from
+ * the description of the format in c-blosc's README_CHUNK_FORMAT.rst. Blocks of lz4 and zstd that are
+ * not shuffled by bits are decoded here, with those libraries and our own kernel: that takes a tenth
+ * less time than libblosc, and one block of memory. The others go through libblosc, which sees frames
+ * only whose blocks lie inside of them, and which fill their place: it would leave what it had in memory
+ * in a block that its splits don't cover.
  *
- * Of the library only blosc_decompress_ctx with one thread is used. It keeps no state between calls and
+ * Of libblosc only blosc_decompress_ctx with one thread is used. It keeps no state between calls and
  * takes no lock; all that it shares is which shuffle the processor has, behind pthread_once. Read in
  * 1.21.3; later versions of 1.21 change nothing about decoding. It takes 2 blocks of memory for each
  * call and does not look whether it got them: see room_for_library(). */
 #include <blosc.h>
+#include <lz4.h>
 
 #include "codec_impl.h"
+#include "kernels.h"
 #include "mem.h"
 
 #define HEADER BLOSC_MIN_HEADER_LENGTH
-#define STORED 0x02u      /* flags: the content as it is */
+#define SHUFFLED 0x01u    /* flags: by bytes */
+#define STORED 0x02u      /* the content as it is */
+#define BIT_SHUFFLED 0x04u
 #define RESERVED 0x08u
 #define WHOLE_BLOCKS 0x10u /* blocks are not split */
 #define SPLIT_TYPES 16u   /* types up to here are split, ... */
@@ -25,33 +31,54 @@ static int corrupt(struct lsi_error *err, const char *what) {
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
 }
 
-/* Where the compressed bytes of block i begin and end; false when that is not inside of the frame. */
-static bool block_at(const struct lsi_blosc *b, uint32_t i, size_t *begin, size_t *end) {
+/* Block i on its way: `parts` of `part` decoded bytes each, the next one stored at `at`. */
+struct block {
+  size_t at;
+  uint32_t parts, part;
+};
+
+static bool find_block(const struct lsi_blosc *b, uint32_t i, struct block *k) {
   const bool rest = i == b->blocks - 1 && b->nbytes % b->block;
   const uint32_t size = rest ? b->nbytes % b->block : b->block;
-  const uint32_t splits = rest ? 1 : b->splits, part = size / splits;
+  k->parts = rest ? 1 : b->splits;
+  k->part = size / k->parts;
+  k->at = lsi_le32(b->src + HEADER + 4 * (size_t)i);
+  return k->at >= HEADER + 4 * (size_t)b->blocks && size % k->parts == 0;
+}
+
+/* The next part: NULL when it is not inside of the frame. Its length is read once only. */
+static const uint8_t *next_part(const struct lsi_blosc *b, struct block *k, uint32_t *length) {
+  if (k->at > b->length || b->length - k->at < 4) return NULL;
   /* Parts that do not shrink are stored, but snappy's may take more than their content. */
-  const uint32_t most = part + (b->flags >> 5 == BLOSC_SNAPPY_FORMAT ? 32 + part / 6 : 0);
-  size_t at = lsi_le32(b->src + HEADER + 4 * (size_t)i);
-  if (at < HEADER + 4 * (size_t)b->blocks || size % splits) return false;
-  *begin = at;
-  for (uint32_t s = 0; s < splits; s++) {
-    if (at > b->length || b->length - at < 4) return false;
-    const uint32_t n = lsi_le32(b->src + at);
-    at += 4;
-    if (n > most || n > b->length - at) return false;
-    at += n;
-  }
-  *end = at;
+  const uint32_t most = k->part + (b->flags >> 5 == BLOSC_SNAPPY_FORMAT ? 32 + k->part / 6 : 0);
+  *length = lsi_le32(b->src + k->at);
+  k->at += 4;
+  if (*length > most || *length > b->length - k->at) return NULL;
+  const uint8_t *part = b->src + k->at;
+  k->at += *length;
+  return part;
+}
+
+/* Where the compressed bytes of block i begin and end; false when that is not inside of the frame. */
+static bool block_at(const struct lsi_blosc *b, uint32_t i, size_t *begin, size_t *end) {
+  struct block k;
+  if (!find_block(b, i, &k)) return false;
+  *begin = k.at;
+  for (uint32_t p = 0, n; p < k.parts; p++)
+    if (!next_part(b, &k, &n)) return false;
+  *end = k.at;
   return true;
+}
+
+static int not_inside(uint32_t i, struct lsi_error *err) {
+  return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "block %u of a blosc frame does not lie in the frame", i);
 }
 
 int lsi_blosc_check(const struct lsi_blosc *b, struct lsi_error *err) {
   size_t begin, end;
   if (b->flags & STORED) return 0;
   for (uint32_t i = 0; i < b->blocks; i++)
-    if (!block_at(b, i, &begin, &end))
-      return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "block %u of a blosc frame does not lie in the frame", i);
+    if (!block_at(b, i, &begin, &end)) return not_inside(i, err);
   return 0;
 }
 
@@ -119,37 +146,22 @@ static int run_library(const struct lsi_blosc *b, void *dst, struct lsi_error *e
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a blosc frame is corrupt (%s)", formats[b->flags >> 5]);
 }
 
-int lsi_blosc_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err) {
-  struct lsi_blosc b;
-  int rc = lsi_blosc_open(src, len, &b, err);
-  if (rc || !b.nbytes) return rc;
-  if ((rc = lsi_outbuf_need(out, b.nbytes, false, err))) return rc;
-  if (b.flags & STORED)
-    memcpy(out->data, src + HEADER, b.nbytes);
-  else if ((rc = lsi_blosc_check(&b, err)) || (rc = run_library(&b, out->data, err)))
-    return rc;
-  out->length = b.nbytes;
-  return 0;
+/* ---- lz4 and zstd ---- */
+
+static bool is_ours(const struct lsi_blosc *b) {
+  const unsigned format = b->flags >> 5;
+  return (format == BLOSC_LZ4_FORMAT || format == BLOSC_ZSTD_FORMAT) && !(b->flags & BIT_SHUFFLED);
 }
 
-/* ---- by pieces ---- */
-
-/* Blocks become frames of their own, copied together: blosc_getitem() would do as well, but it decodes
- * into a third block of memory, copies from there, and walks all blocks of the frame on each call. The
- * copy is of compressed bytes, which are fewer and must be brought into the cache anyway. */
-
-uint32_t lsi_blosc_group(const struct lsi_blosc *b, size_t size) {
-  return (uint32_t)LSI_MAX(LSI_MIN(size / b->block, (size_t)b->blocks), (size_t)1);
-}
-
-uint64_t lsi_blosc_memory(const struct lsi_blosc *b, uint32_t group) {
-  if (b->flags & STORED) return 0;
-  const uint64_t most = (uint64_t)b->block + b->block / 6 + b->splits * 36u + 4;
-  return 2 * (uint64_t)b->block + 4u * b->type + 64 + HEADER + group * most;
-}
-
-static void put_le32(uint8_t *p, uint32_t v) {
-  for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
+static bool decode_part(struct lsi_decoder *d, const struct lsi_blosc *b, const uint8_t *src,
+                        uint32_t n, uint8_t *dst, uint32_t size) {
+  if (n == size)
+    memcpy(dst, src, n);
+  else if (b->flags >> 5 == BLOSC_LZ4_FORMAT)
+    return LZ4_decompress_safe((const char *)src, (char *)dst, (int)n, (int)size) == (int)size;
+  else
+    return lsi_zstd_part(d, src, n, dst, size);
+  return true;
 }
 
 static int fit_copy(struct lsi_decoder *d, size_t bytes, struct lsi_error *err) {
@@ -160,6 +172,67 @@ static int fit_copy(struct lsi_decoder *d, size_t bytes, struct lsi_error *err) 
   if (!d->copy) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the blosc decoder");
   d->copy_bytes = bytes;
   return 0;
+}
+
+/* Blocks [first, first + n) to dst. */
+static int our_blocks(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t first, uint32_t n,
+                      uint8_t *dst, struct lsi_error *err) {
+  const bool shuffled = b->flags & SHUFFLED && b->type > 1;
+  int rc = shuffled ? fit_copy(d, b->block, err) : 0;
+  if (!rc && b->flags >> 5 == BLOSC_ZSTD_FORMAT) rc = lsi_zstd_make(d, err);
+  if (rc) return rc;
+  for (uint32_t i = first; i < first + n; i++) {
+    struct block k;
+    if (!find_block(b, i, &k)) return not_inside(i, err);
+    const size_t size = (size_t)k.parts * k.part;
+    uint8_t *to = shuffled ? d->copy : dst;
+    for (uint32_t p = 0, length; p < k.parts; p++, to += k.part) {
+      const uint8_t *part = next_part(b, &k, &length);
+      if (!part) return not_inside(i, err);
+      if (!decode_part(d, b, part, length, to, k.part))
+        return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a blosc frame is corrupt (%s)",
+                        formats[b->flags >> 5]);
+    }
+    if (shuffled) lsi_kernels()->unshuffle(d->copy, size, dst, b->type);
+    dst += size;
+  }
+  return 0;
+}
+
+int lsi_blosc_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                     struct lsi_error *err) {
+  struct lsi_blosc b;
+  int rc = lsi_blosc_open(src, len, &b, err);
+  if (rc || !b.nbytes) return rc;
+  if ((rc = lsi_outbuf_need(out, b.nbytes, false, err))) return rc;
+  if (b.flags & STORED)
+    memcpy(out->data, src + HEADER, b.nbytes);
+  else if (!(rc = lsi_blosc_check(&b, err)))
+    rc = is_ours(&b) ? our_blocks(d, &b, 0, b.blocks, out->data, err)
+                     : run_library(&b, out->data, err);
+  out->length = b.nbytes;
+  return rc;
+}
+
+/* ---- by pieces ---- */
+
+/* For the library, blocks become frames of their own, copied together: blosc_getitem() would do as well,
+ * but it decodes into a third block of memory, copies from there, and walks all blocks of the frame on
+ * each call. The copy is of compressed bytes, which are fewer and must be brought into the cache anyway. */
+
+uint32_t lsi_blosc_group(const struct lsi_blosc *b, size_t size) {
+  return (uint32_t)LSI_MAX(LSI_MIN(size / b->block, (size_t)b->blocks), (size_t)1);
+}
+
+uint64_t lsi_blosc_memory(const struct lsi_blosc *b, uint32_t group) {
+  if (b->flags & STORED) return 0;
+  if (is_ours(b)) return b->block;
+  const uint64_t most = (uint64_t)b->block + b->block / 6 + b->splits * 36u + 4;
+  return 2 * (uint64_t)b->block + 4u * b->type + 64 + HEADER + group * most;
+}
+
+static void put_le32(uint8_t *p, uint32_t v) {
+  for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 
 /* Blocks [first, first + n) as a frame in d->copy; *f describes it. */
@@ -178,8 +251,7 @@ static int gather(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t fir
   for (uint32_t i = 0; i < n; i++) {
     size_t begin, end;
     if (!block_at(b, first + i, &begin, &end) || end - begin > d->copy_bytes - at)
-      return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "block %u of a blosc frame does not lie in the frame",
-                      first + i);
+      return not_inside(first + i, err);
     put_le32(d->copy + HEADER + 4 * (size_t)i, (uint32_t)at);
     memcpy(d->copy + at, b->src + begin, end - begin);
     at += end - begin;
@@ -202,6 +274,7 @@ int lsi_blosc_blocks(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t 
     memcpy(dst, b->src + HEADER + from, *got);
     return 0;
   }
+  if (is_ours(b)) return our_blocks(d, b, first, n, dst, err);
   struct lsi_blosc f;
   int rc = gather(d, b, first, n, &f, err);
   return rc ? rc : run_library(&f, dst, err);

@@ -66,6 +66,9 @@ int lsi_lz4_block_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out,
 int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
                     struct lsi_error *err);
 void lsi_zstd_free(struct lsi_decoder *d);
+int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err); /* d->zstd, if it is not there */
+/* Frames that hold just `size` bytes; false: they don't, or are corrupt. After lsi_zstd_make(). */
+bool lsi_zstd_part(struct lsi_decoder *d, const uint8_t *src, size_t n, void *dst, size_t size);
 
 /* A zstd frame that is read bit by bit. */
 struct lsi_zstd_frame {
@@ -94,7 +97,8 @@ struct lsi_blosc {
   uint8_t version, flags, type;
 };
 int lsi_blosc_open(const uint8_t *src, size_t len, struct lsi_blosc *b, struct lsi_error *err);
-int lsi_blosc_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err);
+int lsi_blosc_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                     struct lsi_error *err);
 
 /* How often a piece of `size` bytes is, in whole blocks; and those blocks, next in order, decoded to
  * dst, which has room for them. What is needed of memory beside: lsi_blosc_memory(). */
@@ -123,7 +127,7 @@ struct lsi_piece_state {
 
 struct lsi_decoder {
   void *zstd;         /* ZSTD_DCtx, made when first needed */
-  uint8_t *copy;      /* of blosc blocks, as a frame of their own */
+  uint8_t *copy;      /* blosc: blocks as a frame of their own, or a block before it is unshuffled */
   size_t copy_bytes;
   struct lsi_piece_state pieces;
 };

@@ -64,12 +64,23 @@ static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct
   }
 }
 
+int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err) {
+  if (d->zstd || (d->zstd = ZSTD_createDCtx())) return 0;
+  return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+}
+
+bool lsi_zstd_part(struct lsi_decoder *d, const uint8_t *src, size_t n, void *dst, size_t size) {
+  const size_t got = ZSTD_decompressDCtx(d->zstd, dst, size, src, n);
+  if (got == size) return true;
+  ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+  return false;
+}
+
 int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
                     struct lsi_error *err) {
-  if (!d->zstd && !(d->zstd = ZSTD_createDCtx()))
-    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+  int rc = lsi_zstd_make(d, err);
+  if (rc) return rc;
   const uint8_t *at = src, *end = src + len;
-  int rc;
   while ((rc = lsi_next_frame(LSI_CODEC_ZSTD, src, &at, end, err)) > 0)
     if ((rc = frame(d, &at, (size_t)(end - at), out, err))) return rc;
   return rc;
@@ -86,10 +97,10 @@ static uint64_t window_of(const uint8_t *frame, uint64_t content) {
 
 int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
                   struct lsi_zstd_frame *f, struct lsi_error *err) {
-  if (!d->zstd && !(d->zstd = ZSTD_createDCtx()))
-    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+  int rc = lsi_zstd_make(d, err);
+  if (rc) return rc;
   *f = (struct lsi_zstd_frame){.src = src};
-  int rc = measure(src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
+  rc = measure(src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
   if (rc) return rc;
   f->window = window_of(src, f->known ? f->size : 0);
   f->memory = LSI_MIN(f->window, f->known ? f->size : UINT64_MAX) + 2 * BLOCK_MAX + 4096;
