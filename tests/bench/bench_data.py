@@ -86,6 +86,16 @@ class Data:
         with open(self.path("facts.json"), "w", encoding="utf-8") as f:
             json.dump(facts, f)
 
+    def coded(self, codec, chunk):
+        """A file of frames of `chunk` decoded bytes; made when a row asks for it. -> path, its ranges,
+        decoded bytes."""
+        size = self.size["lz4_size"]
+        path = self.path(f"{codec}-{chunk >> 10}k-1.bin")
+        ranges = path.replace(".bin", ".npy")
+        if not os.path.exists(path) or not os.path.exists(ranges):
+            subprocess.run([self.tool, codec, path, str(size), "500", str(chunk), ranges], check=True)
+        return path, ranges, size
+
     def small(self):
         """Their folder; made when a row asks for them."""
         root = os.path.join(os.path.dirname(self.dir), "small")

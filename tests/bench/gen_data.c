@@ -1,11 +1,15 @@
 /* Writes the benchmarks' data, the same bytes for the same arguments everywhere. */
+#include <blosc.h>
 #include <lz4frame.h>
+#include <zstd.h>
 #include "ref.h"
 
 static const char usage[] =
     "gen_data f32 FILE SIZE SEED            float32 in (-1, 1), smooth with noise\n"
-    "gen_data lz4 FILE SIZE SEED CHUNK NPY  the same, as lz4 frames of CHUNK decoded bytes; NPY gets\n"
-    "                                       int64 (N,3): 0, offset, length\n"
+    "gen_data lz4|blosc|smooth|zstd FILE SIZE SEED CHUNK NPY  the same, as frames of CHUNK decoded bytes\n"
+    "                                       (inner blocks of 256 KiB; zstd of level 1; smooth: blosc\n"
+    "                                       of a field with less noise); NPY gets int64\n"
+    "                                       (N,3): 0, offset, length\n"
     "gen_data small DIR SIZE SEED FOLDERS FILES  DIR/000/000000.bin and so on: FILES files of SIZE in\n"
     "                                       each of FOLDERS folders\n"
     "SIZE is decoded bytes. The file appears under its name when it is complete.\n";
@@ -29,6 +33,16 @@ static void fill(float *x, uint64_t n, uint64_t *state) {
     const int64_t wave = (at < period / 2 ? at : period - at) / 4 - period / 16;
     const int64_t noise = i % 4 ? 0 : (int64_t)(next(state) & 31) - 16;
     x[i] = (float)(wave + noise) / 4200.0f;
+  }
+}
+
+/* A field that rises and falls slowly, in steps of 1/64: shuffled, it shrinks to a sixth or less. */
+static void fill_smooth(float *x, uint64_t n, uint64_t *state) {
+  int64_t v = 17920 + (int64_t)(next(state) & 1023);
+  for (uint64_t i = 0, bits = 0; i < n; ++i, bits >>= 1) {
+    if (i % 64 == 0) bits = next(state);
+    v += (i >> 13 & 1) ? -(int64_t)(bits & 1) : (int64_t)(bits & 1);
+    x[i] = (float)v / 64.0f;
   }
 }
 
@@ -69,20 +83,34 @@ static void write_npy(const char *path, const int64_t *rows, uint64_t n) {
   publish(fd, temp, path);
 }
 
-static void write_lz4(int fd, const char *path, uint64_t size, uint64_t state, uint64_t chunk,
-                      const char *npy) {
+/* One frame; bytes written. */
+static size_t encode(const char *codec, const float *x, uint64_t chunk, char *out, size_t cap) {
+  if (!strcmp(codec, "blosc") || !strcmp(codec, "smooth")) { /* a block is `blocksize` elements where blocks are split */
+    const int k = blosc_compress_ctx(5, BLOSC_SHUFFLE, 4, chunk, x, out, cap, "lz4", 64 << 10, 1);
+    return k > 0 ? (size_t)k : 0;
+  }
+  if (!strcmp(codec, "zstd")) {
+    const size_t k = ZSTD_compress(out, cap, x, chunk, 1);
+    return ZSTD_isError(k) ? 0 : k;
+  }
   LZ4F_preferences_t prefs = {.frameInfo = {.blockSizeID = LZ4F_max256KB,
                                             .blockMode = LZ4F_blockIndependent,
                                             .contentSize = chunk}};
-  const size_t cap = LZ4F_compressFrameBound(chunk, &prefs);
+  const size_t k = LZ4F_compressFrame(out, cap, x, chunk, &prefs);
+  return LZ4F_isError(k) ? 0 : k;
+}
+
+static void write_chunks(const char *codec, int fd, const char *path, uint64_t size, uint64_t state,
+                         uint64_t chunk, const char *npy) {
+  const size_t cap = LZ4F_compressFrameBound(chunk, NULL) + (chunk >> 7) + 4096;
   float *x = ref_alloc(chunk);
   char *out = ref_alloc(cap);
   int64_t *rows = ref_alloc((size / chunk + 1) * 24), at = 0;
   uint64_t n = 0;
   for (; n < size / chunk; ++n) {
-    fill(x, chunk / 4, &state);
-    const size_t k = LZ4F_compressFrame(out, cap, x, chunk, &prefs);
-    if (LZ4F_isError(k)) ref_die("lz4: %s", LZ4F_getErrorName(k));
+    (strcmp(codec, "smooth") ? fill : fill_smooth)(x, chunk / 4, &state);
+    const size_t k = encode(codec, x, chunk, out, cap);
+    if (!k) ref_die("%s does not encode", codec);
     put(fd, out, k, path);
     rows[3 * n] = 0;
     rows[3 * n + 1] = at;
@@ -121,15 +149,16 @@ int main(int argc, char **argv) {
                 strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
     return 0;
   }
-  const bool lz4 = argc == 7 && !strcmp(argv[1], "lz4");
-  if (!lz4 && (argc != 5 || strcmp(argv[1], "f32"))) ref_die("%s", usage);
+  const bool coded = argc == 7 && (!strcmp(argv[1], "lz4") || !strcmp(argv[1], "blosc") ||
+                                   !strcmp(argv[1], "smooth") || !strcmp(argv[1], "zstd"));
+  if (!coded && (argc != 5 || strcmp(argv[1], "f32"))) ref_die("%s", usage);
   const uint64_t size = ref_size(argv[3]);
   uint64_t state = strtoull(argv[4], NULL, 10);
   const int fd = create(argv[2], temp, sizeof temp);
-  if (lz4) {
+  if (coded) {
     const uint64_t chunk = ref_size(argv[5]);
     if (!chunk || chunk % 4) ref_die("%s", usage);
-    write_lz4(fd, temp, size, state, chunk, argv[6]);
+    write_chunks(argv[1], fd, temp, size, state, chunk, argv[6]);
   } else {
     float *x = ref_alloc(BLOCK);
     for (uint64_t at = 0; at < size; at += BLOCK) {

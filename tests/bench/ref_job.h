@@ -1,9 +1,11 @@
-/* The frame of the references that take bytes from files through a function: options, modes, threads, lz4
- * frames, and an array for results. A reference is then a function of one step and the table below. */
+/* The frame of the references that take bytes from files through a function: options, modes, threads,
+ * compressed frames, each decoded whole, and an array for results. A reference is then a function of one step and the table below. */
 #ifndef BENCH_REF_JOB_H
 #define BENCH_REF_JOB_H
 
+#include <blosc.h>
 #include <lz4frame.h>
+#include <zstd.h>
 #include "ref_ring.h"
 
 struct ref_job {
@@ -18,14 +20,15 @@ struct ref_job {
 };
 
 enum ref_mode { REF_PREAD, REF_MMAP, REF_DIRECT };
-enum { REF_MERGE = 1 << 20, REF_HAND_OUT = 8 };
+enum ref_codec { REF_NONE, REF_LZ4, REF_BLOSC, REF_ZSTD };
+enum { REF_MERGE = 1 << 20, REF_HAND_OUT = 8, REF_LARGE = 1 << 20 };
 
 struct ref_args {
   const struct ref_job *job;
   struct ref_file *files;
   uint32_t n_files, threads, depth;
   enum ref_mode mode;
-  bool lz4;
+  enum ref_codec codec;
   uint64_t chunk, block, decoded;
   const char *ranges;
   /* made from them */
@@ -44,12 +47,23 @@ struct ref_worker {
   void *state;
   char *decoded;
   LZ4F_dctx *dctx;
+  ZSTD_DCtx *zstd;
   struct ref_ring_job ring;
   uint64_t ops;
 };
 
 static inline size_t ref_decode(struct ref_worker *w, const char *data, uint64_t length) {
   size_t out = 0, in = 0;
+  if (w->a->codec == REF_BLOSC) {
+    const int n = blosc_decompress_ctx(data, w->decoded, w->a->decoded, 1);
+    if (n <= 0) ref_die("blosc: a bad frame, or --decoded is too small");
+    return (size_t)n;
+  }
+  if (w->a->codec == REF_ZSTD) {
+    const size_t n = ZSTD_decompressDCtx(w->zstd, w->decoded, w->a->decoded, data, length);
+    if (ZSTD_isError(n)) ref_die("zstd: %s", ZSTD_getErrorName(n));
+    return n;
+  }
   const LZ4F_decompressOptions_t o = {.stableDst = 1};
   for (;;) {
     size_t src = length - in, dst = w->a->decoded - out;
@@ -67,7 +81,7 @@ static inline void ref_step(struct ref_worker *w, uint64_t i, const char *data) 
   const struct ref_range *r = &a->steps[i];
   uint64_t at = i * a->decoded;
   size_t n = r->length;
-  if (a->lz4) {
+  if (a->codec) {
     n = ref_decode(w, data, n);
     data = w->decoded;
   } else {
@@ -95,19 +109,21 @@ static inline const char *ref_map_step(const struct ref_args *a, const struct re
 static inline void *ref_run_worker(void *context) {
   struct ref_worker *w = context;
   struct ref_args *a = w->a;
-  if (a->lz4) {
+  if (a->codec) {
     w->decoded = ref_buffer(a->decoded);
     if (LZ4F_isError(LZ4F_createDecompressionContext(&w->dctx, LZ4F_VERSION))) ref_die("lz4");
+    if (!(w->zstd = ZSTD_createDCtx())) ref_die("zstd");
   }
   if (a->mode == REF_DIRECT) {
     w->ops = ref_ring_run(&w->ring);
     return NULL;
   }
   char *buffer = ref_buffer(a->longest);
+  const uint64_t take = a->codec && a->decoded > REF_LARGE ? 1 : REF_HAND_OUT;
   for (;;) {
-    const uint64_t first = atomic_fetch_add(&a->cursor, REF_HAND_OUT);
+    const uint64_t first = atomic_fetch_add(&a->cursor, take);
     if (first >= a->n) return NULL;
-    for (uint64_t i = first; i < a->n && i < first + REF_HAND_OUT; ++i, ++w->ops) {
+    for (uint64_t i = first; i < a->n && i < first + take; ++i, ++w->ops) {
       const struct ref_range *r = &a->steps[i];
       if (a->mode == REF_MMAP) {
         ref_step(w, i, ref_map_step(a, r));
@@ -142,7 +158,7 @@ static inline void ref_merge_reads(struct ref_args *a) {
 
 static inline void ref_prepare(struct ref_args *a) {
   ref_open(a->files, a->n_files, a->mode == REF_DIRECT ? O_DIRECT : 0);
-  if (!a->steps) a->steps = ref_cut(a->files, a->n_files, a->lz4 ? UINT32_MAX : a->chunk, &a->n);
+  if (!a->steps) a->steps = ref_cut(a->files, a->n_files, a->codec ? UINT32_MAX : a->chunk, &a->n);
   ref_check_ranges(a->steps, a->n, a->files, a->n_files);
   a->maps = ref_alloc(a->n_files * sizeof *a->maps);
   for (uint32_t i = 0; a->mode == REF_MMAP && i < a->n_files; ++i) {
@@ -166,7 +182,7 @@ static inline void ref_make_output(struct ref_args *a) {
     if (stat(a->files[i].path, &st)) ref_die("%s: %s", a->files[i].path, strerror(errno));
     a->base[i + 1] = a->base[i] + (uint64_t)st.st_size;
   }
-  const uint64_t in = a->lz4 ? a->n * a->decoded : a->base[a->n_files];
+  const uint64_t in = a->codec ? a->n * a->decoded : a->base[a->n_files];
   if (a->job->out_ratio) a->out = ref_buffer(in * a->job->out_ratio);
 }
 
@@ -175,12 +191,17 @@ static inline void ref_usage(const struct ref_job *job, FILE *f) {
           "  --mode=pread|mmap|direct  page cache by pread, by mapping, or the device by io_uring (pread)\n"
           "  --threads=N               (1)\n"
           "  --chunk=SIZE              bytes of a step (256K)\n"
-          "  --codec=none|lz4          lz4: a frame is a step (none)\n"
-          "  --ranges=FILE.npy         lz4: where the frames lie (every file is one)\n"
-          "  --decoded=SIZE            lz4: most bytes that a frame decodes to (1M)\n"
+          "  --codec=none|lz4|blosc|zstd  a frame is a step, decoded whole (none)\n"
+          "  --ranges=FILE.npy         where the frames lie (every file is one)\n"
+          "  --decoded=SIZE            most bytes that a frame decodes to (1M)\n"
           "  --block=SIZE              direct: neighbouring steps are read together up to this (1M)\n"
-          "  --depth=N                 direct: reads in flight over all threads (16; lz4: 32)\n",
+          "  --depth=N                 direct: reads in flight over all threads (16; with a codec: 32)\n",
           job->name, job->what);
+}
+
+static inline enum ref_codec ref_codec_of(const char *name) {
+  return !strcmp(name, "lz4") ? REF_LZ4 : !strcmp(name, "blosc") ? REF_BLOSC
+         : !strcmp(name, "zstd") ? REF_ZSTD : REF_NONE;
 }
 
 static inline void ref_parse(struct ref_args *a, int argc, char **argv) {
@@ -192,7 +213,7 @@ static inline void ref_parse(struct ref_args *a, int argc, char **argv) {
       exit(0);
     } else if ((v = ref_option(argc, argv, &i, "mode"))) {
       a->mode = !strcmp(v, "mmap") ? REF_MMAP : !strcmp(v, "direct") ? REF_DIRECT : REF_PREAD;
-    } else if ((v = ref_option(argc, argv, &i, "codec"))) a->lz4 = !strcmp(v, "lz4");
+    } else if ((v = ref_option(argc, argv, &i, "codec"))) a->codec = ref_codec_of(v);
     else if ((v = ref_option(argc, argv, &i, "ranges"))) a->ranges = v;
     else if ((v = ref_option(argc, argv, &i, "decoded"))) a->decoded = ref_size(v);
     else if ((v = ref_option(argc, argv, &i, "chunk"))) a->chunk = ref_size(v);
@@ -202,7 +223,7 @@ static inline void ref_parse(struct ref_args *a, int argc, char **argv) {
     else if (argv[i][0] == '-') ref_die("unknown option %s", argv[i]);
     else a->files[a->n_files++].path = argv[i];
   }
-  if (!a->depth) a->depth = a->lz4 ? 32 : 16;
+  if (!a->depth) a->depth = a->codec ? 32 : 16;
   if (!a->n_files || !a->threads || a->threads > REF_MAX_THREADS || !a->chunk ||
       a->depth < a->threads || a->block % REF_PAGE) {
     ref_usage(a->job, stderr);
@@ -240,7 +261,7 @@ static inline int ref_job_main(const struct ref_job *job, int argc, char **argv)
   char more[512] = "";
   if (job->show) job->show(w[0].state, more, sizeof more);
   if (a.out) {
-    const uint64_t n = (a.lz4 ? a.n * a.decoded : a.base[a.n_files]) * job->out_ratio / 4;
+    const uint64_t n = (a.codec ? a.n * a.decoded : a.base[a.n_files]) * job->out_ratio / 4;
     snprintf(more, sizeof more, ", \"sum\": %.17g", ref_sum((const float *)a.out, n));
   }
   ref_print(wall, cpu, ops, a.bytes, more);
