@@ -61,7 +61,7 @@ struct cachestat {
 
 /* ---- the class of a file system, kept per st_dev ---- */
 
-enum { CLASS_KNOWN = 1, CLASS_WAITS = 2, CLASS_MEMORY = 4, CLASS_DIO_4096 = 8 };
+enum { CLASS_KNOWN = 1, CLASS_WAITS = 2, CLASS_MEMORY = 4, CLASS_DIO_4096 = 8, CLASS_MADE = 16 };
 
 /* preadv2 of one byte: EOPNOTSUPP says that the file system knows no "do not wait". */
 static bool knows_nowait(int fd) {
@@ -78,6 +78,10 @@ static unsigned classify(int fd) {
     class |= CLASS_MEMORY | CLASS_WAITS;
   /* Kernels before 6.1 do not tell the alignment; with these two 4096 is always enough. */
   if (magic == EXT4_SUPER_MAGIC || magic == XFS_MAGIC) class |= CLASS_DIO_4096;
+  /* Nothing has a size there: content is made when it is read. */
+  if (magic == PROC_SUPER_MAGIC || magic == DEBUGFS_MAGIC || magic == TRACEFS_MAGIC ||
+      magic == SECURITYFS_MAGIC || magic == CGROUP_SUPER_MAGIC || magic == CGROUP2_SUPER_MAGIC)
+    class |= CLASS_MADE;
   if (!(class & CLASS_WAITS) && !knows_nowait(fd)) class |= CLASS_WAITS;
   return class;
 }
@@ -132,6 +136,14 @@ static bool resident(int fd, uint64_t size) {
 }
 
 /* ---- opening ---- */
+
+static int no_size(const char *name, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_SOURCE, 0,
+           "a source tells no size: its file system makes the content when it is read");
+  lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_remedy(err, "copy it to a file first (cat)");
+  return LSIO_ERR_SOURCE;
+}
 
 static int no_direct(const char *name, int code, struct lsi_error *err) {
   lsi_fail(err, LSIO_ERR_UNSUPPORTED, code, "the file system of a source has no direct reads");
@@ -216,7 +228,11 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
   h->lends = h->direct = h->resident = false;
   if (st.st_nlink) h->priv[1] |= LSI_FILE_LINKED;
   uint64_t size = h->info.size;
-  if (size == 0) return 0;
+  if (size == 0) {
+    if (!(class_of(st.st_dev, fd) & CLASS_MADE)) return 0;
+    close(fd);
+    return no_size(name, err);
+  }
   bool small = size < LSI_FILE_SMALL && direct != LSI_DIRECT_ALWAYS;
   unsigned class = class_of(st.st_dev, fd);
   if (class & CLASS_WAITS) h->priv[1] |= LSI_FILE_WAITS;

@@ -186,6 +186,13 @@ class NoSources(RunnerTest):
         for word in ("a.f32", "Permission denied", "user id 65534"):
             self.assertIn(word, err.decode())
 
+    def test_files_without_a_size(self):
+        """Those of /proc say that they are empty and are not."""
+        for backend in ("uring", "pread"):
+            r = self.expect(4, "--backend=" + backend, "-e", STATS.replace("*.f32", "/proc/self/status"))
+            self.assertIn("tells no size", r.err)
+            self.assertIn("/proc/self/status", r.err)
+
     def test_empty_files(self):
         for name in ("a.f32", "c.f32"):
             open(self.path(name), "w").close()
