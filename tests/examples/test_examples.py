@@ -244,5 +244,24 @@ class CrcManifest(Example):
         self.assertEqual(["%s %08x %d" % (n, crc32c(d), len(d)) for n, d in sorted(files.items())], got)
 
 
+class Manifest(Example):
+    def test_against_sha256sum(self):
+        names = ["t/%d/%04d" % (i % 7, i) for i in range(1200)]
+        names += ["t/0/a b", "t/0/new\nline", "t/1/back\\slash", "t/1/\u00e9", "t/a.b/x", "t/a/x"]
+        for i, name in enumerate(names):
+            os.makedirs(os.path.dirname(os.path.join(self.folder, name)), exist_ok=True)
+            self.write(name, self.random.bytes(i * 7 % 5000 if i % 9 else 0))
+        names.sort(key=os.fsencode)
+        sums = subprocess.run(["sha256sum", "-z", "--", *names], cwd=self.folder, check=True,
+                              stdout=subprocess.PIPE).stdout.decode().split("\0")
+        want = ["%s %d %s" % (line[:64], os.path.getsize(os.path.join(self.folder, name)),
+                              name.replace("\\", "\\\\").replace("\n", "\\n"))
+                for line, name in zip(sums, names)]
+        self.assertEqual(want, self.run_job("manifest.lua", "t/**").splitlines())
+        self.run_job("manifest.lua", "--out=m.txt", "t/**")
+        with open(os.path.join(self.folder, "m.txt"), encoding="utf-8") as f:
+            self.assertEqual(want, f.read().splitlines())
+
+
 if __name__ == "__main__":
     unittest.main()

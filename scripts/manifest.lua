@@ -1,0 +1,39 @@
+-- A manifest: SHA-256, size and path of every file, a line each, sorted by path; for millions of files.
+-- Backslashes and newlines in paths are written \\ and \n.
+--   lsio-lua scripts/manifest.lua --out=manifest.txt 'data/**'
+local lsio, buffer = require "lsio", require "string.buffer"
+
+local BLOCK = 1048576 -- bytes of text in one string
+local escapes = { ["\\"] = "\\\\", ["\n"] = "\\n" }
+local path            -- of the coordinator, where source and done run
+
+-- Every line of `parts` starts with its file's index, which is not written.
+local function write(file, parts, first, last)
+  local place = {} -- of each line: part and position in one number, 0 for a file that was skipped
+  for i = first, last do place[i - first + 1] = 0 end
+  for p, text in ipairs(parts) do
+    for at, index in text:gmatch("()(%d+)[^\n]*\n") do place[index - first + 1] = p * 2 * BLOCK + at end
+  end
+  for _, v in ipairs(place) do
+    local text, at = parts[math.floor(v / (2 * BLOCK))], v % (2 * BLOCK)
+    if text then assert(file:write(text:match("^%d+ ([^\n]*\n)", at))) end
+  end
+  assert(file:flush())
+end
+
+return lsio.job {
+  params    = { out = { "", "write to this file instead of standard output" } },
+  source    = function(params) path = params.out return lsio.files(params, { whole = true }) end,
+  state     = function() return { lines = buffer.new(), parts = {}, first = math.huge, last = -1 } end,
+  transform = function(chunk, s)
+    s.lines:putf("%d %s %.0f %s\n", chunk.index, lsio.k.sha256(chunk.data), chunk.bytes,
+      chunk.name:gsub("[\\\n]", escapes))
+    s.first, s.last = math.min(s.first, chunk.index), math.max(s.last, chunk.index)
+    if #s.lines >= BLOCK then s.parts[#s.parts + 1] = s.lines:get() end
+  end,
+  finish    = function(s) s.parts[#s.parts + 1], s.lines = s.lines:get(), nil return s end,
+  reduce    = { parts = "concat", first = "min", last = "max" },
+  done      = function(r)
+    write(path == "" and io.stdout or assert(io.open(path, "w")), r.parts, r.first, r.last)
+  end,
+}
