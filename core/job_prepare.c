@@ -93,6 +93,9 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
         .merge = job->settings.merge,
         /* Results that find their place only in order are read in order. */
         .in_request_order = job->sink_variable && !job->spec.sink.any_order,
+        /* A file may be written from where the chunks were read. */
+        .large_apart = job->spec.identity && job->spec.sink.kind != LSI_SINK_NONE &&
+                       job->spec.sink.kind != LSI_SINK_MEMORY,
         .n_devices = d.n,
         .devices = d.models};
     rc = lsi_plan_build(job->spec.request, &options, &job->plan, err);

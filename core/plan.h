@@ -21,6 +21,7 @@ struct lsi_plan_options {
   uint64_t merge;         /* LSI_MERGE_AUTO, LSI_MERGE_NEVER (neighbours that touch stay apart too;
                              overlaps and duplicates are read each by itself), or the largest gap */
   bool in_request_order;  /* one section, units ordered by their steps' index (ordered results) */
+  bool large_apart;       /* large chunks stay apart although they touch: their buffers are kept for long */
   uint32_t n_devices;
   const struct lsi_device_model *devices; /* copied */
 };

@@ -24,6 +24,7 @@ struct lsi_plan_cost {
   uint64_t op_max;
   uint64_t align;
   bool adds;          /* lsi_device_adds */
+  bool joins;         /* large chunks that touch share operations too */
 };
 
 struct lsi_plan_totals { /* one per device */

@@ -74,6 +74,38 @@ static void the_gap_decides(void **unused) {
   assert_int_equal(operations(LSI_DEVICE_VIRTUAL, LSI_MERGE_AUTO, 64 * KIB, 2, hole), 2);
 }
 
+/* Operations for n chunks, `step` bytes from one to the next. */
+static uint64_t large_chunks(enum lsi_device_kind kind, uint64_t n, uint64_t length, uint64_t step,
+                             bool apart) {
+  struct lsi_request *r = one_object(UINT64_C(1) << 40);
+  for (uint64_t i = 0; i < n; i++) add(r, i * step, length);
+  struct lsi_device_model m;
+  lsi_device_preset(kind, &m);
+  const struct lsi_plan_options o = {
+      .merge = LSI_MERGE_AUTO, .large_apart = apart, .n_devices = 1, .devices = &m};
+  struct lsi_plan *p;
+  assert_int_equal(lsi_plan_build(r, &o, &p, NULL), 0);
+  assert_int_equal(p->bytes_over_read, 0);
+  const uint64_t operations = p->operations;
+  lsi_plan_free(p);
+  lsi_request_free(r);
+  return operations;
+}
+
+static void plenty_of_large_chunks_that_touch_share_operations(void **unused) {
+  (void)unused;
+  const uint64_t length = 256 * KIB;
+  assert_int_equal(large_chunks(LSI_DEVICE_NVME, 4096, length, length, false), 1024);
+  assert_int_equal(large_chunks(LSI_DEVICE_VIRTUAL, 4096, length, length, false), 2048);
+  /* Few are left apart, so that every worker gets some. */
+  assert_int_equal(large_chunks(LSI_DEVICE_NVME, 4095, length, length, false), 4095);
+  assert_int_equal(large_chunks(LSI_DEVICE_NVME, 4096, length, length, true), 4096);
+  /* Of holes nothing is read. */
+  assert_int_equal(large_chunks(LSI_DEVICE_NVME, 4096, length, length + 4096, false), 4096);
+  /* A connection that carries one part carries no other meanwhile. */
+  assert_int_equal(large_chunks(LSI_DEVICE_OBJECT_STORE, 5000, 2 * MIB, 2 * MIB, false), 5000);
+}
+
 static void options_override_the_gap(void **unused) {
   (void)unused;
   const uint64_t apart[] = {0, 100 * KIB}, touching[] = {0, 4096}, same[] = {8192, 8192};
@@ -441,6 +473,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_gap_decides),
       cmocka_unit_test(options_override_the_gap),
+      cmocka_unit_test(plenty_of_large_chunks_that_touch_share_operations),
       cmocka_unit_test(dense_requests_are_read_whole_and_sparse_ones_not),
       cmocka_unit_test(overlaps_chain_up_to_a_unit),
       cmocka_unit_test(long_chunks_are_split_at_multiples),
