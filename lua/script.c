@@ -221,6 +221,10 @@ static int merge(struct lsi_script *s, char **state_json, struct lsi_error *err)
   struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX};
   int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_TRANSFORM, err);
   lsi_free(values);
+  for (size_t i = 0; rc == 0 && i < LSI_COUNTOF(s->workers); i++) { /* merged: they may be large */
+    lsi_free(s->workers[i].value);
+    s->workers[i].value = NULL;
+  }
   return rc ? rc : take_text(&call, state_json, err);
 }
 

@@ -202,7 +202,9 @@ function M.finish(address)
   local entry = jobs[tonumber(call.job)]
   entry.clear()
   local v = finished(entry)
-  give(call, buffer.encode(v))
+  anchor = buffer.new():encode(v) -- not as a string: large results would be there twice
+  local at, length = anchor:ref()
+  call.text, call.text_length = ffi.cast("const char *", at), length
 end
 
 -- Merges what the workers left, in their order; gives its JSON.
@@ -212,7 +214,7 @@ function M.merge(address)
   local j, values = entry.job, {}
   for i = 0, tonumber(call.n_values) - 1 do
     local v = call.values[i]
-    if v.data ~= nil then values[#values + 1] = buffer.decode(ffi.string(v.data, v.length)) end
+    if v.data ~= nil then values[#values + 1] = buffer.new():set(v.data, tonumber(v.length)):decode() end
   end
   if #values == 0 and j.reduce ~= nil and (j.fields or j.state_function) then -- no step has run
     if j.fields then
@@ -236,6 +238,7 @@ end
 function M.done(address, info)
   local call = ffi.cast(call_type, address)
   local entry = jobs[tonumber(call.job)]
+  anchor = nil -- the JSON, which has been copied
   if entry.job.done then entry.job.done(entry.result, info) end
 end
 
