@@ -21,7 +21,7 @@
   X(backend, "backend", "auto|uring|pread", "LSIO_BACKEND",                                      \
     "how files are read (default: auto; pread where io_uring is refused)")                       \
   X(direct, "direct", "auto|always|never", "LSIO_DIRECT",                                        \
-    "read around the page cache (default: auto, decided per file)")                              \
+    "read and write around the page cache (default: auto, decided per file)")                              \
   X(merge, "merge", "auto|never|SIZE", "LSIO_MERGE",                                             \
     "read neighbours in one operation: the largest gap to read through (default: auto)")         \
   X(limit, "limit", "N", "LSIO_LIMIT", "run only the first N steps of the request")              \
