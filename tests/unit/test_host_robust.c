@@ -186,6 +186,15 @@ static void test_compiled(void **state) {
       "local k, d, n = lsio.k, c.data, c.n\n" MANY(MANY("s.n = s.n + k.sum(d, n) k.clip(d, n, c.scratch, 0, 1) ")),
       "lsio.k.gt(c.data, c.n, s.mask, 3) lsio.k.bnot(s.mask, c.n, s.mask) s.n = lsio.k.count(s.mask, c.n)",
       "lsio.k.where(s.mask, c.n, c.out, c.data, 1.5) lsio.k.lt(c.data, c.n, s.mask, c.scratch)",
+      "local i, v = lsio.k.argmax(c.data, c.n) s.n = s.n + i + v + lsio.k.topk(c.data, c.n, 3, s.top, s.at)",
+      "lsio.k.add(c.data, c.n, c.out, c.data) lsio.k.div(c.data, c.n, c.scratch, c.out) lsio.k.flip(c.data, c.n, c.out)",
+      "s.n = s.n + lsio.k.add_valid(c.data, 8, s.h, s.sums)",
+      "s.n = s.n + lsio.k.group_sum(c.data, c.n, s.mask, 8, s.h) + lsio.k.group_count(s.mask, c.n, 8, s.h)",
+      "lsio.k.delta(c.data, c.n, c.out) lsio.k.undelta(c.out, c.n, c.out) lsio.k.transpose(c.data, 10, 10, c.out)",
+      "lsio.k.shuffle(c.data, c.n, c.out) lsio.k.unshuffle(c.data, c.n, c.out)",
+      "if not shape then shape, strides = { 5, 20 }, { 1, 5 } end lsio.k.copy_strided(c.data, shape, c.out, strides)",
+      "if lsio.k.sha256(c.data) == lsio.k.xxh3_64(c.data) then s.n = 1 end",
+      "h = h or lsio.k.sha256_begin() h:reset() h:update(c.data) s.n = s.n + #h:hex()",
       "local t, d = 0, c.data for i = 0, c.n - 1 do t = t + d[i] end s.n = t",
       "local o, d = c.out, c.data for i = 0, c.n - 1 do o[i] = d[i] * 2 end",
       "for i = 0, c.n - 1 do local k = i % 8 s.h[k] = s.h[k] + 1 end",
@@ -197,8 +206,9 @@ static void test_compiled(void **state) {
              "local function event(what, tr, f, pc, other)\n"
              " if what == 'start' then start = not other and debug.getinfo(f, 'S') end\n"
              " if what == 'stop' and start and start.source == '=lsio.chunk' and\n"
-             "  start.lastlinedefined - start.linedefined > 15 then compiled = true end end\n" HOST_HEAD
-             " type = 'f32', state = 'double n, h[8]; lsio_moments m; uint8_t mask[100];',\n"
+             "  start.lastlinedefined - start.linedefined > 15 then compiled = true end end\n"
+             "local shape, strides, h\n" HOST_HEAD
+             " type = 'f32', state = 'double n, h[8]; lsio_moments m; uint8_t mask[100]; float top[3]; int64_t at[3]; double sums[8];',\n"
              " init = function() jit.attach(event, 'trace') end, reduce = function(a) return a end,\n"
              " transform = function(c, s) %s end,\n"
              " finish = function() jit.attach(event)\n"
