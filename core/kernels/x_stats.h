@@ -3,6 +3,9 @@
  * that stay in the first-level cache. */
 
 #define STATS_STRIP 16384 /* bytes */
+/* Bytes to fetch ahead: a page, where the processor's own prefetching ends. What a device has just
+ * written is in no near cache. Nothing is loaded, so it may lie behind the end. */
+#define STATS_AHEAD 4096
 
 #define STATS_INT(name, ctype, utype, least, greatest)                                         \
   INLINE double stats_any_##name(const void *src, size_t n, bool counts, double t, void *out,  \
@@ -73,6 +76,8 @@ INT_TYPES(STATS_INT)
       name##_cu over[2] = {{0}};                                                               \
       for (const size_t stop = i + m; i < stop; i += STEP) {                                   \
         const char *at = (const char *)(p + i);                                                \
+        for (size_t b = 0; b < STEP * sizeof(ctype); b += 64)                                  \
+          __builtin_prefetch(at + STATS_AHEAD + b, 0, 3);                                      \
         for (int k = 0; k < STEP / VD_LANES; k++)                                              \
           acc[k % VD_COUNT] += name##_widen(at + (size_t)k * VD_LANES * sizeof(ctype));        \
         for (int k = 0; k < STEP / L; k++) {                                                   \
