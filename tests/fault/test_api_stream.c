@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +71,41 @@ static void test_stream_in_batches(void **state) {
     assert_int_equal(lsio_job_status(job), 0);
     api_close(job);
   }
+}
+
+#define FILES 1200 /* so many that planning looks at few of them */
+#define FILE_FLOATS(i) ((i) == 700 ? API_VALUES : (i) % 50)
+
+/* Whole files whose sizes are only known when they are opened. */
+static void test_stream_of_many_files(void **state) {
+  (void)state;
+  char name[32];
+  assert_int_equal(mkdir("d", 0755), 0);
+  for (size_t i = 0; i < FILES; i++) {
+    snprintf(name, sizeof name, "d/%04d.f32", (int)i);
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(api_values, 4, FILE_FLOATS(i), f), FILE_FLOATS(i));
+    assert_int_equal(fclose(f), 0);
+  }
+  lsio_job *job = api_submit("local lsio = require 'lsio' return lsio.job { type = 'f32',"
+                             " source = lsio.files('d/*', { whole = true }) }", LSIO_JOB_STREAM);
+  uint8_t came[FILES] = {0};
+  struct lsio_completion c = {0};
+  while (lsio_poll(job, &c, 1, -1) == 1 && c.kind != LSIO_DONE) {
+    assert_int_equal(c.kind, LSIO_STEP);
+    assert_true(c.step < FILES);
+    came[c.step]++;
+    assert_int_equal(c.length, 4 * FILE_FLOATS(c.step));
+    if (c.length) assert_memory_equal(c.data, api_values, c.length);
+  }
+  api_close(job);
+  for (size_t i = 0; i < FILES; i++) {
+    assert_int_equal(came[i], 1);
+    snprintf(name, sizeof name, "d/%04d.f32", (int)i);
+    assert_int_equal(unlink(name), 0);
+  }
+  assert_int_equal(rmdir("d"), 0);
 }
 
 static void check_record(const struct lsio_completion *c) {
@@ -300,6 +336,7 @@ static void test_skip(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(test_stream_in_batches),
+      API_TEST(test_stream_of_many_files),
       API_TEST(test_stream_of_records),
       API_TEST(test_pieces_yield_one_result),
       API_TEST(test_records_of_inner_pieces),
