@@ -25,8 +25,8 @@ int lsi_arena_init(struct lsi_arena *a, size_t size, struct lsi_pool *pool) {
   return 0;
 }
 
-void lsi_arena_clear(struct lsi_arena *a) {
-  lsi_pool_give(a->pool, a->base, a->size, true);
+void lsi_arena_clear(struct lsi_arena *a, bool give_back) {
+  if (give_back) lsi_pool_give(a->pool, a->base, a->size, true);
   lsi_free(a->free);
   memset(a, 0, sizeof *a);
 }

@@ -23,7 +23,8 @@ struct lsi_arena {
 /* 0 or LSIO_ERR_NOMEM. `size` is rounded up to 2 MiB; at most 16 TiB. It comes from the pool (NULL: it is
  * new) and goes back there. */
 int lsi_arena_init(struct lsi_arena *a, size_t size, struct lsi_pool *pool);
-void lsi_arena_clear(struct lsi_arena *a);
+/* give_back false: its memory is given up, for somebody may still write there. */
+void lsi_arena_clear(struct lsi_arena *a, bool give_back);
 /* NULL when no free range is long enough: release something first. */
 void *lsi_arena_lease(struct lsi_arena *a, size_t bytes);
 void lsi_arena_release(struct lsi_arena *a, void *p, size_t bytes);

@@ -35,6 +35,17 @@ static inline struct lsi_eop *op_get(struct lsi_worker *w) {
   return e;
 }
 
+void lsi_flights_lost(struct lsi_worker *w) {
+  for (struct lsi_eop *e = w->free_ops; e; e = e->next_free) e->flight = NULL;
+  for (uint32_t b = 0; b < w->n_op_blocks; b++)
+    for (struct lsi_eop *e = w->op_blocks[b]; e < w->op_blocks[b] + OP_BLOCK; e++) {
+      if (!e->flight) continue;
+      e->op.result = LSIO_ERR_CANCELLED;
+      struct lsi_flight *f = lsi_flight_landed(w, e);
+      if (f) lsi_flight_end(w, f), w->flights--;
+    }
+}
+
 void lsi_free_flight_pools(struct lsi_worker *w) {
   for (uint32_t i = 0; i < w->n_op_blocks; i++) lsi_free(w->op_blocks[i]);
   lsi_free(w->op_blocks);

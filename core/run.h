@@ -177,6 +177,7 @@ struct lsi_worker {
   uint64_t gather_limit;         /* ... and results that are put together from them so many bytes */
   unsigned item_shift;           /* an element of the sources has 1 << item_shift bytes, ... */
   uint64_t item_mask;            /* ... which is item_mask + 1 */
+  bool broken;                   /* the backend gave some operations not back */
   bool plain;                    /* elements are used as they are stored, one chunk a step */
   bool bare;                     /* plain, and no transform */
   bool yields;                   /* steps have a transform, or somewhere to go */
@@ -301,6 +302,8 @@ void lsi_flight_free(struct lsi_flight *f); /* one that does not go back to the 
 const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, uint32_t chunk,
                              uint32_t step);
 void lsi_free_flight_pools(struct lsi_worker *w);
+/* The backend is broken: ends those whose operations it never gives back. The run is stopping. */
+void lsi_flights_lost(struct lsi_worker *w);
 
 /* True when nothing of the flight is in flight any more; starts the retries of what failed. */
 static inline bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f) {

@@ -209,8 +209,7 @@ static void close_worker(struct lsi_worker *w) {
   lsi_free_flight_pools(w);
   free_step_buffers(w);
   lsi_objects_clear(&w->objects);
-  /* After a broken backend the kernel may still use them: given up rather than given back. */
-  if (!w->ops_in_flight && !(w->writer && w->writer->in_flight)) lsi_arena_clear(&w->arena);
+  lsi_arena_clear(&w->arena, !w->broken);
   lsi_writer_close(w);
   if (w->decoder) lsi_decoder_destroy(w->decoder);
   w->decoder = NULL;
@@ -365,6 +364,13 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   return n;
 }
 
+/* It is broken and gives nothing back. The memory that the kernel may still write into is given up. */
+static void lose_backend(struct lsi_worker *w) {
+  w->broken = true;
+  lsi_flights_lost(w);
+  if (w->writer) lsi_writes_lost(w);
+}
+
 /* What is in flight comes back; nothing of it runs. */
 static void drain(struct lsi_worker *w) {
   const struct lsi_backend_ops *backend = w->ops;
@@ -379,7 +385,10 @@ static void drain(struct lsi_worker *w) {
   if (w->writer) lsi_writes_stop(w);
   while (in_flight(w)) {
     int n = backend->reap(w->backend, done, LSI_REAP_BATCH, -1, &w->error);
-    if (n < 0) return; /* the backend is broken; close_worker gives the arena up */
+    if (n < 0) {
+      lose_backend(w);
+      break;
+    }
     for (int i = 0; i < n; i++) {
       struct lsi_flight *f = take_back(w, done[i]);
       if (f) lsi_flight_end(w, f), w->flights--;

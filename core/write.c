@@ -72,8 +72,8 @@ int lsi_writer_open(struct lsi_worker *w) {
 void lsi_writer_close(struct lsi_worker *w) {
   struct lsi_writer *r = w->writer;
   w->writer = NULL;
-  if (!r || r->in_flight) return; /* after a broken backend: the kernel may still look at it */
-  lsi_arena_clear(&r->buffers);
+  if (!r) return;
+  lsi_arena_clear(&r->buffers, !w->broken);
   lsi_free(r);
 }
 
@@ -255,6 +255,16 @@ void lsi_write_landed(struct lsi_worker *w, struct lsi_op *op) {
   r->free_ops = o;
   r->in_flight--;
   if (--x->ops_left == 0 && !x->to_issue) finish(w, x);
+}
+
+void lsi_writes_lost(struct lsi_worker *w) {
+  struct lsi_writer *r = w->writer;
+  for (struct lsi_write_op *o = r->free_ops; o; o = o->next) o->write = NULL;
+  for (uint32_t i = 0; i < LSI_WRITE_OPS; i++) {
+    if (!r->ops[i].write) continue;
+    r->ops[i].op.result = LSIO_ERR_CANCELLED;
+    lsi_write_landed(w, &r->ops[i].op);
+  }
 }
 
 void lsi_writes_stop(struct lsi_worker *w) {

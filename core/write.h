@@ -56,7 +56,7 @@ bool lsi_writer_lends(const struct lsi_run *run);
 /* After the backend. w->writer stays NULL where there is nothing to write directly or the backend can't.
  * LSIO_ERR_NOMEM. */
 int lsi_writer_open(struct lsi_worker *w);
-/* Nothing is in flight, or its memory is given up. */
+/* Nothing is in flight. */
 void lsi_writer_close(struct lsi_worker *w);
 
 /* Makes the way ready that the result of `step` will take: sets writer->at. False: wait until another one
@@ -74,5 +74,7 @@ void lsi_writes_issue(struct lsi_worker *w);
 void lsi_write_landed(struct lsi_worker *w, struct lsi_op *op);
 /* The run stops: makes no more operations. Those in flight still land. */
 void lsi_writes_stop(struct lsi_worker *w);
+/* After that, and after the backend broke: those in flight never land. */
+void lsi_writes_lost(struct lsi_worker *w);
 
 #endif

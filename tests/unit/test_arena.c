@@ -57,7 +57,7 @@ static void leases_never_overlap(void **state) {
   assert_int_equal(a.used, 0);
   assert_int_equal(a.n_free, 1);
   assert_ptr_equal(lsi_arena_lease(&a, a.size), a.base);
-  lsi_arena_clear(&a);
+  lsi_arena_clear(&a, true);
 }
 
 static void refuses_what_does_not_fit(void **state) {
@@ -72,7 +72,7 @@ static void refuses_what_does_not_fit(void **state) {
   lsi_arena_release(&a, all, a.size);
   char *low = lsi_arena_lease(&a, 1);
   assert_ptr_equal(low, a.base); /* the hot end first */
-  lsi_arena_clear(&a);
+  lsi_arena_clear(&a, true);
 }
 
 int main(void) {
