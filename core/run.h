@@ -170,7 +170,7 @@ struct lsi_worker {
   size_t out_bytes;              /* for its buffers */
   bool defers;                   /* steps may have to wait: for the window, or for a write to land */
   uint64_t decode_limit;
-  uint32_t time_from;            /* steps of so many stored bytes or more are timed; 0 with pieces */
+  uint64_t time_from;            /* steps of so many stored bytes or more are timed; 0 with pieces */
   double pos_unknown;            /* of a whole chunk whose place is not known */
   struct lsi_buffer pieces;      /* with `piece` only: where they are decoded, ... */
   uint64_t piece_limit;          /* ... which takes at most so much of memory, with the decoder's own; ... */
