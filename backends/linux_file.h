@@ -19,13 +19,18 @@ enum lsi_file_flag {
   LSI_FILE_LINKED = 16   /* it had a name when it was opened */
 };
 
+/* Which files are lent from a mapping (linux_map.h). */
+enum lsi_file_maps { LSI_MAPS_NONE, LSI_MAPS_RESIDENT, LSI_MAPS_ALL };
+
 /* Opens and decides. Fills *h. Errors as lsi_linux_source_error; LSIO_ERR_UNSUPPORTED when `direct` is
  * LSI_DIRECT_ALWAYS and the file system can't. */
 int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direct,
-                  struct lsi_handle *h, struct lsi_error *err);
+                  enum lsi_file_maps maps, struct lsi_handle *h, struct lsi_error *err);
 /* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or
  * LSIO_ERR_SOURCE when what the object is now can't be known. */
 int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
+/* The same of one that stays open, for the hook `look`. */
+int lsi_file_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
 /* What stat(2) says, for the hook `stat`. */
 int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,
                   struct lsi_error *err);

@@ -26,6 +26,10 @@ int lsi_linux_source_error(const char *name, int code, struct lsi_error *err);
 /* The mapping behind lsi_linux_info, cached: partition -> whole disk; anything else stays. */
 uint64_t lsi_linux_whole_device(uint64_t st_dev);
 
+/* Somewhere in the middle of the address space, on 2 MiB, far from libraries (at the top), the heap and
+ * the program (at the bottom or at 0x55...). For mmap, which takes it as a hint only. NULL: no hint. */
+void *lsi_linux_address_hint(void);
+
 /* cgroup: least value of a limit file (v2 name, v1 controller and name) over this process's group
  * and its parents. UINT64_MAX: none. */
 uint64_t lsi_linux_cgroup_limit(const char *v2, const char *controller, const char *v1);

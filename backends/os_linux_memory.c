@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "os_linux.h"
@@ -193,17 +192,14 @@ uint64_t lsi_os_memory_available(void) {
   return r.least;
 }
 
-uint64_t lsi_os_peak_memory(void) {
-  /* Not ru_maxrss: that one survives exec, and a large parent would count. */
-  uint64_t peak = kb_field("/proc/self/status", "VmHWM");
-  if (peak) return peak;
-  struct rusage u;
-  return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
+uint64_t lsi_os_memory_used(void) {
+  /* Of no peak does the kernel tell what was of files: VmHWM has them, and what was mapped of sources. */
+  uint64_t own = kb_field("/proc/self/status", "RssAnon");
+  if (own) return own + kb_field("/proc/self/status", "RssShmem");
+  return kb_field("/proc/self/status", "VmRSS"); /* before Linux 4.5 */
 }
 
-/* Somewhere in the middle of the address space, far from libraries (at the top), the heap and the
- * program (at the bottom or at 0x55...). The kernel takes it as a hint only. */
-static void *address_hint(void) {
+void *lsi_linux_address_hint(void) {
 #ifdef SANITIZED
   return NULL; /* their shadow leaves no room there */
 #else
@@ -222,7 +218,7 @@ void *lsi_os_map(size_t bytes) {
   size_t size;
   if (!round_size(bytes, &size)) return NULL;
   const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  char *p = mmap(address_hint(), size, prot, flags, -1, 0);
+  char *p = mmap(lsi_linux_address_hint(), size, prot, flags, -1, 0);
   if (p == MAP_FAILED) return NULL;
   if ((uintptr_t)p % HUGE_PAGE) { /* the hint was taken: map more and trim */
     munmap(p, size);

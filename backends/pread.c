@@ -1,6 +1,7 @@
 /* The `pread` backend: threads that block, for every place where io_uring is not allowed or would
  * itself be a pool of threads. What lies in the page cache is read at once by the worker. */
 #include "linux_file.h"
+#include "linux_map.h"
 #include "list.h"
 #include "mem.h"
 #include "op_list.h"
@@ -12,6 +13,7 @@ struct lsi_backend {
   struct lsi_pread_pool *pool;
   uint32_t depth, held; /* held: taken and not returned */
   enum lsi_direct direct;
+  enum lsi_file_maps maps;
   struct lsi_near near;
   struct lsi_op_list ready;     /* finished */
   struct lsi_op_list resident;  /* to be read from the page cache just before they are processed */
@@ -32,6 +34,7 @@ static int pread_create(const struct lsi_backend_config *config, struct lsi_back
   }
   b->depth = LSI_MAX(config->queue_depth, 1u);
   b->direct = config->direct;
+  b->maps = config->maps ? LSI_MAPS_RESIDENT : LSI_MAPS_NONE;
   lsi_near_init(&b->near);
   *out = b;
   return 0;
@@ -45,7 +48,7 @@ static void pread_destroy(struct lsi_backend *b) {
 
 static int pread_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
                       struct lsi_error *err) {
-  return lsi_file_open(&b->near, name, b->direct, h, err);
+  return lsi_file_open(&b->near, name, b->direct, b->maps, h, err);
 }
 
 static int pread_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
@@ -60,7 +63,10 @@ static int pread_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n)
   for (; taken < n && b->held < b->depth; taken++, b->held++) {
     struct lsi_op *op = ops[taken];
     uint64_t flags = op->handle->priv[1];
-    if (!op->handle->direct && flags & (LSI_FILE_RESIDENT | LSI_FILE_MEMORY)) {
+    if (op->handle->mapped && !op->buf) {
+      lsi_map_lend(op);
+      lsi_op_list_add(&b->ready, op);
+    } else if (!op->handle->direct && flags & (LSI_FILE_RESIDENT | LSI_FILE_MEMORY)) {
       lsi_op_list_add(&b->resident, op);
     } else {
       lsi_op_list_add(&pooled, op);
@@ -127,4 +133,6 @@ const struct lsi_backend_ops lsi_backend_pread = {
     .submit = pread_submit,
     .reap = pread_reap,
     .cancel = pread_cancel,
+    .release = lsi_map_release,
+    .look = lsi_file_look,
 };

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "linux_file.h"
+#include "linux_map.h"
 #include "list.h"
 #include "mem.h"
 #include "op_list.h"
@@ -52,6 +53,7 @@ struct lsi_backend {
   int32_t *free_slots;     /* of the table of files */
   uint32_t n_free_slots;
   enum lsi_direct direct;
+  enum lsi_file_maps maps;
   struct lsi_near near;
   uint32_t workers;
 };
@@ -137,6 +139,7 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
   if (!b) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a backend");
   b->depth = LSI_MIN(LSI_MAX(config->queue_depth, 1u), 1u << 14);
   b->direct = config->direct;
+  b->maps = config->maps ? LSI_MAPS_RESIDENT : LSI_MAPS_NONE;
   b->workers = config->workers;
   b->bell = -1;
   lsi_near_init(&b->near);
@@ -172,8 +175,8 @@ static int make_pool(struct lsi_backend *b, struct lsi_error *err) {
 
 static int uring_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
                       struct lsi_error *err) {
-  int rc = lsi_file_open(&b->near, name, b->direct, h, err);
-  if (rc < 0) return rc;
+  int rc = lsi_file_open(&b->near, name, b->direct, b->maps, h, err);
+  if (rc < 0 || h->mapped) return rc;
   if (h->priv[1] & LSI_FILE_WAITS && (rc = make_pool(b, err)) < 0) {
     struct lsi_object_info now;
     lsi_file_close(h, &now);
@@ -283,7 +286,10 @@ static bool start(struct lsi_backend *b, struct lsi_op *op) {
   uint64_t flags = op->handle->priv[1];
   op->priv[TRIES] = 0;
   if (LSI_UNLIKELY(op->kind == LSI_OP_WRITE)) return start_write(b, op);
-  if (lsi_file_beyond(op)) {
+  if (op->handle->mapped && !op->buf) {
+    lsi_map_lend(op);
+    lsi_op_list_add(&b->ready, op);
+  } else if (lsi_file_beyond(op)) {
     lsi_file_finish(op, op->offset, 0, false);
     lsi_op_list_add(&b->ready, op);
   } else if (!op->handle->direct && flags & (LSI_FILE_RESIDENT | LSI_FILE_MEMORY) &&
@@ -480,4 +486,6 @@ const struct lsi_backend_ops lsi_backend_uring = {
     .submit = uring_submit,
     .reap = uring_reap,
     .cancel = uring_cancel,
+    .release = lsi_map_release,
+    .look = lsi_file_look,
 };

@@ -13,7 +13,7 @@
 #include "err.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 1u
+#define LSI_BACKEND_VERSION 2u
 
 /* What planning knows of an object; kept for every object of a request. */
 struct lsi_object_info {
@@ -31,6 +31,7 @@ struct lsi_backend_config {
   enum lsi_direct direct;
   void *arena;           /* memory that most buffers will lie in, for registration; may be NULL */
   size_t arena_size;
+  bool maps;             /* SIGBUS is handled and it pays: resident files may be lent from mappings */
   uint32_t workers;      /* instances that will share the machine, for sizing thread pools */
   const void *user;      /* mem, sim: the objects and faults of a test */
 };
@@ -38,8 +39,10 @@ struct lsi_backend_config {
 /* An open object. The engine allocates it (zeroed) and keeps it still until close. */
 struct lsi_handle {
   int64_t fd[2];         /* the backend's own: descriptors, slots, pointers */
-  uint64_t priv[2];
+  uint64_t priv[8];
   bool lends;            /* out: completions carry `data` instead of filling `buf` */
+  bool mapped;           /* out: it lends where an operation has no `buf`, and reads where it has one; what
+                            it lends may change or be lost meanwhile: see `look` */
   bool direct;           /* out: large reads go round the page cache */
   bool resident;         /* out: reads need not wait for a device: few in flight are enough */
   struct lsi_object_info info; /* out of open: what the object is now */
@@ -53,10 +56,10 @@ enum lsi_op_kind { LSI_OP_READ = 1, LSI_OP_WRITE = 2 };
 struct lsi_op {
   struct lsi_handle *handle;
   uint64_t offset;
-  void *buf;             /* NULL when handle->lends */
+  void *buf;             /* NULL: to be lent */
   uint32_t length;       /* 1 .. 1 GiB */
   uint8_t kind;          /* enum lsi_op_kind */
-  bool direct;           /* out: the bytes came around the page cache */
+  bool direct;           /* out: the CPU has copied none of the bytes */
   bool exact;            /* no byte outside [buf, buf + length) may be written */
   /* out */
   int32_t os_code;       /* errno of a failure */
@@ -70,7 +73,8 @@ struct lsi_op {
 enum lsi_backend_caps {
   LSI_CAP_OS_FILES = 1,  /* reads files by path (a candidate for `--backend auto`) */
   LSI_CAP_TEST = 2,      /* never chosen by itself */
-  LSI_CAP_WRITES = 4     /* takes LSI_OP_WRITE */
+  LSI_CAP_WRITES = 4,    /* takes LSI_OP_WRITE */
+  LSI_CAP_MAPS = 8       /* every object it can is mapped: only by name, only where SIGBUS is handled */
 };
 
 struct lsi_backend; /* each backend defines its own */
@@ -109,6 +113,10 @@ struct lsi_backend_ops {
   void (*cancel)(struct lsi_backend *b);
   /* Optional; required if it lends. The engine is done with op->data. */
   void (*release)(struct lsi_backend *b, struct lsi_op *op);
+  /* Optional; required if handles are `mapped`. What the open object is at this moment, as `close` tells
+   * it. Steps that have read lent bytes count only if it is what planning saw. LSIO_ERR_IO: some of the
+   * bytes lent so far could not be had; LSIO_ERR_SOURCE: what it is can't be known. */
+  int (*look)(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
 };
 
 /* NULL-terminated, in the order in which `--backend auto` tries them (backends/list.c). */

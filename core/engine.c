@@ -115,6 +115,18 @@ void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e) {
   atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_FAIL);
 }
 
+#define MEMORY_NS 20000000 /* between looks: one costs about 80 us */
+
+void lsi_run_note_memory(struct lsi_run *run, bool now) {
+  const uint64_t time = lsi_os_now_ns();
+  if (!now && time - atomic_load(&run->memory_at_ns) < (uint64_t)MEMORY_NS) return;
+  atomic_store(&run->memory_at_ns, time);
+  const uint64_t used = lsi_os_memory_used();
+  uint64_t seen = atomic_load(&run->memory_peak);
+  while (seen < used && !atomic_compare_exchange_weak(&run->memory_peak, &seen, used)) {
+  }
+}
+
 /* Waits while too much is queued: memory for results that nobody polls is bounded. */
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *c) {
   lsi_os_lock(run->mutex);
@@ -160,6 +172,7 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
 
 struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns) {
   uint64_t until = timeout_ns > 0 ? lsi_os_now_ns() + (uint64_t)timeout_ns : 0;
+  lsi_run_note_memory(run, false); /* by who waits anyway; workers do it when they end */
   lsi_os_lock(run->mutex);
   while (!run->first && atomic_load(&run->running) && timeout_ns) {
     int64_t left = timeout_ns;
@@ -168,7 +181,12 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
       if (now >= until) break;
       left = (int64_t)(until - now);
     }
-    lsi_os_wait(run->cond, run->mutex, left);
+    const bool woken = lsi_os_wait(run->cond, run->mutex,
+                                   left < 0 ? MEMORY_NS : LSI_MIN(left, (int64_t)MEMORY_NS));
+    if (woken) continue;
+    lsi_os_unlock(run->mutex);
+    lsi_run_note_memory(run, false);
+    lsi_os_lock(run->mutex);
   }
   struct lsi_run_completion *list = run->first;
   run->first = run->last = NULL;
@@ -322,7 +340,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
                                          : run->config.plan->bytes_requested;
   s.wall_s = (double)(run->end_ns - run->start_ns) / 1e9;
   s.cpu_s = (double)(run->end_cpu_ns - run->start_cpu_ns) / 1e9;
-  s.peak_memory = lsi_os_peak_memory();
+  s.peak_memory = atomic_load(&run->memory_peak);
   s.backend = (fell_back == run->n_workers ? run->config.fallback : run->config.backend)->name;
   s.n_workers = run->n_workers;
   s.workers = run->summaries;

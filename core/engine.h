@@ -8,6 +8,7 @@
  *   place.c    reading straight into the result
  *   late.c     files of which planning has only seen the names
  *   objects.c  open objects of one worker and the check that they have not changed
+ *   mapped.c   the same after each unit whose files are mapped
  *   steps.c    what happens to a step once its bytes are there, with
  *   prepare.c  from stored bytes to what the transform sees,
  *   pieces.c   the same and the rest, piece by piece, where a job asks for it, and
@@ -44,6 +45,7 @@ struct lsi_run_config {
   uint64_t share;                    /* bytes of memory a worker may use */
   uint32_t queue_depth;              /* per device, 0 = by the device */
   enum lsi_direct direct;
+  bool maps;                         /* SIGBUS is handled: files may be mapped */
   bool pin;
   struct lsi_pool *pool;             /* of big blocks; NULL: none */
   int bell;                          /* rung when there is something to poll */

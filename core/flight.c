@@ -105,12 +105,14 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->issued = 0;
   x->slot = lsi_object_get(w, e->object);
   if (!x->slot) return w->error.code ? w->error.code : 0;
+  x->loan = x->slot->handle.lends;
+  /* What takes several operations may be lent in several places: it is copied together. */
+  if ((x->loan && e->length <= w->lend_most) || e->length == 0) return 1;
   if (LSI_UNLIKELY(w->late)) {
     int rc = lsi_late_extent(w, f, x, e->object);
     if (rc != 0) return rc;
   }
-  /* What takes several operations may be lent in several places: it is copied together. */
-  if ((x->slot->handle.lends && x->length <= LSI_OP_LONGEST) || x->length == 0) return 1;
+  x->loan = x->loan && !x->slot->handle.mapped;
   if (LSI_UNLIKELY(w->placing) && lsi_place_extent(w, f, x)) return 1;
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + x->length, LSI_ALIGN) - from);
@@ -127,7 +129,7 @@ static inline void prepare_op(struct lsi_eop *e, struct lsi_flight *f, struct ls
   struct lsi_slot *slot = x->slot;
   e->op.handle = &slot->handle;
   e->op.offset = offset;
-  e->op.buf = slot->handle.lends ? NULL : (char *)x->data + (offset - x->offset);
+  e->op.buf = x->loan ? NULL : (char *)x->data + (offset - x->offset);
   e->op.length = (uint32_t)length;
   e->op.os_code = 0;
   e->op.direct = false;
@@ -147,7 +149,7 @@ static inline void queue_op(struct lsi_worker *w, struct lsi_eop *e) {
 /* The next operation of an extent: up to a multiple of the device's op_max, so that cuts are aligned. */
 static inline uint64_t next_length(const struct lsi_worker *w, const struct lsi_flight_extent *x,
                                    uint64_t left) {
-  if (x->slot->handle.lends) return LSI_MIN(left, (uint64_t)LSI_OP_LONGEST);
+  if (x->loan) return LSI_MIN(left, (uint64_t)LSI_OP_LONGEST);
   uint64_t op_max = w->run->config.plan->devices[x->slot->device].op_max;
   if (x->length <= op_max) return left;
   uint64_t to_cut = op_max - (x->offset + x->issued) % op_max;
@@ -277,7 +279,7 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
   const struct lsi_hole *hole = touches(f, x, from, to);
   if (!hole) return true;
   struct lsi_flight_extent *extent = &f->extents[x];
-  if (to - from > LSI_OP_LONGEST || extent->slot->handle.lends) {
+  if (to - from > LSI_OP_LONGEST || extent->loan) {
     keep_hole(f, hole, c);
     return true;
   }
@@ -329,7 +331,7 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   struct lsi_op *op = &e->op;
   bool again = op->result == LSIO_ERR_IO && (op->os_code == EAGAIN || op->os_code == EINTR);
   if (again && e->retries++ >= RETRIES) return false;
-  if (!again && (op->result <= 0 || op->handle->lends)) return false;
+  if (!again && (op->result <= 0 || e->extent->loan)) return false;
   uint64_t got = again ? 0 : (uint64_t)op->result;
   w->bytes_in_flight -= got;
   w->bytes_read += got;

@@ -73,6 +73,7 @@ static int large(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_fl
   if (!lsi_buffer_fit(&w->large, (size_t)lsi_round_up(x->length, LSI_ALIGN), 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to read a large file");
   x->data = w->large.data;
+  x->loan = false;
   return 1;
 }
 
@@ -81,8 +82,8 @@ int lsi_late_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi
   struct lsi_request *r = w->run->config.spec->request;
   const uint32_t step = w->run->config.plan->step_order[f->next_step];
   x->length = r->length[lsi_request_chunk_begin(r, step)] = r->objects[object].size;
-  const bool lent = x->slot->handle.lends && x->length <= LSI_OP_LONGEST;
-  return x->length > w->late_max && !lent ? large(w, f, x, object) : 0;
+  if ((x->loan && x->length <= lsi_lend_most(w, x->slot)) || x->length == 0) return 1;
+  return x->length > w->late_max ? large(w, f, x, object) : 0;
 }
 
 bool lsi_late_take(struct lsi_worker *w) {

@@ -242,9 +242,11 @@ LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
 /* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: out of memory. */
 LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
 /* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
- * `bytes_direct` are bytes that no CPU copied on their way from storage into the process' memory, or of
- * results from there to storage (O_DIRECT): a byte that went both ways counts twice. Where what was read is
- * a result in memory already, or is written from where it was read, none copies it at all.
+ * `bytes_direct` are bytes that no CPU copied on their way from storage into the process' memory (read
+ * with O_DIRECT, or used where they lie in the page cache), or of results from there to storage: a byte
+ * that went both ways counts twice. Where what was read is a result in memory already, or is written from
+ * where it was read, none copies it at all. `peak_memory` is the most of the process' own memory (RssAnon +
+ * RssShmem) that was seen, every 20 ms and at the workers' end; pages of files do not count.
  * Belongs to the job. NULL before the end or when out of memory. */
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
 /* The same in one paragraph for people. Belongs to the job. */

@@ -71,6 +71,28 @@ static int check_same(struct lsi_worker *w, uint32_t object, const struct lsi_ob
   return LSIO_ERR_SOURCE;
 }
 
+/* What a look at an object of the request brought. */
+static int looked(struct lsi_worker *w, uint32_t object, int rc, const struct lsi_object_info *now) {
+  if (rc != LSIO_ERR_SOURCE) { /* lost pages are a sign of truncation first of all */
+    const int changed = check_same(w, object, now);
+    if (changed < 0 || rc >= 0) return changed;
+  }
+  if (rc == LSIO_ERR_SOURCE)
+    lsi_fail(&w->error, rc, 0, "a source could not be looked at again");
+  else
+    lsi_fail(&w->error, rc, 0, "pages of a mapped source could not be read while steps used them");
+  lsi_error_at(&w->error, lsi_request_name(w->run->request, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  if (rc != LSIO_ERR_SOURCE)
+    lsi_error_remedy(&w->error, "its disk may be failing, or it was truncated and restored; with "
+                                "--direct always the read that fails is named");
+  return rc;
+}
+
+int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s) {
+  struct lsi_object_info now = s->handle.info;
+  return looked(w, s->object, w->ops->look(w->backend, &s->handle, &now), &now);
+}
+
 static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
   struct lsi_objects *o = &w->objects;
   uint32_t me = (uint32_t)(s - o->slots) + 1;
@@ -81,14 +103,7 @@ static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
   slot_put(o, s);
   if (o->last == s) o->last = NULL;
   struct lsi_object_info now = s->handle.info;
-  int rc = w->ops->close(w->backend, &s->handle, &now);
-  if (rc < 0) {
-    lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "a source could not be looked at again");
-    lsi_error_at(&w->error, lsi_request_name(w->run->request, s->object), LSI_NO_OFFSET, 0,
-                 LSI_NO_STEP);
-    return LSIO_ERR_SOURCE;
-  }
-  return check_same(w, s->object, &now);
+  return looked(w, s->object, w->ops->close(w->backend, &s->handle, &now), &now);
 }
 
 /* The least recently used slot that nothing refers to; NULL when all are in use. */
@@ -158,6 +173,8 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name)
 static void set_last(struct lsi_worker *w, struct lsi_slot *s) {
   w->objects.last = s;
   w->hot = s->handle.resident;
+  if (s->handle.mapped) lsi_mapped_use(w);
+  w->lend_most = w->late ? 0 : lsi_lend_most(w, s);
   lsi_set_begin_bytes(w);
 }
 

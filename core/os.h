@@ -43,7 +43,9 @@ unsigned lsi_os_allowed_cpu(unsigned i);   /* number of the i-th allowed CPU */
 /* Least of available memory and what the cgroup leaves, in bytes. */
 uint64_t lsi_os_memory_available(void);
 uint64_t lsi_os_memory_cgroup_limit(void); /* UINT64_MAX = none */
-uint64_t lsi_os_peak_memory(void);         /* peak RSS of the process, bytes */
+/* Memory of the process's own now, in bytes: RssAnon + RssShmem. Pages of files, mapped or code, are the
+ * page cache's. */
+uint64_t lsi_os_memory_used(void);
 /* Anonymous memory on 2 MiB boundaries with huge pages advised, not inherited by fork, at an address
  * far from libraries so that LuaJIT finds room for machine code near itself. NULL: none. */
 void *lsi_os_map(size_t bytes);

@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "codec.h"
 #include "engine.h"
+#include "mapped.h"
 #include "os.h"
 
 enum { LSI_STOP_NO, LSI_STOP_CANCEL, LSI_STOP_FAIL };
@@ -60,6 +61,7 @@ struct lsi_flight_extent {
   struct lsi_slot *slot;      /* the open object */
   void *buffer;               /* leased; NULL when lent or empty */
   size_t buffer_bytes;
+  bool loan;                  /* operations have no buffer: they are lent */
   const char *data;           /* the byte at `offset` */
   struct lsi_eop *lent;       /* the operation that release() gets back */
   uint64_t issued;            /* bytes of it given to operations */
@@ -132,6 +134,7 @@ struct lsi_worker {
   const struct lsi_backend_ops *ops; /* its own: the run's, or the run's fallback */
   struct lsi_arena arena;
   struct lsi_objects objects;
+  uint64_t lend_most;            /* of the last object opened, see mapped.h; 0 with late */
   /* work */
   uint32_t next_unit, units_end; /* taken, not yet in flight */
   struct lsi_flight *issuing;    /* its operations are being made */
@@ -179,7 +182,12 @@ struct lsi_worker {
   uint64_t item_mask;            /* ... which is item_mask + 1 */
   bool broken;                   /* the backend gave some operations not back */
   bool plain;                    /* elements are used as they are stored, one chunk a step */
-  bool bare;                     /* plain, and no transform */
+  bool bare;                     /* plain, and no transform; no longer once a file is mapped */
+  bool careful;                  /* units need more than their steps run: see landed_carefully */
+  bool maps;                     /* a mapped file has been opened */
+  struct lsi_lending lending;    /* where they are used */
+  const struct lsi_flight *running; /* with maps: the unit whose steps run */
+  uint32_t unlooked;             /* ... its steps from this position on count only after a look */
   bool yields;                   /* steps have a transform, or somewhere to go */
   bool placing;                  /* bytes are read straight into the result where that can be; */
   bool straight, judged;         /* ... past the page cache too; that is decided */
@@ -235,6 +243,7 @@ struct lsi_run {
   atomic_uint starving; /* workers that wait for a descriptor */
   atomic_uint able; /* workers that have opened or may still; see others_do_it() */
   enum lsi_on_error on_error;
+  atomic_uint_fast64_t memory_peak, memory_at_ns; /* greatest use seen; when it was last looked at */
   uint64_t write_bytes; /* of buffers that a worker can use for results of a direct sink; 0: not direct */
   uint64_t write_bytes_least; /* for the largest result */
   uint64_t start_ns, end_ns, start_cpu_ns, end_cpu_ns;
@@ -259,6 +268,8 @@ static inline bool lsi_stopping(const struct lsi_run *run) {
 
 /* engine.c */
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e); /* the first one wins; stops */
+/* Notes how much memory the process uses, if the last time is long enough ago (`now`: in any case). */
+void lsi_run_note_memory(struct lsi_run *run, bool now);
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *c);
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
 
@@ -401,6 +412,9 @@ static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uin
   /* Released: who reads it looks at the step's length, which may have become known just now. */
   atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_release);
 }
+
+/* Looks at an object that is mapped: 0, or negative with w->error when it is not what planning saw. */
+int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s);
 
 /* prepare.c */
 /* Room for `bytes`, of which the first `keep` survive when it moves. */

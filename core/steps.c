@@ -9,6 +9,7 @@
 __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
   if (w->writer) lsi_write_drop(w);
+  if (w->maps) lsi_mapped_step_failed(w);
   struct lsi_error own = w->error, *e = &own;
   lsi_error_clear(&w->error);
   const struct lsi_request *r = w->run->request;

@@ -18,7 +18,7 @@ struct lsi_summary {
   uint64_t bytes_requested, bytes_read, bytes_decoded, bytes_delivered, bytes_written, bytes_direct;
   double wall_s, cpu_s;
   double publish_s;        /* of wall_s: the output flushed, durable and named, after the last step */
-  uint64_t peak_memory;    /* bytes */
+  uint64_t peak_memory;    /* bytes of RssAnon + RssShmem, the most that was seen */
   const char *backend;
   const char *bound;       /* "device", "decode", "transform", "sink" or "latency" */
   uint32_t n_workers;

@@ -1,5 +1,10 @@
 /* What the parts of kernels.c share: the list of types, vectors as wide as the level's
- * registers, and bounds of a comparison in an element type. Included once, by kernels.c only. */
+ * registers, and bounds of a comparison in an element type. Included once, by kernels.c only.
+ *
+ * Sources may be mapped files that another process changes while a kernel reads them. So a kernel must
+ * stay within its memory whatever it reads: what becomes an index, a count or a branch on which an index
+ * depends is loaded once, into a local array or a variable that is clamped after its last computation,
+ * and no second pass relies on what the first one found. That the values are wrong is told afterwards. */
 #ifndef LSI_X_COMMON_H
 #define LSI_X_COMMON_H
 

@@ -182,7 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   lsi_os_cpu_quota();
   lsi_os_memory_cgroup_limit();
   lsi_os_memory_available();
-  lsi_os_peak_memory();
+  lsi_os_memory_used();
   char *doctor = lsi_os_doctor();
   FUZZ_CHECK(doctor && strstr(doctor, "cpus: "));
   lsi_free(doctor);

@@ -19,6 +19,7 @@ struct variant {
   bool tmpfs;      /* the files lie in /dev/shm */
   bool no_arena;   /* buffers are not registered */
   bool lends;      /* mem only */
+  bool maps;       /* files large enough are lent from mappings */
 };
 
 /* Sizes of the objects, which are named by their index. */
@@ -49,6 +50,9 @@ void stage_close(struct stage *s);
 /* An operation in slot `slot` of the arena, a page of guard before its hull and one behind it. */
 void stage_op(struct stage *s, struct lsi_op *op, struct lsi_handle *h, unsigned slot,
               uint64_t offset, uint32_t length);
+/* LSIO's handler of SIGBUS is in its place: to be called in each test, as cmocka puts its own there
+ * before each. */
+void stage_guard(void);
 uint64_t stage_random(struct stage *s, uint64_t below);
 
 extern const struct variant variants[];

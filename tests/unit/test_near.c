@@ -147,7 +147,7 @@ static void test_residency_is_learnt(void **state) {
   struct lsi_error err = {0};
   struct lsi_object_info now;
   lsi_near_init(&n);
-  assert_int_equal(lsi_file_open(&n, path_of("1"), LSI_DIRECT_AUTO, &h, &err), 0);
+  assert_int_equal(lsi_file_open(&n, path_of("1"), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
   if (h.priv[1] & LSI_FILE_WAITS) { /* tmpfs, overlay: nothing is learnt there */
     assert_int_equal(lsi_file_close(&h, &now), 0);
     skip();
@@ -164,7 +164,7 @@ static void test_residency_is_learnt(void **state) {
     assert_true(n.absent > 0);
     uint32_t left = n.absent;
     for (uint32_t i = 0; i <= left; i++) {
-      assert_int_equal(lsi_file_open(&n, path_of("2"), LSI_DIRECT_AUTO, &h, &err), 0);
+      assert_int_equal(lsi_file_open(&n, path_of("2"), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
       assert_int_equal(h.resident, i == left);
       assert_int_equal(lsi_file_close(&h, &now), 0);
     }
