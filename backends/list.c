@@ -6,6 +6,7 @@
 const struct lsi_backend_ops *const lsi_backends[] = {
     &lsi_backend_uring,
     &lsi_backend_pread,
+    &lsi_backend_mapped,
     &lsi_backend_mem,
     &lsi_backend_sim,
     NULL,

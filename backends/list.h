@@ -6,6 +6,7 @@
 
 extern const struct lsi_backend_ops lsi_backend_uring;
 extern const struct lsi_backend_ops lsi_backend_pread;
+extern const struct lsi_backend_ops lsi_backend_mapped;
 extern const struct lsi_backend_ops lsi_backend_mem;
 extern const struct lsi_backend_ops lsi_backend_sim;
 

@@ -24,11 +24,17 @@ static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
     job->backend = lsi_backend_find(wanted);
     if (!job->backend || job->backend->caps & LSI_CAP_TEST)
       return lsi_fail(err, LSIO_ERR_USAGE, 0, "there is no backend '%s'", wanted);
+    if (job->backend->caps & LSI_CAP_MAPS && !job->context->maps) {
+      lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "mapped reading needs a handler of SIGBUS, which this "
+                                             "program has not allowed");
+      lsi_error_remedy(err, "make the context with LSIO_CONTEXT_SIGBUS, or leave the backend at auto");
+      return LSIO_ERR_UNSUPPORTED;
+    }
     return job->backend->probe(err);
   }
   for (size_t i = 0; lsi_backends[i]; i++) {
     const struct lsi_backend_ops *b = lsi_backends[i];
-    if (!(b->caps & LSI_CAP_OS_FILES) || b->caps & LSI_CAP_TEST) continue;
+    if (!(b->caps & LSI_CAP_OS_FILES) || b->caps & (LSI_CAP_TEST | LSI_CAP_MAPS)) continue;
     if (job->backend) {
       job->fallback = b;
       return 0;

@@ -18,8 +18,8 @@
     "ceiling for all buffers (default: 1GiB, or a quarter of the available memory if less)")     \
   X(queue_depth, "queue-depth", "N", "LSIO_QUEUE_DEPTH",                                         \
     "reads in flight per device (default: what the device takes)")                               \
-  X(backend, "backend", "auto|uring|pread", "LSIO_BACKEND",                                      \
-    "how files are read (default: auto; pread where io_uring is refused)")                       \
+  X(backend, "backend", "auto|uring|pread|mapped", "LSIO_BACKEND",                               \
+    "how files are read (default: auto: uring, or pread where io_uring is refused)")             \
   X(direct, "direct", "auto|always|never", "LSIO_DIRECT",                                        \
     "read and write around the page cache (default: auto, decided per file)")                              \
   X(merge, "merge", "auto|never|SIZE", "LSIO_MERGE",                                             \
@@ -155,9 +155,9 @@ static const char *set_queue_depth(struct lsi_settings *s, const char *value) {
 }
 
 static const char *set_backend(struct lsi_settings *s, const char *value) {
-  static const char *const words[] = {"auto", "uring", "pread", NULL};
+  static const char *const words[] = {"auto", "uring", "pread", "mapped", NULL};
   int i = parse_word(value, words);
-  if (i < 0) return "auto, uring or pread";
+  if (i < 0) return "auto, uring, pread or mapped";
   snprintf(s->backend, sizeof s->backend, "%s", words[i]);
   return NULL;
 }

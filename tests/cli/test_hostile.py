@@ -294,7 +294,7 @@ class Limits(RunnerTest):
         user = 50000 + os.getpid() % 10000  # whose threads nobody else adds to
         codes = []
         for number in list(range(1, 9)) + [200]:
-            for backend in ("auto", "pread"):
+            for backend in ("auto", "pread", "mapped"):
                 p = self.start("-j3", "--merge=never", "--direct=always", "--backend=" + backend, "-e", job,
                                executable=self.path("runner"),
                                before=limit(resource.RLIMIT_NPROC, number, user=user))

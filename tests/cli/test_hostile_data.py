@@ -270,7 +270,7 @@ class Ranges(RunnerTest):
         for build in [lambda: self.csv(text)] + [lambda a=a: self.npy(a) for a in arrays]:
             job = build()
             for merge in ("auto", "never", "0", "1MiB"):
-                for backend in ("auto", "pread"):
+                for backend in ("auto", "pread", "mapped"):
                     self.expect(0, "-j3", "--merge=" + merge, "--backend=" + backend, "--json=s.json",
                                 "-e", job)
                     np.testing.assert_array_equal(np.load(self.path("out.npy")), expected)

@@ -58,7 +58,7 @@ class RandomJobs(RunnerTest):
 
     def options(self, rng):
         args = ["-j%d" % rng.choice([1, 2, 3, 5]), "--memory=" + rng.choice(["8MiB", "32MiB", "1GiB"])]
-        for name, values in (("backend", ("auto", "pread")), ("direct", ("always", "never", "auto")),
+        for name, values in (("backend", ("auto", "pread", "mapped")), ("direct", ("always", "never", "auto")),
                              ("merge", ("never", "auto", "0", "100", "64KiB")),
                              ("queue-depth", ("1", "3", "200"))):
             if rng.random() < 0.7:

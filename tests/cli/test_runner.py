@@ -82,7 +82,7 @@ class Runs(RunnerTest):
     def test_copy_to_npy(self):
         values = self.data(n=12345)
         self.write("job.lua", COPY)
-        for backend in ("auto", "pread"):
+        for backend in ("auto", "pread", "mapped"):
             self.expect(0, "--backend=" + backend, "-j3", "--json=s.json", "job.lua")
             np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
             self.assertEqual(self.summary()["bytes_written"], values.nbytes)
