@@ -1,6 +1,7 @@
 /* Whole jobs through lsio.h while the N-th allocation of LSIO fails, for every N, once or for ever:
  * each run reports an error and leaves nothing behind, or succeeds with the right output; and every
  * block comes back. LuaJIT's own memory is not part of this. */
+#include <blosc.h>
 #include <dirent.h>
 #include <lz4frame.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "codec.h"
 #include "lsio.h"
 #include "mem.h"
 
@@ -46,6 +48,14 @@ static int setup(void **state) {
     assert_false(LZ4F_isError(n));
     snprintf(name, sizeof name, "%d.lz4", i);
     put_file(name, frame, n);
+    int64_t packed = lsi_encode(LSI_CODEC_ZSTD, 0, (const char *)input[i], sizeof input[i], frame, sizeof frame);
+    assert_true(packed > 0);
+    snprintf(name, sizeof name, "%d.zst", i);
+    put_file(name, frame, (size_t)packed);
+    packed = blosc_compress(5, 1, sizeof(float), sizeof input[i], input[i], frame, sizeof frame);
+    assert_true(packed > 0);
+    snprintf(name, sizeof name, "%d.blosc", i);
+    put_file(name, frame, (size_t)packed);
   }
   assert_int_equal(fclose(list), 0);
   return 0;
@@ -261,6 +271,33 @@ static void test_ranges_of_a_list(void **state) {
   run_scene(&s);
 }
 
+static void test_any_order_with_skips(void **state) {
+  (void)state;
+  const struct scene s = {
+      .name = "any order", .outputs = 2, .header = 4096, .expected = all_plain,
+      .script = "local lsio = require 'lsio'\n"
+                "return lsio.job { source = lsio.files('*.zst', { whole = true }), type = 'f32',\n"
+                " codec = 'zstd', on_error = 'skip', out_max = 3000,\n"
+                " sink = lsio.npy('out', { order = 'any', durability = 'none' }),\n"
+                " transform = function(chunk)\n"
+                "  for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end\n"
+                "  return chunk.n end }\n",
+      .settings = {"workers=1", "memory=64MiB", "backend=pread"}};
+  run_scene(&s);
+}
+
+static void test_blosc_in_place(void **state) {
+  (void)state;
+  const struct scene s = {
+      .name = "blosc", .outputs = 1, .header = 4096, .expected = all_plain,
+      .script = "local lsio = require 'lsio'\n"
+                "return lsio.job { source = lsio.files('*.blosc', { whole = true }), type = 'f32',\n"
+                " codec = 'blosc', decoded = 12000, fill = 0, on_error = 'skip',\n"
+                " sink = lsio.npy('out', { shape = { 18000 } }) }\n",
+      .settings = {"workers=2", "memory=64MiB"}};
+  run_scene(&s);
+}
+
 static void test_stream(void **state) {
   (void)state;
   const struct scene s = {
@@ -277,6 +314,8 @@ int main(void) {
       cmocka_unit_test(test_lz4_to_npy),
       cmocka_unit_test(test_raw_to_raw),
       cmocka_unit_test(test_ranges_of_a_list),
+      cmocka_unit_test(test_any_order_with_skips),
+      cmocka_unit_test(test_blosc_in_place),
       cmocka_unit_test(test_stream),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
