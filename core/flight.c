@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "late.h"
 #include "mem.h"
 #include "run.h"
 #include "write.h"

@@ -6,6 +6,7 @@
  * of all. */
 #include <inttypes.h>
 
+#include "late.h"
 #include "mem.h"
 #include "price.h"
 #include "run.h"

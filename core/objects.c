@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "late.h"
 #include "mem.h"
 #include "run.h"
 

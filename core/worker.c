@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "late.h"
 #include "mem.h"
 #include "price.h"
 #include "run.h"
