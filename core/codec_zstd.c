@@ -95,6 +95,23 @@ static uint64_t window_of(const uint8_t *frame, uint64_t content) {
   return base + base / 8 * (frame[5] & 7);
 }
 
+/* Does the frame, measured before, have a compressed block of no bytes? It is not valid, but the library
+ * takes it when it decodes a stream (1.5), and only then. RFC 8878, 3.1.1.1 and 3.1.1.2. */
+static bool has_void_block(const uint8_t *frame, size_t length) {
+  static const uint8_t dictionary[] = {0, 1, 2, 4}, content[] = {0, 2, 4, 8};
+  const bool single = frame[4] & 0x20;
+  size_t at = 5 + !single + dictionary[frame[4] & 3] + content[frame[4] >> 6];
+  at += single && frame[4] >> 6 == 0;
+  while (at + 3 <= length) {
+    const uint32_t head = frame[at] | (uint32_t)frame[at + 1] << 8 | (uint32_t)frame[at + 2] << 16;
+    const uint32_t kind = head >> 1 & 3, size = head >> 3;
+    if (kind == 2 && size == 0) return true;
+    if (head & 1) break;
+    at += 3 + (kind == 1 ? 1 : size); /* 1: one byte, repeated */
+  }
+  return false;
+}
+
 int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
                   struct lsi_zstd_frame *f, struct lsi_error *err) {
   int rc = lsi_zstd_make(d, err);
@@ -102,6 +119,7 @@ int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
   *f = (struct lsi_zstd_frame){.src = src};
   rc = measure(src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
   if (rc) return rc;
+  if (has_void_block(src, f->length)) return corrupt(err, "a zstd frame has a block of no bytes");
   f->window = window_of(src, f->known ? f->size : 0);
   f->memory = LSI_MIN(f->window, f->known ? f->size : UINT64_MAX) + 2 * BLOCK_MAX + 4096;
   ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
