@@ -22,6 +22,9 @@ struct lsi_lending {
   double cost[2];              /* least CPU time a byte, ns: copied, lent */
 };
 
+/* objects.c. Looks at an object that is mapped: 0, or negative with w->error when it is not what planning
+ * saw. */
+int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s);
 /* Longest extent of an open object that is used where it lies. */
 uint64_t lsi_lend_most(const struct lsi_worker *w, const struct lsi_slot *s);
 /* The last object opened is mapped: sets w->maps. */

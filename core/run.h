@@ -398,9 +398,6 @@ static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uin
   atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_release);
 }
 
-/* Looks at an object that is mapped: 0, or negative with w->error when it is not what planning saw. */
-int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s);
-
 /* prepare.c */
 /* Room for `bytes`, of which the first `keep` survive when it moves. */
 bool lsi_buffer_fit(struct lsi_buffer *b, size_t bytes, size_t keep);

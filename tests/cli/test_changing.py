@@ -1,0 +1,105 @@
+"""Files that are truncated, extended, rewritten, punched and replaced while a job reads them: what a job
+delivers is what they held at one moment, or it fails and names the file. Never a crash, never a mixture.
+LSIO_STRESS_SECONDS says how long (4)."""
+import ctypes
+import os
+import random
+import subprocess
+import time
+import unittest
+
+from support import RUNNER, RunnerTest
+
+SIZE = 8 << 20
+SECONDS = float(os.environ.get("LSIO_STRESS_SECONDS") or 4)
+JOB = """local lsio = require "lsio"
+return lsio.job { source = lsio.files("a.u8", { chunk = "64KiB" }), type = "u8",
+  sink = lsio.raw("out", { exists = "replace" }),
+  state = "double sum;", reduce = { sum = "sum" },
+  transform = function(chunk, state)
+    lsio.k.copy(chunk.data, chunk.n, chunk.out)
+    local till = os.clock() + 0.0003
+    while os.clock() < till do state.sum = state.sum + lsio.k.sum(chunk.data) end
+  end }"""
+
+
+def punch(fd, offset, length):
+    libc = ctypes.CDLL(None, use_errno=True)
+    keep_size_punch = 3
+    return libc.fallocate(fd, keep_size_punch, ctypes.c_long(offset), ctypes.c_long(length))
+
+
+class Changing(RunnerTest):
+    def setUp(self):
+        super().setUp()
+        self.seed = random.SystemRandom().randrange(1 << 32)
+        self.rng = random.Random(int(os.environ.get("LSIO_STRESS_SEED") or self.seed))
+        block = self.rng.randbytes(1 << 20)
+        self.old = b"".join(bytes([i]) + block[1:] for i in range(SIZE >> 20))
+
+    def fresh(self):
+        with open(self.path("new"), "wb") as f:
+            f.write(self.old)
+        os.rename(self.path("new"), self.path("a.u8"))
+
+    def change(self):
+        """Does one of them; every state that the file has had since."""
+        old, at = self.old, self.rng.randrange(SIZE)
+        how = self.rng.choice(("truncate", "restore", "append", "rewrite", "replace", "punch"))
+        path = self.path("a.u8")
+        if how in ("truncate", "restore"):
+            os.truncate(path, at)
+            states = [old[:at]]
+            if how == "restore":
+                os.truncate(path, SIZE)
+                states.append(old[:at] + bytes(SIZE - at))
+            return how, states
+        if how == "replace":
+            other = self.rng.randbytes(4096) * (SIZE // 4096)
+            with open(self.path("new"), "wb") as f:
+                f.write(other)
+            os.rename(self.path("new"), path)
+            return how, [other]
+        with open(path, "r+b", buffering=0) as f:
+            if how == "append":
+                f.seek(SIZE)
+                f.write(b"more")
+                return how, [old + b"more"]
+            n = min(self.rng.randrange(1, 1 << 20), SIZE - at)
+            if how == "punch":
+                return how, [old[:at] + bytes(n) + old[at + n:]] if punch(f.fileno(), at, n) == 0 else []
+            f.seek(at)
+            f.write(b"\xee" * n)
+            return how, [old[:at] + b"\xee" * n + old[at + n:]]
+
+    def one(self, backend):
+        self.fresh()
+        run = subprocess.Popen([RUNNER, "-q", "-j2", "--backend=" + backend, "--json=s.json", "-e", JOB],
+                               cwd=self.dir, stderr=subprocess.PIPE, env=self.env)
+        time.sleep(self.rng.random() * 0.12)
+        how, states = self.change()
+        err = run.communicate(timeout=60)[1].decode()
+        what = (self.seed, backend, how, run.returncode, err)
+        self.assertIn(run.returncode, (0, 4), what)
+        if run.returncode == 4:
+            self.assertIn("a.u8", err, what)
+            self.assertFalse(os.path.exists(self.path("out")), what)
+            self.assertIsNone(self.summary()["state"], what)
+            return 4
+        with open(self.path("out"), "rb") as f:
+            out = f.read()
+        self.assertTrue(out == self.old or out in states, what)
+        os.unlink(self.path("out"))
+        return 0
+
+    def test_every_byte_is_right_or_the_job_fails(self):
+        seen = {0: 0, 4: 0}
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end or min(seen.values()) == 0:
+            for backend in ("mapped", "auto"):
+                seen[self.one(backend)] += 1
+        print("changing sources: %d right, %d failed" % (seen[0], seen[4]))
+
+
+if __name__ == "__main__":
+    unittest.main()
