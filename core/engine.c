@@ -213,7 +213,7 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
     w->thread = NULL;
     run->summaries[i] = (struct lsi_worker_summary){
         .steps = atomic_load(&w->counters.steps),
-        .wait_s = (double)w->wait_ns / 1e9,
+        .wait_s = (double)(w->wait_ns + w->submit_ns) / 1e9,
         .decode_s = (double)w->decode_ns / 1e9,
         .transform_s = (double)w->transform_ns / 1e9,
         .place_s = (double)w->place_ns / 1e9};
@@ -287,7 +287,7 @@ static const char *waiting_for(const struct lsi_run *run, const struct lsi_summa
   double flying = 0;
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker *w = &run->workers[i];
-    if (w->read_wait_ns) flying += (double)w->in_flight_ns / (double)w->read_wait_ns;
+    if (w->wait_ns) flying += (double)w->in_flight_ns / (double)w->wait_ns;
   }
   uint32_t busy_at = 0;
   for (uint32_t i = 0; s->operations && i < plan->n_devices; i++)

@@ -31,9 +31,10 @@ static bool cpu_is_the_bound(struct lsi_worker *w) {
   const uint64_t now = lsi_os_now_ns();
   if (!w->judge_at_ns) {
     w->judge_at_ns = now;
-    w->judge_wait_ns = w->wait_ns;
+    w->judge_wait_ns = w->wait_ns + w->submit_ns;
   } else if (now - w->judge_at_ns >= JUDGE_NS) {
-    w->straight = w->wait_ns - w->judge_wait_ns < (now - w->judge_at_ns) / WAITS;
+    const uint64_t waited = w->wait_ns + w->submit_ns - w->judge_wait_ns;
+    w->straight = waited < (now - w->judge_at_ns) / WAITS;
     w->judged = true;
   }
   return w->straight;

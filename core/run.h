@@ -202,8 +202,8 @@ struct lsi_worker {
   /* accounting */
   uint64_t operations, bytes_read, bytes_decoded, bytes_delivered, bytes_direct;
   uint64_t wait_ns, decode_ns, transform_ns, place_ns;
-  uint64_t read_wait_ns;     /* of wait_ns, with reads in flight; ... */
-  uint64_t in_flight_ns;     /* ... and the same times their number */
+  uint64_t submit_ns;        /* waiting too, but not for what is in flight: in submit, or for others */
+  uint64_t in_flight_ns;     /* wait_ns times the reads in flight */
   uint64_t last_refill_ns;
   uint32_t sample;
   uint64_t decoded_max;          /* largest chunk decoded so far */

@@ -293,12 +293,6 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
 
 /* ---- refill ---- */
 
-static void waited(struct lsi_worker *w, uint64_t ns, uint32_t in_flight) {
-  w->wait_ns += ns;
-  w->read_wait_ns += ns;
-  w->in_flight_ns += ns * in_flight;
-}
-
 static void flush(struct lsi_worker *w) {
   if (!w->n_queue) return;
   /* Reading happens in here as well where data is resident: it counts as waiting for the device. */
@@ -306,7 +300,7 @@ static void flush(struct lsi_worker *w) {
     w->queue[i]->exact = !((struct lsi_eop *)w->queue[i])->extent->buffer;
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->submit(w->backend, w->queue, (int)w->n_queue);
-  waited(w, lsi_os_now_ns() - before, w->ops_in_flight);
+  w->submit_ns += lsi_os_now_ns() - before;
   w->n_queue -= (uint32_t)n;
   if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
 }
@@ -375,8 +369,10 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   uint64_t now = lsi_os_now_ns();
   if (w->writer && (w->n_ready || !w->ops_in_flight))
     w->place_ns += now - before; /* waiting for what is being written is the sink's */
-  else
-    waited(w, now - before, w->ops_in_flight);
+  else {
+    w->wait_ns += now - before;
+    w->in_flight_ns += (now - before) * w->ops_in_flight;
+  }
   w->last_refill_ns = now;
   if (n < 0) return n;
   climb(w, now);
@@ -459,7 +455,7 @@ static void loop(struct lsi_worker *w) {
       lsi_return_credits(w);
       if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
       lsi_os_sleep_ns(BLOCKED_NS);
-      w->wait_ns += BLOCKED_NS;
+      w->submit_ns += BLOCKED_NS;
       continue;
     }
     if (reap(w, w->n_ready && !w->writer ? (int64_t)BLOCKED_NS : -1) < 0) lsi_worker_fail(w);
