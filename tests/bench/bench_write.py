@@ -14,7 +14,7 @@ LOOK = 4099  # one element in so many is compared
 class WriteTable:
     def __init__(self, tools, data):
         self.t, self.d = tools, data
-        self.paths = data.f32[:max(1, len(data.f32) // 2)]
+        self.paths = data.f32[:max(4, len(data.f32) // 2)]
         self.out = os.path.join(getattr(data, "dir", ""), "written.npy")
 
     def written(self, result, ratio):
