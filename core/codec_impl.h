@@ -78,6 +78,7 @@ struct lsi_zstd_frame {
   uint64_t size;        /* of the content, if known */
   uint64_t window;      /* how far back it refers */
   uint64_t memory;      /* that the decoder will take for itself */
+  uint64_t given;       /* bytes decoded so far */
 };
 int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
                   struct lsi_zstd_frame *f, struct lsi_error *err);

@@ -144,8 +144,12 @@ int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, si
   }
   const bool stuck = room && !out.pos && in.pos == f->used;
   f->used = in.pos;
+  f->given += out.pos;
   *got = out.pos;
   *more = left != 0;
+  /* The library asks that of most frames, but not of those that end with an empty block. */
+  if (!left && f->known && f->given != f->size)
+    return corrupt(err, "a zstd frame does not hold the size it states");
   return stuck && left ? corrupt(err, "a zstd frame is cut short") : 0;
 }
 
