@@ -33,8 +33,10 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t st
 /* The shortest way, without a call: a whole chunk as it is stored, for which nothing is to be made ready. */
 static inline int prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_request *r = w->run->request;
-  if (!w->bare || f->n_extents != 1 || f->damaged || (r->length[step] & w->item_mask))
+  if (!w->bare || f->n_extents != 1 || f->damaged || (r->length[step] & w->item_mask)) {
+    lsi_set_phase(w, LSI_PHASE_DECODE, step);
     return lsi_step_prepare(w, f, step);
+  }
   const struct lsi_flight_extent *x = &f->extents[0];
   lsi_set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
   w->step.n_chunks = 1;
@@ -46,7 +48,6 @@ static inline int prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t s
 static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, struct lsi_flight *f,
                                                           uint32_t step, uint64_t *t) {
   const struct lsi_run_config *config = &w->run->config;
-  lsi_set_phase(w, LSI_PHASE_DECODE, step);
   if (t) t[0] = lsi_os_now_ns();
   int rc = prepare(w, f, step);
   if (t) t[1] = t[2] = t[3] = lsi_os_now_ns();
