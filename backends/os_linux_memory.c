@@ -241,6 +241,46 @@ void lsi_os_unmap(void *p, size_t bytes) {
   if (p && round_size(bytes, &size)) munmap(p, size);
 }
 
+bool lsi_os_populated(const void *p, size_t bytes) {
+  enum { SAMPLES = 64 };
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t first = (uintptr_t)p / page, pages = ((uintptr_t)p + bytes - 1) / page - first + 1;
+  for (uintptr_t i = 0; i < LSI_MIN(pages, (uintptr_t)SAMPLES); i++) {
+    const double step = (double)(pages - 1) / (SAMPLES - 1);
+    const uintptr_t at = pages <= SAMPLES ? i : (uintptr_t)((double)i * step);
+    unsigned char there;
+    /* Of private memory it tells the truth; of files it might not, but these are not waited for. */
+    if (mincore((void *)((first + at) * page), page, &there) < 0 || !(there & 1)) return false;
+  }
+  return true;
+}
+
+/* Before Linux 5.14. An exchange of a byte for itself is a write that harms no other writer. */
+static void touch(char *p, size_t bytes, size_t page) {
+  for (size_t i = 0; i < bytes; i += page) {
+    char seen = __atomic_load_n(&p[i], __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(&p[i], &seen, seen, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  }
+}
+
+/* Since Linux 5.14; older headers lack it. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+bool lsi_os_populate(void *p, size_t bytes) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t from = (uintptr_t)lsi_round_down((uintptr_t)p, page);
+  const uintptr_t to = (uintptr_t)lsi_round_up((uintptr_t)p + bytes, page);
+  if (madvise((void *)from, to - from, MADV_POPULATE_WRITE) == 0) return true;
+  /* It is also what memory that may not be written gets: ask about some that may. */
+  char own;
+  void *stack = (void *)lsi_round_down((uintptr_t)&own, page);
+  if (errno != EINVAL || madvise(stack, page, MADV_POPULATE_WRITE) == 0) return false;
+  touch(p, bytes, page);
+  return true;
+}
+
 void lsi_os_inherit(void *p, size_t bytes, bool inherit) {
   size_t size;
   if (p && round_size(bytes, &size)) madvise(p, size, inherit ? MADV_DOFORK : MADV_DONTFORK);

@@ -263,6 +263,7 @@ LSIO_API const char *lsio_job_summary_text(lsio_job *job);
  * and do not fork, while the job runs.
  * The array that LSIO makes is not part of the setting `memory`. For results of variable size, addresses
  * for the largest result are reserved, but memory is taken only as it is written.
+ * Workers that wait for storage make pages ready that nobody has touched, in an array of the caller's too.
  * After a job that failed or was cancelled, what an array of the caller's holds is unspecified. */
 struct lsio_array {
   size_t struct_size; /* set by the caller */

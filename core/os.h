@@ -50,6 +50,11 @@ uint64_t lsi_os_memory_used(void);
  * far from libraries so that LuaJIT finds room for machine code near itself. NULL: none. */
 void *lsi_os_map(size_t bytes);
 void lsi_os_unmap(void *p, size_t bytes);
+/* Are the pages of `bytes` (more than 0) at p there? A sample of them is looked at. */
+bool lsi_os_populated(const void *p, size_t bytes);
+/* Makes the pages of [p, p + bytes) be there, as writing to each would, without changing what they hold,
+ * also while others write to them. False: it can't. */
+bool lsi_os_populate(void *p, size_t bytes);
 /* Whether a child of fork has the memory of a map (or some of it) too. */
 void lsi_os_inherit(void *p, size_t bytes, bool inherit);
 /* Gives the pages back but keeps the addresses. */

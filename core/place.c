@@ -1,8 +1,12 @@
-/* Reading straight into the array that results belong into: steps without a transform whose bytes are
- * the result need no copy of ours. */
+/* Results in memory. Reading straight into their array: steps without a transform whose bytes are the
+ * result need no copy of ours. Storing past the cache, and having memory ready before it is written. */
+#include "kernels.h"
 #include "run.h"
 
 #define JUDGE_NS 20000000u /* a worker's first so many tell what bounds the run */
+#define AHEAD ((uint64_t)32 << 20) /* of a worker's reading, memory of the result is made ready */
+#define TRIAL 8u  /* steps in a row; one says little, for what it left in the cache is written later */
+#define TRIALS 4u /* without, with, without, with stores past the cache */
 #define WAITS 8u           /* waiting less than one in WAITS, the CPU is the bound */
 
 /* Is the extent just what its steps yield, in the order of their places? *pos: of its first element.
@@ -27,23 +31,25 @@ static bool is_result(const struct lsi_worker *w, const struct lsi_flight *f,
 /* A device writes into a small arena faster than across a large array (2.6 against 2.25 GB/s on the disk
  * this was measured on), but then the CPU copies: 0.1 s/GB. */
 static bool cpu_is_the_bound(struct lsi_worker *w) {
-  if (w->judged) return w->straight;
+  if (w->place.judged) return w->place.straight;
   const uint64_t now = lsi_os_now_ns();
-  if (!w->judge_at_ns) {
-    w->judge_at_ns = now;
-    w->judge_wait_ns = w->wait_ns + w->submit_ns;
-  } else if (now - w->judge_at_ns >= JUDGE_NS) {
-    const uint64_t waited = w->wait_ns + w->submit_ns - w->judge_wait_ns;
-    w->straight = waited < (now - w->judge_at_ns) / WAITS;
-    w->judged = true;
+  if (!w->place.judge_at_ns) {
+    w->place.judge_at_ns = now;
+    w->place.judge_wait_ns = w->wait_ns + w->submit_ns;
+  } else if (now - w->place.judge_at_ns >= JUDGE_NS) {
+    const uint64_t waited = w->wait_ns + w->submit_ns - w->place.judge_wait_ns;
+    w->place.straight = waited < (now - w->place.judge_at_ns) / WAITS;
+    w->place.judged = true;
   }
-  return w->straight;
+  return w->place.straight;
 }
 
 void lsi_place_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
+  w->ahead = c->in_place && lsi_sink_untouched(c->sink);
+  w->streams = c->in_place && c->spec->transform;
   w->placing = c->in_place && w->bare && c->sink_type.type == c->spec->type.type;
-  w->judged = w->straight = c->direct == LSI_DIRECT_ALWAYS;
+  w->place.judged = w->place.straight = c->direct == LSI_DIRECT_ALWAYS;
 }
 
 bool lsi_place_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x) {
@@ -56,4 +62,47 @@ bool lsi_place_extent(struct lsi_worker *w, const struct lsi_flight *f, struct l
     return false;
   x->data = to;
   return true;
+}
+
+/* ---- results that bypass the cache ---- */
+
+/* Whether that pays depends on what a transform does: one that reads its result again loses. So steps
+ * are timed without and with it, in turns. */
+void lsi_stream_begin(struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  const uint64_t bytes = (uint64_t)w->step.out_n * lsi_type_size(c->sink_type.type);
+  w->place.stream_bytes = lsi_sink_streams(c->sink, w->step.out, bytes) ? bytes : 0;
+  if (!w->place.stream_bytes) return;
+  const bool trial = w->place.stream_trials < TRIALS * TRIAL;
+  if (trial ? w->place.stream_trials / TRIAL % 2 : w->place.stream_pays)
+    lsi_kernels_stream(w->step.out, bytes);
+  w->place.stream_at_ns = trial ? lsi_os_now_ns() : 0;
+}
+
+void lsi_stream_end(struct lsi_worker *w) {
+  if (!w->place.stream_bytes) return;
+  lsi_kernels_stream(NULL, 0);
+  if (!w->place.stream_at_ns) return;
+  double *least = &w->place.stream_least[w->place.stream_trials / TRIAL % 2];
+  w->place.stream_sum += (double)(lsi_os_now_ns() - w->place.stream_at_ns) / (double)w->place.stream_bytes;
+  if (++w->place.stream_trials % TRIAL) return;
+  /* The least of each kind: what is more is other people's doing. */
+  if (*least == 0 || w->place.stream_sum < *least) *least = w->place.stream_sum;
+  w->place.stream_sum = 0;
+  w->place.stream_pays = w->place.stream_least[1] < w->place.stream_least[0];
+}
+
+/* ---- memory that is touched ahead ---- */
+
+/* From where the oldest unit in flight, or thereabouts, has its place. */
+bool lsi_place_ahead(struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  if (!c->plan->n_units) return false;
+  uint32_t unit = LSI_MIN(w->next_unit, c->plan->n_units - 1);
+  unit -= LSI_MIN(unit, w->flights);
+  const uint32_t step = c->plan->step_order[c->plan->unit_step[unit]];
+  const uint64_t before = lsi_os_now_ns();
+  const bool some = lsi_sink_populate(c->sink, c->sink_pos[step], LSI_MIN(AHEAD, c->share));
+  w->submit_ns += lsi_os_now_ns() - before; /* it would have waited */
+  return some;
 }

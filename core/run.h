@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "mapped.h"
 #include "os.h"
+#include "place.h"
 
 enum { LSI_STOP_NO, LSI_STOP_CANCEL, LSI_STOP_FAIL };
 enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TRANSFORM,
@@ -189,9 +190,10 @@ struct lsi_worker {
   const struct lsi_flight *running; /* with maps: the unit whose steps run */
   uint32_t unlooked;             /* ... its steps from this position on count only after a look */
   bool yields;                   /* steps have a transform, or somewhere to go */
-  bool placing;                  /* bytes are read straight into the result where that can be; */
-  bool straight, judged;         /* ... past the page cache too; that is decided */
-  uint64_t judge_at_ns, judge_wait_ns;
+  bool placing;                  /* bytes are read straight into the result where that can be */
+  bool ahead;                    /* the result lies in memory that nobody has touched yet */
+  bool streams;                  /* transforms may store past the cache */
+  struct lsi_place place;
   void *transform;
   bool transform_open, ran;
   /* files of which only names were planned: late.c */
@@ -422,11 +424,6 @@ static inline void lsi_set_view(struct lsi_worker *w, struct lsi_chunk *view, ui
 int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes); /* w->error and its code */
 /* Fills w->step: views, output, scratch. Negative: w->error. */
 int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step);
-
-/* place.c */
-void lsi_place_init(struct lsi_worker *w); /* knows `bare` */
-/* Has the extent read straight into the sink's memory, if its bytes are the result and that pays. */
-bool lsi_place_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x);
 
 /* deliver.c */
 /* What the step yields: elements (data, count) or a record. */

@@ -122,6 +122,7 @@ static int check_path(const struct lsi_sink *s, const char *path, struct lsi_err
 
 static void sink_free(struct lsi_sink *s) {
   lsi_window_destroy(s->window);
+  lsi_free(s->blocks);
   if (s->file) lsi_os_file_discard(s->file);
   if (s->index) lsi_os_file_discard(s->index);
   lsi_free(s->path);
@@ -158,7 +159,7 @@ static int sink_prepare(struct lsi_sink *s, const struct lsi_sink_config *c,
   }
   int rc = check_shape(s, err);
   if (!rc && s->spec->kind == LSI_SINK_MEMORY) {
-    rc = lsi_sink_memory_check(s, err);
+    rc = lsi_sink_memory_open(s, err);
     return rc || !s->variable ? rc : lsi_window_create(s, c->window_bytes, &s->window, err);
   }
   if (!rc) rc = check_path(s, s->path, err);

@@ -61,6 +61,15 @@ int lsi_sink_landed(struct lsi_sink *s, uint64_t length, struct lsi_error *err);
 int lsi_sink_not_written(struct lsi_sink *s, int os_code, uint64_t offset, uint64_t length,
                          struct lsi_error *err);
 
+/* In memory: `bytes` at `place` are part of a large array whose pages are there: stores that pass the cache
+ * by are the fastest. Any thread. */
+bool lsi_sink_streams(const struct lsi_sink *s, const void *place, uint64_t bytes);
+/* In memory: there may be something for this to do: */
+bool lsi_sink_untouched(const struct lsi_sink *s);
+/* In memory: has the system make the pages of the first untouched 2 MiB between the element at `pos` and
+ * `ahead` bytes behind it. False: there are none, or it can't. For threads that would wait. */
+bool lsi_sink_populate(struct lsi_sink *s, uint64_t pos, uint64_t ahead);
+
 /* Variable. A step may only run when lsi_sink_may_run says yes for its largest result: the oldest
  * step without a result always may; others only while the window has room for `bytes_max` beside what
  * is reserved. A yes is a reservation that the following append (count 0 if nothing) settles. */

@@ -23,6 +23,9 @@ struct lsi_sink {
   bool variable;
   char *memory;                       /* of a sink in memory; then there is no path and no file */
   uint64_t memory_bytes;
+  bool populated;                     /* its pages are there already, all of them; else: */
+  atomic_uchar *blocks;               /* what is known of its blocks, see sink_memory.c */
+  uint64_t n_blocks;
   struct lsi_sink_shape *shape;       /* NULL, or where publish leaves what it has become */
   atomic_uint_fast64_t written;       /* fixed: bytes, without headers */
   atomic_bool sync_failed;
@@ -37,7 +40,7 @@ int lsi_sink_write(struct lsi_sink *s, const void *data, uint64_t length, uint64
                    struct lsi_error *err);
 
 /* sink_memory.c */
-int lsi_sink_memory_check(const struct lsi_sink *s, struct lsi_error *err);
+int lsi_sink_memory_open(struct lsi_sink *s, struct lsi_error *err);
 int lsi_sink_memory_write(struct lsi_sink *s, const void *data, uint64_t length, uint64_t offset,
                           struct lsi_error *err);
 

@@ -55,7 +55,9 @@ static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, 
   if (config->spec->transform) {
     lsi_set_phase(w, LSI_PHASE_TRANSFORM, step);
     w->ran = true;
+    if (LSI_UNLIKELY(w->streams)) lsi_stream_begin(w);
     rc = config->spec->transform->step(w->transform, &w->step, &w->error);
+    if (LSI_UNLIKELY(w->streams)) lsi_stream_end(w);
     if (t) t[2] = t[3] = lsi_os_now_ns();
   }
   struct lsi_yield y;

@@ -109,7 +109,7 @@ static int open_memory(struct lsi_worker *w) {
              !run->request->step_first;
   w->bare = w->plain && !run->config.spec->transform;
   lsi_place_init(w);
-  w->decoded.pool = w->out.pool = w->scratch.pool = run->config.pool;
+  w->decoded.pool = w->out.pool = w->scratch.pool = w->pieces.pool = run->config.pool;
   w->yields = run->config.sink || run->config.stream || run->config.spec->transform;
   w->item_shift = (unsigned)__builtin_ctzll(lsi_type_size(run->config.spec->type.type));
   w->item_mask = lsi_type_size(run->config.spec->type.type) - 1;
@@ -458,7 +458,10 @@ static void loop(struct lsi_worker *w) {
       w->submit_ns += BLOCKED_NS;
       continue;
     }
-    if (reap(w, w->n_ready && !w->writer ? (int64_t)BLOCKED_NS : -1) < 0) lsi_worker_fail(w);
+    int n = w->ahead ? reap(w, 0) : 0;
+    if (!n && !(w->ahead && lsi_place_ahead(w)))
+      n = reap(w, w->n_ready && !w->writer ? (int64_t)BLOCKED_NS : -1);
+    if (n < 0) lsi_worker_fail(w);
   }
   drain(w);
 }

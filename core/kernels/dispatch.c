@@ -10,6 +10,12 @@
 _Static_assert(LSI_TYPE_COUNT == 10 && LSI_U64 == 7 && LSI_F64 == 9,
                "kernels.h counts on this order");
 
+_Thread_local struct lsi_stream lsi_stream;
+
+void lsi_kernels_stream(const void *begin, size_t bytes) {
+  lsi_stream = (struct lsi_stream){(uintptr_t)begin, bytes};
+}
+
 /* Which operand's payload a NaN keeps is up to the compiler; callers compare results by their
  * bits. */
 static double canonical(double x) { return x == x ? x : (double)NAN; }

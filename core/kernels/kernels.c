@@ -17,6 +17,8 @@
 
 #include "x_histogram.h"
 
+#include "x_stream.h"
+
 #include "x_map.h"
 
 #include "x_select.h"

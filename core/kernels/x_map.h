@@ -91,6 +91,10 @@ INLINE double conv_f64_f64(double x) { return x; }
   static void cast_##s##_##d(const void *src, size_t n, void *dst) { \
     const s##_mem *p = src;                                        \
     d##_mem *q = dst;                                              \
+    if (LSI_UNLIKELY(streams(dst, n, sizeof *q))) {                \
+      stream_cast(cast_##s##_##d, src, sizeof *p, n, dst, sizeof *q); \
+      return;                                                      \
+    }                                                              \
     IN_PLACE                                                       \
     for (size_t i = 0; i < n; i++)                                 \
       q[i] = conv_##s##_##d(p[i]);                                 \
@@ -108,6 +112,10 @@ PAIRS(CAST)
     if (a != a || b != b) {                                                                       \
       for (size_t i = 0; i < n; i++)                                                              \
         q[i] = conv_##c##_##d((ctype)NAN);                                                        \
+      return;                                                                                     \
+    }                                                                                             \
+    if (LSI_UNLIKELY(streams(dst, n, sizeof *q))) {                                               \
+      stream_scale(scale_offset_##s##_##d, src, sizeof *p, n, dst, sizeof *q, scale, offset);     \
       return;                                                                                     \
     }                                                                                             \
     IN_PLACE                                                                                      \

@@ -162,14 +162,14 @@ static void test_odd_ranges(void **state) {
 /* Past the page cache straight into the array, where both are aligned; the end of the file is not. */
 static void test_direct_reads(void **state) {
   (void)state;
-  static const char *const settings[] = {"workers=2", "memory=64MiB", "direct=always"};
+  static const char *const settings[] = {"workers=2", "memory=64MiB", "direct=always", "merge=never"};
   static const char script[] = "return require 'lsio'.job { source = require 'lsio'.files('a.f32',"
                                " { chunk = 65536 }), sink = require 'lsio'.memory() }";
   for (size_t shift = 0; shift < 2; shift++) {
     char *array = aligned_alloc(PAGE, (BYTES / PAGE + 2) * PAGE);
     struct lsio_job_options o = api_options(script, 0);
     o.settings = settings;
-    o.n_settings = 3;
+    o.n_settings = 4;
     o.output = array + shift;
     o.output_length = BYTES;
     array[BYTES + shift] = 'x';
