@@ -59,7 +59,8 @@ int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err);
 /* Puts the memory that results go into in *c. */
 int lsi_job_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_error *err);
 
-/* lsio.c: a copy of *e (or of `code` alone) for the caller; returns code. */
+/* lsio.c: a copy of *e (or of `code` alone) for the caller; returns code. Where there is no memory for the
+ * copy, what the caller gets and what is returned says that. */
 int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out);
 
 #endif

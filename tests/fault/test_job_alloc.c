@@ -97,7 +97,10 @@ struct outcome {
 
 static void note_error(struct outcome *o, int rc, const lsio_error *e) {
   o->rc = rc;
-  snprintf(o->message, sizeof o->message, "%s", e ? lsio_error_message(e) : "");
+  if (!rc) return;
+  if (!e || lsio_error_code(e) != rc) fail_msg("the call says %d, its error something else", rc);
+  snprintf(o->message, sizeof o->message, "%s", lsio_error_message(e));
+  assert_string_not_equal(o->message, "");
 }
 
 static void drive(lsio_job *job, struct outcome *o) {
