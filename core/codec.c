@@ -29,18 +29,21 @@ unsigned lsi_codec_overhead(enum lsi_codec codec) { return codec == LSI_CODEC_BL
 
 /* ---- room ---- */
 
-int lsi_fail_limit(uint64_t limit, struct lsi_error *err) {
+int lsi_fail_limit(uint64_t size, uint64_t limit, struct lsi_error *err) {
+  if (size)
+    lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk states that it decodes to %llu bytes, but %llu are allowed",
+             (unsigned long long)size, (unsigned long long)limit);
   lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %llu bytes allowed",
-           (unsigned long long)limit);
+           (unsigned long long)limit); /* the first one counts */
   lsi_error_remedy(err, "raise `decoded` if it is set, else give the job more memory (--memory) or "
-                        "fewer workers (--workers)");
+                        "fewer workers (--workers), or take such chunks in pieces (`piece`)");
   return LSIO_ERR_LIMIT;
 }
 
 int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err) {
   uint64_t need;
-  if (lsi_add_overflow((uint64_t)out->length, more, &need) || need > out->limit)
-    return lsi_fail_limit(out->limit, err);
+  if (lsi_add_overflow((uint64_t)out->length, more, &need)) need = UINT64_MAX;
+  if (need > out->limit) return lsi_fail_limit(doubling ? 0 : need, out->limit, err);
   if (need <= out->capacity) return 0;
   if (!out->grow) {
     lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %zu bytes of its buffer",
@@ -65,6 +68,45 @@ static int64_t skippable_frame(const uint8_t *src, size_t len) {
   return whole <= len ? (int64_t)whole : -1;
 }
 
+static const struct {
+  enum lsi_codec codec; /* NONE: of a format that no codec reads */
+  uint8_t n;
+  uint8_t bytes[4];
+  const char *name;
+} beginnings[] = {
+    {LSI_CODEC_LZ4, 4, {0x04, 0x22, 0x4D, 0x18}, "lz4"},
+    {LSI_CODEC_ZSTD, 4, {0x28, 0xB5, 0x2F, 0xFD}, "zstd"},
+    {LSI_CODEC_BLOSC, 2, {0x02, 0x01}, "blosc"},
+    {LSI_CODEC_NONE, 4, {0x02, 0x21, 0x4C, 0x18}, "lz4 before 1.4"},
+    {LSI_CODEC_NONE, 3, {0x1F, 0x8B, 0x08}, "gzip"},
+    {LSI_CODEC_NONE, 4, {0xFD, 0x37, 0x7A, 0x58}, "xz"},
+    {LSI_CODEC_NONE, 3, {0x42, 0x5A, 0x68}, "bzip2"},
+    {LSI_CODEC_NONE, 1, {0x03}, "blosc2"},
+    {LSI_CODEC_NONE, 1, {0x04}, "blosc2"},
+    {LSI_CODEC_NONE, 1, {0x05}, "blosc2"},
+};
+
+int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err) {
+  const char *name = lsi_codec_name(codec);
+  lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a chunk does not begin with %s %s frame",
+           codec == LSI_CODEC_LZ4 ? "an" : "a", name);
+  for (size_t i = 0; i < LSI_COUNTOF(beginnings); i++) {
+    /* One byte says too little, but where blosc was expected. */
+    if (beginnings[i].n > len || memcmp(src, beginnings[i].bytes, beginnings[i].n) ||
+        beginnings[i].codec == codec || (beginnings[i].n == 1 && codec != LSI_CODEC_BLOSC))
+      continue;
+    if (beginnings[i].codec)
+      lsi_error_remedy(err, "it looks like %s: write codec = \"%s\"", beginnings[i].name,
+                       beginnings[i].name);
+    else
+      lsi_error_remedy(err, "it looks like %s, which is not supported: write it again with "
+                            "one of lz4, zstd or blosc", beginnings[i].name);
+    break;
+  }
+  lsi_error_remedy(err, "check `codec`; what is not compressed is read without it");
+  return LSIO_ERR_CORRUPT;
+}
+
 int lsi_next_frame(enum lsi_codec codec, const uint8_t *begin, const uint8_t **at,
                    const uint8_t *end, struct lsi_error *err) {
   /* Of zstd's versions only the last one's frames: each older one would take a decoder of its own. */
@@ -78,7 +120,7 @@ int lsi_next_frame(enum lsi_codec codec, const uint8_t *begin, const uint8_t **a
     if (skip) continue;
     if (left >= 4 && lsi_le32(*at) == magic) return 1;
     return *at == begin
-               ? lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a chunk does not begin with %s frame", name)
+               ? lsi_fail_begin(codec, begin, (size_t)(end - begin), err)
                : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "bytes after %s frame are not another frame",
                           name);
   }

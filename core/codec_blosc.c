@@ -106,9 +106,7 @@ static int check_sizes(struct lsi_blosc *b, struct lsi_error *err) {
 int lsi_blosc_open(const uint8_t *src, size_t len, struct lsi_blosc *b, struct lsi_error *err) {
   *b = (struct lsi_blosc){.src = src, .length = len, .splits = 1};
   if (len < 1 || src[0] != BLOSC_VERSION_FORMAT)
-    return corrupt(err, len && src[0] > BLOSC_VERSION_FORMAT && src[0] < 8
-                            ? "a chunk is in a format of blosc2, which is not supported"
-                            : "a chunk does not begin with a blosc frame");
+    return lsi_fail_begin(LSI_CODEC_BLOSC, src, len, err);
   if (len < HEADER) return corrupt(err, "a blosc frame is cut short");
   b->version = src[1];
   b->flags = src[2];

@@ -22,7 +22,10 @@ static inline size_t lsi_outbuf_room(const struct lsi_outbuf *out) {
 /* Makes room for `more` bytes behind out->length. With `doubling`, for at least twice what was there,
  * so that many small steps cost few calls. LSIO_ERR_LIMIT when the limit forbids it. */
 int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err);
-int lsi_fail_limit(uint64_t limit, struct lsi_error *err);
+/* `size`: what the chunk states that it decodes to, at least; 0 = it states nothing. */
+int lsi_fail_limit(uint64_t size, uint64_t limit, struct lsi_error *err);
+/* src does not begin as a chunk of `codec` does: LSIO_ERR_CORRUPT, with the codec that it looks like. */
+int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err);
 
 /* Between frames of lz4 or zstd: moves *at past skippable frames. 1 = at a frame of the codec, 0 = at
  * the end; LSIO_ERR_CORRUPT. `begin`: of the chunk. */

@@ -50,12 +50,14 @@ static int make_room(struct lsi_piece_state *p, struct lsi_error *err) {
 
 static int count(struct lsi_piece_state *p, size_t got, struct lsi_error *err) {
   p->total += got;
-  return p->total > p->limit ? lsi_fail_limit(p->limit, err) : 0;
+  return p->total > p->limit ? lsi_fail_limit(0, p->limit, err) : 0;
 }
 
 /* A frame states its size. */
 static int expect(const struct lsi_piece_state *p, uint64_t size, struct lsi_error *err) {
-  return size > p->limit - p->total ? lsi_fail_limit(p->limit, err) : 0;
+  uint64_t all;
+  if (lsi_add_overflow(size, p->total, &all)) all = UINT64_MAX;
+  return all > p->limit ? lsi_fail_limit(all, p->limit, err) : 0;
 }
 
 /* ---- lz4 ---- */

@@ -59,7 +59,7 @@ static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct
     /* It does not state its size: again from its beginning, with twice the room. All tries together
      * decode less than twice the content; a worker's buffer keeps its size for the next chunk. */
     uint64_t more = LSI_MAX((uint64_t)room + 1, BLOCK_MAX), most = out->limit - out->length;
-    if (room == most) return lsi_fail_limit(out->limit, err);
+    if (room == most) return lsi_fail_limit(0, out->limit, err);
     if ((rc = lsi_outbuf_need(out, LSI_MIN(more, most), true, err))) return rc;
   }
 }

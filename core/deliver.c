@@ -88,8 +88,10 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
     y->data = s->record;
     y->length = s->record_length;
     if (config->stream) return 0;
-    return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
-                    "the transform returned a record but the job has no stream to take it");
+    lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
+             "the transform returned a record (a table or a string) but the job has no stream to take it");
+    lsi_error_remedy(&w->error, "print it, keep it in the state, or write numbers to chunk.out");
+    return LSIO_ERR_TRANSFORM;
   case LSI_RESULT_NONE:
     y->nothing = true;
     if (config->sink && !config->sink_variable && !config->spec->has_fill)

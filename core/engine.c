@@ -268,7 +268,7 @@ char *lsi_run_activity(const struct lsi_run *run) {
                    phase == LSI_PHASE_PLACE;
     if (in_step && len < cap) {
       uint32_t c = lsi_request_chunk_begin(r, step);
-      n = snprintf(text + len, cap - len, " step %llu ('%.700s', offset %llu, length %llu)",
+      n = snprintf(text + len, cap - len, " of step %llu ('%.700s', offset %llu, length %llu)",
                    (unsigned long long)(r->first_index + step),
                    lsi_request_name(r, r->object[c]), (unsigned long long)r->offset[c],
                    (unsigned long long)r->length[c]);

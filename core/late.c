@@ -67,7 +67,7 @@ static int large(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_fl
              "a step needs %" PRIu64 " bytes of memory, but the job may use %" PRIu64, need,
              w->late_allowed);
     lsi_error_at(&w->error, lsi_request_name(r, object), 0, x->length, LSI_NO_STEP);
-    lsi_error_remedy(&w->error, "allow more with --memory %" PRIu64 "MiB or read smaller chunks",
+    lsi_error_remedy(&w->error, "allow more with --memory %" PRIu64 "MiB or read it in chunks (`chunk`)",
                      (need >> 20) + 1);
     return LSIO_ERR_LIMIT;
   }

@@ -44,8 +44,9 @@ static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
                       need, stored, want->decoded, want->out, want->scratch, want->ceiling);
   lsi_error_at(err, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
                r->first_index + step);
-  lsi_error_remedy(err, "allow more with --memory %" PRIu64 "MiB%s or read smaller chunks",
-                   mebibytes(need), shared ? ", read chunks apart with --merge never," : "");
+  lsi_error_remedy(err, "allow more with --memory %" PRIu64 "MiB%s%s or read smaller chunks",
+                   mebibytes(need), shared ? ", read chunks apart with --merge never," : "",
+                   want->pieces ? "" : ", take chunks in pieces (`piece`)");
   return code;
 }
 
@@ -69,7 +70,7 @@ void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dt
   want->decoded = spec->codec != LSI_CODEC_NONE || spec->type.big ? decoded : 0;
   want->decoded = sat_mul(want->decoded, 1 + lsi_codec_overhead(spec->codec));
   const uint64_t part = sat_mul(spec->piece, 2); /* shorter chunks come whole */
-  const bool parts = spec->piece && part < decoded;
+  const bool parts = want->pieces = spec->piece && part < decoded;
   if (parts) want->decoded = LSI_MIN(want->decoded, pieces_of(spec, part));
   want->out = want->scratch = 0;
   if (spec->transform) {

@@ -18,6 +18,7 @@ struct lsi_price_request {
   uint64_t decoded;
   uint64_t out;
   uint64_t scratch;
+  bool pieces;       /* they are counted by pieces already */
 };
 
 struct lsi_price {

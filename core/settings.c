@@ -19,7 +19,8 @@
   X(queue_depth, "queue-depth", "N", "LSIO_QUEUE_DEPTH",                                         \
     "reads in flight per device (default: what the device takes)")                               \
   X(backend, "backend", "auto|uring|pread|mapped", "LSIO_BACKEND",                               \
-    "how files are read (default: auto: uring, or pread where io_uring is refused)")             \
+    "how files are read (default: auto: uring, or pread where io_uring is refused; "             \
+    "mapped: used where they lie in the page cache)")                                            \
   X(direct, "direct", "auto|always|never", "LSIO_DIRECT",                                        \
     "read and write around the page cache (default: auto, decided per file)")                              \
   X(merge, "merge", "auto|never|SIZE", "LSIO_MERGE",                                             \

@@ -16,6 +16,9 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t st
   uint32_t c = lsi_request_chunk_begin(r, step);
   lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
                r->first_index + step);
+  if (e->code == LSIO_ERR_CORRUPT)
+    lsi_error_remedy(e, "the data is damaged or not complete, or its chunks are not what was written as "
+                        "one; --on-error skip leaves such steps out");
   bool fatal = w->run->on_error == LSI_ON_ERROR_FAIL || e->code == LSIO_ERR_SOURCE ||
                e->code == LSIO_ERR_OUTPUT || e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
   lsi_run_step_failed(w, step, e);

@@ -59,7 +59,9 @@ end
 function M.files(paths, options)
   local s = check_files(options, "lsio.files")
   s.kind, s.paths = "files", check_paths(paths, "lsio.files")
-  if #s.paths == 0 then fail "lsio.files: the list of paths is empty" end
+  if #s.paths == 0 then
+    fail "lsio.files: the list of paths is empty; if the script takes them from params, write them behind it"
+  end
   return setmetatable(s, SOURCE)
 end
 

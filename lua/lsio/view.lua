@@ -29,7 +29,10 @@ local function bad_index(v, i)
   if type(i) == "string" then error(util.unknown("field of a view", i, names), 0) end
   if type(i) ~= "number" then error("an index must be a number, not " .. util.show(i), 0) end
   if i ~= floor(i) then error(("index %s is not a whole number"):format(tostring(i)), 0) end
-  if v.n == 0 then error(("index %d is out of range: there are no elements"):format(i), 0) end
+  if v.n == 0 then
+    error(("index %.0f is out of range: there are no elements (chunk.out has some if the job has a sink)")
+      :format(i), 0)
+  end
   error(("index %.0f is out of range: valid are 0 to %.0f"):format(i, v.n - 1), 0)
 end
 

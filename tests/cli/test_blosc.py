@@ -72,6 +72,27 @@ class Blosc(RunnerTest):
         for name, what in (("b", "cut short"), ("c", "bytes after"), ("d", "does not lie"), ("e", "blosc2")):
             self.assertIn(what, json.dumps(errors[name + ".blosc"]))
 
+    def test_messages_say_what_to_do(self):
+        job = SUM % ()
+        by_pieces = job.replace("codec =", "piece = 4096, codec =")
+        values = np.arange(100000, dtype="<f4").tobytes()
+        whole = blosc.compress(values, 4, 5, blosc.SHUFFLE, "lz4")
+
+        def said(code, script, *args):
+            return self.expect(code, "--on-error=fail", *args, "-e", script).err
+
+        self.put("a.blosc", b"\x28\xb5\x2f\xfd" + whole)
+        for script in (job, by_pieces):
+            self.assertIn('it looks like zstd: write codec = "zstd"', said(8, script))
+        self.put("a.blosc", whole[:-1])
+        self.assertRegex(said(8, job), "cut short: object 'a.blosc', offset 0.*--on-error skip")
+        self.put("a.blosc", whole)
+        for script in (job, by_pieces):
+            text = said(9, script.replace("codec =", "decoded = 399999, codec ="))
+            self.assertIn("states that it decodes to 400000 bytes, but 399999 are allowed", text)
+        self.assertIn("take chunks in pieces (`piece`)", said(9, job, "--memory=4KiB"))
+        self.assertNotIn("`piece`", said(9, by_pieces, "--memory=4KiB"))
+
     def test_the_library_s_memory_is_priced(self):
         """4 MiB in one block: stored, decoded, twice a block in the library, scratch."""
         blosc.set_blocksize(4 << 20)

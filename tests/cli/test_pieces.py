@@ -225,6 +225,7 @@ class Pieces(RunnerTest):
         self.put("a.in", self.values(150000).tobytes())
         _, r = self.stats(7, more='piece = "64KiB",', body='return "text"')
         self.assertIn("no stream to take it", r.err)
+        self.assertIn("keep it in the state", r.err)
 
     def test_little_memory(self):
         """256 MiB a chunk in 256 KiB pieces under a ceiling of 12 MiB."""

@@ -47,7 +47,7 @@ describe("views", function()
     assert.truthy(refused(get, ro, math.huge):find "out of range")
     assert.truthy(refused(get, ro, {}):find "must be a number")
     assert.equal('unknown field of a view "tpye"; did you mean "type"?', refused(get, ro, "tpye"))
-    assert.equal("index 0 is out of range: there are no elements", refused(get, view.make(8, data, 0), 0))
+    assert.truthy(refused(get, view.make(8, data, 0), 0):find("^index 0 is out of range: there are no elements"))
   end)
   it("write only where they may", function()
     local function set(v, i, x) v[i] = x end
