@@ -1,5 +1,5 @@
 -- A manifest: SHA-256, size and path of every file, a line each, sorted by path; for millions of files.
--- Backslashes and newlines in paths are written \\ and \n.
+-- Backslashes and newlines in paths are written \\ and \n. "**" leaves hidden names out, as in a shell.
 --   lsio-lua scripts/manifest.lua --out=manifest.txt 'data/**'
 local lsio, buffer = require "lsio", require "string.buffer"
 

@@ -43,7 +43,7 @@ local lsio = {}
 ---@field type? lsio.type of the elements; default "u8"
 ---@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"
 ---@field decoded? integer|string decoded size of a chunk, exact or a cap
----@field piece? integer|string size: the transform takes large chunks in pieces of about this
+---@field piece? integer|string size, of whole elements: the transform takes large chunks in pieces
 ---@field params? table<string, number|string|boolean|{ [1]: number|string|boolean, [2]: string? }>
 ---@field setup? fun(params: table): table?
 ---@field init? fun(state: any, worker: integer, params: table)
@@ -69,7 +69,8 @@ function lsio.job(job) end
 ---@field length? integer|string how much to take from there
 ---@field whole? boolean one chunk a file
 
----@param paths string|string[] paths or globs
+---Names that begin with a point match only patterns that do.
+---@param paths string|string[] paths or patterns: * ? [..] {a,b} **
 ---@param options? lsio.file_options
 ---@return lsio.source
 function lsio.files(paths, options) end
