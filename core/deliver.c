@@ -153,6 +153,12 @@ int lsi_step_part_place(struct lsi_worker *w, uint32_t step, uint64_t first, uin
   return config->in_place ? lsi_sink_place(config->sink, pos, all + first * item, n, &w->error) : 0;
 }
 
+void lsi_step_parts_undo(struct lsi_worker *w, uint64_t n) {
+  const struct lsi_run_config *config = &w->run->config;
+  const bool placed = config->sink && !config->sink_variable && !lsi_write_place(w);
+  if (placed) lsi_sink_uncount(config->sink, n);
+}
+
 int lsi_step_parts_end(struct lsi_worker *w) {
   return w->writer && w->writer->at ? lsi_write_start(w, lsi_write_place(w)) : 0;
 }

@@ -207,7 +207,10 @@ bool lsi_step_by_pieces(struct lsi_worker *w, struct lsi_flight *f, uint32_t ste
   w->step.piece = 0;
   if (*rc < 0 && p.ran && spec->transform->undo) spec->transform->undo(w->transform);
   if (spec->codec != LSI_CODEC_NONE) w->bytes_decoded += p.bytes;
-  if (*rc < 0) return true;
+  if (*rc < 0) {
+    lsi_step_parts_undo(w, p.elements);
+    return true;
+  }
   w->decoded_max = LSI_MAX(w->decoded_max, p.bytes);
   *rc = deliver(w, &p, &y);
   return true;

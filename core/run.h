@@ -450,6 +450,8 @@ void *lsi_step_part_out(struct lsi_worker *w, uint32_t step, uint64_t first, uin
 int lsi_step_part_place(struct lsi_worker *w, uint32_t step, uint64_t first, uint64_t n,
                         const struct lsi_yield *y);
 int lsi_step_parts_end(struct lsi_worker *w);
+/* The step has failed after its first n elements were taken there. */
+void lsi_step_parts_undo(struct lsi_worker *w, uint64_t n);
 
 /* pieces.c */
 /* All of a step, by pieces; *rc as of lsi_step_deliver(). False: its chunk is to be taken whole. */

@@ -267,6 +267,10 @@ int lsi_sink_place(struct lsi_sink *s, uint64_t pos, const void *data, uint64_t 
   return lsi_sink_write(s, data, count * s->item, s->header + pos * s->item, err);
 }
 
+void lsi_sink_uncount(struct lsi_sink *s, uint64_t count) {
+  atomic_fetch_sub_explicit(&s->written, count * s->item, memory_order_relaxed);
+}
+
 bool lsi_sink_may_run(struct lsi_sink *s, uint32_t step, uint64_t bytes_max) {
   return !s->window || lsi_window_may_run(s->window, step, bytes_max);
 }

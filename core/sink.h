@@ -38,6 +38,9 @@ int lsi_sink_open(const struct lsi_sink_config *config, struct lsi_sink **out,
 int lsi_sink_place(struct lsi_sink *s, uint64_t pos, const void *data, uint64_t count,
                    struct lsi_error *err);
 
+/* Of `count` elements placed, others will be placed over them: they count once. Any thread. */
+void lsi_sink_uncount(struct lsi_sink *s, uint64_t count);
+
 /* Fixed and in memory: the place of the element at `pos`. What has been written there is handed over
  * by lsi_sink_place with that address and is not copied. */
 void *lsi_sink_at(const struct lsi_sink *s, uint64_t pos);

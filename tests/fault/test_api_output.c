@@ -453,6 +453,30 @@ static void test_compressed_chunks_of_any_size(void **state) {
   remove_frames();
 }
 
+/* What the first pieces of a step left in its place counts once, though all of it is filled in the end. */
+static void test_skipped_pieces_are_filled(void **state) {
+  (void)state;
+  static const char script[] =
+      "local lsio = require 'lsio'\n"
+      "return lsio.job { source = lsio.files('a.f32', { chunk = 40000 }), type = 'f32', piece = 4000,\n"
+      "  on_error = 'skip', fill = -1, sink = lsio.%s, transform = function(c)\n"
+      "  if c.index == 3 and c.last then error('no') end lsio.k.copy(c.data, c.n, c.out) end }\n";
+  char text[sizeof script + 40];
+  snprintf(text, sizeof text, script, "memory()");
+  lsio_job *job = api_submit(text, 0);
+  ends(job, 0, NULL);
+  assert_int_equal(lsio_job_error_count(job), 1);
+  const float *got = output_of(job, BYTES, "f32").data;
+  for (int i = 0; i < API_VALUES; i++) assert_true(got[i] == (i / 10000 == 3 ? -1 : api_values[i]));
+  api_close(job);
+  snprintf(text, sizeof text, script, "raw('pieces.raw')");
+  job = api_submit(text, 0);
+  ends(job, 0, NULL);
+  assert_non_null(strstr(lsio_job_summary_json(job), "\"bytes_written\": 400000,"));
+  api_close(job);
+  assert_int_equal(unlink("pieces.raw"), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(test_callers_array),
@@ -464,6 +488,7 @@ int main(void) {
       API_TEST(test_wrong_arrays),
       API_TEST(test_shorter_options),
       API_TEST(test_skipped_steps_are_filled),
+      API_TEST(test_skipped_pieces_are_filled),
       API_TEST(test_failed_and_cancelled),
       API_TEST(test_counted_results),
       API_TEST(test_compressed_chunks_of_one_size),
