@@ -236,9 +236,6 @@ int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
     return lsi_step_fill(w, step);
   }
   w->bytes_delivered += y->count * item;
-  if (w->writer && w->writer->at) {
-    if (w->maps && (rc = lsi_mapped_look(w)) < 0) return rc; /* it counts when it has landed, not before */
-    return lsi_write_start(w, y->data);
-  }
+  if (w->writer && w->writer->at) return lsi_write_start(w, y->data);
   return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
 }

@@ -38,6 +38,9 @@ static inline struct lsi_eop *op_get(struct lsi_worker *w) {
 
 void lsi_flights_lost(struct lsi_worker *w) {
   for (struct lsi_eop *e = w->free_ops; e; e = e->next_free) e->flight = NULL;
+  for (uint32_t b = 0; b < w->n_op_blocks; b++) /* while all flights are there */
+    for (struct lsi_eop *e = w->op_blocks[b]; e < w->op_blocks[b] + OP_BLOCK; e++)
+      if (e->flight && e->extent->lent == e) e->flight = NULL; /* it has come back */
   for (uint32_t b = 0; b < w->n_op_blocks; b++)
     for (struct lsi_eop *e = w->op_blocks[b]; e < w->op_blocks[b] + OP_BLOCK; e++) {
       if (!e->flight) continue;
@@ -114,7 +117,7 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
     if (rc != 0) return rc;
   }
   x->loan = x->loan && !x->slot->handle.mapped;
-  if (LSI_UNLIKELY(w->placing) && lsi_place_extent(w, f, x)) return 1;
+  if (LSI_UNLIKELY(w->placing) && !x->loan && lsi_place_extent(w, f, x)) return 1;
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + x->length, LSI_ALIGN) - from);
   x->buffer = lsi_arena_lease(&w->arena, x->buffer_bytes);

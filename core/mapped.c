@@ -113,16 +113,18 @@ int lsi_mapped_look(struct lsi_worker *w) {
   return 0;
 }
 
-void lsi_mapped_step_failed(struct lsi_worker *w) {
+bool lsi_mapped_step_failed(struct lsi_worker *w) {
   const struct lsi_flight *f = w->running;
-  if (!f) return; /* of a step whose result was on its way */
+  if (!f) return false; /* of a step whose result was on its way */
   const struct lsi_error own = w->error;
   lsi_error_clear(&w->error);
-  if (look(w, f) < 0)
+  const bool changed = look(w, f) < 0;
+  if (changed)
     fail_steps(w, w->unlooked, f->next_step, &w->error);
   else
     w->error = own;
   w->unlooked = f->next_step + 1;
+  return changed;
 }
 
 void lsi_mapped_unit_begin(struct lsi_worker *w, const struct lsi_flight *f) {

@@ -38,8 +38,8 @@ void lsi_mapped_unit_begin(struct lsi_worker *w, const struct lsi_flight *f);
 void lsi_mapped_unit_end(struct lsi_worker *w);
 /* What the steps of the running unit saw until now is what planning saw: 0, or negative with w->error. */
 int lsi_mapped_look(struct lsi_worker *w);
-/* The step at w->running->next_step (if any runs) has failed with w->error. Where its source has changed,
- * that is why: w->error then says so, and what ran before it has failed too. */
-void lsi_mapped_step_failed(struct lsi_worker *w);
+/* The step at w->running->next_step (if any runs) has failed with w->error. True where its source has
+ * changed: that is why, w->error then says so, what ran before it has failed too, and so has the run. */
+bool lsi_mapped_step_failed(struct lsi_worker *w);
 
 #endif

@@ -9,7 +9,7 @@
 __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
   if (w->writer) lsi_write_drop(w);
-  if (w->maps) lsi_mapped_step_failed(w);
+  bool fatal = w->maps && lsi_mapped_step_failed(w);
   struct lsi_error own = w->error, *e = &own;
   lsi_error_clear(&w->error);
   const struct lsi_request *r = w->run->request;
@@ -19,8 +19,8 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t st
   if (e->code == LSIO_ERR_CORRUPT)
     lsi_error_remedy(e, "the data is damaged or not complete, or its chunks are not what was written as "
                         "one; --on-error skip leaves such steps out");
-  bool fatal = w->run->on_error == LSI_ON_ERROR_FAIL || e->code == LSIO_ERR_SOURCE ||
-               e->code == LSIO_ERR_OUTPUT || e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
+  fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || e->code == LSIO_ERR_SOURCE ||
+           e->code == LSIO_ERR_OUTPUT || e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
   lsi_run_step_failed(w, step, e);
   if (fatal) {
     lsi_run_fail(w->run, e);

@@ -136,7 +136,8 @@ int lsi_write_start(struct lsi_worker *w, const void *data) {
   struct lsi_write *x = r->at;
   void *place = lsi_write_place(w);
   if (place && data != place) memcpy(place, data, x->span.end - x->span.begin);
-  int rc = lsi_sink_write_edges(w->run->config.sink, &x->span, x->data, &w->error);
+  int rc = w->maps ? lsi_mapped_look(w) : 0; /* it counts when it has landed, not when its unit ends */
+  if (rc >= 0) rc = lsi_sink_write_edges(w->run->config.sink, &x->span, x->data, &w->error);
   if (rc < 0) return rc;
   r->at = NULL;
   if (x->flight) x->flight->writes++;

@@ -1,0 +1,270 @@
+/* What the engine does with lent bytes when something goes wrong meanwhile: the source has changed, or the
+ * backend breaks. The backend of this test maps one object and is silent about the other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "engine.h"
+#include "mem.h"
+#include "os.h"
+
+#define SIZE (256u << 10)
+#define LENT 0u
+#define SILENT 1u
+
+struct lsi_backend {
+  struct lsi_op *done[64], *held[64];
+  int n_done, n_held;
+};
+
+static uint8_t bytes[SIZE];
+static bool changed; /* what a look says of the object */
+static int look_code;
+static int lent, released;
+static uint32_t failing; /* the step whose transform fails */
+
+static struct lsi_object_info info_of(uint64_t object) {
+  return (struct lsi_object_info){.device = 1, .inode = object + 1, .size = SIZE, .mtime_ns = 1};
+}
+
+static uint64_t object_of(const char *name) { return strcmp(name, "lent") == 0 ? LENT : SILENT; }
+
+static int map_probe(struct lsi_error *err) {
+  (void)err;
+  return 0;
+}
+
+static int map_stat(const void *user, const char *name, struct lsi_object_info *out, struct lsi_error *err) {
+  (void)user, (void)err;
+  *out = info_of(object_of(name));
+  return 0;
+}
+
+static int map_create(const struct lsi_backend_config *config, struct lsi_backend **out,
+                      struct lsi_error *err) {
+  (void)config, (void)err;
+  *out = lsi_calloc(1, sizeof **out);
+  return *out ? 0 : LSIO_ERR_NOMEM;
+}
+
+static void map_destroy(struct lsi_backend *b) { lsi_free(b); }
+
+static int map_open(struct lsi_backend *b, const char *name, struct lsi_handle *h, struct lsi_error *err) {
+  (void)b, (void)err;
+  h->info = info_of(object_of(name));
+  h->lends = h->mapped = object_of(name) == LENT;
+  return 0;
+}
+
+static int map_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
+  (void)b;
+  *now = h->info;
+  return 0;
+}
+
+static int map_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
+  for (int i = 0; i < n; i++) {
+    struct lsi_op *op = ops[i];
+    if (!op->handle->mapped) {
+      b->held[b->n_held++] = op;
+      continue;
+    }
+    op->data = bytes + op->offset;
+    op->result = op->length;
+    lent++;
+    b->done[b->n_done++] = op;
+  }
+  return n;
+}
+
+static int map_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_t timeout_ns,
+                    struct lsi_error *err) {
+  (void)timeout_ns;
+  int n = 0;
+  while (n < max && b->n_done) done[n++] = b->done[--b->n_done];
+  return n || !b->n_held ? n : lsi_fail(err, LSIO_ERR_IO, 0, "the backend is broken");
+}
+
+static void map_release(struct lsi_backend *b, struct lsi_op *op) {
+  (void)b, (void)op;
+  released++;
+}
+
+static int map_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
+  (void)b;
+  *now = h->info;
+  now->mtime_ns += changed;
+  return look_code;
+}
+
+static const struct lsi_backend_ops mapping = {
+    .version = LSI_BACKEND_VERSION, .name = "map",         .caps = LSI_CAP_TEST | LSI_CAP_MAPS | LSI_CAP_WRITES,
+    .probe = map_probe,             .stat = map_stat,      .create = map_create,
+    .destroy = map_destroy,         .open = map_open,      .close = map_close,
+    .submit = map_submit,           .reap = map_reap,      .release = map_release,
+    .look = map_look,
+};
+
+/* ---- the job ---- */
+
+static int t_open(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step, void **state,
+                  struct lsi_error *err) {
+  (void)job, (void)worker, (void)n_workers, (void)step, (void)err;
+  *state = NULL;
+  return 0;
+}
+
+static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
+  (void)state;
+  if (s->index == failing) return lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "failed on purpose");
+  if (s->out) memcpy(s->out, s->chunk[0].data, (size_t)s->chunk[0].bytes);
+  return 0;
+}
+
+static int t_finish(void *state, struct lsi_error *err) {
+  (void)state, (void)err;
+  return 0;
+}
+
+static void t_close(void *state) { (void)state; }
+
+static const struct lsi_transform_ops transform = {
+    .name = "test", .open_worker = t_open, .step = t_step, .finish = t_finish, .close = t_close};
+
+struct job {
+  struct lsi_spec spec;
+  struct lsi_run_config config;
+  int64_t live;
+};
+
+static void begin(struct job *j) {
+  *j = (struct job){.live = lsi_mem_live()};
+  changed = false;
+  look_code = lent = released = 0;
+  failing = UINT32_MAX;
+  lsi_spec_init(&j->spec);
+  j->spec.type = (struct lsi_dtype){LSI_U8, false};
+  j->spec.transform = &transform;
+  j->spec.request = lsi_request_create();
+  const struct lsi_object_info infos[] = {info_of(LENT), info_of(SILENT)};
+  assert_int_equal(lsi_request_add_object(j->spec.request, "lent", &infos[0], NULL, NULL), 0);
+  assert_int_equal(lsi_request_add_object(j->spec.request, "silent", &infos[1], NULL, NULL), 0);
+}
+
+/* Runs it to its end, which is this code. */
+static struct lsi_summary run(struct job *j, int code) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  struct lsi_device_model model;
+  lsi_device_preset((enum lsi_device_kind)0, &model);
+  struct lsi_plan_options options = {.merge = LSI_MERGE_AUTO, .n_devices = 1, .devices = &model};
+  struct lsi_plan *plan;
+  assert_int_equal(lsi_plan_build(j->spec.request, &options, &plan, &e), 0);
+  assert_int_equal(plan->n_units, 1);
+  j->config.spec = &j->spec;
+  j->config.plan = plan;
+  j->config.backend = &mapping;
+  j->config.maps = true;
+  j->config.sink_type = j->spec.type;
+  j->config.sink_device = UINT32_MAX;
+  j->config.workers = 1;
+  j->config.share = 16u << 20;
+  assert_int_equal(lsi_os_bell_create(&j->config.bell), 0);
+  struct lsi_run *r;
+  assert_int_equal(lsi_run_start(&j->config, &r, &e), 0);
+  while (!lsi_run_ended(r))
+    for (struct lsi_run_completion *c = lsi_run_take(r, 100000000), *next; c; c = next) {
+      next = c->next;
+      lsi_run_free_completion(c);
+    }
+  assert_int_equal(lsi_run_join(r, &e), code);
+  struct lsi_summary s;
+  lsi_run_summary(r, &s);
+  lsi_run_destroy(r);
+  lsi_os_bell_destroy(j->config.bell);
+  lsi_plan_free(plan);
+  if (j->config.sink) lsi_sink_discard(j->config.sink);
+  lsi_spec_clear(&j->spec);
+  assert_int_equal(released, lent);
+  assert_int_equal(lsi_mem_live(), j->live);
+  return s;
+}
+
+static void add(struct job *j, int64_t offset, int64_t length) {
+  assert_int_equal(lsi_request_add_chunk(j->spec.request, LENT, offset, length, 0, NULL), 0);
+}
+
+/* One chunk of the step is lent already, the other never comes. */
+static void a_backend_breaks_while_bytes_are_lent(void **state) {
+  (void)state;
+  struct job j;
+  begin(&j);
+  const uint32_t objects[] = {LENT, SILENT, LENT};
+  const int64_t offsets[] = {0, 0, SIZE / 2}, lengths[] = {4096, 4096, 4096};
+  assert_int_equal(lsi_request_add_step(j.spec.request, 3, objects, offsets, lengths, NULL, NULL), 0);
+  const struct lsi_summary s = run(&j, LSIO_ERR_IO);
+  assert_int_equal(lent, 2);
+  assert_int_equal(s.operations, 3);
+  assert_int_equal(s.steps, 0);
+}
+
+/* Steps may fail for what they saw: then those before them have seen it too, and though such a failure could
+ * be skipped, their results can't be taken back. */
+static void pages_are_lost_before_a_step_fails(void **state) {
+  (void)state;
+  struct job j;
+  begin(&j);
+  add(&j, 0, 4096);
+  add(&j, 4096, 4096);
+  j.spec.on_error = LSI_ON_ERROR_SKIP;
+  failing = 1;
+  look_code = LSIO_ERR_IO;
+  const struct lsi_summary s = run(&j, LSIO_ERR_IO);
+  assert_int_equal(s.steps, 0);
+  assert_int_equal(s.steps_failed, 2);
+}
+
+/* The result of the pieces waits to be written when it turns out that it does not count. */
+static void a_source_changes_under_pieces(void **state) {
+  (void)state;
+  char dir[] = "/tmp/lsio-engine-mapped-XXXXXX", path[64];
+  assert_non_null(mkdtemp(dir));
+  snprintf(path, sizeof path, "%s/out", dir);
+  struct job j;
+  begin(&j);
+  add(&j, 0, SIZE);
+  j.spec.piece = SIZE / 4;
+  j.spec.sink.kind = LSI_SINK_RAW;
+  struct lsi_sink_config sc = {.spec = &j.spec.sink, .path = path, .type = j.spec.type, .n_steps = 1,
+                               .total = SIZE, .direct = LSI_DIRECT_ALWAYS};
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  const uint64_t pos[] = {0, SIZE};
+  j.config.sink_pos = pos;
+  int rc = lsi_sink_open(&sc, &j.config.sink, &e);
+  if (rc == 0) {
+    changed = true;
+    const struct lsi_summary s = run(&j, LSIO_ERR_SOURCE);
+    assert_int_equal(s.steps, 0);
+    assert_int_equal(s.steps_failed, 1);
+  } else {
+    lsi_spec_clear(&j.spec);
+  }
+  assert_int_equal(rmdir(dir), 0);
+  if (rc == LSIO_ERR_UNSUPPORTED) skip(); /* no direct writes here */
+  assert_int_equal(rc, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_backend_breaks_while_bytes_are_lent),
+      cmocka_unit_test(pages_are_lost_before_a_step_fails),
+      cmocka_unit_test(a_source_changes_under_pieces),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
