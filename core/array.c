@@ -18,10 +18,15 @@ struct lsi_array *lsi_array_create(struct lsi_pool *pool, uint64_t bytes) {
 
 void lsi_array_settle(struct lsi_array *a) { lsi_os_inherit(a->data, (size_t)a->bytes, true); }
 
+void lsi_array_give_up(struct lsi_array *a) {
+  if (!a) return;
+  lsi_pool_drop(a->pool);
+  lsi_free(a);
+}
+
 void lsi_array_free(struct lsi_array *a) {
   if (!a) return;
   lsi_os_inherit(a->data, (size_t)a->bytes, false);
   lsi_pool_give(a->pool, a->data, (size_t)a->bytes, false);
-  lsi_pool_drop(a->pool);
-  lsi_free(a);
+  lsi_array_give_up(a);
 }

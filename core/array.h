@@ -17,5 +17,7 @@ struct lsi_array *lsi_array_create(struct lsi_pool *pool, uint64_t bytes);
 /* Nothing of LSIO writes there any more: a child of fork may have it too. */
 void lsi_array_settle(struct lsi_array *a);
 void lsi_array_free(struct lsi_array *a); /* NULL is fine */
+/* The same, but for the memory, which the kernel may still write to: it is lost. */
+void lsi_array_give_up(struct lsi_array *a);
 
 #endif

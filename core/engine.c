@@ -226,6 +226,12 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
   return run->error.code;
 }
 
+bool lsi_run_broke(const struct lsi_run *run) {
+  for (uint32_t i = 0; i < run->n_workers; i++)
+    if (run->workers[i].broken) return true;
+  return false;
+}
+
 void lsi_run_destroy(struct lsi_run *run) {
   if (run) free_run(run);
 }

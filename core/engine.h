@@ -74,6 +74,9 @@ void lsi_run_free_completion(struct lsi_run_completion *c);
 bool lsi_run_ended(const struct lsi_run *run);
 /* Joins the workers. 0, or the code of the error that ended the run, in *err too. */
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
+/* After join: a backend broke with operations in flight, for which the kernel may still write to the sink's
+ * memory. */
+bool lsi_run_broke(const struct lsi_run *run);
 void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t *steps_failed,
                       uint64_t *bytes_done, uint32_t *workers_running);
 double lsi_run_elapsed_s(const struct lsi_run *run); /* until now, or until its end */

@@ -304,6 +304,10 @@ void lsio_job_destroy(lsio_job *job) {
     lsi_run_cancel(job->run);
     lsi_run_join(job->run, NULL);
   }
+  if (job->run && lsi_run_broke(job->run)) {
+    lsi_array_give_up(job->array);
+    job->array = NULL;
+  }
   if (job->sink) lsi_sink_discard(job->sink);
   free_list(job->pending);
   free_list(job->lent);

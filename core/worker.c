@@ -196,7 +196,7 @@ static int open_worker(struct lsi_worker *w) {
 static void free_step_buffers(struct lsi_worker *w) {
   struct lsi_buffer *all[] = {&w->decoded, &w->out, &w->scratch, &w->pieces, &w->large};
   /* As the arena: given up where the kernel may still write there. */
-  if (w->ops_in_flight) w->large = (struct lsi_buffer){0};
+  if (w->broken) w->large = (struct lsi_buffer){0};
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
     lsi_pool_give(all[i]->pool, all[i]->data, all[i]->capacity, true);
     *all[i] = (struct lsi_buffer){0};

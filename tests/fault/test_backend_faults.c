@@ -273,6 +273,42 @@ SWEEP(test_opening, OPEN, EIO, EACCES)
 SWEEP(test_closing, CLOSE, EIO)
 SWEEP(test_backend_that_breaks, REAP, EBADF)
 
+/* What a job gets its array at, NULL when it fails. The array is larger than any other block of memory. */
+static const void *array_of(void) {
+  static const char script[] = "local lsio = require 'lsio'\nlocal all = {}\n"
+                               "for i = 1, 12 do all[2 * i - 1], all[2 * i] = '0.f32', '1.f32' end\n"
+                               "return lsio.job { source = lsio.files(all, { chunk = 65536 }), type = 'f32',\n"
+                               " sink = lsio.memory() }\n";
+  struct lsio_job_options o = {.struct_size = sizeof o, .script = script, .script_length = sizeof script - 1,
+                               .flags = LSIO_JOB_NO_ENV};
+  lsio_job *job = NULL;
+  struct lsio_array a = {.struct_size = sizeof a};
+  assert_int_equal(lsio_submit(context, &o, &job, NULL), 0);
+  if (lsio_wait(job) == 0) {
+    assert_int_equal(lsio_job_output(job, &a), 0);
+    assert_memory_equal(a.data, values[0], sizeof values[0]);
+  }
+  lsio_job_destroy(job);
+  return a.data;
+}
+
+/* Arrays are used again, but not those into which the kernel may still read. */
+static void test_arrays_of_jobs_that_break(void **state) {
+  (void)state;
+  failing = REAP;
+  const int64_t live = lsi_mem_live();
+  const void *first = array_of();
+  assert_ptr_equal(array_of(), first);
+  atomic_store(&fail_forever, true);
+  atomic_store(&counted, 0);
+  atomic_store(&fail_at, 1);
+  assert_null(array_of());
+  atomic_store(&fail_at, 0);
+  assert_ptr_not_equal(array_of(), first);
+  *(char *)(uintptr_t)first = 1; /* as the kernel might */
+  assert_int_equal(lsi_mem_live(), live);
+}
+
 static int setup(void **state) {
   (void)state;
   struct lsi_error err;
@@ -306,6 +342,7 @@ int main(void) {
       cmocka_unit_test(test_reads),   cmocka_unit_test(test_direct_writes),
       cmocka_unit_test(test_opening), cmocka_unit_test(test_closing),
       cmocka_unit_test(test_backend_that_breaks),
+      cmocka_unit_test(test_arrays_of_jobs_that_break),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
