@@ -255,6 +255,8 @@ static void check_end(enum fault fault, const struct path_kind *k, const struct 
 
 /* Makes the N-th fail. False: there are not so many. */
 static bool run_badly(enum fault fault, int n, bool forever, const struct path_kind *k) {
+  /* What such a backend still reads into the caller's array nobody can keep from it. */
+  if (fault == REAP && k->into == PATH_ARRAY) forever = false;
   char where[160];
   snprintf(where, sizeof where, "%s: %s %d%s fails", k->name, names[fault], n, forever ? " and all later" : "");
   const uint64_t calls = lsi_mem_calls();
@@ -277,6 +279,7 @@ static bool run_badly(enum fault fault, int n, bool forever, const struct path_k
 }
 
 static int next(int n, const struct path_kind *k) {
+  if (k->large) return n * 4 + 1;
   if (every && !k->many) return n + 1;
   const int dense = every ? 8 * DENSE : k->many ? 2 : DENSE;
   return n < dense ? n + 1 : n + 1 + n / (every ? 64 : k->many ? 1 : 8) + (int)(k - path_kinds) % 3;
@@ -333,9 +336,16 @@ static void test_next_job(void **state) {
       char where[160];
       run_badly(f, f == ALLOC ? 40 + after : 1 + after % 3, after % 2, bad);
       snprintf(where, sizeof where, "after %s with a failed %s", bad->name, names[f]);
-      run_well(good->many ? &path_kinds[0] : good, where);
+      run_well(good->many || good->large ? &path_kinds[0] : good, where);
     }
   for (int i = 0; i < path_n_kinds; i++) run_well(&path_kinds[i], "after all");
+}
+
+static void test_nothing_is_left(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) lsio_context_destroy(contexts[i]);
+  assert_int_equal(lsi_mem_live(), 0);
+  assert_int_equal(mapped_bytes, abandoned);
 }
 
 static int setup(void **state) {
@@ -359,8 +369,6 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   (void)state;
-  for (int i = 0; i < 2; i++) lsio_context_destroy(contexts[i]);
-  if (lsi_mem_live() || mapped_bytes != abandoned) return -1;
   return path_teardown();
 }
 
@@ -371,7 +379,7 @@ int main(void) {
       cmocka_unit_test(test_reads),         cmocka_unit_test(test_direct_writes),
       cmocka_unit_test(test_opening),       cmocka_unit_test(test_closing),
       cmocka_unit_test(test_backend_that_breaks), cmocka_unit_test(test_looks),
-      cmocka_unit_test(test_next_job),
+      cmocka_unit_test(test_next_job),      cmocka_unit_test(test_nothing_is_left),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -24,6 +24,7 @@
 #define MANY_VALUES 16u
 #define LARGE_FILE 517u
 #define LARGE_VALUES 1400000u /* more than a worker has room for */
+#define LARGE_TOTAL 10485760u /* so large that memory is populated ahead, and mapping is compared */
 #define EDGE 4096u /* bytes around the caller's array */
 #define QUIET 0xee
 
@@ -32,6 +33,7 @@
 #define ZSTD "lsio.files('*.zst', { whole = true }), type = 'f32', codec = 'zstd'"
 #define BLOSC "lsio.files('*.blosc', { whole = true }), type = 'f32', codec = 'blosc'"
 #define LATE "lsio.files('many/*', { whole = true }), type = 'f32'"
+#define LARGE "lsio.files('large.bin', { chunk = '256KiB' }), type = 'f32'"
 #define SHAPED "decoded = 196608, "
 #define SHAPE "shape = { 147456 }"
 #define BY(factor) "transform = function(c) lsio.k.scale_offset(c.data, c.n, c.out, " factor ", 0) end"
@@ -76,6 +78,10 @@ const struct path_kind path_kinds[] = {
      .settings = {"memory=32MiB"}},
     {"late and summed", PATH_STATE, .source = LATE, .many = true,
      .keys = SUMS("1029 * 16 + 1400000", "1029 * 16 + 1400000"), .settings = {"memory=16MiB"}},
+    {"large, resident", PATH_STATE, .sigbus = true, .large = true, .source = LARGE,
+     .keys = SUMS("10485760 * 10485759 / 2", "10485760")},
+    {"large, populated", PATH_MEMORY, .large = true, .factor = 1, .source = LARGE,
+     .keys = "sink = lsio.memory(), " BY("1"), .settings = {"direct=always", "memory=16MiB"}},
 };
 const int path_n_kinds = sizeof path_kinds / sizeof *path_kinds;
 
@@ -124,6 +130,11 @@ int path_setup(void) {
     snprintf(name, sizeof name, "many/%04d.f32", (int)i);
     if (!put(name, ones, 4 * (i == LARGE_FILE ? LARGE_VALUES : MANY_VALUES))) return -1;
   }
+  float *large = malloc(LARGE_TOTAL * sizeof *large);
+  for (unsigned i = 0; large && i < LARGE_TOTAL; i++) large[i] = (float)i;
+  const bool good = large && put("large.bin", large, LARGE_TOTAL * sizeof *large);
+  free(large);
+  if (!good) return -1;
   array = aligned_alloc(EDGE, 2 * EDGE + BYTES);
   if (array) memset(array, QUIET, 2 * EDGE + BYTES);
   return array ? 0 : -1;
@@ -160,9 +171,11 @@ void path_array_is_quiet(const char *where) {
     if (array[i] != QUIET) fail_msg("%s: byte %zu of the array was written to later", where, i);
 }
 
+static unsigned total_of(const struct path_kind *k) { return k->large ? LARGE_TOTAL : TOTAL; }
+
 static void check_values(const struct path_kind *k, const float *got, bool skipped, const char *where) {
   const unsigned step = CHUNK / sizeof(float);
-  for (unsigned at = 0; at < TOTAL; at += step) {
+  for (unsigned at = 0; at < total_of(k); at += step) {
     const bool filled = skipped && got[at] == -1;
     for (unsigned i = at; i < at + step; i++)
       if (got[i] != (filled ? -1 : k->factor * (float)i))
@@ -188,9 +201,9 @@ static void check_memory(const struct path_kind *k, lsio_job *job, bool skipped,
   }
   if (lsio_job_take_output(job, &a) != 0) fail_msg("%s: no array", where);
   lsio_job_destroy(job); /* what it used must not be what it made */
-  if (a.bytes != BYTES) fail_msg("%s: %zu bytes of output", where, a.bytes);
+  if (a.bytes != 4 * (size_t)total_of(k)) fail_msg("%s: %zu bytes of output", where, a.bytes);
   check_values(k, a.data, skipped, where);
-  memset(a.data, 0x5a, a.bytes);
+  memset(a.data, 0x5a, k->large ? CHUNK : a.bytes);
   lsio_array_free(&a);
 }
 

@@ -22,6 +22,7 @@ struct path_kind {
   bool sigbus;        /* in a context that may map files */
   bool skips;         /* steps that failed hold -1, or are not there */
   bool many;          /* files of the folder `many`, over a thousand: slow */
+  bool large;         /* a file of 40 MiB: slow */
   float factor;       /* of results */
   const char *source, *keys; /* Lua */
   const char *settings[2];
