@@ -165,7 +165,9 @@ struct lsio_job_options {
   void *output;                /* array for the results, as numpy's out=; borrowed until the job is
                                   destroyed; aligned to its elements. The script's sink is then
                                   lsio.memory, which may be left out. NULL: LSIO makes an array where
-                                  the sink is lsio.memory */
+                                  the sink is lsio.memory. After a job that ended with "io_uring has
+                                  failed" a last read may still land in it:
+                                  do not use that memory again */
   size_t output_length;        /* bytes of `output`: exactly the result's; of results of variable size
                                   (`out_max`, compressed chunks of unknown sizes) at least */
   /* NULL, or called on the calling thread up to 20 times a second while files are listed and looked
