@@ -121,6 +121,17 @@ static void keep_old(struct lsi_os_file *f) {
   f->kept = NULL;
 }
 
+/* The same where there are no links: the old file leaves its name at once. */
+static void take_away(struct lsi_os_file *f) {
+  if (!(f->kept = lsi_malloc(LSI_TEMP_NAME))) return;
+  draw_name(f, f->kept);
+  f->taken = renameat(f->dir, f->name, f->dir, f->kept) == 0;
+  f->lost_old = !f->taken;
+  if (f->taken) return;
+  lsi_free(f->kept);
+  f->kept = NULL;
+}
+
 /* What stood under the name before stands there again, or nothing does. False: it stays under f->kept. */
 static bool undo_name(struct lsi_os_file *f) {
   if (f->kept && (f->named || f->taken)) return renameat(f->dir, f->kept, f->dir, f->name) == 0;
@@ -135,6 +146,8 @@ static int name_all(struct lsi_os_file *const *files, unsigned n, bool replace,
   /* Of several, readers look for the last one: while the others change it is not there, for a kill
    * may come in between, and old data beside a new index would be read as if they were a pair. */
   if (n > 1 && last->kept) last->taken = unlinkat(last->dir, last->name, 0) == 0;
+  for (unsigned i = n; n > 1 && i-- > 0;)
+    if (files[i]->lost_old) take_away(files[i]);
   for (unsigned i = 0; i < n; i++) {
     int code = give_name(*at = files[i], replace);
     if (code) return code;

@@ -206,7 +206,10 @@ static void finish(struct lsi_worker *w, struct lsi_write *x) {
     lsi_flight_end(w, f);
   }
   if (lost) return;
-  if (lsi_sink_landed(w->run->config.sink, length, &w->error) < 0)
+  const uint64_t before = lsi_os_now_ns(); /* each result may have to be made durable */
+  const int rc = lsi_sink_landed(w->run->config.sink, length, &w->error);
+  w->place_ns += lsi_os_now_ns() - before;
+  if (rc < 0)
     lsi_step_failed(w, step);
   else
     lsi_step_done(w, step);

@@ -107,7 +107,7 @@ class Bound(RunnerTest):
         job = """
             local lsio = require "lsio"
             return lsio.job {
-              source = lsio.files("a.f32", { chunk = "32KiB" }),
+              source = lsio.files("a.f32", { chunk = "8KiB" }),
               type = "f32",
               sink = lsio.npy("out.npy", { durability = "each" }),
             }"""

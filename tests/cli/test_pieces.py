@@ -250,7 +250,7 @@ class Pieces(RunnerTest):
             blosc.set_blocksize(0)
         more = 'piece = "64KiB", decoded = "16MiB",'
         _, r = self.stats(9, ("-j1", "--memory=12MiB"), codec="blosc", more=more)
-        self.assertIn("decodes to more than", r.err)
+        self.assertIn("states that it decodes to 16777216 bytes", r.err)
         got, _ = self.stats(0, ("-j1", "--memory=128MiB"), codec="blosc", more=more)
         self.assertEqual(got[1:4], [4 << 20, 1, 1])
 
