@@ -2,6 +2,8 @@
  * counts only once the object has been looked at afterwards and is what planning saw. If it is not, all
  * steps since the last look have failed, with LSIO_ERR_SOURCE or LSIO_ERR_IO, and the run ends: nothing
  * of it is merged or published, and what goes out as a stream is looked at before it goes. */
+#include <string.h>
+
 #include "run.h"
 
 /* Whether lending beats copying depends on the machine, on the transform and on how large the pieces
@@ -9,11 +11,13 @@
  * and 1.6 times the speed were seen on one machine. So both are used in turn, and the one that took
  * less CPU time a byte, steps and all, is kept until the next comparison. */
 #define SETTLE_BYTES LSI_HOT_BYTES /* after a change: units begun before it */
-#define TRIAL_BYTES (1u << 20)
-#define TRIALS 8                   /* of a comparison: lent and copied by turns */
-#define KEEP_BYTES (512u << 20)    /* ... in one file; */
-#define KEEP_LEAST (128u << 20)    /* the next one may be held in other pieces */
-#define WORTH 0.97                 /* of the time of copying, which needs no looking afterwards */
+#define TRIAL_BYTES (2u << 20)
+#define TRIALS 8                   /* of a comparison: lent and copied by turns; of what is lent enough
+                                      that pages are dropped behind it once, which costs too */
+#define KEEP_BYTES (512u << 20)    /* ... in one file, a quarter where the next one begins, for that may be
+                                      held in other pieces; each time nothing changes twice as much, ... */
+#define KEEP_MOST (16ull << 30)    /* ... up to this */
+#define WORTH 0.92                 /* of the time of copying: taking the mapping down comes on top */
 
 uint64_t lsi_lend_most(const struct lsi_worker *w, const struct lsi_slot *s) {
   return !s->handle.mapped || w->lending.lend ? LSI_OP_LONGEST : 0;
@@ -59,21 +63,27 @@ void lsi_mapped_choose(struct lsi_worker *w) {
     return;
   }
   if (l->comparing) {
-    const double cost = (double)(cpu - l->from_cpu_ns) / (double)(w->bytes_read - l->from_bytes);
-    l->cost[l->lend] = LSI_MIN(l->cost[l->lend], cost);
+    l->cpu_ns[l->lend] += cpu - l->from_cpu_ns;
+    l->bytes[l->lend] += w->bytes_read - l->from_bytes;
     if (l->trials) {
       next_trial(w);
       return;
     }
     l->comparing = false;
-    set_lending(w, l->cost[1] < WORTH * l->cost[0]);
-    l->next = w->bytes_read + KEEP_BYTES;
-    l->next_file = w->bytes_read + KEEP_LEAST;
+    /* Of all trials together: parts of a file may lie in larger pieces than the rest. */
+    const bool lend = (double)l->cpu_ns[1] * (double)l->bytes[0] <
+                      WORTH * (double)l->cpu_ns[0] * (double)l->bytes[1];
+    set_lending(w, lend);
+    l->keep = lend == l->lends && l->keep ? LSI_MIN(2 * l->keep, KEEP_MOST) : KEEP_BYTES;
+    l->lends = lend;
+    l->next = w->bytes_read + l->keep;
+    l->next_file = w->bytes_read + l->keep / 4;
     l->object = last->object;
     return;
   }
   l->comparing = true;
-  l->cost[0] = l->cost[1] = 1e300;
+  memset(l->cpu_ns, 0, sizeof l->cpu_ns);
+  memset(l->bytes, 0, sizeof l->bytes);
   l->trials = TRIALS;
   next_trial(w);
 }

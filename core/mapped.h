@@ -14,12 +14,14 @@ struct lsi_lending {
   bool lend;                   /* now */
   bool fixed;                  /* there is no choice */
   bool comparing, settling;
+  bool lends;                  /* what the last comparison said, ... */
+  uint64_t keep;               /* ... and for how many bytes */
   uint32_t trials;             /* left of the comparison */
   uint64_t next;               /* w->bytes_read at which something is to be decided, ... */
   uint64_t next_file;          /* ... or from which on in another object than this */
   uint32_t object;
   uint64_t from_bytes, from_cpu_ns; /* where the trial began */
-  double cost[2];              /* least CPU time a byte, ns: copied, lent */
+  uint64_t cpu_ns[2], bytes[2]; /* of the trials: copied, lent */
 };
 
 /* objects.c. Looks at an object that is mapped: 0, or negative with w->error when it is not what planning
