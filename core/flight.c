@@ -137,6 +137,7 @@ static inline void prepare_op(struct lsi_eop *e, struct lsi_flight *f, struct ls
   e->op.length = (uint32_t)length;
   e->op.os_code = 0;
   e->op.direct = false;
+  e->op.exact = !x->buffer; /* its place in the result */
   e->op.data = NULL;
   e->flight = f;
   e->extent = x;

@@ -296,8 +296,6 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
 static void flush(struct lsi_worker *w) {
   if (!w->n_queue) return;
   /* Reading happens in here as well where data is resident: it counts as waiting for the device. */
-  for (uint32_t i = 0; w->placing && i < w->n_queue; i++)
-    w->queue[i]->exact = !((struct lsi_eop *)w->queue[i])->extent->buffer;
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->submit(w->backend, w->queue, (int)w->n_queue);
   w->submit_ns += lsi_os_now_ns() - before;

@@ -10,24 +10,12 @@
 #include <blosc.h>
 #include <cmocka.h>
 
-#include "codec.h"
-#include "mem.h"
-
-static uint64_t seed = 0x9E3779B97F4A7C15u, rng;
-
-static uint32_t next(uint32_t n) {
-  rng ^= rng << 13;
-  rng ^= rng >> 7;
-  rng ^= rng << 17;
-  return (uint32_t)((rng >> 16) % n);
-}
+#include "codec_support.h"
 
 static void put32(uint8_t *p, uint32_t v) {
   for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 
-static struct lsi_decoder *decoder;
-static struct lsi_error error;
 static unsigned grown;
 
 static int grow(struct lsi_outbuf *out, size_t at_least) {
@@ -270,25 +258,8 @@ static void no_memory(void **state) {
   lsi_free(data);
 }
 
-static int setup(void **state) {
-  (void)state;
-  rng = seed;
-  decoder = lsi_decoder_create();
-  return decoder ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  lsi_decoder_destroy(decoder);
-  if (lsi_mem_live()) print_error("%lld blocks leaked\n", (long long)lsi_mem_live());
-  return lsi_mem_live() ? -1 : 0;
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void) {
-  const char *given = getenv("LSIO_TEST_SEED");
-  if (given) seed = strtoull(given, NULL, 0) | 1;
+  seed_from_env();
   const struct CMUnitTest tests[] = {
       TEST(all_that_the_library_writes), TEST(content_that_is_stored), TEST(hostile_headers),
       TEST(looks_like_another_codec),
