@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "names.h"
 #include "os_linux_walk.h"
 
 #define BRACES_MOST 4096u /* patterns that braces may expand to */
@@ -15,13 +16,15 @@ struct names {
 };
 
 struct glob {
-  struct names found, patterns;
-  int (*add)(void *ctx, const char *path, bool regular);
+  struct names patterns;
+  struct lsi_names found; /* marked 'r' where known to be regular files, else '?' */
+  lsi_each_path *add;
   void *ctx;
   bool any;
   struct lsi_watch *watch;
   struct lsi_error *err;
 };
+
 static void names_free(struct names *list) {
   for (size_t i = 0; i < list->n; i++) lsi_free(list->at[i]);
   lsi_free(list->at);
@@ -31,25 +34,18 @@ static int no_memory(struct glob *g) {
   return lsi_fail(g->err, LSIO_ERR_NOMEM, 0, "no memory for a list of names");
 }
 
-/* Owns `name` afterwards, unless it fails. */
-static int names_take(struct glob *g, struct names *list, char *name) {
+static int names_add(struct glob *g, struct names *list, const char *name) {
   if (list->n == list->cap) {
-    size_t cap = list->cap ? list->cap * 2 : 64;
+    const size_t cap = list->cap ? list->cap * 2 : 64;
     char **more = lsi_reallocarray(list->at, cap, sizeof *more);
     if (!more) return no_memory(g);
     list->at = more;
     list->cap = cap;
   }
-  list->at[list->n++] = name;
-  return 0;
-}
-
-static int names_add(struct glob *g, struct names *list, const char *name) {
   char *copy = lsi_strdup(name);
   if (!copy) return no_memory(g);
-  int rc = names_take(g, list, copy);
-  if (rc < 0) lsi_free(copy);
-  return rc;
+  list->at[list->n++] = copy;
+  return 0;
 }
 
 /* ---- braces ---- */
@@ -126,37 +122,31 @@ bool lsi_walk_magic(const char *s, size_t n) {
 /* ---- the whole ---- */
 
 /* What several patterns find, or one that finds in another order, is sorted here. */
-static int collect(void *ctx, const char *path, bool regular) {
+static int collect(void *ctx, const char *path, size_t length, bool regular) {
   struct glob *g = ctx;
-  size_t n = strlen(path);
-  char *copy = lsi_malloc(n + 2);
-  if (!copy) return no_memory(g);
-  *copy = regular ? 'r' : '?';
-  memcpy(copy + 1, path, n + 1);
-  int rc = names_take(g, &g->found, copy);
-  if (rc < 0) lsi_free(copy);
-  return rc;
-}
-
-static int by_bytes(const void *a, const void *b) {
-  return strcmp(*(char *const *)a + 1, *(char *const *)b + 1);
+  return lsi_names_add(&g->found, regular ? 'r' : '?', path, length) ? 0 : no_memory(g);
 }
 
 static int report_sorted(struct glob *g) {
-  if (g->found.n) qsort(g->found.at, g->found.n, sizeof *g->found.at, by_bytes);
-  for (size_t i = 0; i < g->found.n; i++) {
-    const char *path = g->found.at[i] + 1;
-    if (i && strcmp(path, g->found.at[i - 1] + 1) == 0) continue; /* {a,a*} */
-    int rc = g->add(g->ctx, path, g->found.at[i][0] == 'r');
-    if (rc != 0) return rc;
+  uint64_t *order = lsi_reallocarray(NULL, g->found.n + 1, 2 * sizeof *order);
+  if (!order) return no_memory(g);
+  lsi_names_order(&g->found, order);
+  const char *last = NULL;
+  int rc = 0;
+  for (uint64_t i = 0; rc == 0 && i < g->found.n; i++) {
+    const char *path = lsi_names_get(&g->found, order[i]);
+    if (last && strcmp(path, last) == 0) continue; /* {a,a*} */
+    last = path;
+    rc = g->add(g->ctx, path, strlen(path), lsi_names_mark(&g->found, order[i]) == 'r');
   }
-  return 0;
+  lsi_free(order);
+  return rc;
 }
 
-static int report(void *ctx, const char *path, bool regular) {
+static int report(void *ctx, const char *path, size_t length, bool regular) {
   struct glob *g = ctx;
   g->any = true;
-  return g->add(g->ctx, path, regular);
+  return g->add(g->ctx, path, length, regular);
 }
 
 static int expand(struct glob *g, const char *pattern) {
@@ -180,17 +170,16 @@ static int expand(struct glob *g, const char *pattern) {
   return LSIO_ERR_SOURCE;
 }
 
-int lsi_os_glob(const char *pattern, struct lsi_watch *watch,
-                int (*add)(void *ctx, const char *path, bool regular), void *ctx,
+int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add, void *ctx,
                 struct lsi_error *err) {
   const char *open_at, *close_at;
   bool plain = !lsi_walk_magic(pattern, strlen(pattern)) && !find_brace(pattern, &open_at, &close_at);
   /* A file that has such signs in its name is meant when it is there. */
-  if (plain || lsi_os_exists(pattern)) return add(ctx, pattern, false);
+  if (plain || lsi_os_exists(pattern)) return add(ctx, pattern, strlen(pattern), false);
   struct glob g = {.add = add, .ctx = ctx, .watch = watch, .err = err};
   int rc = expand(&g, pattern);
   if (rc < 0 && err->code) lsi_error_at(err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  names_free(&g.found);
+  lsi_names_free(&g.found);
   names_free(&g.patterns);
   return rc;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "mem.h"
+#include "names.h"
 #include "os_linux.h"
 
 #define THREADS_MOST 16u
@@ -30,13 +31,6 @@ struct lsi_folder {
   char path[];                 /* with a slash at its end, or empty */
 };
 
-struct entry {
-  uint64_t key;                /* first bytes of the name: most comparisons end here */
-  size_t name;                 /* offset in names */
-  struct lsi_folder *folder;   /* KIND_FOLDER */
-  enum kind kind;
-};
-
 /* What all threads share. */
 struct walk {
   struct lsi_mutex *mutex;
@@ -54,10 +48,9 @@ struct walker {
   struct lsi_watch *watch;     /* NULL: another thread looks */
   struct lsi_error error;
   struct lsi_folder *in;       /* being listed */
-  struct entry *entries;
-  size_t n, cap;
-  char *names;
-  size_t names_length, names_cap;
+  struct lsi_names names;      /* of entries that matched, marked with their kinds */
+  struct lsi_folder **folders; /* for each name the folder, or NULL */
+  uint64_t folders_cap;
   char path[LSI_PATH_LONGEST];
 };
 
@@ -71,71 +64,60 @@ static int too_long(struct walker *w) {
 
 /* ---- entries that matched ---- */
 
-static uint64_t key_of(const char *name) {
-  uint64_t key = 0;
-  for (int i = 0; i < 8; i++) key = key << 8 | (*name ? (unsigned char)*name++ : 0);
-  return key;
-}
-
-static int by_name(const void *a, const void *b, void *names) {
-  const struct entry *x = a, *y = b;
-  if (x->key != y->key) return x->key < y->key ? -1 : 1;
-  return strcmp((const char *)names + x->name, (const char *)names + y->name);
-}
-
 /* Notes w->path, up to `at`, by what it has beyond the folder's own path. */
 static int add(struct walker *w, size_t at, enum kind kind, struct lsi_folder *folder) {
-  size_t skip = w->in->length, n = at - skip;
-  if (w->n == w->cap) {
-    size_t cap = w->cap ? w->cap * 2 : 256;
-    struct entry *more = lsi_reallocarray(w->entries, cap, sizeof *more);
+  const uint64_t n = w->names.n;
+  if (n == w->folders_cap) {
+    const uint64_t cap = n ? n * 2 : 256;
+    struct lsi_folder **more = lsi_reallocarray(w->folders, cap, sizeof(struct lsi_folder *));
     if (!more) return no_memory(w);
-    w->entries = more;
-    w->cap = cap;
+    w->folders = more;
+    w->folders_cap = cap;
   }
-  if (w->names_length + n + 1 > w->names_cap) {
-    size_t cap = LSI_MAX(w->names_cap * 2, w->names_length + n + 4096);
-    char *more = lsi_realloc(w->names, cap);
-    if (!more) return no_memory(w);
-    w->names = more;
-    w->names_cap = cap;
-  }
-  char *name = w->names + w->names_length;
-  memcpy(name, w->path + skip, n);
-  name[n] = 0;
-  w->entries[w->n++] = (struct entry){key_of(name), w->names_length, folder, kind};
-  w->names_length += n + 1;
+  const size_t skip = w->in->length;
+  if (!lsi_names_add(&w->names, (char)kind, w->path + skip, at - skip)) return no_memory(w);
+  w->folders[n] = folder;
   return 0;
 }
 
 /* Hands the entries over to the folder that they are of, sorted. */
 static int keep_entries(struct walker *w) {
   struct lsi_folder *f = w->in;
-  if (w->n) qsort_r(w->entries, w->n, sizeof *w->entries, by_name, w->names);
+  const struct lsi_names *names = &w->names;
   size_t folders = 0;
-  for (size_t i = 0; i < w->n; i++) folders += w->entries[i].kind == KIND_FOLDER;
-  f->text = lsi_malloc(w->names_length + w->n + 1);
-  if (folders) f->folders = lsi_calloc(folders, sizeof *f->folders);
-  if (!f->text || (folders && !f->folders)) return no_memory(w);
+  for (uint64_t i = 0; i < names->n; i++) folders += w->folders[i] != NULL;
+  uint64_t *order = lsi_reallocarray(NULL, names->n + 1, 2 * sizeof *order);
+  f->text = lsi_malloc(names->length + 1);
+  if (folders) f->folders = lsi_calloc(folders, sizeof(struct lsi_folder *));
+  if (!order || !f->text || (folders && !f->folders)) {
+    lsi_free(order);
+    return no_memory(w);
+  }
+  lsi_names_order(names, order);
   char *to = f->text;
-  for (size_t i = 0; i < w->n; i++) {
-    struct entry *e = &w->entries[i];
-    *to++ = (char)e->kind;
-    if (e->kind == KIND_FOLDER) {
-      f->folders[f->n_folders++] = e->folder;
-      e->folder = NULL;
+  for (uint64_t i = 0; i < names->n; i++) {
+    const uint64_t k = order[i];
+    *to++ = lsi_names_mark(names, k);
+    if (w->folders[k]) {
+      f->folders[f->n_folders++] = w->folders[k];
+      w->folders[k] = NULL;
     } else {
-      to = stpcpy(to, w->names + e->name) + 1;
+      to = stpcpy(to, lsi_names_get(names, k)) + 1;
     }
   }
   f->text_length = (size_t)(to - f->text);
+  lsi_free(order);
   return 0;
 }
 
 static void drop_entries(struct walker *w) {
-  for (size_t i = 0; i < w->n; i++) lsi_walk_free(w->entries[i].folder);
-  w->n = 0;
-  w->names_length = 0;
+  for (uint64_t i = 0; i < w->names.n; i++) lsi_walk_free(w->folders[i]);
+  w->names.n = w->names.length = 0;
+}
+
+static void free_entries(struct walker *w) {
+  lsi_names_free(&w->names);
+  lsi_free(w->folders);
 }
 
 /* ---- walking ---- */
@@ -347,7 +329,7 @@ static void work(struct walker *w, void (*begin)(struct walker *w)) {
     lsi_os_unlock(all->mutex);
     w->in = f;
     int rc = list_folder(w, listed);
-    size_t n = w->n;
+    const uint64_t n = w->names.n;
     drop_entries(w);
     lsi_os_lock(all->mutex);
     all->busy--;
@@ -418,8 +400,7 @@ static int run(struct crew *c, const char *pattern, struct lsi_error *err) {
   lsi_os_unlock(all->mutex);
   for (unsigned i = 0; i < c->n; i++) {
     lsi_os_thread_join(c->threads[i]);
-    lsi_free(c->walkers[i]->entries);
-    lsi_free(c->walkers[i]->names);
+    free_entries(c->walkers[i]);
     lsi_free(c->walkers[i]);
   }
   if (all->stop) *err = all->error;
@@ -442,8 +423,7 @@ int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **o
     rc = run(c, pattern, err);
   }
   if (c) {
-    lsi_free(c->me.entries);
-    lsi_free(c->me.names);
+    free_entries(&c->me);
     lsi_free(c);
   }
   lsi_os_cond_destroy(all.cond);
@@ -459,7 +439,7 @@ int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **o
 /* ---- what was found ---- */
 
 struct each {
-  int (*f)(void *ctx, const char *path, bool regular);
+  lsi_each_path *f;
   void *ctx;
   char path[LSI_PATH_LONGEST];
 };
@@ -475,18 +455,17 @@ static int each(struct each *e, const struct lsi_folder *folder) {
       rc = each(e, folder->folders[next++]);
       memcpy(e->path, folder->path, folder->length);
     } else {
-      size_t n = strlen(p) + 1;
-      memcpy(e->path + folder->length, p, n);
-      p += n;
-      rc = e->f(e->ctx, e->path, kind == KIND_REGULAR);
+      const char *name_end = stpcpy(e->path + folder->length, p);
+      const size_t n = (size_t)(name_end - e->path);
+      p += n - folder->length + 1;
+      rc = e->f(e->ctx, e->path, n, kind == KIND_REGULAR);
     }
     if (rc != 0) return rc;
   }
   return 0;
 }
 
-int lsi_walk_each(const struct lsi_folder *root, int (*f)(void *ctx, const char *path, bool regular),
-                  void *ctx) {
+int lsi_walk_each(const struct lsi_folder *root, lsi_each_path *f, void *ctx) {
   struct each e = {.f = f, .ctx = ctx};
   return each(&e, root);
 }

@@ -20,8 +20,7 @@ int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **o
 bool lsi_walk_sorted(const char *pattern);
 /* Calls f for every file, sorted folder by folder. `regular`: the folder's list said that it is a
  * regular file. Ends at the first value that is not 0 and returns it. */
-int lsi_walk_each(const struct lsi_folder *root, int (*f)(void *ctx, const char *path, bool regular),
-                  void *ctx);
+int lsi_walk_each(const struct lsi_folder *root, lsi_each_path *f, void *ctx);
 void lsi_walk_free(struct lsi_folder *root);
 
 #endif

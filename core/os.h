@@ -17,6 +17,9 @@ struct lsi_thread;
 int lsi_os_thread_start(struct lsi_thread **out, const char *name, void (*fn)(void *), void *arg);
 void lsi_os_thread_join(struct lsi_thread *t); /* frees t */
 int lsi_os_thread_pin(unsigned cpu);           /* the calling thread */
+/* Gives the calling thread a table of open files of its own, a copy: opening and closing then takes no lock
+ * that other threads take as well. False: not to be had, it goes on sharing. */
+bool lsi_os_thread_own_files(void);
 struct lsi_mutex;
 struct lsi_mutex *lsi_os_mutex_create(void); /* NULL: no memory */
 void lsi_os_mutex_destroy(struct lsi_mutex *m);
@@ -85,11 +88,11 @@ int lsi_os_stat(const char *path, struct lsi_object_info *out, struct lsi_error 
 int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
                      struct lsi_watch *watch, struct lsi_error *err);
 /* Expands a glob pattern (*, ?, [..], ** for any depth, {a,b}) or a plain path, in sorted order
- * (bytewise). Calls add(ctx, path, regular) for each, on this thread, until it returns something but 0;
+ * (bytewise). Calls add for each, on this thread, until it returns something but 0;
  * `regular`: its folder's list says that it is a regular file. A pattern without matches is
  * LSIO_ERR_SOURCE; plain paths are passed on unseen. Directories are skipped. `watch` may be NULL. */
-int lsi_os_glob(const char *pattern, struct lsi_watch *watch,
-                int (*add)(void *ctx, const char *path, bool regular), void *ctx,
+typedef int lsi_each_path(void *ctx, const char *path, size_t length, bool regular);
+int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add, void *ctx,
                 struct lsi_error *err);
 /* The whole file in memory (lsi_free), at most `limit` bytes. "-" is standard input. */
 int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,

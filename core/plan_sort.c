@@ -1,13 +1,8 @@
 /* Sorting steps by place. A radix sort over 64-bit words that hold as much of the key as fits beside
  * the index: a request of a million ranges in a few files needs one stage of two or three passes, and
  * moves 8 bytes an entry in each. */
-#include <string.h>
-
 #include "plan_internal.h"
-
-#define DIGIT_BITS 11u /* 2,048 counters fit the L1 cache; 8 to 11 bits are within 5 %, 13 lose 10 */
-#define DIGITS (1u << DIGIT_BITS)
-#define PASSES_MAX 6u /* ceil(64 / 11) */
+#include "radix.h"
 
 enum field { FIELD_OFFSET, FIELD_OBJECT, FIELD_DEVICE };
 
@@ -53,36 +48,6 @@ static struct shape look(const struct source *s, uint32_t n) {
   return shape;
 }
 
-/* Stable LSD radix sort of a[0..n) by bits [low, low + bits); b is as large. Returns where it ended. */
-static uint64_t *radix(uint64_t *a, uint64_t *b, uint32_t n, unsigned low, unsigned bits) {
-  uint32_t count[PASSES_MAX][DIGITS];
-  const unsigned passes = (bits + DIGIT_BITS - 1) / DIGIT_BITS;
-  if (passes == 0) return a;
-  const unsigned width = (bits + passes - 1) / passes;
-  const uint64_t mask = (UINT64_C(1) << width) - 1;
-  for (unsigned p = 0; p < passes; p++) memset(count[p], 0, sizeof count[p]);
-  for (uint32_t i = 0; i < n; i++) {
-    uint64_t key = a[i] >> low;
-    for (unsigned p = 0; p < passes; p++, key >>= width) count[p][key & mask]++;
-  }
-  for (unsigned p = 0; p < passes; p++) {
-    const unsigned shift = low + p * width;
-    uint32_t *at = count[p];
-    if (at[(a[0] >> shift) & mask] == n) continue; /* the same digit everywhere */
-    uint32_t sum = 0;
-    for (uint64_t d = 0; d <= mask; d++) {
-      const uint32_t c = at[d];
-      at[d] = sum;
-      sum += c;
-    }
-    for (uint32_t i = 0; i < n; i++) b[at[(a[i] >> shift) & mask]++] = a[i];
-    uint64_t *t = a;
-    a = b;
-    b = t;
-  }
-  return a;
-}
-
 static uint64_t field_of(const struct source *s, const struct shape *shape, uint32_t i,
                          enum field field) {
   const uint32_t c = s->first ? s->first[i] : i;
@@ -108,7 +73,7 @@ static void one_stage(const struct source *s, const struct shape *shape, uint32_
     key = bits_o ? key << bits_o | s->r->offset[c] >> shape->zero_bits : key;
     a[i] = key << index_bits | i;
   }
-  const uint64_t *sorted = radix(a, a + n, n, index_bits, bits);
+  const uint64_t *sorted = lsi_radix_sort(a, a + n, n, index_bits, bits);
   const uint64_t mask = (UINT64_C(1) << index_bits) - 1;
   for (uint32_t i = 0; i < n; i++) order[i] = (uint32_t)(sorted[i] & mask);
 }
@@ -127,7 +92,7 @@ static void many_stages(const struct source *s, const struct shape *shape, uint3
         if (bits < 64) part &= (UINT64_C(1) << bits) - 1;
         a[i] = part << index_bits | order[i];
       }
-      const uint64_t *sorted = radix(a, a + n, n, index_bits, bits);
+      const uint64_t *sorted = lsi_radix_sort(a, a + n, n, index_bits, bits);
       for (uint32_t i = 0; i < n; i++) order[i] = (uint32_t)(sorted[i] & mask);
     }
   }

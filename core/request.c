@@ -79,12 +79,41 @@ int lsi_request_add_object(struct lsi_request *r, const char *name,
   return 0;
 }
 
-int lsi_request_add_late(struct lsi_request *r, const char *name, uint64_t device,
-                         struct lsi_error *err) {
-  const struct lsi_object_info info = {.device = device, .size = LSI_LATE_BYTES};
-  int rc = lsi_request_add_object(r, name, &info, NULL, err);
-  if (rc >= 0) r->late = true;
-  return rc;
+int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint32_t *first,
+                           struct lsi_error *err) {
+  *first = r->n_objects;
+  if (r->n_objects || names->n > UINT32_MAX) {
+    static const struct lsi_object_info unknown;
+    int rc = 0;
+    for (uint64_t i = 0; rc >= 0 && i < names->n; i++)
+      rc = lsi_request_add_object(r, names->text + names->at[i], &unknown, NULL, err);
+    return rc;
+  }
+  struct lsi_object_info *objects = lsi_calloc(names->n, sizeof *objects);
+  uint16_t *device = lsi_calloc(names->n, sizeof *device);
+  if (!objects || !device) {
+    lsi_free(objects);
+    lsi_free(device);
+    return no_memory(err, names->n, "objects");
+  }
+  lsi_free(r->objects);
+  lsi_free(r->object_device);
+  lsi_free(r->names);
+  lsi_free(r->name_at);
+  r->objects = objects;
+  r->object_device = device;
+  r->names = names->text;
+  r->names_length = names->length;
+  r->names_cap = names->capacity;
+  r->name_at = names->at;
+  r->n_objects = r->objects_cap = (uint32_t)names->n;
+  *names = (struct lsi_names){0};
+  return 0;
+}
+
+void lsi_request_set_late(struct lsi_request *r, uint32_t object, uint64_t device) {
+  r->objects[object] = (struct lsi_object_info){.device = device, .size = LSI_LATE_BYTES};
+  r->late = true;
 }
 
 /* ---- Chunks ---- */

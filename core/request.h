@@ -4,6 +4,7 @@
 #define LSI_REQUEST_H
 
 #include "backend.h"
+#include "names.h"
 
 #define LSI_MAX_CHUNKS UINT32_MAX
 #define LSI_LATE_BYTES (16u << 10) /* what planning takes a file for whose size it does not know */
@@ -54,9 +55,12 @@ void lsi_request_free(struct lsi_request *r);
 int lsi_request_add_object(struct lsi_request *r, const char *name,
                            const struct lsi_object_info *info, uint32_t *index,
                            struct lsi_error *err);
-/* Adds a file of which only the name is known; `device`: what it lies on, as far as is known. */
-int lsi_request_add_late(struct lsi_request *r, const char *name, uint64_t device,
-                         struct lsi_error *err);
+/* Adds an object for each of many names, which it may take over: then *names is empty. The caller fills
+ * in the infos of objects [*first, n_objects), before chunks of them are added. */
+int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint32_t *first,
+                           struct lsi_error *err);
+/* Makes the object a file of which only the name is known; `device`: what it lies on, as far as is known. */
+void lsi_request_set_late(struct lsi_request *r, uint32_t object, uint64_t device);
 /* Room for n more chunks (optional). */
 int lsi_request_reserve(struct lsi_request *r, uint64_t chunks, struct lsi_error *err);
 /* Adds one chunk as one step. A negative offset counts from the object's end. Errors (USAGE) name the

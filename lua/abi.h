@@ -50,7 +50,7 @@ struct lsi_vt {
 
   /* Adds the files as objects and cuts each into chunks; length -1 = to its end, chunk 0 = whole.
    * may_be_late: nobody needs to know the sizes of many files before they are read. */
-  int (*request_files)(struct lsi_request *request, const struct lsi_paths *paths, double offset,
+  int (*request_files)(struct lsi_request *request, struct lsi_paths *paths, double offset,
                        double length, double chunk, bool may_be_late, struct lsi_error *err);
   int (*request_objects)(struct lsi_request *request, const struct lsi_paths *paths,
                          struct lsi_error *err);

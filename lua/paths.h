@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 struct lsi_error;
+struct lsi_names;
 struct lsi_paths;
 
 struct lsi_watch;
@@ -23,6 +24,8 @@ int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err);
 size_t lsi_paths_count(const struct lsi_paths *p);
 /* True when the list of its folder said that the i-th is a regular file. */
 bool lsi_paths_regular(const struct lsi_paths *p, size_t i);
+/* All of them, for who may take them over (lsi_request_take_names). */
+struct lsi_names *lsi_paths_names(struct lsi_paths *p);
 /* Pointers to all of them, valid until the list changes; lsi_free. NULL: no memory. */
 const char **lsi_paths_array(const struct lsi_paths *p);
 

@@ -89,60 +89,80 @@ static int add_objects(struct lsi_request *r, const char *const *names, size_t n
   return rc < 0 ? rc : 0;
 }
 
-/* True when both paths name files of the same folder. */
-static bool same_folder(const char *a, const char *b) {
-  const char *end = strrchr(b, '/');
-  size_t n = end ? (size_t)(end - b) + 1 : 0;
-  return strncmp(a, b, n) == 0 && !strchr(a + n, '/');
+/* Length of the path of a file's folder, with the slash. */
+static size_t folder_length(const char *path) {
+  const char *end = strrchr(path, '/');
+  return end ? (size_t)(end - path) + 1 : 0;
 }
 
-/* Of many files that are read whole, only the first of each folder is looked at: it tells the device. */
-static int add_late_objects(struct lsi_request *r, const struct lsi_paths *p, const char **names,
-                            uint32_t *first, struct lsi_error *err) {
-  const size_t n = lsi_paths_count(p);
-  const char **seen = lsi_reallocarray(NULL, n + 1, sizeof *seen), *of_folder = NULL;
-  if (!seen) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for %zu paths", n);
-  size_t n_seen = 0;
-  for (size_t i = 0; i < n; i++) {
+/* A file that is looked at before the run. */
+struct looked_at {
+  uint32_t i;   /* among the paths */
+  bool regular; /* others may lie on another device than their folder */
+};
+
+/* Of many files that are read whole, only the first of each folder is looked at, for the device, and what
+ * may be no regular file. Lists them, in order; returns how many. */
+static size_t to_look_at(struct lsi_paths *p, struct looked_at *looked, const char **names) {
+  const struct lsi_names *all = lsi_paths_names(p);
+  const char *folder = NULL; /* of the last regular one */
+  size_t n = 0, length = 0;
+  for (size_t i = 0; i < all->n; i++) {
+    const char *name = all->text + all->at[i];
     const bool regular = lsi_paths_regular(p, i);
-    if (regular && of_folder && same_folder(names[i], of_folder)) continue;
-    seen[n_seen++] = names[i];
-    if (regular) of_folder = names[i];
+    if (regular && folder && strncmp(name, folder, length) == 0 && !strchr(name + length, '/')) continue;
+    looked[n] = (struct looked_at){(uint32_t)i, regular};
+    names[n++] = name;
+    if (!regular) continue;
+    folder = name;
+    length = folder_length(name);
   }
-  struct lsi_object_info *infos = lsi_calloc(n_seen + 1, sizeof *infos);
-  int rc = infos ? lsi_os_stat_many(seen, n_seen, infos, r->watch, err)
-                 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n_seen);
-  *first = r->n_objects;
+  return n;
+}
+
+static int add_late_objects(struct lsi_request *r, struct lsi_paths *p, uint32_t *first,
+                            struct lsi_error *err) {
+  const size_t n = lsi_paths_count(p);
+  struct looked_at *looked = lsi_reallocarray(NULL, n, sizeof *looked);
+  const char **names = lsi_reallocarray(NULL, n, sizeof *names);
+  const size_t n_looked = looked && names ? to_look_at(p, looked, names) : 0;
+  struct lsi_object_info *infos = lsi_calloc(n_looked + 1, sizeof *infos);
+  int rc = looked && names && infos
+               ? lsi_os_stat_many(names, n_looked, infos, r->watch, err)
+               : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
+  if (rc >= 0) rc = lsi_request_take_names(r, lsi_paths_names(p), first, err);
   uint64_t device = 0;
   for (size_t i = 0, k = 0; rc >= 0 && i < n; i++) {
-    if (k < n_seen && names[i] == seen[k]) {
-      if (lsi_paths_regular(p, i)) device = infos[k].device;
-      rc = lsi_request_add_object(r, names[i], &infos[k++], NULL, err);
-    } else {
-      rc = lsi_request_add_late(r, names[i], device, err);
+    if (k == n_looked || looked[k].i != i) {
+      lsi_request_set_late(r, *first + (uint32_t)i, device);
+      continue;
     }
+    r->objects[*first + i] = infos[k];
+    if (looked[k].regular) device = infos[k].device;
+    k++;
   }
   lsi_free(infos);
-  lsi_free(seen);
+  lsi_free(names);
+  lsi_free(looked);
   return rc < 0 ? rc : 0;
 }
 
-static int with_names(struct lsi_request *r, const struct lsi_paths *p, bool late, uint32_t *first,
+static int with_names(struct lsi_request *r, const struct lsi_paths *p, uint32_t *first,
                       struct lsi_error *err) {
   const char **names = lsi_paths_array(p);
   if (!names) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for %zu paths", lsi_paths_count(p));
-  int rc = late ? add_late_objects(r, p, names, first, err)
-                : add_objects(r, names, lsi_paths_count(p), first, err);
+  int rc = add_objects(r, names, lsi_paths_count(p), first, err);
   lsi_free(names);
   return rc;
 }
 
-static int vt_request_files(struct lsi_request *r, const struct lsi_paths *p, double offset,
-                            double length, double chunk, bool may_be_late, struct lsi_error *err) {
+static int vt_request_files(struct lsi_request *r, struct lsi_paths *p, double offset, double length,
+                            double chunk, bool may_be_late, struct lsi_error *err) {
   uint32_t first = 0;
   const bool whole = offset == 0 && length < 0 && chunk == 0;
   const bool late = may_be_late && whole && !r->all_known && lsi_paths_count(p) >= LATE_LEAST;
-  int rc = with_names(r, p, late, &first, err);
+  int rc = late ? add_late_objects(r, p, &first, err) : with_names(r, p, &first, err);
+  if (rc >= 0) rc = lsi_request_reserve(r, r->n_objects - first, err);
   for (uint32_t i = first; rc >= 0 && i < r->n_objects; i++)
     rc = lsi_request_cut(r, i, (uint64_t)offset, length < 0 ? UINT64_MAX : (uint64_t)length,
                          (uint64_t)chunk, err);
@@ -152,7 +172,7 @@ static int vt_request_files(struct lsi_request *r, const struct lsi_paths *p, do
 static int vt_request_objects(struct lsi_request *r, const struct lsi_paths *p,
                               struct lsi_error *err) {
   uint32_t first = 0;
-  return with_names(r, p, false, &first, err);
+  return with_names(r, p, &first, err);
 }
 
 static int vt_request_chunks(struct lsi_request *r, double n, const uint32_t *object,
@@ -180,7 +200,7 @@ static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges,
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "%s speaks of object %u, but there are %zu objects (they count from 0)", file,
                     ranges->n_objects - 1, lsi_paths_count(p));
-  return with_names(r, p, false, &first, err);
+  return with_names(r, p, &first, err);
 }
 
 static int vt_request_ranges(struct lsi_request *r, const struct lsi_paths *p, const char *file,

@@ -74,7 +74,8 @@ struct seen {
   const char *pattern;
 };
 
-static int see(void *ctx, const char *path, bool regular) {
+static int see(void *ctx, const char *path, size_t length, bool regular) {
+  FUZZ_CHECK(length == strlen(path));
   struct seen *s = ctx;
   struct stat st;
   FUZZ_CHECK(strlen(path) < sizeof s->last);

@@ -27,7 +27,7 @@ CODEC_HEADERS = {"lz4.h", "lz4hc.h", "lz4frame.h", "zstd.h", "zstd_errors.h", "b
                  "xxhash.h", "openssl/evp.h", "openssl/err.h"}
 SIMD_HEADERS = {"immintrin.h", "nmmintrin.h", "emmintrin.h", "arm_neon.h", "arm_acle.h", "cpuid.h"}
 LUA_HEADERS = {"lua.h", "lauxlib.h", "lualib.h", "luajit.h", "lua.hpp"}
-BACKEND_SEES = {"base.h", "err.h", "mem.h", "backend.h", "os.h", "model.h", "types.h", "lsio.h"}
+BACKEND_SEES = {"base.h", "err.h", "mem.h", "names.h", "backend.h", "os.h", "model.h", "types.h", "lsio.h"}
 ENGINE_INSIDE = {"engine.h", "run.h", "arena.h", "place.h"}
 PLANNER_NEVER = ENGINE_INSIDE | {"os.h", "sink.h", "spec.h", "xform.h"}
 PLANNER = re.compile(r"^core/(plan|model|request)[a-z_]*\.[ch]$")

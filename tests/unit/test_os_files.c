@@ -46,7 +46,8 @@ struct collected {
   char text[1024];
 };
 
-static int collect(void *ctx, const char *path, bool regular) {
+static int collect(void *ctx, const char *path, size_t length, bool regular) {
+  assert_int_equal(length, strlen(path));
   (void)regular;
   struct collected *c = ctx;
   size_t n = strlen(c->text);
@@ -119,7 +120,8 @@ static void a_folder_that_cannot_be_listed_is_an_error(void **state) {
 
 /* ---- patterns held against find(1) ---- */
 
-static int collect_line(void *ctx, const char *path, bool regular) {
+static int collect_line(void *ctx, const char *path, size_t length, bool regular) {
+  assert_int_equal(length, strlen(path));
   (void)regular;
   return fprintf(ctx, "%s\n", path) < 0;
 }

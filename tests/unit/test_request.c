@@ -39,6 +39,53 @@ static void objects_keep_names_and_infos(void **unused) {
   lsi_request_free(r);
 }
 
+static struct lsi_names some_names(void) {
+  static const char *const text[] = {"x/1", "x/22", "y"};
+  struct lsi_names names = {0};
+  for (size_t i = 0; i < 3; i++) assert_true(lsi_names_add(&names, 'r', text[i], strlen(text[i])));
+  return names;
+}
+
+static void names_are_taken_over_or_copied(void **unused) {
+  (void)unused;
+  struct lsi_request *r = lsi_request_create();
+  struct lsi_names names = some_names();
+  const char *text = names.text;
+  uint32_t first = 9;
+  for (uint64_t nth = 1; nth <= 2; nth++) {
+    lsi_mem_fail_nth(nth, false);
+    struct lsi_error err = {0};
+    assert_int_equal(lsi_request_take_names(r, &names, &first, &err), LSIO_ERR_NOMEM);
+    assert_int_equal(names.n, 3); /* they are still the caller's */
+    assert_int_equal(r->n_objects, 0);
+  }
+  assert_int_equal(lsi_request_take_names(r, &names, &first, NULL), 0);
+  assert_int_equal(first, 0);
+  assert_ptr_equal(r->names, text);
+  assert_null(names.text);
+  assert_int_equal(names.n, 0);
+  /* Behind others they are copied; and what is added later stands behind them. */
+  names = some_names();
+  const struct lsi_object_info info = {.size = 5, .inode = 3};
+  assert_int_equal(lsi_request_add_object(r, "between", &info, NULL, NULL), 0);
+  assert_int_equal(lsi_request_take_names(r, &names, &first, NULL), 0);
+  assert_int_equal(first, 4);
+  assert_int_equal(names.n, 3);
+  lsi_names_free(&names);
+  static const char *const want[] = {"x/1", "x/22", "y", "between", "x/1", "x/22", "y"};
+  assert_int_equal(r->n_objects, LSI_COUNTOF(want));
+  for (uint32_t i = 0; i < r->n_objects; i++) assert_string_equal(lsi_request_name(r, i), want[i]);
+  assert_false(r->late);
+  lsi_request_set_late(r, 5, 77);
+  assert_true(r->late);
+  assert_int_equal(r->objects[5].device, 77);
+  assert_int_equal(r->objects[5].size, LSI_LATE_BYTES);
+  assert_int_equal(r->objects[5].inode, 0);
+  assert_int_equal(lsi_request_cut(r, 5, 0, UINT64_MAX, 0, NULL), 0);
+  assert_int_equal(lsi_request_bytes(r), 0); /* not known yet */
+  lsi_request_free(r);
+}
+
 static void chunks_are_checked_and_made_absolute(void **unused) {
   (void)unused;
   const uint64_t sizes[] = {100, 0};
@@ -267,6 +314,7 @@ static void no_allocation_failure_leaks(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(objects_keep_names_and_infos),
+      cmocka_unit_test(names_are_taken_over_or_copied),
       cmocka_unit_test(chunks_are_checked_and_made_absolute),
       cmocka_unit_test(a_bad_chunk_of_many_adds_none),
       cmocka_unit_test(tags_begin_late_and_stay),
