@@ -33,7 +33,6 @@
 #define WINDOW_BYTES (256u << 10)
 #define SAMPLES 8u
 #define CLASS_SLOTS 256u
-#define ABSENT_RUN 64u /* small files that are not tried after one that was not resident */
 
 /* statx with the fields that Linux 6.1 added, whatever the C library's header knows. */
 struct statx_time {
@@ -238,6 +237,8 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
                   enum lsi_file_maps maps, struct lsi_handle *h, struct lsi_error *err) {
   struct stat st;
   int fd = lsi_near_open(near, name);
+  const bool try = fd >= 0 && h->room && direct != LSI_DIRECT_ALWAYS && maps != LSI_MAPS_ALL;
+  const int64_t got = try ? lsi_near_read(near, fd, h) : -1;
   int code = fd < 0 ? -fd : lsi_linux_fstat(fd, &st, &h->info);
   if (code) {
     if (fd >= 0) close(fd);
@@ -249,6 +250,11 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
   h->lends = h->mapped = h->direct = h->resident = false;
   if (st.st_nlink) h->priv[1] |= LSI_FILE_LINKED;
   uint64_t size = h->info.size;
+  if (got >= 0 && lsi_near_settled(near, h, &st, got) &&
+      class_of(st.st_dev, fd) & (CLASS_MAPS | CLASS_MEMORY)) {
+    h->whole = true;
+    return 0;
+  }
   if (size == 0) {
     if (!(class_of(st.st_dev, fd) & CLASS_MADE)) return 0;
     close(fd);
@@ -295,9 +301,10 @@ int lsi_file_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_
 }
 
 int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now) {
-  int rc = lsi_file_look(NULL, h, now);
+  int rc = h->whole ? 0 : lsi_file_look(NULL, h, now);
+  if (h->whole) *now = h->info;
   lsi_map_drop(h);
-  close((int)h->fd[0]);
+  lsi_linux_close((int)h->fd[0]);
   if (h->fd[1] >= 0) close((int)h->fd[1]);
   h->fd[0] = h->fd[1] = -1;
   return rc;
@@ -347,10 +354,9 @@ bool lsi_file_read_resident(struct lsi_near *near, struct lsi_op *op) {
     lsi_file_finish(op, op->offset, 0, false);
     return true;
   }
-  struct iovec v = {op->buf, op->length};
-  ssize_t got = preadv2((int)op->handle->fd[0], &v, 1, (off_t)op->offset, RWF_NOWAIT);
+  const ssize_t got = lsi_linux_pread_now((int)op->handle->fd[0], op->buf, op->length, op->offset);
   if (got < 0 || ((uint64_t)got < op->length && op->offset + (uint64_t)got < op->handle->info.size)) {
-    near->absent = ABSENT_RUN;
+    near->absent = LSI_NEAR_RUN;
     return false;
   }
   lsi_file_finish(op, op->offset, got, false);

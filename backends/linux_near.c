@@ -3,12 +3,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
+
+#include "os_linux.h"
+
+#define SETTLED_S 3 /* a file system's times may be whole seconds, and late by a tick */
+
+static int64_t clock_s(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME_COARSE, &now); /* what ctime is taken from */
+  return now.tv_sec;
+}
 
 void lsi_near_init(struct lsi_near *n) {
   n->folder = -1;
   n->length = 0;
-  n->absent = 0;
+  n->absent = n->unsettled = 0;
+  n->began_s = clock_s();
 }
 
 void lsi_near_clear(struct lsi_near *n) {
@@ -19,7 +30,7 @@ void lsi_near_clear(struct lsi_near *n) {
 static int open_path(const char *name) {
   int fd;
   do {
-    fd = open(name, O_RDONLY | O_CLOEXEC);
+    fd = lsi_linux_openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
   } while (fd < 0 && errno == EINTR);
   return fd < 0 ? -errno : fd;
 }
@@ -40,9 +51,31 @@ int lsi_near_open(struct lsi_near *n, const char *name) {
   if (!length || length >= sizeof n->path || !same_folder(n, name, (uint32_t)length))
     return open_path(name);
   if (n->folder < 0) n->folder = open(n->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int fd = n->folder < 0 ? -1 : openat(n->folder, name + length, O_RDONLY | O_CLOEXEC);
+  int fd = n->folder < 0 ? -1 : lsi_linux_openat(n->folder, name + length, O_RDONLY | O_CLOEXEC);
   if (fd >= 0) return fd;
   /* Out of descriptors, or the folder was replaced: the whole path gives the answer. */
   lsi_near_clear(n);
   return open_path(name);
+}
+
+int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h) {
+  if (n->absent) return -1; /* counted by who opens */
+  if (n->unsettled) {
+    n->unsettled--;
+    return -1;
+  }
+  const ssize_t got = lsi_linux_pread_now(fd, h->room, h->room_bytes, 0);
+  if (got < 0 && errno == EAGAIN) n->absent = LSI_NEAR_RUN;
+  else if (got < 0) n->unsettled = UINT32_MAX; /* a file system that does not know how */
+  return got;
+}
+
+bool lsi_near_settled(struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
+                      int64_t got) {
+  const bool all = got == st->st_size && got < (int64_t)h->room_bytes && S_ISREG(st->st_mode);
+  /* Had the clock been set back in between, it would show here. */
+  if (all && st->st_nlink && st->st_ctim.tv_sec + SETTLED_S < n->began_s && clock_s() >= n->began_s)
+    return true;
+  n->unsettled = LSI_NEAR_RUN;
+  return false;
 }

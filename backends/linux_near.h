@@ -4,18 +4,31 @@
 #ifndef LSI_LINUX_NEAR_H
 #define LSI_LINUX_NEAR_H
 
-#include "base.h"
+#include <sys/stat.h>
+
+#include "backend.h"
+
+#define LSI_NEAR_RUN 64u /* small files that are not tried after one that was tried in vain */
 
 struct lsi_near {
   int folder;       /* of `path`, once a second file of it is opened; else -1 */
   uint32_t length;  /* of path: up to the last slash, which is part of it; 0 = none yet */
   char path[1024];  /* of the last file; longer ones are opened by their whole path */
   uint32_t absent;  /* so many small files are taken to be out of the page cache before one is tried */
+  uint32_t unsettled; /* so many are taken to be too large, or changed too lately, for lsi_near_read */
+  int64_t began_s;  /* when the instance was made, by the clock of the file systems */
 };
 
 void lsi_near_init(struct lsi_near *n);
 void lsi_near_clear(struct lsi_near *n);
 /* open(2) for reading, O_CLOEXEC. A descriptor, or a negative errno. */
 int lsi_near_open(struct lsi_near *n, const char *name);
+/* Reads what h->room has room for, if it is worth a try and takes no waiting: bytes read, or negative. */
+int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h);
+/* True when these `got` bytes are all of the file, and it has not changed since before they were read:
+ * st was asked for after that, and the file's last change of any kind (ctime, which no program can set)
+ * is older than the instance. Only for local file systems, which take the time from this clock. */
+bool lsi_near_settled(struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
+                      int64_t got);
 
 #endif

@@ -2,10 +2,27 @@
 #ifndef LSI_OS_LINUX_H
 #define LSI_OS_LINUX_H
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "backend.h"
 #include "os.h"
+
+/* Calls that every file takes, without the C library's cancellation points (no thread of LSIO is ever
+ * cancelled), which cost 20 ns each. They return as open, close, preadv2 and fstat do. */
+static inline int lsi_linux_openat(int folder, const char *name, int flags) {
+  return (int)syscall(SYS_openat, folder, name, flags, 0);
+}
+static inline int lsi_linux_close(int fd) { return (int)syscall(SYS_close, fd); }
+/* Reads what needs no waiting. */
+static inline ssize_t lsi_linux_pread_now(int fd, void *buf, size_t n, uint64_t offset) {
+  struct iovec v = {buf, n};
+  /* The kernel takes the offset in two halves; on 64 bits the upper one counts for nothing. */
+  return (ssize_t)syscall(SYS_preadv2, fd, &v, 1L, (long)offset, (long)(offset >> 32), RWF_NOWAIT);
+}
 
 /* The text of a small file such as those of /proc and /sys, NUL-terminated, without a final newline.
  * Length, or -1 when it can't be read or is longer than cap - 1. */

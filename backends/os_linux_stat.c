@@ -54,7 +54,11 @@ static int check_kind(mode_t mode) {
 int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out) {
   struct stat own;
   if (!st) st = &own;
+#ifdef __x86_64__ /* where the kernel's struct is the C library's: one look at an empty path less */
+  if (syscall(SYS_fstat, fd, st) < 0) return errno;
+#else
   if (fstat(fd, st) < 0) return errno;
+#endif
   lsi_linux_info(st, out);
   uint64_t bytes;
   if (S_ISBLK(st->st_mode)) {

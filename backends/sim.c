@@ -117,6 +117,18 @@ static void sim_destroy(struct lsi_backend *b) {
   lsi_free(b);
 }
 
+/* What the engine may not believe of an object that can't be read so is garbage in its room. */
+static void read_whole(struct lsi_backend *b, uint32_t i, struct lsi_handle *h) {
+  const struct lsi_sim_object *o = &b->sim->objects[i];
+  if (!h->room_bytes) return;
+  h->whole = o->size < h->room_bytes && o->real_size == o->size && !o->changed_at_open &&
+             !o->changed_at_close && !lsi_sim_bad(b->sim, i, 0, o->size) && chance(b, b->sim->whole);
+  memset(h->room, 0xee, h->room_bytes);
+  for (uint64_t at = 0; h->whole && at < o->size; at++)
+    ((uint8_t *)h->room)[at] = lsi_sim_byte(b->sim, i, at);
+  if (h->whole) atomic_fetch_add(&b->sim->wholes, 1);
+}
+
 static int sim_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
                     struct lsi_error *err) {
   int i = find(b->sim, name);
@@ -129,6 +141,7 @@ static int sim_open(struct lsi_backend *b, const char *name, struct lsi_handle *
   h->priv[0] = (uint64_t)i;
   h->direct = b->direct == LSI_DIRECT_ALWAYS;
   b->open++;
+  read_whole(b, (uint32_t)i, h);
   return 0;
 }
 

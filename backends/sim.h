@@ -41,11 +41,12 @@ struct lsi_sim {
   uint32_t cap[LSI_SIM_DEVICES]; /* 0 = none; by device number */
   /* chances in 1,000 */
   uint32_t bad_block, short_read, again, full, emfile, short_write, write_error;
+  uint32_t whole;                /* that a small object to which nothing happens is read as it is opened */
   uint32_t delay_max;            /* virtual time units; 0 = in order */
   /* counted */
   atomic_uint in_flight[LSI_SIM_DEVICES];
   atomic_uint instances;
-  atomic_uint_fast64_t operations, emfiles, writes_failed;
+  atomic_uint_fast64_t operations, emfiles, writes_failed, wholes;
 };
 
 uint8_t lsi_sim_byte(const struct lsi_sim *sim, uint32_t object, uint64_t offset);

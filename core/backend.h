@@ -36,7 +36,7 @@ struct lsi_backend_config {
   const void *user;      /* mem, sim: the objects and faults of a test */
 };
 
-/* An open object. The engine allocates it (zeroed) and keeps it still until close. */
+/* An open object. The engine allocates it (zeroed but for what is "in") and keeps it still until close. */
 struct lsi_handle {
   int64_t fd[2];         /* the backend's own: descriptors, slots, pointers */
   uint64_t priv[8];
@@ -45,6 +45,11 @@ struct lsi_handle {
                             it lends may change or be lost meanwhile: see `look` */
   bool direct;           /* out: large reads go round the page cache */
   bool resident;         /* out: reads need not wait for a device: few in flight are enough */
+  bool whole;            /* out: all bytes lie in `room`, and they are what `info` tells of: the object
+                            did not change while they were read, and `close` need not look at it */
+  uint32_t room_bytes;
+  void *room;            /* in: NULL, or where a backend may put all of an object at once that has fewer
+                            than room_bytes, if that takes no waiting */
   struct lsi_object_info info; /* out of open: what the object is now */
 };
 

@@ -213,7 +213,7 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
     w->thread = NULL;
     run->summaries[i] = (struct lsi_worker_summary){
         .steps = atomic_load(&w->counters.steps),
-        .wait_s = (double)(w->wait_ns + w->submit_ns) / 1e9,
+        .wait_s = (double)(w->wait_ns + w->submit_ns + w->at_once_ns) / 1e9,
         .decode_s = (double)w->decode_ns / 1e9,
         .transform_s = (double)w->transform_ns / 1e9,
         .place_s = (double)w->place_ns / 1e9};
@@ -291,10 +291,14 @@ char *lsi_run_activity(const struct lsi_run *run) {
 static const char *waiting_for(const struct lsi_run *run, const struct lsi_summary *s) {
   const struct lsi_plan *plan = run->config.plan;
   double flying = 0;
+  uint64_t waited = 0, at_once = 0;
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker *w = &run->workers[i];
     if (w->wait_ns) flying += (double)w->in_flight_ns / (double)w->wait_ns;
+    waited += w->wait_ns;
+    at_once += w->at_once_ns;
   }
+  if (at_once > waited) return "device"; /* reading itself took the time */
   uint32_t busy_at = 0;
   for (uint32_t i = 0; s->operations && i < plan->n_devices; i++)
     busy_at += lsi_device_busy_at(&plan->devices[i], (double)s->bytes_read / (double)s->operations);

@@ -107,7 +107,11 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->buffer = NULL;
   x->lent = NULL;
   x->issued = 0;
-  x->slot = lsi_object_get(w, e->object);
+  if (LSI_UNLIKELY(w->late)) {
+    if (lsi_late_open(w, f, x, e->object)) return 1;
+  } else {
+    x->slot = lsi_object_get(w, e->object);
+  }
   if (!x->slot) return w->error.code ? w->error.code : 0;
   x->loan = x->slot->handle.lends;
   /* What takes several operations may be lent in several places: it is copied together. */
@@ -213,6 +217,13 @@ static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_
   return rc;
 }
 
+static __attribute__((noinline)) void keep_read(struct lsi_worker *w, struct lsi_flight *f) {
+  if (!w->n_read++) w->read_end = &w->read;
+  *w->read_end = f;
+  f->next = NULL;
+  w->read_end = &f->next;
+}
+
 /* Leases what the unit needs and makes its operations, as many as there is room for. w->issuing is a
  * unit that waits for room, or that has none and is looked at next.
  * 1 = in flight, 0 = no room now, negative = the run has failed. */
@@ -230,11 +241,22 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
     f->bytes += x->length;
   }
   w->flights++;
-  if (!f->bytes || !issue(w, f)) w->issuing = f;
+  if (!issue(w, f) || !f->bytes) w->issuing = f;
+  else if (LSI_UNLIKELY(!f->ops_left)) keep_read(w, f);
   return 1;
 }
 
+struct lsi_flight *lsi_flight_read(struct lsi_worker *w) {
+  struct lsi_flight *f = w->read;
+  if (!f) return NULL;
+  w->read = f->next;
+  w->n_read--;
+  w->read_runs = w->n_read > 0;
+  return f;
+}
+
 struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
+  if (LSI_UNLIKELY(w->read_runs)) return lsi_flight_read(w);
   while (!lsi_stopping(w->run)) {
     struct lsi_flight *f = w->issuing;
     if (f) {
@@ -246,13 +268,14 @@ struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
       w->window_hit = !w->hot;
       break;
     }
+    if (w->n_read >= LSI_READ_BATCH) break;
     if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
     int rc = begin(w, w->next_unit);
     if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);
     if (rc <= 0) break;
     w->next_unit++;
   }
-  return NULL;
+  return lsi_flight_read(w);
 }
 
 static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t extent, uint64_t from,

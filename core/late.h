@@ -7,6 +7,10 @@
 void lsi_late_init(struct lsi_worker *w);
 /* The first opening of an object of which only the name was known. */
 void lsi_late_seen(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *info);
+/* Opens the object of extent x, the flight's only one: x->slot, or NULL (w->error, or no room now). True
+ * when it has been read already, all of it, and is closed: x is as any that has landed. */
+bool lsi_late_open(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
+                   uint32_t object);
 /* The length of the flight's only chunk, now known to be the object's size; and memory for it when it
  * is larger than w->late_max: then 1, LSI_PUT_OFF, or negative with w->error. */
 int lsi_late_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,

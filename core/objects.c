@@ -144,9 +144,12 @@ static void has_descriptor(struct lsi_worker *w) {
 
 /* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
  * w->error: all are in use, try again when a unit has ended. */
-static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name) {
+static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name, void *room,
+                     uint32_t room_bytes) {
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
+    s->handle.room = room;
+    s->handle.room_bytes = room_bytes;
     int rc = w->ops->open(w->backend, name, &s->handle, &w->error);
     if (rc >= 0) {
       has_descriptor(w);
@@ -179,7 +182,7 @@ static void set_last(struct lsi_worker *w, struct lsi_slot *s) {
   lsi_set_begin_bytes(w);
 }
 
-struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
+static struct lsi_slot *find(struct lsi_worker *w, uint32_t object) {
   struct lsi_objects *o = &w->objects;
   for (uint32_t i = *bucket_of(o, object); i; i = o->slots[i - 1].hash_next) {
     struct lsi_slot *s = &o->slots[i - 1];
@@ -190,12 +193,12 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
     set_last(w, s);
     return s;
   }
-  struct lsi_slot *s = slot_get(w);
-  if (!s) return NULL;
-  if (slot_open(w, s, lsi_request_name(w->run->request, object)) < 0) {
-    slot_put(o, s);
-    return NULL;
-  }
+  return NULL;
+}
+
+/* Takes a slot that has just been opened among the others. */
+static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
+  struct lsi_objects *o = &w->objects;
   s->object = object;
   s->device = w->run->request->object_device[object];
   s->open = true;
@@ -205,13 +208,42 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   *bucket = (uint32_t)(s - o->slots) + 1;
   lru_push(o, s);
   set_last(w, s);
-  if (LSI_UNLIKELY(w->late) && w->run->request->objects[object].inode == 0) {
-    lsi_late_seen(w, object, &s->handle.info);
-  } else if (check_same(w, object, &s->handle.info) < 0) {
+}
+
+struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
+  struct lsi_slot *s = find(w, object);
+  if (s || !(s = slot_get(w))) return s;
+  if (slot_open(w, s, lsi_request_name(w->run->request, object), NULL, 0) < 0) {
+    slot_put(&w->objects, s);
+    return NULL;
+  }
+  keep(w, s, object);
+  if (check_same(w, object, &s->handle.info) < 0) {
     s->refs = 0;
     return NULL;
   }
   return s;
+}
+
+struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, void *room,
+                                      uint32_t room_bytes, bool *whole) {
+  *whole = false;
+  if (w->run->request->objects[object].inode) return lsi_object_get(w, object);
+  struct lsi_slot *s = slot_get(w);
+  if (!s) return NULL;
+  if (slot_open(w, s, lsi_request_name(w->run->request, object), room, room_bytes) < 0) {
+    slot_put(&w->objects, s);
+    return NULL;
+  }
+  lsi_late_seen(w, object, &s->handle.info);
+  if (!s->handle.whole) {
+    keep(w, s, object);
+    return s;
+  }
+  *whole = true;
+  slot_put(&w->objects, s);
+  struct lsi_object_info now = s->handle.info;
+  return looked(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
 }
 
 int lsi_objects_shed(struct lsi_worker *w) {

@@ -14,6 +14,7 @@
 #define TIME_EVERY_BYTES (32u << 10)
 #define REFILL_NS 150000u     /* of compute, after which the device may run dry */
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
+#define TURNS 64u             /* units that had not to be waited for, before what is in flight is looked at */
 #define BLOCKED_NS 50000u     /* pause when another worker holds all credits or the window */
 #define CLIMB_NS 20000000u    /* time over which a window is judged */
 #define CLIMB_GAIN 1.03
@@ -303,7 +304,8 @@ static void flush(struct lsi_worker *w) {
   if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
 }
 
-static void refill(struct lsi_worker *w) {
+/* True when there is more to do at once, but what is in flight must be looked at as well. */
+static bool refill(struct lsi_worker *w) {
   bool blocked = false;
   while (w->retrying && !lsi_stopping(w->run) && !blocked) {
     struct lsi_flight *f = w->retrying;
@@ -313,9 +315,11 @@ static void refill(struct lsi_worker *w) {
   if (w->writer) lsi_writes_issue(w);
   /* What is in the page cache is not read ahead of results that wait: it would grow cold. */
   if (w->writer && w->n_ready && w->hot) blocked = true;
-  struct lsi_flight *f;
-  while (!blocked && (f = lsi_flights_begin(w))) landed(w, f);
+  struct lsi_flight *f; /* one with nothing to read, or read already */
+  unsigned turns = 0;
+  for (; !blocked && turns < TURNS && (f = lsi_flights_begin(w)); turns++) landed(w, f);
   flush(w);
+  return turns == TURNS;
 }
 
 /* Doubles the window while that brings more bytes a second; at the first time it does not, halves
@@ -421,6 +425,7 @@ static void drain(struct lsi_worker *w) {
       if (f) lsi_flight_end(w, f), w->flights--;
     }
   }
+  for (struct lsi_flight *f; (f = lsi_flight_read(w));) lsi_flight_end(w, f), w->flights--;
   if (w->issuing) lsi_flight_end(w, w->issuing), w->flights--;
   w->issuing = NULL;
   while (w->retrying) {
@@ -440,13 +445,13 @@ static void drain(struct lsi_worker *w) {
 static void loop(struct lsi_worker *w) {
   w->climb_at_ns = lsi_os_now_ns();
   while (!lsi_stopping(w->run)) {
-    refill(w);
+    const bool more = refill(w);
     bool ran = run_ready(w);
-    if (finished(w)) {
+    if (!more && finished(w)) {
       if (!lsi_late_take(w)) break;
       continue;
     }
-    if (ran) continue; /* room for more */
+    if (ran || (more && !in_flight(w))) continue; /* room for more */
     if (!in_flight(w)) {
       /* Another worker holds the credits, or the step that the window waits for. It may itself wait
        * for a descriptor that this one holds. */
@@ -456,8 +461,8 @@ static void loop(struct lsi_worker *w) {
       w->submit_ns += BLOCKED_NS;
       continue;
     }
-    int n = w->ahead ? reap(w, 0) : 0;
-    if (!n && !(w->ahead && lsi_place_ahead(w)))
+    int n = w->ahead || more ? reap(w, 0) : 0;
+    if (!n && !more && !(w->ahead && lsi_place_ahead(w)))
       n = reap(w, w->n_ready && !w->writer ? (int64_t)BLOCKED_NS : -1);
     if (n < 0) lsi_worker_fail(w);
   }

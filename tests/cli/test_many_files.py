@@ -1,6 +1,7 @@
 """Many files that are read whole: what they are is only known when they are opened."""
 import hashlib
 import os
+import time
 import unittest
 
 import numpy as np
@@ -74,6 +75,16 @@ class ManyFiles(RunnerTest):
         self.assertIn("d/10/1099", r.err)
         self.assertIn("--memory", r.err)
 
+    def holds_all(self, name):
+        """The bytes of all files, in their order."""
+        whole, got = hashlib.sha256(), hashlib.sha256()
+        for i in range(N):
+            with open(self.path("d/%02d/%04d" % (i // 100, i)), "rb") as f:
+                whole.update(f.read())
+        with open(self.path(name), "rb") as f:
+            got.update(f.read())
+        self.assertEqual(got.digest(), whole.digest())
+
     def during(self, action, code, *parts, on_error="", first=0):
         """The job does something to its own files in the step of the first one."""
         job = JOB % (on_error, "if chunk.index == %d then %s end" % (first, action))
@@ -94,6 +105,34 @@ class ManyFiles(RunnerTest):
                 with open(self.path(name), "wb") as f:
                     f.write(bytes(5000))
             self.during(action, 4, "a source " + what, "d/00/0000")
+
+    def test_at_rest(self):
+        """Files that changed some seconds ago, not just now, are read as they are opened. What happens to
+        them afterwards is no concern of the step's; what happens before is told, or it is read."""
+        want = self.make(self.sizes([(0, 5000), (1, 5000), (40, 16383), (41, 16384), (42, 70000)]))
+        time.sleep(5)
+        for options in (["-j1"], ["-j3"], ["-j2", "--backend=pread"], ["-j2", "--queue-depth=1"],
+                        ["-j2", "--memory=8MiB"], ["-j2", "--backend=mapped"], ["-j2", "--direct=always"]):
+            self.same(want, *options)
+        write = 'local f = io.open("d/%s", "w") f:write("%s") f:close()'
+        self.during(write % ("00/0005", "x"), 0)  # it has been read
+        self.same(want[:5] + ["5 d/00/0005 1 %d" % ord("x")] + want[6:], "-j1")
+        action = write % ("09/0901", "abc") + ' os.remove("d/09/0903")'
+        self.during(action, 4, "a source does not exist", "d/09/0903")
+        self.make(self.sizes())
+        time.sleep(5)
+        r = self.during(write % ("09/0901", "abc"), 0)
+        self.assertIn("901 d/09/0901 3 %d\n" % sum(b"abc"), r.out)
+        # Results that have to wait for their turn keep their bytes.
+        job = """local lsio = require "lsio"
+          return lsio.job { source = lsio.files("d/*/*", { whole = true }), type = "u8",
+            sink = lsio.raw("out.raw"), out_max = 70000,
+            transform = function(chunk)
+              for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end
+              return chunk.n
+            end }"""
+        self.expect(0, "-j3", "-e", job)
+        self.holds_all("out.raw")
 
     def test_gone_before_it_is_opened(self):
         self.make(self.sizes([(0, 5000)]))
@@ -136,12 +175,7 @@ class ManyFiles(RunnerTest):
         self.expect(0, "-j3", "-e", """local lsio = require "lsio"
             return lsio.job { source = lsio.files("d/*/*", { whole = true }), type = "u8",
                               sink = lsio.raw("out.raw") }""")
-        whole = hashlib.sha256()
-        for i in range(N):
-            with open(self.path("d/%02d/%04d" % (i // 100, i)), "rb") as f:
-                whole.update(f.read())
-        with open(self.path("out.raw"), "rb") as f:
-            self.assertEqual(hashlib.sha256(f.read()).digest(), whole.digest())
+        self.holds_all("out.raw")
 
 
 if __name__ == "__main__":

@@ -111,9 +111,9 @@ static void add_steps(struct engine_job *j, uint32_t n_objects, const struct lsi
   }
 }
 
-void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
-                      const char *const *names, const struct lsi_object_info *infos,
-                      uint32_t max_steps) {
+/* All but the steps. */
+static void begin_request(struct engine_job *j, uint64_t seed, uint32_t n_objects,
+                          const char *const *names, const struct lsi_object_info *infos) {
   memset(j, 0, sizeof *j);
   j->rng = seed * 0x2545f4914f6cdd1du + 1;
   lsi_spec_init(&j->spec);
@@ -124,16 +124,19 @@ void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
     uint32_t index;
     if (lsi_request_add_object(r, names[i], &infos[i], &index, &e) < 0) abort();
   }
-  add_steps(j, n_objects, infos, max_steps);
-  lsi_free(r->object_device);
-  r->object_device = lsi_calloc(n_objects, sizeof *r->object_device);
+}
+
+static void plan_request(struct engine_job *j, const struct lsi_object_info *infos) {
+  struct lsi_request *r = j->spec.request;
+  struct lsi_error e;
+  lsi_error_clear(&e);
   struct lsi_device_model models[2];
   for (int i = 0; i < 2; i++) {
     lsi_device_preset((enum lsi_device_kind)engine_job_random(j, LSI_DEVICE_KINDS), &models[i]);
     models[i].cap = engine_job_random(j, 2) ? 1 + (uint32_t)engine_job_random(j, 20) : 0;
     if (engine_job_random(j, 2)) models[i].op_max = LSI_ALIGN << engine_job_random(j, 4);
   }
-  for (uint32_t i = 0; i < n_objects; i++) r->object_device[i] = infos[i].device & 1;
+  for (uint32_t i = 0; i < r->n_objects; i++) r->object_device[i] = infos[i].device & 1;
   static const uint64_t merges[] = {LSI_MERGE_AUTO, LSI_MERGE_NEVER, 0, 100, 5000, 1u << 20};
   struct lsi_plan_options options = {.merge = merges[engine_job_random(j, LSI_COUNTOF(merges))],
                                      .in_request_order = engine_job_random(j, 2),
@@ -154,6 +157,27 @@ void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
       .workers = 1 + (uint32_t)engine_job_random(j, 4),
       .share = j->plan->unit_bytes_max + ((uint64_t)1 << (16 + engine_job_random(j, 8))),
       .queue_depth = depths[engine_job_random(j, LSI_COUNTOF(depths))]};
+}
+
+void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
+                      const char *const *names, const struct lsi_object_info *infos,
+                      uint32_t max_steps) {
+  begin_request(j, seed, n_objects, names, infos);
+  add_steps(j, n_objects, infos, max_steps);
+  plan_request(j, infos);
+}
+
+void engine_job_build_files(struct engine_job *j, uint64_t seed, uint32_t n_objects,
+                            const char *const *names, const struct lsi_object_info *infos) {
+  begin_request(j, seed, n_objects, names, infos);
+  struct lsi_request *r = j->spec.request;
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  for (uint32_t i = 0; i < n_objects; i++) {
+    if (infos[i].inode == 0) lsi_request_set_late(r, i, infos[i].device);
+    if (lsi_request_cut(r, i, 0, UINT64_MAX, 0, &e) < 0) abort();
+  }
+  plan_request(j, infos);
 }
 
 /* ---- running ---- */

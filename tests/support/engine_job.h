@@ -29,6 +29,10 @@ uint64_t engine_job_random(struct engine_job *j, uint64_t n); /* 0 .. n-1 */
 void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
                       const char *const *names, const struct lsi_object_info *infos,
                       uint32_t max_steps);
+/* The same with one step for each object, which is all of it. Of those whose inode is 0, planning sees
+ * only the name and the device. */
+void engine_job_build_files(struct engine_job *j, uint64_t seed, uint32_t n_objects,
+                            const char *const *names, const struct lsi_object_info *infos);
 /* Runs to the end, checks that every step was delivered or failed exactly once, also when the run was
  * stopped (then: at most once). Returns the run's code; *err has its error. Aborts with a message that
  * names the seed when something does not hold. */
