@@ -37,7 +37,7 @@ void lsi_mapped_use(struct lsi_worker *w) {
   const bool never = w->run->config.spec->codec != LSI_CODEC_NONE || w->placing;
   w->lending.lend = w->ops->caps & LSI_CAP_MAPS && !never;
   w->lending.fixed = w->lending.lend || never;
-  w->lending.next = w->bytes_read;
+  w->lending.next = w->bytes_read + (w->streams ? TRIAL_BYTES : 0); /* how to store is tried first */
 }
 
 static void next_trial(struct lsi_worker *w) {
@@ -51,6 +51,7 @@ static void next_trial(struct lsi_worker *w) {
 void lsi_mapped_choose(struct lsi_worker *w) {
   struct lsi_lending *l = &w->lending;
   const struct lsi_slot *last = w->objects.last;
+  if (w->place.stream_trials && !w->place.stream_chosen) return; /* one comparison after the other */
   if (l->fixed || !last || !last->handle.mapped) return;
   const bool other = !l->comparing && last->object != l->object && w->bytes_read >= l->next_file;
   if (w->bytes_read < l->next && !other) return;

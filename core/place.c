@@ -5,8 +5,10 @@
 
 #define JUDGE_NS 20000000u /* a worker's first so many tell what bounds the run */
 #define AHEAD ((uint64_t)32 << 20) /* of a worker's reading, memory of the result is made ready */
-#define TRIAL 8u  /* steps in a row; one says little, for what it left in the cache is written later */
-#define TRIALS 4u /* without, with, without, with stores past the cache */
+#define TRIALS 6u /* stores through the cache and past it, by turns; each: */
+#define SETTLE_BYTES ((uint64_t)2 << 20) /* of results first, ... */
+#define TRIAL_BYTES ((uint64_t)8 << 20)  /* ... then these count */
+#define WORSE 1.05 /* what stores past the cache may take more, for they spare other workers */
 #define WAITS 8u           /* waiting less than one in WAITS, the CPU is the bound */
 
 /* Is the extent just what its steps yield, in the order of their places? *pos: of its first element.
@@ -66,30 +68,47 @@ bool lsi_place_extent(struct lsi_worker *w, const struct lsi_flight *f, struct l
 
 /* ---- results that bypass the cache ---- */
 
-/* Whether that pays depends on what a transform does: one that reads its result again loses. So steps
- * are timed without and with it, in turns. */
+/* Whether that pays depends on what a transform does (one that reads its result again loses) and on the
+ * memory: stores are slower by themselves, but what they leave in the cache is written later and in the
+ * way of everything, reading among it. So both are used in turns, and what all of a worker's work takes
+ * a byte of result is compared, by its CPU time: waiting for a device says nothing. */
+static void compare_stores(struct lsi_place *p) {
+  const uint64_t cpu = lsi_os_thread_cpu_ns();
+  if (p->stream_settling) {
+    p->stream_settling = false;
+    p->stream_from = p->stream_done;
+    p->stream_cpu_ns = cpu;
+    p->stream_next = p->stream_done + TRIAL_BYTES;
+    return;
+  }
+  if (p->stream_trials) {
+    const double took = (double)(cpu - p->stream_cpu_ns) / (double)(p->stream_done - p->stream_from);
+    double *least = &p->stream_least[p->stream];
+    /* The least of each kind: what is more is other people's doing. */
+    if (*least == 0 || took < *least) *least = took;
+  }
+  if (p->stream_trials == TRIALS) {
+    p->stream = p->stream_least[1] < WORSE * p->stream_least[0];
+    p->stream_chosen = true;
+    return;
+  }
+  p->stream = p->stream_trials++ % 2;
+  p->stream_settling = true;
+  p->stream_next = p->stream_done + SETTLE_BYTES;
+}
+
 void lsi_stream_begin(struct lsi_worker *w) {
+  struct lsi_place *p = &w->place;
   const struct lsi_run_config *c = &w->run->config;
   const uint64_t bytes = (uint64_t)w->step.out_n * lsi_type_size(c->sink_type.type);
-  w->place.stream_bytes = lsi_sink_streams(c->sink, w->step.out, bytes) ? bytes : 0;
-  if (!w->place.stream_bytes) return;
-  const bool trial = w->place.stream_trials < TRIALS * TRIAL;
-  if (trial ? w->place.stream_trials / TRIAL % 2 : w->place.stream_pays)
-    lsi_kernels_stream(w->step.out, bytes);
-  w->place.stream_at_ns = trial ? lsi_os_now_ns() : 0;
+  if (!lsi_sink_streams(c->sink, w->step.out, bytes)) return;
+  if (!p->stream_chosen && p->stream_done >= p->stream_next) compare_stores(p);
+  p->stream_done += bytes;
+  if (p->stream) lsi_kernels_stream(w->step.out, bytes);
 }
 
 void lsi_stream_end(struct lsi_worker *w) {
-  if (!w->place.stream_bytes) return;
-  lsi_kernels_stream(NULL, 0);
-  if (!w->place.stream_at_ns) return;
-  double *least = &w->place.stream_least[w->place.stream_trials / TRIAL % 2];
-  w->place.stream_sum += (double)(lsi_os_now_ns() - w->place.stream_at_ns) / (double)w->place.stream_bytes;
-  if (++w->place.stream_trials % TRIAL) return;
-  /* The least of each kind: what is more is other people's doing. */
-  if (*least == 0 || w->place.stream_sum < *least) *least = w->place.stream_sum;
-  w->place.stream_sum = 0;
-  w->place.stream_pays = w->place.stream_least[1] < w->place.stream_least[0];
+  if (w->place.stream) lsi_kernels_stream(NULL, 0);
 }
 
 /* ---- memory that is touched ahead ---- */

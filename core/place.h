@@ -12,11 +12,14 @@ struct lsi_flight_extent;
 /* What a worker has found out. */
 struct lsi_place {
   bool straight, judged;    /* aligned bytes are read past the page cache; that is decided */
-  bool stream_pays;         /* storing past the cache has been worth it */
+  bool stream;              /* results are stored past the cache ... */
+  bool stream_chosen;       /* ... for good; else it is tried: */
+  bool stream_settling;
   uint64_t judge_at_ns, judge_wait_ns;
-  uint32_t stream_trials;
-  uint64_t stream_bytes, stream_at_ns; /* of the step in hand */
-  double stream_sum, stream_least[2];  /* ns a byte in steps in a row; the least without and with */
+  uint32_t stream_trials;   /* begun */
+  uint64_t stream_done, stream_next; /* bytes of results; and where trying goes on */
+  uint64_t stream_from, stream_cpu_ns; /* of the trial in hand */
+  double stream_least[2];   /* CPU ns a byte in a trial; the least without and with */
 };
 
 void lsi_place_init(struct lsi_worker *w); /* knows `bare` */
