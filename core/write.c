@@ -40,7 +40,7 @@ void lsi_writes_size(struct lsi_run *run) {
     all += bytes;
   }
   run->write_bytes_least = largest;
-  run->write_bytes = LSI_MAX(largest, LSI_MIN(all, (uint64_t)LSI_WRITE_BYTES));
+  run->write_bytes = LSI_MIN(all, LSI_MAX(2 * largest, (uint64_t)LSI_WRITE_BYTES));
 }
 
 int lsi_writer_open(struct lsi_worker *w) {
