@@ -30,7 +30,7 @@ struct lsio_job {
   char *sink_path;
   struct lsi_sink *sink;
   /* results in memory: in the caller's array, or in one of ours until it is taken over */
-  bool no_memory_sink, in_place, taken;
+  bool no_memory_sink, no_state, in_place, taken;
   void *output;
   uint64_t output_length;
   struct lsi_array *array;

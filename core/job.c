@@ -64,6 +64,7 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   lsi_spec_init(&job->spec);
   job->stream = o->flags & LSIO_JOB_STREAM;
   job->no_memory_sink = o->flags & LSIO_JOB_NO_MEMORY;
+  job->no_state = o->flags & LSIO_JOB_NO_STATE;
   job->output = o->output;
   job->output_length = o->output_length;
   context->job = job;
@@ -172,7 +173,7 @@ static void finish(struct lsio_job *job) {
   lsi_run_summary(job->run, s);
   s->workers_wanted = job->workers_wanted;
   if (job->sink) s->bytes_written = lsi_sink_bytes_written(job->sink);
-  if (!e->code) lsi_script_host_ops->merge(job->script, &job->state_json, e);
+  if (!e->code) lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state_json, e);
   const uint64_t before = lsi_os_now_ns(), cpu_before = lsi_os_cpu_ns();
   const bool publishes = job->sink && !e->code;
   end_sink(job, e);

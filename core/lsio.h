@@ -153,8 +153,10 @@ enum lsio_job_flags {
   LSIO_JOB_NO_ENV = 4,    /* ignore LSIO_* environment variables */
   LSIO_JOB_OWN_CPUS = 8,  /* the machine is this job's: with pin = "auto", workers are tied to CPUs
                              when they use every CPU and no quota limits them */
-  LSIO_JOB_NO_MEMORY = 16 /* nobody would look at results in memory: a script that wants to leave them
-                             there is wrong (LSIO_ERR_SCRIPT) */
+  LSIO_JOB_NO_MEMORY = 16, /* nobody would look at results in memory: a script that wants to leave them
+                              there is wrong (LSIO_ERR_SCRIPT) */
+  LSIO_JOB_NO_STATE = 32  /* "state" is null in lsio_job_summary_json: what workers end with may be large,
+                             and is several times as large as text while that is made */
 };
 
 struct lsio_job_options {

@@ -52,8 +52,8 @@ struct lsi_script_ops {
   int (*help)(struct lsi_script *script, char **text, struct lsi_error *err);
   /* setup(), source(): fills *spec. spec->transform_job is what open_worker gets. */
   int (*prepare)(struct lsi_script *script, struct lsi_spec *spec, struct lsi_error *err);
-  /* After the last worker has closed: merges in worker order. *state_json receives the reduced fields
-   * as a JSON object (handed over, lsi_free). */
+  /* After the last worker has closed: merges in worker order. *state_json (NULL: not wanted)
+   * receives the reduced fields as a JSON object (handed over, lsi_free). */
   int (*merge)(struct lsi_script *script, char **state_json, struct lsi_error *err);
   /* After merge, and once the output has its name: calls done(result, info). */
   int (*done)(struct lsi_script *script, const struct lsi_summary *summary, struct lsi_error *err);

@@ -99,6 +99,7 @@ struct lsi_lua_call {
   bool has_out_type;
   bool user_code;      /* out of open: the script's top level had run when an error came */
   double state_size, slot_size;        /* out of load: bytes to restore on skip, bytes to allocate */
+  bool wants_text;     /* merge: text is the result as JSON */
   const char *text;    /* out, or in for open: bytes that Lua owns until the next call */
   size_t text_length;
   const struct lsi_lua_value *values;  /* done: by worker */

@@ -218,14 +218,15 @@ static int merge(struct lsi_script *s, char **state_json, struct lsi_error *err)
   if (!values) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to merge what workers ended with");
   for (size_t i = 0; i < LSI_LUA_WORKERS_MAX; i++)
     values[i] = (struct lsi_lua_value){s->workers[i].value, s->workers[i].value_length};
-  struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX};
+  struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX,
+                              .wants_text = state_json != NULL};
   int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_TRANSFORM, err);
   lsi_free(values);
   for (size_t i = 0; rc == 0 && i < LSI_COUNTOF(s->workers); i++) { /* merged: they may be large */
     lsi_free(s->workers[i].value);
     s->workers[i].value = NULL;
   }
-  return rc ? rc : take_text(&call, state_json, err);
+  return rc || !state_json ? rc : take_text(&call, state_json, err);
 }
 
 static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {

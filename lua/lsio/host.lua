@@ -207,7 +207,7 @@ function M.finish(address)
   call.text, call.text_length = ffi.cast("const char *", at), length
 end
 
--- Merges what the workers left, in their order; gives its JSON.
+-- Merges what the workers left, in their order; gives its JSON where that is wanted.
 function M.merge(address)
   local call = ffi.cast(call_type, address)
   local entry = jobs[tonumber(call.job)]
@@ -229,10 +229,10 @@ function M.merge(address)
   local result
   if j.reduce ~= nil and #values > 0 then result = reduce.all(j.reduce, values, entry.keep) end
   result = reduce.present(result, entry.keep)
-  local fields = result
-  if type(result) ~= "table" then fields = { result = result } end
   entry.result = result
-  give(call, encode.json(fields, true))
+  if not call.wants_text then return end
+  if type(result) ~= "table" then result = { result = result } end
+  give(call, encode.json(result, true))
 end
 
 function M.done(address, info)

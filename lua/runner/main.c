@@ -90,7 +90,8 @@ static struct lsio_job_options job_options(const struct flags *f, const struct s
       .n_args = f->n_args,
       .settings = (const char *const *)f->settings,
       .n_settings = f->n_settings,
-      .flags = LSIO_JOB_OWN_CPUS | LSIO_JOB_NO_MEMORY | (f->explain ? LSIO_JOB_PLAN_ONLY : 0),
+      .flags = LSIO_JOB_OWN_CPUS | LSIO_JOB_NO_MEMORY | (f->json ? 0 : LSIO_JOB_NO_STATE) |
+               (f->explain ? LSIO_JOB_PLAN_ONLY : 0),
       .planning = progress_planning,
   };
 }

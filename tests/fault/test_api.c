@@ -276,6 +276,14 @@ static void test_summary(void **state) {
   api_close(job);
 }
 
+static void test_summary_without_state(void **state) {
+  (void)state;
+  json_t *s = api_ends(api_submit(API_COUNTS, LSIO_JOB_NO_STATE), 0);
+  assert_true(json_is_null(json_object_get(s, "state")));
+  assert_int_equal((int)api_number(s, "chunks"), API_STEPS);
+  json_decref(s);
+}
+
 static void test_after_a_failure(void **state) {
   (void)state;
   for (int i = 0; i < 3; i++) {
@@ -390,7 +398,7 @@ int main(void) {
       API_TEST(test_cancel),
       API_TEST(test_planning_is_told),
       API_TEST(test_destroy_in_mid_run),
-      API_TEST(test_summary),
+      API_TEST(test_summary), API_TEST(test_summary_without_state),
       API_TEST(test_after_a_failure),
       API_TEST(test_fresh_for_each_job),
       API_TEST(test_contexts_in_threads),
