@@ -21,10 +21,16 @@ local function write(file, parts, first, last)
   assert(file:flush())
 end
 
+-- Until it is whole, the manifest has another name.
+local function open(out) return assert(io.open(out .. ".part", "w")) end
+
 return lsio.job {
   params    = { out = { "", "write to this file instead of standard output" } },
   source    = function(params) path = params.out return lsio.files(params, { whole = true }) end,
   state     = function() return { lines = buffer.new(), parts = {}, first = math.huge, last = -1 } end,
+  init      = function(_, worker, params) -- learns at once if there can be no such file
+    if worker == 0 and params.out ~= "" then open(params.out):close() end
+  end,
   transform = function(chunk, s)
     s.lines:putf("%d %s %.0f %s\n", chunk.index, lsio.k.sha256(chunk.data), chunk.bytes,
       chunk.name:gsub("[\\\n]", escapes))
@@ -34,6 +40,10 @@ return lsio.job {
   finish    = function(s) s.parts[#s.parts + 1], s.lines = s.lines:get(), nil return s end,
   reduce    = { parts = "concat", first = "min", last = "max" },
   done      = function(r)
-    write(path == "" and io.stdout or assert(io.open(path, "w")), r.parts, r.first, r.last)
+    if path == "" then return write(io.stdout, r.parts, r.first, r.last) end
+    local file = open(path)
+    write(file, r.parts, r.first, r.last)
+    assert(file:close())
+    assert(os.rename(path .. ".part", path))
   end,
 }
