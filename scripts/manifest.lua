@@ -2,10 +2,11 @@
 -- Backslashes and newlines in paths are written \\ and \n. "**" leaves hidden names out, as in a shell.
 --   lsio-lua scripts/manifest.lua --out=manifest.txt 'data/**'
 local lsio, buffer = require "lsio", require "string.buffer"
-
 local BLOCK = 1048576 -- bytes of text in one string
 local escapes = { ["\\"] = "\\\\", ["\n"] = "\\n" }
 local path            -- of the coordinator, where source and done run
+
+local function open(out, mode) return out == "" and io.stdout or assert(io.open(out, mode)) end
 
 -- Every line of `parts` starts with its file's index, which is not written.
 local function write(file, parts, first, last)
@@ -21,16 +22,11 @@ local function write(file, parts, first, last)
   assert(file:flush())
 end
 
--- Until it is whole, the manifest has another name.
-local function open(out) return assert(io.open(out .. ".part", "w")) end
-
 return lsio.job {
   params    = { out = { "", "write to this file instead of standard output" } },
   source    = function(params) path = params.out return lsio.files(params, { whole = true }) end,
   state     = function() return { lines = buffer.new(), parts = {}, first = math.huge, last = -1 } end,
-  init      = function(_, worker, params) -- learns at once if there can be no such file
-    if worker == 0 and params.out ~= "" then open(params.out):close() end
-  end,
+  init      = function(_, worker, params) return worker == 0 and open(params.out, "a") end, -- or fails now
   transform = function(chunk, s)
     s.lines:putf("%d %s %.0f %s\n", chunk.index, lsio.k.sha256(chunk.data), chunk.bytes,
       chunk.name:gsub("[\\\n]", escapes))
@@ -39,11 +35,5 @@ return lsio.job {
   end,
   finish    = function(s) s.parts[#s.parts + 1], s.lines = s.lines:get(), nil return s end,
   reduce    = { parts = "concat", first = "min", last = "max" },
-  done      = function(r)
-    if path == "" then return write(io.stdout, r.parts, r.first, r.last) end
-    local file = open(path)
-    write(file, r.parts, r.first, r.last)
-    assert(file:close())
-    assert(os.rename(path .. ".part", path))
-  end,
+  done      = function(r) write(open(path, "w"), r.parts, r.first, r.last) end,
 }

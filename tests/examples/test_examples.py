@@ -261,7 +261,6 @@ class Manifest(Example):
         self.run_job("manifest.lua", "--out=m.txt", "t/**")
         with open(os.path.join(self.folder, "m.txt"), encoding="utf-8") as f:
             self.assertEqual(want, f.read().splitlines())
-        self.assertFalse(os.path.exists(os.path.join(self.folder, "m.txt.part")))
         self.assertEqual("", self.run_job("manifest.lua", "--out=none/m.txt", "t/**", exit_code=7))
 
 
