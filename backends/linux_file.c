@@ -250,10 +250,10 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
   h->lends = h->mapped = h->direct = h->resident = false;
   if (st.st_nlink) h->priv[1] |= LSI_FILE_LINKED;
   uint64_t size = h->info.size;
-  if (got >= 0 && lsi_near_settled(near, h, &st, got) &&
-      class_of(st.st_dev, fd) & (CLASS_MAPS | CLASS_MEMORY)) {
-    h->whole = true;
-    return 0;
+  if (got >= 0) {
+    h->whole = class_of(st.st_dev, fd) & CLASS_MAPS && lsi_near_settled(near, h, &st, got);
+    if (h->whole) return 0;
+    near->unsettled = LSI_NEAR_RUN;
   }
   if (size == 0) {
     if (!(class_of(st.st_dev, fd) & CLASS_MADE)) return 0;

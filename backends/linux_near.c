@@ -66,16 +66,13 @@ int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h) {
   }
   const ssize_t got = lsi_linux_pread_now(fd, h->room, h->room_bytes, 0);
   if (got < 0 && errno == EAGAIN) n->absent = LSI_NEAR_RUN;
-  else if (got < 0) n->unsettled = UINT32_MAX; /* a file system that does not know how */
+  else if (got < 0) n->unsettled = errno == EOPNOTSUPP ? UINT32_MAX : LSI_NEAR_RUN;
   return got;
 }
 
-bool lsi_near_settled(struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
+bool lsi_near_settled(const struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
                       int64_t got) {
   const bool all = got == st->st_size && got < (int64_t)h->room_bytes && S_ISREG(st->st_mode);
   /* Had the clock been set back in between, it would show here. */
-  if (all && st->st_nlink && st->st_ctim.tv_sec + SETTLED_S < n->began_s && clock_s() >= n->began_s)
-    return true;
-  n->unsettled = LSI_NEAR_RUN;
-  return false;
+  return all && st->st_nlink && st->st_ctim.tv_sec + SETTLED_S < n->began_s && clock_s() >= n->began_s;
 }

@@ -25,10 +25,12 @@ void lsi_near_clear(struct lsi_near *n);
 int lsi_near_open(struct lsi_near *n, const char *name);
 /* Reads what h->room has room for, if it is worth a try and takes no waiting: bytes read, or negative. */
 int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h);
-/* True when these `got` bytes are all of the file, and it has not changed since before they were read:
- * st was asked for after that, and the file's last change of any kind (ctime, which no program can set)
- * is older than the instance. Only for local file systems, which take the time from this clock. */
-bool lsi_near_settled(struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
+/* True when these `got` bytes are all of the file as it was at one moment: st was asked for after they were
+ * read, and the file's last change of any kind (ctime, which no program can set) is older than the
+ * instance. Writes set it before they change a byte. Of a truncation that sets it last (ext4) the size may
+ * be seen first: the bytes are then those of the shorter file. Only for local file systems, which take the
+ * time from this clock. */
+bool lsi_near_settled(const struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
                       int64_t got);
 
 #endif

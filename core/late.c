@@ -37,9 +37,8 @@ static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct 
  * is read as it is opened. */
 bool lsi_late_open(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
                    uint32_t object) {
-  void *room = w->late_max < LSI_LATE_BYTES || w->placing
-                   ? NULL : lsi_arena_lease(&w->arena, LSI_LATE_BYTES);
-  const bool timed = w->operations % SAMPLE == 0;
+  void *room = w->late_max < LSI_LATE_BYTES ? NULL : lsi_arena_lease(&w->arena, LSI_LATE_BYTES);
+  const bool timed = w->late_opens++ % SAMPLE == 0;
   const uint64_t from = timed ? lsi_os_now_ns() : 0;
   bool whole;
   x->slot = lsi_object_open_late(w, object, room, room ? LSI_LATE_BYTES : 0, &whole);

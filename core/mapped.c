@@ -38,6 +38,7 @@ void lsi_mapped_use(struct lsi_worker *w) {
   w->lending.lend = w->ops->caps & LSI_CAP_MAPS && !never;
   w->lending.fixed = w->lending.lend || never;
   w->lending.next = w->bytes_read + (w->streams ? TRIAL_BYTES : 0); /* how to store is tried first */
+  w->lending.wait = w->bytes_read + KEEP_BYTES / 2;
 }
 
 static void next_trial(struct lsi_worker *w) {
@@ -51,7 +52,8 @@ static void next_trial(struct lsi_worker *w) {
 void lsi_mapped_choose(struct lsi_worker *w) {
   struct lsi_lending *l = &w->lending;
   const struct lsi_slot *last = w->objects.last;
-  if (w->place.stream_trials && !w->place.stream_chosen) return; /* one comparison after the other */
+  /* One comparison after the other; but that of stores takes results, and there may be few of them. */
+  if (w->place.stream_trials && !w->place.stream_chosen && !l->comparing && w->bytes_read < l->wait) return;
   if (l->fixed || !last || !last->handle.mapped) return;
   const bool other = !l->comparing && last->object != l->object && w->bytes_read >= l->next_file;
   if (w->bytes_read < l->next && !other) return;

@@ -18,6 +18,7 @@ struct lsi_lending {
   uint64_t keep;               /* ... and for how many bytes */
   uint32_t trials;             /* left of the comparison */
   uint64_t next;               /* w->bytes_read at which something is to be decided, ... */
+  uint64_t wait;               /* ... at the latest, while ways to store are compared */
   uint64_t next_file;          /* ... or from which on in another object than this */
   uint32_t object;
   uint64_t from_bytes, from_cpu_ns; /* where the trial began */

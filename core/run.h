@@ -204,6 +204,7 @@ struct lsi_worker {
   bool transform_open, ran;
   /* files of which only names were planned: late.c */
   bool late;
+  uint32_t late_opens;
   uint64_t late_max;             /* stored bytes of a step up to which it is read like any other */
   uint64_t late_allowed;         /* bytes that a larger one may need; 0: it is put off */
   struct lsi_buffer large;

@@ -68,6 +68,33 @@ function M.compile(text, name)
   return loadstring(text, "@" .. name)
 end
 
+local function own_module(name)
+  return builtin[name] or _G[name] or name == "lsio" or name:sub(1, 5) == "lsio."
+end
+
+-- What reaches streams or descriptors of other threads: popen and exit flush every stream of the process,
+-- the others bring in code that is not known here.
+local far = { "popen", "exit", "ffi", "debug", "package", "load", "loadstring", "loadfile", "dofile" }
+
+-- True if code of the script or of its modules may do that: a word is enough, so that nothing has to run.
+local function reaches(text, path, seen)
+  for _, word in ipairs(far) do
+    if text:find("%f[%w_]" .. word .. "%f[^%w_]") then return true end
+  end
+  local n = select(2, text:gsub("%f[%w_]require%f[^%w_]", ""))
+  for name in text:gmatch "%f[%w_]require%s*%(?%s*[\"']([^\"'\n]+)[\"']" do
+    n = n - 1
+    if not own_module(name) and not seen[name] then
+      seen[name] = true
+      local more = search(name, path)
+      if not more or reaches(more, path, seen) then return true end -- not found: a C module
+    end
+  end
+  return n ~= 0 -- of a name that is not written there
+end
+
+function M.reaches_far(text, name) return reaches(text, M.create(name).package.path, {}) end
+
 -- `print` replaces the global one; `script` is the path that package.path starts from.
 function M.create(script, print)
   local base = copy(_G)

@@ -123,16 +123,25 @@ class ManyFiles(RunnerTest):
         time.sleep(5)
         r = self.during(write % ("09/0901", "abc"), 0)
         self.assertIn("901 d/09/0901 3 %d\n" % sum(b"abc"), r.out)
-        # Results that have to wait for their turn keep their bytes.
-        job = """local lsio = require "lsio"
-          return lsio.job { source = lsio.files("d/*/*", { whole = true }), type = "u8",
-            sink = lsio.raw("out.raw"), out_max = 70000,
-            transform = function(chunk)
-              for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end
-              return chunk.n
-            end }"""
-        self.expect(0, "-j3", "-e", job)
-        self.holds_all("out.raw")
+
+    def test_streams_of_several_workers(self):
+        """What one worker's popen flushes are the streams of all: each line must reach its own file."""
+        self.make(self.sizes())
+        self.write("other.lua", """return { run = function() local p = io.popen("true") p:close() end }""")
+        for number, run in enumerate(('local p = io.popen("true") p:close()', 'require("other").run()',
+                                      'local f = io["po" .. "pen"] f = f and require("o" .. "ther").run()')):
+            job = JOB % ("", """log = log or io.open("log%d." .. chunk.index, "w")
+                log:write(chunk.index, "\\n")
+                state.n = state.n + 0
+                if chunk.index %% 10 == 0 then %s end""" % (number, run))
+            self.expect(0, "-j3", "-e", job.replace("return lsio", "local log\nreturn lsio", 1))
+            logs = [x for x in self.left() if x.startswith("log%d." % number)]
+            self.assertGreater(len(logs), 1)
+            seen = []
+            for name in logs:
+                with open(self.path(name)) as f:
+                    seen += [int(x) for x in f]
+            self.assertEqual(sorted(seen), list(range(N)))
 
     def test_gone_before_it_is_opened(self):
         self.make(self.sizes([(0, 5000)]))

@@ -72,3 +72,41 @@ describe("a job's environment", function()
     assert.truthy(message:find "job.lua:3")
   end)
 end)
+
+describe("what a job's code may reach", function()
+  local folder
+  setup(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir " .. folder)
+    for name, text in pairs { near = "return { require 'far' }", far = "return io.popen", calm = "return 1",
+      round = "return require 'round'", deep = "local m = require('calm') return m" } do
+      local f = assert(io.open(("%s/%s.lua"):format(folder, name), "w"))
+      f:write(text)
+      f:close()
+    end
+  end)
+  teardown(function() os.execute("rm -r " .. folder) end)
+  local function far(text) return env.reaches_far(text, folder .. "/job.lua") end
+
+  it("is near for usual code", function()
+    assert.is_false(far "local lsio = require 'lsio' return lsio.job { source = lsio.files('x') }")
+    assert.is_false(far "local b = require(\"string.buffer\") local f = io.open('x', 'w') f:write('y')")
+    assert.is_false(far "local download, exiting, buffet = 1, 2, 3 return required")
+    assert.is_false(far "local m = require 'calm' local n = require('deep') local r = require 'round'")
+  end)
+  it("is far for a word, anywhere", function()
+    for _, text in ipairs { "io.popen('x')", "local f = io['popen']", "os.exit(1)", "require 'ffi'",
+      "load('x')", "loadstring(text)", "dofile 'x'", "debug.getregistry()", "package.loadlib('x', 'y')" } do
+      assert.is_true(far(text), text)
+    end
+  end)
+  it("is far through modules, and where they can't be known", function()
+    assert.is_true(far "function f() return require 'far' end")
+    assert.is_true(far "local m = require('near')")
+    assert.is_true(far "local m = require 'cjson_or_so'")
+    assert.is_true(far "local m = require(name)")
+    assert.is_true(far "local get = require return get 'calm'")
+    assert.is_true(far "local m = require 'calm' local n = require('ca' .. 'lm')")
+  end)
+end)
