@@ -108,17 +108,14 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->lent = NULL;
   x->issued = 0;
   if (LSI_UNLIKELY(w->late)) {
-    if (lsi_late_open(w, f, x, e->object)) return 1;
+    const int rc = lsi_late_begin(w, f, x, e->object);
+    if (rc != LSI_GO_ON) return rc;
   } else {
     x->slot = lsi_object_get(w, e->object);
-  }
-  if (!x->slot) return w->error.code ? w->error.code : 0;
-  x->loan = x->slot->handle.lends;
-  /* What takes several operations may be lent in several places: it is copied together. */
-  if ((x->loan && e->length <= w->lend_most) || e->length == 0) return 1;
-  if (LSI_UNLIKELY(w->late)) {
-    int rc = lsi_late_extent(w, f, x, e->object);
-    if (rc != 0) return rc;
+    if (!x->slot) return w->error.code ? w->error.code : 0;
+    x->loan = x->slot->handle.lends;
+    /* What takes several operations may be lent in several places: it is copied together. */
+    if ((x->loan && e->length <= w->lend_most) || e->length == 0) return 1;
   }
   x->loan = x->loan && !x->slot->handle.mapped;
   if (LSI_UNLIKELY(w->placing) && !x->loan && lsi_place_extent(w, f, x)) return 1;
@@ -217,16 +214,20 @@ static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_
   return rc;
 }
 
-static __attribute__((noinline)) void keep_read(struct lsi_worker *w, struct lsi_flight *f) {
+/* LSI_BATCH_READ when there are as many as are to run together. */
+static __attribute__((noinline)) int keep_read(struct lsi_worker *w, struct lsi_flight *f) {
+  w->flights++;
+  f->bytes = f->one.length;
   if (!w->n_read++) w->read_end = &w->read;
   *w->read_end = f;
   f->next = NULL;
   w->read_end = &f->next;
+  return w->n_read < LSI_READ_BATCH ? 1 : LSI_BATCH_READ;
 }
 
 /* Leases what the unit needs and makes its operations, as many as there is room for. w->issuing is a
  * unit that waits for room, or that has none and is looked at next.
- * 1 = in flight, 0 = no room now, negative = the run has failed. */
+ * 1 = in flight, LSI_BATCH_READ = so too, 0 = no room now, negative = the run has failed. */
 static inline int begin(struct lsi_worker *w, uint32_t unit) {
   const struct lsi_plan *plan = w->run->config.plan;
   uint32_t first = plan->unit_extent[unit];
@@ -237,12 +238,11 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {
     int rc = begin_extent(w, f, x, e);
-    if (LSI_UNLIKELY(rc != 1)) return not_begun(w, f, rc);
+    if (LSI_UNLIKELY(rc != 1)) return rc == LSI_READ ? keep_read(w, f) : not_begun(w, f, rc);
     f->bytes += x->length;
   }
   w->flights++;
-  if (!issue(w, f) || !f->bytes) w->issuing = f;
-  else if (LSI_UNLIKELY(!f->ops_left)) keep_read(w, f);
+  if (!f->bytes || !issue(w, f)) w->issuing = f;
   return 1;
 }
 
@@ -268,14 +268,13 @@ struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
       w->window_hit = !w->hot;
       break;
     }
-    if (w->n_read >= LSI_READ_BATCH) break;
     if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
     int rc = begin(w, w->next_unit);
     if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);
-    if (rc <= 0) break;
-    w->next_unit++;
+    if (rc > 0) w->next_unit++;
+    if (LSI_UNLIKELY(rc != 1)) break;
   }
-  return lsi_flight_read(w);
+  return LSI_UNLIKELY(w->n_read) ? lsi_flight_read(w) : NULL;
 }
 
 static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t extent, uint64_t from,

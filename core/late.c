@@ -35,8 +35,8 @@ static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct 
 
 /* Reading a small file that lies in the page cache takes less than what it takes to come back to it: it
  * is read as it is opened. */
-bool lsi_late_open(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
-                   uint32_t object) {
+static bool open_and_read(struct lsi_worker *w, const struct lsi_flight *f,
+                          struct lsi_flight_extent *x, uint32_t object) {
   void *room = w->late_max < LSI_LATE_BYTES ? NULL : lsi_arena_lease(&w->arena, LSI_LATE_BYTES);
   const bool timed = w->late_opens++ % SAMPLE == 0;
   const uint64_t from = timed ? lsi_os_now_ns() : 0;
@@ -112,11 +112,14 @@ static int large(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_fl
   return 1;
 }
 
-int lsi_late_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
-                    uint32_t object) {
+int lsi_late_begin(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
+                   uint32_t object) {
+  if (open_and_read(w, f, x, object)) return LSI_READ;
+  if (!x->slot) return w->error.code ? w->error.code : 0;
+  x->loan = x->slot->handle.lends;
   set_length(w, f, x, object);
   if ((x->loan && x->length <= lsi_lend_most(w, x->slot)) || x->length == 0) return 1;
-  return x->length > w->late_max ? large(w, f, x, object) : 0;
+  return x->length > w->late_max ? large(w, f, x, object) : LSI_GO_ON;
 }
 
 bool lsi_late_take(struct lsi_worker *w) {

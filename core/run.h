@@ -228,7 +228,8 @@ struct lsi_late_unit {
   uint32_t unit;
   uint64_t need; /* bytes of memory */
 };
-#define LSI_PUT_OFF 2
+/* What beginning a unit or an extent of it can come to, beside 1 (done), 0 (no room now) and errors. */
+enum { LSI_PUT_OFF = 2, LSI_READ, LSI_BATCH_READ, LSI_GO_ON };
 
 struct lsi_section_state {
   _Alignas(LSI_CACHE_LINE) atomic_uint_fast32_t cursor; /* next unit to hand out */
