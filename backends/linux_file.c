@@ -249,12 +249,16 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
   h->priv[0] = h->priv[1] = 0;
   h->lends = h->mapped = h->direct = h->resident = false;
   if (st.st_nlink) h->priv[1] |= LSI_FILE_LINKED;
-  uint64_t size = h->info.size;
   if (got >= 0) {
     h->whole = class_of(st.st_dev, fd) & CLASS_MAPS && lsi_near_settled(near, h, &st, got);
     if (h->whole) return 0;
     near->unsettled = LSI_NEAR_RUN;
   }
+  if (h->room && (code = lsi_near_rest(fd, &st, &h->info)) != 0) {
+    close(fd);
+    return lsi_linux_source_error(name, code, err);
+  }
+  uint64_t size = h->info.size;
   if (size == 0) {
     if (!(class_of(st.st_dev, fd) & CLASS_MADE)) return 0;
     close(fd);

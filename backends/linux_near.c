@@ -7,6 +7,7 @@
 
 #include "os_linux.h"
 
+#define RESTS 8
 #define SETTLED_S 3 /* a file system's times may be whole seconds, and late by a tick */
 
 static int64_t clock_s(void) {
@@ -68,6 +69,21 @@ int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h) {
   if (got < 0 && errno == EAGAIN) n->absent = LSI_NEAR_RUN;
   else if (got < 0) n->unsettled = errno == EOPNOTSUPP ? UINT32_MAX : LSI_NEAR_RUN;
   return got;
+}
+
+int lsi_near_rest(int fd, struct stat *st, struct lsi_object_info *info) {
+  for (int i = 0; i < RESTS; i++) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t s = (int64_t)now.tv_sec - st->st_ctim.tv_sec;
+    if (s < 0 || s > 1) return 0;
+    const int64_t ns = s * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec;
+    if (ns < 0 || ns >= LSI_NEAR_REST_NS) return 0; /* or of another clock */
+    lsi_os_sleep_ns((uint64_t)(LSI_NEAR_REST_NS - ns));
+    const int code = lsi_linux_fstat(fd, st, info);
+    if (code) return code;
+  }
+  return 0;
 }
 
 bool lsi_near_settled(const struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,

@@ -5,6 +5,7 @@ import ctypes
 import os
 import random
 import subprocess
+import threading
 import time
 import unittest
 
@@ -99,6 +100,65 @@ class Changing(RunnerTest):
             for backend in ("mapped", "auto"):
                 seen[self.one(backend)] += 1
         print("changing sources: %d right, %d failed" % (seen[0], seen[4]))
+
+
+class ManyChanging(RunnerTest):
+    """Small files, each of one byte value, that somebody writes anew while they are read: no step may see
+    two values in one, unless the job fails."""
+    N, BYTES = 1100, 12000
+    JOB = """local lsio = require "lsio"
+      return lsio.job { source = lsio.files("d/*", { whole = true }), type = "u8",
+        state = "double seen, mixed;", reduce = { seen = "sum", mixed = "sum" },
+        transform = function(chunk, state)
+          if chunk.n == 0 then return end
+          local low, high = lsio.k.minmax(chunk.data)
+          state.seen = state.seen + 1
+          if low ~= high then state.mixed = state.mixed + 1 end
+        end }"""
+
+    def name(self, i):
+        return self.path("d/%04d" % i)
+
+    def change(self, rng):
+        value = bytes([rng.randrange(256)]) * self.BYTES
+        name, how = self.name(rng.randrange(self.N)), rng.randrange(3)
+        if how == 0:  # in place
+            with open(name, "r+b", buffering=0) as f:
+                f.write(value)
+            return
+        with open(self.path("new") if how == 1 else name, "wb", buffering=0) as f:
+            f.write(value)
+        if how == 1:
+            os.rename(self.path("new"), name)
+
+    def change_until(self, ended):
+        rng = random.Random(7)
+        while not ended.wait(0.008):
+            self.change(rng)
+
+    def test_no_file_is_seen_half_written(self):
+        os.mkdir(self.path("d"))
+        for i in range(self.N):
+            with open(self.name(i), "wb") as f:
+                f.write(bytes([i % 256]) * self.BYTES)
+        time.sleep(4)  # from then on they are read as they are opened
+        ended = threading.Event()
+        writer = threading.Thread(target=self.change_until, args=(ended,))
+        writer.start()
+        codes = {0: 0, 4: 0}
+        try:
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                r = self.run_lsio("-q", "-j2", "--json=s.json", "-e", self.JOB)
+                self.assertIn(r.code, codes, r)
+                codes[r.code] += 1
+                if r.code == 0:
+                    self.assertEqual(self.summary()["state"]["mixed"], 0)
+        finally:
+            ended.set()
+            writer.join()
+        self.assertGreater(codes[0], 0)
+        print("many changing sources: %d right, %d failed" % (codes[0], codes[4]))
 
 
 if __name__ == "__main__":

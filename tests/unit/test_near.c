@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -195,7 +196,17 @@ static void test_reads_what_is_at_rest(void **state) {
   static char room[9];
   struct lsi_near n;
   lsi_near_init(&n);
-  assert_false(opened_whole(&n, "8", room, sizeof room)); /* just written */
+  struct timespec before, after;
+  run("printf abcdefgh >8");
+  struct stat st;
+  assert_int_equal(stat(path_of("8"), &st), 0);
+  clock_gettime(CLOCK_REALTIME, &before);
+  assert_false(opened_whole(&n, "8", room, sizeof room)); /* just written: a write may go on */
+  clock_gettime(CLOCK_REALTIME, &after);
+  const int64_t rested = (after.tv_sec - st.st_ctim.tv_sec) * INT64_C(1000000000) + after.tv_nsec -
+                         st.st_ctim.tv_nsec;
+  if (after.tv_sec >= before.tv_sec && st.st_ctim.tv_sec <= before.tv_sec) /* no other clock */
+    assert_true(rested >= LSI_NEAR_REST_NS);
   assert_int_equal(n.unsettled, LSI_NEAR_RUN);
   for (uint32_t i = 0; i < LSI_NEAR_RUN; i++) assert_false(opened_whole(&n, "8", room, sizeof room));
   assert_int_equal(n.unsettled, 0); /* and tried again */
