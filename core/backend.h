@@ -13,7 +13,7 @@
 #include "err.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 2u
+#define LSI_BACKEND_VERSION 3u
 
 /* What planning knows of an object; kept for every object of a request. */
 struct lsi_object_info {
