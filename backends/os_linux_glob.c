@@ -10,13 +10,8 @@
 
 #define BRACES_MOST 4096u /* patterns that braces may expand to */
 
-struct names {
-  char **at;
-  size_t n, cap;
-};
-
 struct glob {
-  struct names patterns;
+  struct lsi_names patterns;
   struct lsi_names found; /* marked 'r' where known to be regular files, else '?' */
   lsi_each_path *add;
   void *ctx;
@@ -25,27 +20,8 @@ struct glob {
   struct lsi_error *err;
 };
 
-static void names_free(struct names *list) {
-  for (size_t i = 0; i < list->n; i++) lsi_free(list->at[i]);
-  lsi_free(list->at);
-}
-
 static int no_memory(struct glob *g) {
   return lsi_fail(g->err, LSIO_ERR_NOMEM, 0, "no memory for a list of names");
-}
-
-static int names_add(struct glob *g, struct names *list, const char *name) {
-  if (list->n == list->cap) {
-    const size_t cap = list->cap ? list->cap * 2 : 64;
-    char **more = lsi_reallocarray(list->at, cap, sizeof *more);
-    if (!more) return no_memory(g);
-    list->at = more;
-    list->cap = cap;
-  }
-  char *copy = lsi_strdup(name);
-  if (!copy) return no_memory(g);
-  list->at[list->n++] = copy;
-  return 0;
 }
 
 /* ---- braces ---- */
@@ -89,7 +65,7 @@ static int expand_braces(struct glob *g, const char *s) {
     if (g->patterns.n >= BRACES_MOST)
       return lsi_fail(g->err, LSIO_ERR_SOURCE, 0, "braces expand to more than %u patterns",
                       BRACES_MOST);
-    return names_add(g, &g->patterns, s);
+    return lsi_names_add(&g->patterns, 0, s, strlen(s)) ? 0 : no_memory(g);
   }
   int depth = 0;
   const char *from = open_at + 1;
@@ -151,10 +127,10 @@ static int report(void *ctx, const char *path, size_t length, bool regular) {
 
 static int expand(struct glob *g, const char *pattern) {
   int rc = expand_braces(g, pattern);
-  bool sorted = rc == 0 && g->patterns.n == 1 && lsi_walk_sorted(g->patterns.at[0]);
-  for (size_t i = 0; rc == 0 && i < g->patterns.n; i++) {
+  bool sorted = rc == 0 && g->patterns.n == 1 && lsi_walk_sorted(lsi_names_get(&g->patterns, 0));
+  for (uint64_t i = 0; rc == 0 && i < g->patterns.n; i++) {
     struct lsi_folder *root;
-    rc = lsi_walk(g->patterns.at[i], g->watch, &root, g->err);
+    rc = lsi_walk(lsi_names_get(&g->patterns, i), g->watch, &root, g->err);
     if (rc < 0) break;
     rc = lsi_walk_each(root, sorted ? report : collect, g);
     lsi_walk_free(root);
@@ -180,6 +156,6 @@ int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add
   int rc = expand(&g, pattern);
   if (rc < 0 && err->code) lsi_error_at(err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   lsi_names_free(&g.found);
-  names_free(&g.patterns);
+  lsi_names_free(&g.patterns);
   return rc;
 }

@@ -210,13 +210,17 @@ static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
   set_last(w, s);
 }
 
+static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, void *room,
+                                 uint32_t room_bytes) {
+  struct lsi_slot *s = slot_get(w);
+  if (!s || slot_open(w, s, lsi_request_name(w->run->request, object), room, room_bytes) >= 0) return s;
+  slot_put(&w->objects, s);
+  return NULL;
+}
+
 struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   struct lsi_slot *s = find(w, object);
-  if (s || !(s = slot_get(w))) return s;
-  if (slot_open(w, s, lsi_request_name(w->run->request, object), NULL, 0) < 0) {
-    slot_put(&w->objects, s);
-    return NULL;
-  }
+  if (s || !(s = open_new(w, object, NULL, 0))) return s;
   keep(w, s, object);
   if (check_same(w, object, &s->handle.info) < 0) {
     s->refs = 0;
@@ -229,12 +233,8 @@ struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, voi
                                       uint32_t room_bytes, bool *whole) {
   *whole = false;
   if (w->run->request->objects[object].inode) return lsi_object_get(w, object);
-  struct lsi_slot *s = slot_get(w);
+  struct lsi_slot *s = open_new(w, object, room, room_bytes);
   if (!s) return NULL;
-  if (slot_open(w, s, lsi_request_name(w->run->request, object), room, room_bytes) < 0) {
-    slot_put(&w->objects, s);
-    return NULL;
-  }
   lsi_late_seen(w, object, &s->handle.info);
   if (!s->handle.whole) {
     keep(w, s, object);

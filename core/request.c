@@ -9,8 +9,7 @@ struct lsi_request *lsi_request_create(void) { return lsi_calloc(1, sizeof(struc
 
 void lsi_request_free(struct lsi_request *r) {
   if (!r) return;
-  lsi_free(r->name_at);
-  lsi_free(r->names);
+  lsi_names_free(&r->names);
   lsi_free(r->objects);
   lsi_free(r->object_device);
   lsi_free(r->object);
@@ -55,24 +54,16 @@ int lsi_request_add_object(struct lsi_request *r, const char *name,
   if (r->n_objects == UINT32_MAX)
     return lsi_fail(err, LSIO_ERR_LIMIT, 0, "a request has more than %" PRIu32 " objects",
                     UINT32_MAX);
-  const uint64_t length = strlen(name) + 1;
-  if (r->names_length + length > r->names_cap) {
-    const uint64_t cap = grown(r->names_cap, r->names_length + length, SIZE_MAX);
-    if (!resize(&r->names, cap, 1)) return no_memory(err, cap, "bytes of names");
-    r->names_cap = cap;
-  }
   if (r->n_objects == r->objects_cap) {
     const uint64_t cap = grown(r->objects_cap, 0, UINT32_MAX);
-    if (!resize(&r->name_at, cap, sizeof *r->name_at) ||
-        !resize(&r->objects, cap, sizeof *r->objects) ||
+    if (!resize(&r->objects, cap, sizeof *r->objects) ||
         !resize(&r->object_device, cap, sizeof *r->object_device))
       return no_memory(err, cap, "objects");
     r->objects_cap = (uint32_t)cap;
   }
+  if (!lsi_names_add(&r->names, 0, name, strlen(name)))
+    return no_memory(err, r->n_objects, "names");
   const uint32_t i = r->n_objects++;
-  memcpy(r->names + r->names_length, name, length);
-  r->name_at[i] = r->names_length;
-  r->names_length += length;
   r->objects[i] = *info;
   r->object_device[i] = 0;
   if (index) *index = i;
@@ -86,7 +77,7 @@ int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint3
     static const struct lsi_object_info unknown;
     int rc = 0;
     for (uint64_t i = 0; rc >= 0 && i < names->n; i++)
-      rc = lsi_request_add_object(r, names->text + names->at[i], &unknown, NULL, err);
+      rc = lsi_request_add_object(r, lsi_names_get(names, i), &unknown, NULL, err);
     return rc;
   }
   struct lsi_object_info *objects = lsi_calloc(names->n, sizeof *objects);
@@ -98,14 +89,10 @@ int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint3
   }
   lsi_free(r->objects);
   lsi_free(r->object_device);
-  lsi_free(r->names);
-  lsi_free(r->name_at);
+  lsi_names_free(&r->names);
   r->objects = objects;
   r->object_device = device;
-  r->names = names->text;
-  r->names_length = names->length;
-  r->names_cap = names->capacity;
-  r->name_at = names->at;
+  r->names = *names;
   r->n_objects = r->objects_cap = (uint32_t)names->n;
   *names = (struct lsi_names){0};
   return 0;
@@ -340,8 +327,9 @@ uint64_t lsi_request_bytes(const struct lsi_request *r) {
 
 uint64_t lsi_request_memory(const struct lsi_request *r) {
   const uint64_t chunk = sizeof *r->object + sizeof *r->offset + sizeof *r->length;
-  const uint64_t object = sizeof *r->name_at + sizeof *r->objects + sizeof *r->object_device;
-  return sizeof *r + r->names_cap + r->objects_cap * object + r->chunks_cap * chunk +
+  const uint64_t object = sizeof *r->objects + sizeof *r->object_device;
+  return sizeof *r + r->names.capacity + r->names.at_capacity * sizeof *r->names.at +
+         r->objects_cap * object + r->chunks_cap * chunk +
          (r->tag ? r->chunks_cap * (uint64_t)sizeof *r->tag : 0) +
          (r->step_first ? r->steps_cap * (uint64_t)sizeof *r->step_first : 0);
 }

@@ -19,9 +19,7 @@ struct lsi_request {
                                       Each is the only object of one chunk, which is all of it. The
                                       worker that opens it fills in the rest, and the chunk's length. */
   uint32_t n_objects;
-  uint64_t *name_at;               /* n_objects offsets into names */
-  char *names;                     /* NUL-terminated names, one after the other */
-  uint64_t names_length;
+  struct lsi_names names;          /* n_objects */
   struct lsi_object_info *objects; /* n_objects */
   uint16_t *object_device;         /* n_objects indices into the plan's devices; set by planning */
   /* chunks; a step's chunks are neighbours */
@@ -36,11 +34,10 @@ struct lsi_request {
   uint64_t first_index;            /* index of step 0 in the whole request (shards) */
   /* growth */
   uint32_t objects_cap, chunks_cap, steps_cap;
-  uint64_t names_cap;
 };
 
 static inline const char *lsi_request_name(const struct lsi_request *r, uint32_t object) {
-  return r->names + r->name_at[object];
+  return lsi_names_get(&r->names, object);
 }
 static inline uint32_t lsi_request_chunk_begin(const struct lsi_request *r, uint32_t step) {
   return r->step_first ? r->step_first[step] : step;

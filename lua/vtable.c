@@ -108,7 +108,7 @@ static size_t to_look_at(struct lsi_paths *p, struct looked_at *looked, const ch
   const char *folder = NULL; /* of the last regular one */
   size_t n = 0, length = 0;
   for (size_t i = 0; i < all->n; i++) {
-    const char *name = all->text + all->at[i];
+    const char *name = lsi_names_get(all, i);
     const bool regular = lsi_paths_regular(p, i);
     if (regular && folder && strncmp(name, folder, length) == 0 && !strchr(name + length, '/')) continue;
     looked[n] = (struct looked_at){(uint32_t)i, regular};

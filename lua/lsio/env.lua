@@ -31,6 +31,20 @@ local function search(name, path)
   return nil, table.concat(tried)
 end
 
+-- A module of LSIO or of LuaJIT itself.
+local function is_own(name)
+  return builtin[name] or name == "lsio" or name:sub(1, 5) == "lsio."
+end
+
+-- The first package.path of a script.
+local function path_of(script)
+  local directory = script:match "^(.*)/[^/]*$" or "."
+  if directory == "" then directory = "/" end
+  local more = os.getenv "LUA_PATH"
+  return ("%s/?.lua;%s/?/init.lua"):format(directory, directory)
+    .. (more and more ~= "" and ";" .. more or "")
+end
+
 local function make_require(env, package, loaded)
   return function(name)
     if type(name) ~= "string" then error("require wants a name, not " .. util.show(name), 0) end
@@ -38,7 +52,7 @@ local function make_require(env, package, loaded)
     for _, library in ipairs(libraries) do
       if library == name then return env[name] end
     end
-    if builtin[name] or name == "lsio" or name:sub(1, 5) == "lsio." then
+    if is_own(name) then
       loaded[name] = original_require(name)
       return loaded[name]
     end
@@ -68,10 +82,6 @@ function M.compile(text, name)
   return loadstring(text, "@" .. name)
 end
 
-local function own_module(name)
-  return builtin[name] or _G[name] or name == "lsio" or name:sub(1, 5) == "lsio."
-end
-
 -- What reaches streams or descriptors of other threads: popen and exit flush every stream of the process,
 -- the others bring in code that is not known here.
 local far = { "popen", "exit", "ffi", "debug", "package", "load", "loadstring", "loadfile", "dofile" }
@@ -84,7 +94,7 @@ local function reaches(text, path, seen)
   local n = select(2, text:gsub("%f[%w_]require%f[^%w_]", ""))
   for name in text:gmatch "%f[%w_]require%s*%(?%s*[\"']([^\"'\n]+)[\"']" do
     n = n - 1
-    if not own_module(name) and not seen[name] then
+    if not is_own(name) and not _G[name] and not seen[name] then
       seen[name] = true
       local more = search(name, path)
       if not more or reaches(more, path, seen) then return true end -- not found: a C module
@@ -93,18 +103,14 @@ local function reaches(text, path, seen)
   return n ~= 0 -- of a name that is not written there
 end
 
-function M.reaches_far(text, name) return reaches(text, M.create(name).package.path, {}) end
+function M.reaches_far(text, name) return reaches(text, path_of(name), {}) end
 
 -- `print` replaces the global one; `script` is the path that package.path starts from.
 function M.create(script, print)
   local base = copy(_G)
   for _, name in ipairs(libraries) do base[name] = copy(_G[name]) end
-  local directory = script:match "^(.*)/[^/]*$" or "."
-  if directory == "" then directory = "/" end
   base.package = copy(package)
-  local more = os.getenv "LUA_PATH"
-  base.package.path = ("%s/?.lua;%s/?/init.lua"):format(directory, directory)
-    .. (more and more ~= "" and ";" .. more or "")
+  base.package.path = path_of(script)
   base.package.loaded = {}
   base.print = print
   local env = setmetatable({}, {

@@ -49,7 +49,7 @@ local function run(call)
   local f, message = env.compile(text, name)
   if not f then error(message, 0) end
   local made = job.returned(setfenv(f, env.create(name, M.print))())
-  local entry = { job = made, name = name, text = text, keep = {} }
+  local entry = { job = made, name = name, keep = {} }
   jobs[tonumber(call.job)] = entry
   return entry
 end
@@ -68,6 +68,7 @@ function M.load(address)
   local args = {}
   for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(call.args[i]) end
   entry.params = params.parse(j.params, args, function(text) core.fail(core.USAGE, text) end)
+  entry.shares_files = env.reaches_far(ffi.string(call.script, call.script_length), entry.name)
   call.state_size = j.layout and j.layout.size or 0
   call.slot_size = j.layout and j.layout.total or 0
 end
@@ -102,13 +103,11 @@ local function prepare_sink(entry, spec)
   spec.durability = ({ none = 0, batch = 1, each = 2 })[s.durability or "batch"]
 end
 
-local function prepare_data(entry, spec)
-  local j = entry.job
+local function prepare_data(j, spec)
   spec.type, spec.big = j.type.id, j.big
   spec.codec = core.vt.codec(j.codec)
   spec.decoded, spec.piece = j.decoded or 0, j.piece or 0
   spec.identity = j.transform == nil
-  spec.shares_files = env.reaches_far(entry.text, entry.name)
   spec.has_out_max, spec.out_max = j.out_max ~= nil, j.out_max or 0
   spec.has_fill, spec.fill = j.fill ~= nil, j.fill or 0
 end
@@ -143,7 +142,8 @@ function M.prepare(address)
     end
   end
   check_chunk(entry, s)
-  prepare_data(entry, call.spec)
+  prepare_data(j, call.spec)
+  call.spec.shares_files = entry.shares_files
   prepare_sink(entry, call.spec)
   local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
   source.build(s, call.spec.request, call.paths, j.codec ~= "none", may_be_late)

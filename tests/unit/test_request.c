@@ -61,7 +61,7 @@ static void names_are_taken_over_or_copied(void **unused) {
   }
   assert_int_equal(lsi_request_take_names(r, &names, &first, NULL), 0);
   assert_int_equal(first, 0);
-  assert_ptr_equal(r->names, text);
+  assert_ptr_equal(r->names.text, text);
   assert_null(names.text);
   assert_int_equal(names.n, 0);
   /* Behind others they are copied; and what is added later stands behind them. */
