@@ -26,6 +26,26 @@ uint64_t engine_job_random(struct engine_job *j, uint64_t n) {
   return n ? z % n : 0;
 }
 
+void engine_job_faults(struct engine_job *j, struct lsi_sim *sim) {
+  sim->short_read = (uint32_t)engine_job_random(j, 3) * 100;
+  sim->again = (uint32_t)engine_job_random(j, 2) * 20;
+  sim->full = (uint32_t)engine_job_random(j, 2) * 200;
+  sim->emfile = (uint32_t)engine_job_random(j, 2) * 100;
+}
+
+uint64_t engine_job_seeds(void (*one)(uint64_t seed), uint64_t part, uint64_t usual) {
+  const char *single = getenv("LSIO_SIM_SEED"), *many = getenv("LSIO_SIM_SEEDS");
+  const char *from = getenv("LSIO_SIM_FIRST");
+  const uint64_t first = strtoull(single ? single : from ? from : "1", NULL, 10);
+  const uint64_t n = single ? 1 : many ? strtoull(many, NULL, 10) / part : usual;
+  const int64_t live = lsi_mem_live();
+  for (uint64_t seed = first; seed < first + n; seed++) {
+    one(seed);
+    CHECK(lsi_mem_live() == live, "%lld blocks leaked", (long long)(lsi_mem_live() - live));
+  }
+  return single ? 0 : n;
+}
+
 /* ---- the transform ---- */
 
 struct worker_state {

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "engine.h"
+#include "sim.h"
 
 struct engine_job {
   uint64_t rng;
@@ -24,6 +25,11 @@ struct engine_job {
 };
 
 uint64_t engine_job_random(struct engine_job *j, uint64_t n); /* 0 .. n-1 */
+/* Chances of all faults of a simulated backend but bad blocks. */
+void engine_job_faults(struct engine_job *j, struct lsi_sim *sim);
+/* Calls one() for LSIO_SIM_SEEDS / part seeds (`usual` without it) from LSIO_SIM_FIRST (1) on, or for
+ * LSIO_SIM_SEED alone; aborts when one loses memory. How many; 0 with LSIO_SIM_SEED. */
+uint64_t engine_job_seeds(void (*one)(uint64_t seed), uint64_t part, uint64_t usual);
 /* Request over objects named names[i] of infos[i]; plan; config with everything but backend,
  * backend_user and bell. */
 void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,

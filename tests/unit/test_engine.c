@@ -8,13 +8,11 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "engine_job.h"
-#include "mem.h"
 #include "sim.h"
 
 static uint8_t sim_byte(const void *ctx, uint32_t object, uint64_t offset) {
@@ -53,10 +51,7 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
   w->sim.delay_max = (uint32_t)engine_job_random(j, 2) * 50;
   if (calm) return;
   w->sim.bad_block = (uint32_t)engine_job_random(j, 3) * 20;
-  w->sim.short_read = (uint32_t)engine_job_random(j, 3) * 100;
-  w->sim.again = (uint32_t)engine_job_random(j, 2) * 20;
-  w->sim.full = (uint32_t)engine_job_random(j, 2) * 200;
-  w->sim.emfile = (uint32_t)engine_job_random(j, 2) * 100;
+  engine_job_faults(j, &w->sim);
 }
 
 /* Steps that must fail: bad blocks under one of their chunks, or the transform's own choice. */
@@ -119,21 +114,7 @@ static void one_seed(uint64_t seed) {
 
 static void every_step_ends_exactly_once(void **state) {
   (void)state;
-  const char *one = getenv("LSIO_SIM_SEED"), *many = getenv("LSIO_SIM_SEEDS");
-  int64_t live = lsi_mem_live();
-  if (one) {
-    one_seed(strtoull(one, NULL, 10));
-    return;
-  }
-  uint64_t n = many ? strtoull(many, NULL, 10) : 2000;
-  const char *from = getenv("LSIO_SIM_FIRST");
-  uint64_t first = from ? strtoull(from, NULL, 10) : 1;
-  for (uint64_t seed = first; seed < first + n; seed++) {
-    one_seed(seed);
-    if (lsi_mem_live() != live)
-      fail_msg("seed %llu: %lld blocks leaked", (unsigned long long)seed,
-               (long long)(lsi_mem_live() - live));
-  }
+  engine_job_seeds(one_seed, 1, 2000);
 }
 
 int main(void) {

@@ -7,13 +7,11 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "engine_job.h"
-#include "mem.h"
 #include "sim.h"
 
 #define OBJECTS 200u
@@ -68,10 +66,7 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
   w->sim.delay_max = (uint32_t)engine_job_random(j, 2) * 50;
   if (calm) return;
   w->sim.bad_block = (uint32_t)engine_job_random(j, 2) * 5;
-  w->sim.short_read = (uint32_t)engine_job_random(j, 3) * 100;
-  w->sim.again = (uint32_t)engine_job_random(j, 2) * 20;
-  w->sim.full = (uint32_t)engine_job_random(j, 2) * 200;
-  w->sim.emfile = (uint32_t)engine_job_random(j, 2) * 100;
+  engine_job_faults(j, &w->sim);
 }
 
 static uint32_t must_fail(const struct world *w, const struct engine_job *j) {
@@ -127,22 +122,8 @@ static void one_seed(uint64_t seed) {
 
 static void every_file_ends_exactly_once(void **state) {
   (void)state;
-  const char *one = getenv("LSIO_SIM_SEED"), *many = getenv("LSIO_SIM_SEEDS");
-  const int64_t live = lsi_mem_live();
-  if (one) {
-    one_seed(strtoull(one, NULL, 10));
-    return;
-  }
-  const uint64_t n = many ? strtoull(many, NULL, 10) / 5 : 500;
-  const char *from = getenv("LSIO_SIM_FIRST");
-  const uint64_t first = from ? strtoull(from, NULL, 10) : 1;
-  for (uint64_t seed = first; seed < first + n; seed++) {
-    one_seed(seed);
-    if (lsi_mem_live() != live)
-      fail_msg("seed %llu: %lld blocks leaked", (unsigned long long)seed,
-               (long long)(lsi_mem_live() - live));
-  }
-  assert_true(read_whole > 5 * n);
+  const uint64_t n = engine_job_seeds(one_seed, 5, 500);
+  assert_true(!n || read_whole > 5 * n);
 }
 
 int main(void) {

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "engine.h"
+#include "engine_job.h"
 #include "mem.h"
 #include "os.h"
 #include "sim.h"
@@ -191,12 +192,7 @@ static void one_seed(uint64_t seed) {
 
 static void results_land_in_their_place(void **state) {
   (void)state;
-  const char *one = getenv("LSIO_SIM_SEED"), *many = getenv("LSIO_SIM_SEEDS");
-  int64_t live = lsi_mem_live();
-  uint64_t n = many ? strtoull(many, NULL, 10) : 500;
-  for (uint64_t seed = 1; seed <= n && !one; seed++) one_seed(seed);
-  if (one) one_seed(strtoull(one, NULL, 10));
-  assert_int_equal(lsi_mem_live(), live);
+  engine_job_seeds(one_seed, 1, 500);
 }
 
 int main(void) {
