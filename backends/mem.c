@@ -73,6 +73,13 @@ static int mem_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_obj
   return 0;
 }
 
+/* Required: the same of one that stays open. */
+static int mem_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
+  (void)b;
+  *now = info_of((const struct lsi_mem_object *)(uintptr_t)h->priv[0]);
+  return 0;
+}
+
 static void finish(struct lsi_op *op) {
   const struct lsi_mem_object *o = (const struct lsi_mem_object *)(uintptr_t)op->handle->priv[0];
   uint64_t left = op->offset < o->size ? o->size - op->offset : 0;
@@ -132,4 +139,5 @@ const struct lsi_backend_ops lsi_backend_mem = {
     .submit = mem_submit,
     .reap = mem_reap,
     .release = mem_release,
+    .look = mem_look,
 };

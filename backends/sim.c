@@ -145,10 +145,18 @@ static int sim_open(struct lsi_backend *b, const char *name, struct lsi_handle *
   return 0;
 }
 
+static int sim_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
+  const struct lsi_sim_object *o = &b->sim->objects[h->priv[0]];
+  *now = info_of(b->sim, (int)h->priv[0], o->changed_at_open);
+  if (o->real_size < o->size) now->size = o->real_size;
+  now->mtime_ns += (int64_t)h->priv[1];
+  return 0;
+}
+
 static int sim_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   const struct lsi_sim_object *o = &b->sim->objects[h->priv[0]];
-  *now = info_of(b->sim, (int)h->priv[0], o->changed_at_close || o->changed_at_open);
-  if (o->real_size < o->size) now->size = o->real_size;
+  sim_look(b, h, now);
+  if (o->changed_at_close) *now = info_of(b->sim, (int)h->priv[0], true);
   b->open--;
   return 0;
 }
@@ -158,14 +166,16 @@ static void fill(struct lsi_backend *b, const struct lsi_op *op, uint64_t from, 
   uint32_t i = (uint32_t)op->handle->priv[0];
   uint64_t end = b->sim->objects[i].real_size;
   char *base = (char *)op->buf;
+  const char other = op->handle->priv[1] ? 0x55 : 0;
   for (uint64_t at = from; at < to; at++)
-    base[(int64_t)(at - op->offset)] = at < end ? (char)lsi_sim_byte(b->sim, i, at) : (char)0xee;
+    base[(int64_t)(at - op->offset)] = at < end ? (char)lsi_sim_byte(b->sim, i, at) ^ other : (char)0xee;
 }
 
 static void read_now(struct lsi_backend *b, struct lsi_op *op) {
   struct lsi_sim *sim = b->sim;
   uint32_t i = (uint32_t)op->handle->priv[0];
   uint64_t size = sim->objects[i].real_size;
+  if (sim->objects[i].changing && draw(b, 8) == 0) op->handle->priv[1] = 1;
   uint64_t n = op->offset < size ? LSI_MIN((uint64_t)op->length, size - op->offset) : 0;
   uint64_t good = 0; /* bytes in front of the first bad block */
   while (good < n && !bad_block(sim, i, (op->offset + good) / BLOCK))
@@ -294,4 +304,5 @@ const struct lsi_backend_ops lsi_backend_sim = {
     .submit = sim_submit,
     .reap = sim_reap,
     .cancel = sim_cancel,
+    .look = sim_look,
 };

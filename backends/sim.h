@@ -11,6 +11,8 @@
  *   full          submit takes only a part
  *   descriptors   open answers EMFILE while another object is open
  *   changed       an object that is another one (inode) when it is opened or closed
+ *   changing      an object that is modified at some moment after it was opened: from then on reads bring
+ *                 other bytes, and looks tell it
  *   truncated     an object that ends earlier than stat said
  * What lies behind an object's end in a buffer is overwritten with garbage, as O_DIRECT does.
  *
@@ -32,6 +34,7 @@ struct lsi_sim_object {
   uint64_t real_size; /* < size: truncated after planning */
   uint64_t device;
   bool changed_at_open, changed_at_close;
+  bool changing;
 };
 
 struct lsi_sim {

@@ -13,7 +13,7 @@
 #include "err.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 3u
+#define LSI_BACKEND_VERSION 4u
 
 /* What planning knows of an object; kept for every object of a request. */
 struct lsi_object_info {
@@ -118,9 +118,9 @@ struct lsi_backend_ops {
   void (*cancel)(struct lsi_backend *b);
   /* Optional; required if it lends. The engine is done with op->data. */
   void (*release)(struct lsi_backend *b, struct lsi_op *op);
-  /* Optional; required if handles are `mapped`. What the open object is at this moment, as `close` tells
-   * it. Steps that have read lent bytes count only if it is what planning saw. LSIO_ERR_IO: some of the
-   * bytes lent so far could not be had; LSIO_ERR_SOURCE: what it is can't be known. */
+  /* Required. What the open object is at this moment, as `close` tells it. What has been read counts only
+   * if it is what planning saw. LSIO_ERR_IO: some of the bytes lent so far could not be had;
+   * LSIO_ERR_SOURCE: what it is can't be known. */
   int (*look)(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
 };
 

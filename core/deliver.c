@@ -183,12 +183,8 @@ static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yiel
     }
     memcpy(c->data, y->data, c->length);
   }
-  if (w->maps && lsi_mapped_look(w) < 0) {
-    lsi_run_free_completion(c);
-    return w->error.code;
-  }
   w->bytes_delivered += c->length;
-  lsi_run_complete(w->run, c);
+  lsi_held_result(w, c);
   return 0;
 }
 

@@ -128,15 +128,17 @@ void lsi_run_note_memory(struct lsi_run *run, bool now) {
 }
 
 /* Waits while too much is queued: memory for results that nobody polls is bounded. */
-void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *c) {
+void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list) {
   lsi_os_lock(run->mutex);
   while (run->queued_bytes > LSI_STREAM_BYTES_MAX && atomic_load(&run->stop) == LSI_STOP_NO)
     lsi_os_wait(run->cond, run->mutex, 10000000);
   bool was_empty = !run->first;
-  if (run->last) run->last->next = c;
-  else run->first = c;
-  run->last = c;
-  run->queued_bytes += sizeof *c + c->length + (c->error ? sizeof *c->error : 0);
+  if (run->last) run->last->next = list;
+  else run->first = list;
+  for (struct lsi_run_completion *c = list; c; c = c->next) {
+    run->last = c;
+    run->queued_bytes += sizeof *c + c->length + (c->error ? sizeof *c->error : 0);
+  }
   if (was_empty) {
     lsi_os_bell_ring(run->config.bell);
     lsi_os_wake_all(run->cond);

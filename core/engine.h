@@ -8,7 +8,8 @@
  *   place.c    reading straight into the result
  *   late.c     files of which planning has only seen the names
  *   objects.c  open objects of one worker and the check that they have not changed
- *   mapped.c   the same after each unit whose files are mapped
+ *   mapped.c   whether files that are mapped are used where they lie
+ *   looks.c    what counts only after a look behind its reads, kept by held.c
  *   steps.c    what happens to a step once its bytes are there, with
  *   prepare.c  from stored bytes to what the transform sees,
  *   pieces.c   the same and the rest, piece by piece, where a job asks for it, and

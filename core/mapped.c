@@ -1,7 +1,5 @@
-/* Files that are mapped. What steps saw where it lies may have changed or been lost meanwhile, so it
- * counts only once the object has been looked at afterwards and is what planning saw. If it is not, all
- * steps since the last look have failed, with LSIO_ERR_SOURCE or LSIO_ERR_IO, and the run ends: nothing
- * of it is merged or published, and what goes out as a stream is looked at before it goes. */
+/* Whether large parts of files that are mapped are lent, used where they lie in the page cache, or copied.
+ * What steps saw there may have changed meanwhile: see looks.c. */
 #include <string.h>
 
 #include "run.h"
@@ -30,7 +28,7 @@ static void set_lending(struct lsi_worker *w, bool lend) {
 
 void lsi_mapped_use(struct lsi_worker *w) {
   if (w->maps) return;
-  w->maps = w->careful = true;
+  w->maps = w->looks = w->careful = true;
   w->bare = false;
   /* Decoders read their input more than once: never where it may change meanwhile. And where the read
    * is the only copy there is nothing to save. */
@@ -89,68 +87,4 @@ void lsi_mapped_choose(struct lsi_worker *w) {
   memset(l->bytes, 0, sizeof l->bytes);
   l->trials = TRIALS;
   next_trial(w);
-}
-
-/* 0, or negative with w->error: an object of the unit is not what it was. */
-static int look(struct lsi_worker *w, const struct lsi_flight *f) {
-  const struct lsi_slot *seen = NULL;
-  for (uint32_t i = 0; i < f->n_extents; i++) {
-    struct lsi_slot *s = f->extents[i].slot;
-    if (!f->extents[i].lent || s == seen || !s->handle.mapped) continue;
-    seen = s;
-    int rc = lsi_object_look(w, s);
-    if (rc < 0) return rc;
-  }
-  return 0;
-}
-
-/* Steps that had counted as done. */
-static void fail_steps(struct lsi_worker *w, uint32_t from, uint32_t to, const struct lsi_error *why) {
-  const struct lsi_request *r = w->run->request;
-  for (uint32_t at = from; at < to; at++) {
-    const uint32_t step = w->run->config.plan->step_order[at];
-    const uint32_t c = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
-    struct lsi_error e = *why;
-    lsi_error_at(&e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
-                 r->first_index + step);
-    atomic_fetch_sub_explicit(&w->counters.steps, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&w->counters.chunks, end - c, memory_order_relaxed);
-    lsi_run_step_failed(w, step, &e);
-  }
-}
-
-int lsi_mapped_look(struct lsi_worker *w) {
-  int rc = look(w, w->running);
-  if (rc < 0) return rc;
-  w->unlooked = w->running->next_step + 1;
-  return 0;
-}
-
-bool lsi_mapped_step_failed(struct lsi_worker *w) {
-  const struct lsi_flight *f = w->running;
-  if (!f) return false; /* of a step whose result was on its way */
-  const struct lsi_error own = w->error;
-  lsi_error_clear(&w->error);
-  const bool changed = look(w, f) < 0;
-  if (changed)
-    fail_steps(w, w->unlooked, f->next_step, &w->error);
-  else
-    w->error = own;
-  w->unlooked = f->next_step + 1;
-  return changed;
-}
-
-void lsi_mapped_unit_begin(struct lsi_worker *w, const struct lsi_flight *f) {
-  w->running = f;
-  w->unlooked = f->next_step;
-}
-
-void lsi_mapped_unit_end(struct lsi_worker *w) {
-  const struct lsi_flight *f = w->running;
-  w->running = NULL;
-  if (lsi_stopping(w->run) || w->unlooked >= f->next_step || look(w, f) == 0) return;
-  const struct lsi_transform_ops *t = w->run->config.spec->transform;
-  if (t && t->undo) t->undo(w->transform);
-  fail_steps(w, w->unlooked, f->next_step, &w->error);
-  lsi_worker_fail(w);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "late.h"
+#include "looks.h"
 #include "mem.h"
 #include "run.h"
 
@@ -72,8 +73,8 @@ static int check_same(struct lsi_worker *w, uint32_t object, const struct lsi_ob
   return LSIO_ERR_SOURCE;
 }
 
-/* What a look at an object of the request brought. */
-static int looked(struct lsi_worker *w, uint32_t object, int rc, const struct lsi_object_info *now) {
+/* What the backend said of an object of the request: 0, or negative with w->error. */
+static int judge(struct lsi_worker *w, uint32_t object, int rc, const struct lsi_object_info *now) {
   if (rc != LSIO_ERR_SOURCE) { /* lost pages are a sign of truncation first of all */
     const int changed = check_same(w, object, now);
     if (changed < 0 || rc >= 0) return changed;
@@ -89,9 +90,16 @@ static int looked(struct lsi_worker *w, uint32_t object, int rc, const struct ls
   return rc;
 }
 
+/* Whatever way bytes came: a look is behind all reads that ended before it. */
+static int looked(struct lsi_worker *w, const struct lsi_slot *s, int rc, const struct lsi_object_info *now) {
+  rc = judge(w, s->object, rc, now);
+  if (w->held.n) lsi_held_settle(w, s, rc < 0 ? &w->error : NULL);
+  return rc;
+}
+
 int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s) {
   struct lsi_object_info now = s->handle.info;
-  return looked(w, s->object, w->ops->look(w->backend, &s->handle, &now), &now);
+  return looked(w, s, w->ops->look(w->backend, &s->handle, &now), &now);
 }
 
 static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
@@ -104,7 +112,7 @@ static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
   slot_put(o, s);
   if (o->last == s) o->last = NULL;
   struct lsi_object_info now = s->handle.info;
-  return looked(w, s->object, w->ops->close(w->backend, &s->handle, &now), &now);
+  return looked(w, s, w->ops->close(w->backend, &s->handle, &now), &now);
 }
 
 /* The least recently used slot that nothing refers to; NULL when all are in use. */
@@ -243,7 +251,7 @@ struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, voi
   *whole = true;
   slot_put(&w->objects, s);
   struct lsi_object_info now = s->handle.info;
-  return looked(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
+  return judge(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
 }
 
 int lsi_objects_shed(struct lsi_worker *w) {

@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "codec.h"
 #include "engine.h"
+#include "held.h"
 #include "mapped.h"
 #include "os.h"
 #include "place.h"
@@ -193,8 +194,8 @@ struct lsi_worker {
   bool careful;                  /* units need more than their steps run: see landed_carefully */
   bool maps;                     /* a mapped file has been opened */
   struct lsi_lending lending;    /* where they are used */
-  const struct lsi_flight *running; /* with maps: the unit whose steps run */
-  uint32_t unlooked;             /* ... its steps from this position on count only after a look */
+  bool looks;                    /* steps count only after a look behind their reads: held.h */
+  struct lsi_held held;
   bool yields;                   /* steps have a transform, or somewhere to go */
   bool placing;                  /* bytes are read straight into the result where that can be */
   bool ahead;                    /* the result lies in memory that nobody has touched yet */
@@ -281,7 +282,7 @@ static inline bool lsi_stopping(const struct lsi_run *run) {
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e); /* the first one wins; stops */
 /* Notes how much memory the process uses, if the last time is long enough ago (`now`: in any case). */
 void lsi_run_note_memory(struct lsi_run *run, bool now);
-void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *c);
+void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list); /* handed over */
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
 
 /* handout.c */
@@ -493,7 +494,7 @@ static inline __attribute__((always_inline)) uint32_t lsi_step_at(const struct l
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f);
 /* Counts a step whose result is where it belongs. */
 void lsi_step_done(struct lsi_worker *w, uint32_t step);
-/* Keeps w->error as the step's. False: it ends the run. */
-bool lsi_step_failed(struct lsi_worker *w, uint32_t step);
+/* Keeps w->error as the step's, of flight f (NULL: its result was on its way). False: it ends the run. */
+bool lsi_step_failed(struct lsi_worker *w, const struct lsi_flight *f, uint32_t step);
 
 #endif

@@ -1,15 +1,17 @@
 /* What happens to a step once its bytes are there, all on one core: prepared (prepare.c), transformed,
  * delivered (deliver.c). Errors of one step stay with it. */
 
+#include "looks.h"
 #include "run.h"
 #include "write.h"
 
 #define SAMPLE 16u /* of the steps below w->time_from, one in so many is timed */
 
-__attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, uint32_t step) {
+__attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struct lsi_flight *f,
+                                               uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
   if (w->writer) lsi_write_drop(w);
-  bool fatal = w->maps && lsi_mapped_step_failed(w);
+  bool fatal = f && lsi_looks_step_failed(w, f);
   struct lsi_error own = w->error, *e = &own;
   lsi_error_clear(&w->error);
   const struct lsi_request *r = w->run->request;
@@ -148,7 +150,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
     const bool timed = large || w->sample++ % SAMPLE == 0;
     const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
                                        : run_step(w, f, step, NULL);
-    if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, step)) return true;
+    if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
     if (LSI_LIKELY(rc <= 0)) count_step(w, step, rc == 0);
   }
   lsi_set_phase(w, LSI_PHASE_READ, 0);

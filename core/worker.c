@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "late.h"
+#include "looks.h"
 #include "mem.h"
 #include "price.h"
 #include "run.h"
@@ -190,7 +191,8 @@ static int open_worker(struct lsi_worker *w) {
   if (rc < 0) return rc;
   rc = lsi_writer_open(w);
   w->defers = c->sink_variable || w->writer;
-  w->careful = w->defers || w->late;
+  w->looks = c->stream;
+  w->careful = w->defers || w->late || w->looks;
   return rc < 0 ? lsi_fail(&w->error, rc, 0, "no memory for a worker's output buffers") : 0;
 }
 
@@ -255,9 +257,9 @@ static bool run_ready(struct lsi_worker *w) {
   bool any = false;
   while (w->ready) {
     struct lsi_flight *f = w->ready;
-    if (w->maps) lsi_mapped_unit_begin(w, f);
+    if (w->looks) lsi_looks_unit_begin(w, f);
     const bool ended = lsi_steps_run(w, f);
-    if (w->maps) lsi_mapped_unit_end(w);
+    if (w->looks) lsi_looks_unit_end(w);
     if (!ended) break;
     w->ready = f->next;
     w->n_ready--;
@@ -273,9 +275,9 @@ static void landed_carefully(struct lsi_worker *w, struct lsi_flight *f) {
     run_ready(w);
     return;
   }
-  if (w->maps) lsi_mapped_unit_begin(w, f);
+  if (w->looks) lsi_looks_unit_begin(w, f);
   lsi_steps_run(w, f);
-  if (w->maps) lsi_mapped_unit_end(w);
+  if (w->looks) lsi_looks_unit_end(w);
   if (w->late)
     lsi_late_end(w, f);
   else
@@ -366,6 +368,7 @@ static bool in_flight(const struct lsi_worker *w) {
 
 static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   struct lsi_op *done[LSI_REAP_BATCH];
+  if (timeout_ns && w->held.n) lsi_looks_flush(w); /* nobody waits for what is there */
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->reap(w->backend, done, LSI_REAP_BATCH, timeout_ns, &w->error);
   uint64_t now = lsi_os_now_ns();
@@ -414,6 +417,7 @@ static void drain(struct lsi_worker *w) {
   }
   w->n_queue = 0;
   if (w->writer) lsi_writes_stop(w);
+  lsi_looks_flush(w);
   while (in_flight(w)) {
     int n = backend->reap(w->backend, done, LSI_REAP_BATCH, -1, &w->error);
     if (n < 0) {
@@ -448,6 +452,7 @@ static void loop(struct lsi_worker *w) {
     const bool more = refill(w);
     bool ran = run_ready(w);
     if (!more && finished(w)) {
+      lsi_looks_flush(w);
       if (!lsi_late_take(w)) break;
       continue;
     }
@@ -456,6 +461,7 @@ static void loop(struct lsi_worker *w) {
       /* Another worker holds the credits, or the step that the window waits for. It may itself wait
        * for a descriptor that this one holds. */
       lsi_return_credits(w);
+      lsi_looks_flush(w);
       if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
       lsi_os_sleep_ns(BLOCKED_NS);
       w->submit_ns += BLOCKED_NS;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "looks.h"
 #include "mem.h"
 
 #define RETRIES 5 /* of EAGAIN and EINTR, which no backend should let through */
@@ -136,7 +137,7 @@ int lsi_write_start(struct lsi_worker *w, const void *data) {
   struct lsi_write *x = r->at;
   void *place = lsi_write_place(w);
   if (place && data != place) memcpy(place, data, x->span.end - x->span.begin);
-  int rc = w->maps ? lsi_mapped_look(w) : 0; /* it counts when it has landed, not when its unit ends */
+  int rc = lsi_looks_now(w); /* it counts when it has landed, not when its unit ends */
   if (rc >= 0) rc = lsi_sink_write_edges(w->run->config.sink, &x->span, x->data, &w->error);
   if (rc < 0) return rc;
   r->at = NULL;
@@ -210,7 +211,7 @@ static void finish(struct lsi_worker *w, struct lsi_write *x) {
   const int rc = lsi_sink_landed(w->run->config.sink, length, &w->error);
   w->place_ns += lsi_os_now_ns() - before;
   if (rc < 0)
-    lsi_step_failed(w, step);
+    lsi_step_failed(w, NULL, step);
   else
     lsi_step_done(w, step);
 }
@@ -241,7 +242,7 @@ static void lose(struct lsi_worker *w, struct lsi_write_op *o) {
   if (!first || lsi_stopping(w->run)) return;
   const int code = op->result < 0 ? op->os_code : ENOSPC; /* a write of nothing: there is no room */
   lsi_sink_not_written(w->run->config.sink, code, op->offset, op->length, &w->error);
-  lsi_step_failed(w, o->write->step);
+  lsi_step_failed(w, NULL, o->write->step);
 }
 
 void lsi_write_landed(struct lsi_worker *w, struct lsi_op *op) {

@@ -1,4 +1,4 @@
-/* Streams of files that change under a mapping: what is handed out is what the file held when the job was
+/* Streams of files that change while they are read, mapped or not: what is handed out is what the file held when the job was
  * planned, and the job ends with LSIO_ERR_SOURCE and the file's name. In children, as the handler of
  * SIGBUS is installed once and for good. */
 #include <fcntl.h>
@@ -117,7 +117,9 @@ static int stream(void *arg) {
 static void streams_hand_out_nothing_wrong(void **state) {
   (void)state;
   static const struct run ways[] = {{.backend = "backend=mapped", .flags = LSIO_CONTEXT_SIGBUS},
-                                    {.backend = "backend=auto", .flags = LSIO_CONTEXT_SIGBUS}};
+                                    {.backend = "backend=auto", .flags = LSIO_CONTEXT_SIGBUS},
+                                    {.backend = "backend=auto"}, /* nothing is mapped */
+                                    {.backend = "backend=pread"}};
   for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
     for (int how = 0; how < 6; how++) {
       struct run run = ways[w];

@@ -70,6 +70,12 @@ static int lend_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_ob
   return 0;
 }
 
+static int lend_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
+  (void)b;
+  *now = h->info;
+  return 0;
+}
+
 static int lend_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
   int taken = 0;
   for (; taken < n && b->n < 64; taken++) {
@@ -110,6 +116,7 @@ static const struct lsi_backend_ops lending = {
     .probe = lend_probe,            .stat = lend_stat,   .create = lend_create,
     .destroy = lend_destroy,        .open = lend_open,   .close = lend_close,
     .submit = lend_submit,          .reap = lend_reap,   .release = lend_release,
+    .look = lend_look,
 };
 
 /* ---- the job ---- */
