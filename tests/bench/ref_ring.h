@@ -74,13 +74,9 @@ static inline uint64_t ref_ring_run(const struct ref_ring_job *job) {
       if (length > job->slot) ref_die("a range is longer than the buffer");
       struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
       if (!sqe) ref_die("no submission entry");
-      if (fixed) {
-        io_uring_prep_read_fixed(sqe, (int)r->object, arena + (size_t)k * job->slot,
-                                 (unsigned)length, begin, 0);
-      } else {
-        io_uring_prep_read(sqe, (int)r->object, arena + (size_t)k * job->slot, (unsigned)length,
-                           begin);
-      }
+      char *to = arena + (size_t)k * job->slot;
+      if (fixed) io_uring_prep_read_fixed(sqe, (int)r->object, to, (unsigned)length, begin, 0);
+      else io_uring_prep_read(sqe, (int)r->object, to, (unsigned)length, begin);
       sqe->flags |= IOSQE_FIXED_FILE;
       io_uring_sqe_set_data64(sqe, k);
       slot[k] = r;
