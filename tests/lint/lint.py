@@ -1,42 +1,32 @@
-"""The rules of CONTRIBUTING.md that a program can check: who may include whom, how long files and
-functions may be, which functions are banned, what the README holds.
+"""The rules of CONTRIBUTING.md that a program can check: who may include whom (table.py, layers.py), how long
+files and functions may be, which functions are banned, what the README holds.
 
-    python3 tests/lint/lint.py [ROOT]            print every problem, exit 1 if there is one
-    python3 tests/lint/lint.py --update [ROOT]   rewrite ratchet.txt from the tree as it is
+    python3 tests/lint/lint.py [ROOT]   print every problem, exit 1 if there is one
 
-Lengths have a ratchet: what was already too long is listed in ratchet.txt with the length it may not
-exceed, and nothing new is added to the list. Python's standard library only.
+What breaks a rule today stands in known.txt and may only shrink. Python's standard library only.
 """
 import os
 import re
 import subprocess
 import sys
 
-FILE_SOFT, FILE_HARD = 500, 700
-FUNCTION_SOFT = 70
+import table
+from layers import KNOWN, LAYOUT, Layers, check_folders, check_includes, check_known, known
+
+FILE_MAX = 500
+FUNCTION_MAX = 70
+FIELDS_MAX = 40
 README_MAX = 100
 JOB_LINES = (10, 40)
 COLUMNS = 110  # the code aims for 100; a comment may run over by a word
 TEST_COLUMNS = 160  # tests hold whole jobs in a string
 
-# What ISO C offers without asking an operating system for anything (no time, signals or threads).
-C_HEADERS = set("""assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h
-math.h setjmp.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h
-stdnoreturn.h string.h tgmath.h uchar.h wchar.h wctype.h""".split())
-CODEC_HEADERS = {"lz4.h", "lz4hc.h", "lz4frame.h", "zstd.h", "zstd_errors.h", "blosc.h", "jansson.h",
-                 "xxhash.h", "openssl/evp.h", "openssl/err.h"}
-SIMD_HEADERS = {"immintrin.h", "nmmintrin.h", "emmintrin.h", "arm_neon.h", "arm_acle.h", "cpuid.h"}
-LUA_HEADERS = {"lua.h", "lauxlib.h", "lualib.h", "luajit.h", "lua.hpp"}
-BACKEND_SEES = {"base.h", "err.h", "mem.h", "names.h", "backend.h", "os.h", "model.h", "types.h", "lsio.h"}
-ENGINE_INSIDE = {"engine.h", "run.h", "arena.h", "place.h"}
-PLANNER_NEVER = ENGINE_INSIDE | {"os.h", "sink.h", "spec.h", "xform.h"}
-PLANNER = re.compile(r"^core/(plan|model|request)[a-z_]*\.[ch]$")
 LUA_MODULES = re.compile(r"^(ffi|bit|jit(\.\w+)?|table\.(new|clear)|string\.buffer|lsio(\.[\w.]+)?)$")
 
 BANNED = {
     "strcpy": "snprintf or memcpy with a length", "strcat": "snprintf", "sprintf": "snprintf",
     "vsprintf": "vsnprintf", "gets": "fgets", "strtok": "strcspn", "atoi": "strtol with checks",
-    "atol": "strtol with checks", "atof": "strtod with checks", "alloca": "core/mem.h",
+    "atol": "strtol with checks", "atof": "strtod with checks", "alloca": "mem.h",
     "system": "no shell from C", "popen": "no shell from C", "tmpnam": "mkostemp",
     "mktemp": "mkostemp", "rand": "a seeded generator of our own", "srand": "a seed that is printed",
 }
@@ -87,15 +77,13 @@ def strip_preprocessor(code):
 
 
 def layer(path):
-    if path.startswith("lua/runner/"):
-        return "runner"
     top = path.split("/")[0]
-    return top if top in ("core", "backends", "lua", "bindings", "tests", "scripts") else ""
+    return top if top in table.ROOTS + table.TOPS else ""
 
 
 class Tree:
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, table=table):
+        self.root, self.table = root, table
         self.files = list_files(root)
         self.known = set(self.files)
         self.text = {}
@@ -105,115 +93,25 @@ class Tree:
             if b"\0" not in data:
                 self.text[name] = data.decode("utf-8", "replace")
         self.code = {n: strip_c(t) for n, t in self.text.items() if n.endswith((".c", ".h"))}
-        self.ratchet = self.read_ratchet()
+        self.layers = Layers(table, self.text.get(LAYOUT, ""), self.files)
+        self.included = {}
         self.problems = []
-
-    def read_ratchet(self):
-        out = {}
-        for line in self.text.get("tests/lint/ratchet.txt", "").splitlines():
-            if line.strip() and not line.startswith("#"):
-                name, length = line.rsplit(None, 1)
-                out[name] = int(length)
-        return out
 
     def add(self, rule, path, line, text):
         self.problems.append(Problem(rule, path, line, text))
 
-    def resolve(self, path, name):
-        """The file of this tree that an include or a quoted name in `path` means, or None."""
-        folders = [os.path.dirname(path), "core", "backends", "lua", "tests/support"]
-        for folder in folders:
-            candidate = os.path.normpath(os.path.join(folder, name))
-            if candidate in self.known:
-                return candidate
-        return None
-
     def includes(self, path):
-        """(line, name, target or None) of each include; a target lies in this tree."""
+        """(line, quote, name, target or None) of each include; a target lies in this tree."""
+        if path not in self.included:
+            self.included[path] = list(self.read_includes(path))
+        return self.included[path]
+
+    def read_includes(self, path):
         for i, line in enumerate(self.text[path].splitlines(), 1):
             m = re.match(r'\s*#\s*include\s*(["<])([^">]+)[">]', line)
             if m:
-                target = self.resolve(path, m.group(2)) if m.group(1) == '"' else None
+                target = self.layers.resolve(path, m.group(2)) if m.group(1) == '"' else None
                 yield i, m.group(1), m.group(2), target
-
-
-def check_includes(t):
-    """DESIGN's table: bindings -> lsio.h <- core <- {backends, lua}; nothing includes upward."""
-    for path in sorted(t.code):
-        where = layer(path)
-        for line, kind, name, target in t.includes(path):
-            why = ""
-            if where in ("core", "backends", "lua", "runner") and kind == '"' and not target:
-                why = "no such file in the tree"
-            elif where == "core":
-                why = core_include(path, kind, name, target)
-            elif where == "backends":
-                why = backend_include(kind, name, target)
-            elif where == "lua":
-                why = lua_include(kind, name, target)
-            elif where == "runner":
-                why = runner_include(name, target)
-            elif where == "bindings":
-                if (target and name != "lsio.h") or name in LUA_HEADERS | {"liburing.h"}:
-                    why = "bindings see lsio.h only"
-            if why:
-                t.add("include", path, line, "%s: %s" % (name, why))
-    check_planner(t)
-
-
-def core_include(path, kind, name, target):
-    if kind == '"':
-        return "" if target.startswith("core/") else "core includes only core"
-    if name in C_HEADERS | CODEC_HEADERS:
-        return ""
-    if name in SIMD_HEADERS and path.startswith("core/kernels/"):
-        return ""
-    return "core takes no header of an OS or of Lua; ask core/os.h"
-
-
-def backend_include(kind, name, target):
-    if kind == '"':
-        if target.startswith("backends/") or os.path.basename(target) in BACKEND_SEES:
-            return "" if not target.startswith("lua/") else "backends never see lua"
-        return "backends see of core only " + ", ".join(sorted(BACKEND_SEES))
-    if name in LUA_HEADERS or name == "jansson.h":
-        return "backends hold OS, libcurl and liburing headers only"
-    return ""
-
-
-def lua_include(kind, name, target):
-    if kind == '"':
-        if target.startswith("backends/"):
-            return "lua never sees backends"
-        if target.startswith("lua/runner/"):
-            return "the host does not see the runner"
-        if target.startswith("core/") and os.path.basename(target) in ENGINE_INSIDE:
-            return "the inside of the engine"
-        return ""
-    return "" if name in C_HEADERS | LUA_HEADERS | {"jansson.h"} else \
-        "lua takes C, Lua and jansson headers only; ask core/os.h"
-
-
-def runner_include(name, target):
-    if target and target != "core/lsio.h" and not target.startswith("lua/runner/"):
-        return "the runner sees core/lsio.h only"
-    return "the runner sees core/lsio.h only" if name in LUA_HEADERS | {"liburing.h"} else ""
-
-
-def check_planner(t):
-    """The planner is pure: it reaches neither the OS nor the engine, through no chain of includes."""
-    for path in sorted(p for p in t.code if PLANNER.match(p)):
-        seen, queue = {path}, [(path, path)]
-        while queue:
-            current, chain = queue.pop()
-            for line, kind, name, target in t.includes(current):
-                if target is None or target in seen:
-                    continue
-                seen.add(target)
-                if target.startswith("core/") and os.path.basename(target) in PLANNER_NEVER:
-                    t.add("include", path, line, "the planner is pure, but reaches %s (%s)"
-                          % (target, chain))
-                queue.append((target, chain + " -> " + target))
 
 
 def check_lua_requires(t):
@@ -258,37 +156,93 @@ def function_name(before):
     return "?"
 
 
-def measure(t):
-    """What is too long now: {"path": lines} and {"path:function": lines}."""
-    out = {}
-    for path, text in t.text.items():
-        if path.endswith((".c", ".h", ".lua", ".py")) and layer(path):
-            lines = text.count("\n")
-            if lines > FILE_SOFT:
-                out[path] = lines
-    for path, code in t.code.items():
-        for name, first, last in functions(code):
-            if last - first + 1 > FUNCTION_SOFT:
-                out["%s:%s" % (path, name)] = last - first + 1
-    return out
-
-
 def check_lengths(t):
-    for key, lines in sorted(measure(t).items()):
-        path = key.split(":")[0]
-        limit = FUNCTION_SOFT if ":" in key else FILE_SOFT
-        if ":" not in key and lines > FILE_HARD:
-            t.add("length", path, 1, "%d lines, never more than %d" % (lines, FILE_HARD))
-        elif key not in t.ratchet:
-            t.add("length", path, 1, "%s has %d lines, at most %d" % (key, lines, limit))
-        elif lines > t.ratchet[key]:
-            t.add("length", path, 1, "%s grew from %d lines to %d; it may only shrink"
-                  % (key, t.ratchet[key], lines))
+    for path, text in sorted(t.text.items()):
+        lines = text.count("\n")
+        if path.endswith((".c", ".h", ".lua", ".py")) and layer(path) and lines > FILE_MAX:
+            t.add("length", path, 1, "%d lines, at most %d" % (lines, FILE_MAX))
+    for path, code in sorted(t.code.items()):
+        for name, first, last in functions(code):
+            if last - first + 1 > FUNCTION_MAX:
+                t.add("length", path, first, "%s has %d lines, at most %d"
+                      % (name, last - first + 1, FUNCTION_MAX))
+
+
+def closing(code, start):
+    """Where the brace that opens at `start` is closed."""
+    depth = 0
+    for i in range(start, len(code)):
+        depth += {"{": 1, "}": -1}.get(code[i], 0)
+        if depth == 0:
+            return i
+    return len(code)
+
+
+def fields(body):
+    """How many fields a struct's body declares; those of a struct or union within it count one by one."""
+    n, i, start, depth = 0, 0, 0, 0
+    while i < len(body):
+        c = body[i]
+        if c == "{":
+            end = closing(body, i)
+            if re.search(r"\b(struct|union)\b[^;{]*$", body[start:i]):
+                n += fields(body[i + 1:end]) - 1  # its own name, or none, is counted below
+            i = end
+        depth += {"(": 1, ")": -1, "[": 1, "]": -1}.get(c, 0)
+        if depth == 0 and (c == "," or c == ";" and body[start:i].strip()):
+            n += 1
+        if depth == 0 and c == ";":
+            start = i + 1
+        i += 1
+    return n
+
+
+def structs(code):
+    """(name, line, number of fields) of each struct that is defined in C code, not within another one."""
+    code, at = strip_preprocessor(code), 0
+    while True:
+        m = re.compile(r"\b(?:struct|union)\s*(\w*)\s*\{").search(code, at)
+        if not m:
+            return
+        at = closing(code, m.end() - 1)
+        name = m.group(1) or (re.match(r"}\s*(\w*)", code[at:]) or [0, ""])[1] or "?"
+        yield name, code[:m.start()].count("\n") + 1, fields(code[m.end():at])
+
+
+def check_structs(t):
+    """A struct owns one thing. The list names each that is too large, with its fields."""
+    found = {}
+    listed = {entry.split()[0]: (int(entry.split()[1]), line)
+              for entry, line in known(t.text.get(KNOWN, ""), "struct").items()}
+    for path, code in sorted(t.code.items()):
+        for name, line, n in structs(code) if layer(path) in t.table.ROOTS else ():
+            if n > FIELDS_MAX:
+                found[name] = n
+            if n > max(FIELDS_MAX, listed.get(name, (0, 0))[0]):
+                t.add("struct", path, line, "struct %s has %d fields, at most %d"
+                      % (name, n, max(FIELDS_MAX, listed.get(name, (0, 0))[0])))
+    for name, (n, line) in sorted(listed.items()):
+        if found.get(name, 0) < n:
+            t.add("struct", KNOWN, line, "'struct %s %d' is no longer true: %s" % (
+                name, n, "write instead: struct %s %d" % (name, found[name]) if name in found
+                else "remove the line"))
+
+
+def check_headers(t):
+    """A header stands for itself: its first comment does not call it a part of another one."""
+    found = {}
+    for path, text in t.text.items():
+        first = re.search(r"/\*.*?\*/", text, re.S) if path.endswith(".h") and layer(path) in t.table.ROOTS \
+            else None
+        if first and re.search(r"\bpart\s+(\*\s+)?of\s+(\*\s+)?[`\w/]+\.h\b", first.group(0), re.I):
+            found[t.layers.future(path)] = path, 1, "a header that is part of another one"
+    check_known(t, "header", found)
 
 
 def check_banned(t):
     for path, code in sorted(t.code.items()):
-        allocator_free = layer(path) in ("core", "backends", "lua") and path != "core/mem.c"
+        allocator_free = layer(path) in t.table.ROOTS and not path.startswith("lua/runner/") \
+            and t.layers.future(path) != "core/ground/mem.c"
         banned = MEMORY_UNSAFE if layer(path) in ("tests", "scripts") else BANNED
         source = t.text[path].splitlines()
         for i, line in enumerate(code.splitlines(), 1):
@@ -299,12 +253,12 @@ def check_banned(t):
                 if name in banned:
                     t.add("banned", path, i, "%s(): use %s" % (name, BANNED[name]))
                 elif name in ALLOCATORS and allocator_free:
-                    t.add("banned", path, i, "%s(): memory comes from core/mem.h" % name)
+                    t.add("banned", path, i, "%s(): memory comes from mem.h" % name)
 
 
 def check_const_tables(t):
     for path, code in sorted(t.code.items()):
-        if layer(path) not in ("core", "backends", "lua"):
+        if layer(path) not in t.table.ROOTS:
             continue
         for m in re.finditer(r"^(?!.*\bconst\b).*\bstruct lsi_\w+_ops \w+(\[\w*\])? *=", code, re.M):
             t.add("const", path, code[:m.start()].count("\n") + 1, "an ops table must be const")
@@ -377,31 +331,19 @@ def check_jobs(t):
             t.add("jobs", path, 1, "tests/examples/test_examples.py does not run it")
 
 
-CHECKS = [check_includes, check_lua_requires, check_lengths, check_banned, check_const_tables,
-          check_guards, check_text, check_readme, check_jobs]
+CHECKS = [check_folders, check_includes, check_lua_requires, check_lengths, check_structs, check_headers,
+          check_banned, check_const_tables, check_guards, check_text, check_readme, check_jobs]
 
 
-def problems(root, checks=None):
-    t = Tree(root)
+def problems(root, checks=None, table=table):
+    t = Tree(root, table)
     for check in checks or CHECKS:
         check(t)
     return t.problems
 
 
-def update(root):
-    t = Tree(root)
-    with open(os.path.join(root, "tests/lint/ratchet.txt"), "w") as f:
-        f.write("# What is longer than the limits of lint.py, and the length it may not exceed.\n")
-        for key, lines in sorted(measure(t).items()):
-            f.write("%s %d\n" % (key, lines))
-
-
 def main(argv):
-    args = [a for a in argv if not a.startswith("-")]
-    root = args[0] if args else os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
-    if "--update" in argv:
-        update(root)
-        return 0
+    root = argv[0] if argv else os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
     found = problems(root)
     for p in found:
         print(p)
