@@ -9,7 +9,7 @@ import os
 KNOWN = "tests/lint/known.txt"
 LAYOUT = "tests/lint/layout.txt"
 TABLE = "tests/lint/table.py"
-KINDS = {"include", "struct", "header"}  # first words of lines in known.txt
+KINDS = {"include", "symbol", "circle", "struct", "header"}  # first words of lines in known.txt
 
 
 def lines_of(text):

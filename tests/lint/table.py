@@ -1,6 +1,6 @@
-"""Who sees whom: one row for each folder that holds C, read by lint.py. A folder sees itself, what its row names,
-and what those see. Where a row names one file, it sees that file only. A row ends with the groups of headers from
-outside the tree that the folder may include.
+"""Who sees whom: one row for each folder that holds C, read by lint.py (includes) and symbols.py (what the
+linker sees). A folder sees itself, what its row names, and what those see. Where a row names one file, it sees
+that file only. A row ends with the groups of headers from outside the tree that the folder may include.
 """
 
 ROOTS = ("core", "backends", "lua")     # each of their files lies in a folder that has a row
@@ -41,6 +41,9 @@ FOLDERS = {
     "tests": ("*", "*"),
 }
 COMING = {"core/vec", "backends/http"}  # rows whose first file is not there yet
+
+# What these declare, others implement: who calls it sees the declaration, not the file that holds the code.
+SEAMS = {"core/lsio.h", "core/seams", "backends"}
 
 HEADERS = {
     # What ISO C offers without asking an operating system for anything (no time, signals or threads).
