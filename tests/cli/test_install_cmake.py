@@ -1,0 +1,116 @@
+"""LSIO as a part of another CMake project, by add_subdirectory and by FetchContent, and built by itself on
+a machine without cmocka. Compiled with -O0: what counts is that everything is found."""
+import array
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = os.environ.get("LSIO_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+
+OUTER = """
+cmake_minimum_required(VERSION 3.25)
+project(outer LANGUAGES C)
+%s
+add_executable(with_static first_job.c)
+target_link_libraries(with_static PRIVATE lsio_static)
+add_executable(with_shared first_job.c)
+target_link_libraries(with_shared PRIVATE lsio)
+"""
+BY_FOLDER = "add_subdirectory(${LSIO} lsio)"
+BY_FETCH = """
+include(FetchContent)
+FetchContent_Declare(lsio SOURCE_DIR ${LSIO})
+FetchContent_MakeAvailable(lsio)
+"""
+
+
+def run(*command, code=0, **options):
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=300, **options)
+    if result.returncode != code:
+        raise AssertionError("%s: exit %d\n%s" % (" ".join(command), result.returncode, result.stdout[-4000:]))
+    return result.stdout
+
+
+class Subproject(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="lsio outer ")  # a blank in the path is legal
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        # The last -O wins: the kernels ask for -O3, three times.
+        cls.compiler = os.path.join(cls.folder, "compiler")
+        with open(cls.compiler, "w") as f:
+            f.write('#!/bin/sh\nexec "$@" -O0 -w\n')
+        os.chmod(cls.compiler, 0o755)
+        # The folders of pkg-config but for cmocka.
+        cls.no_cmocka = os.path.join(cls.folder, "pkgconfig")
+        os.mkdir(cls.no_cmocka)
+        folders = run("pkg-config", "--variable", "pc_path", "pkg-config").strip().split(":")
+        for folder in os.environ.get("PKG_CONFIG_PATH", "").split(":") + folders:
+            for name in os.listdir(folder) if os.path.isdir(folder) else ():
+                link = os.path.join(cls.no_cmocka, name)
+                if not name.startswith("cmocka") and not os.path.lexists(link):
+                    os.symlink(os.path.join(folder, name), link)
+
+    def configure(self, source, build, *options, code=0, cmocka=True):
+        env = dict(os.environ)
+        if not cmocka:
+            env.update(PKG_CONFIG_LIBDIR=self.no_cmocka, PKG_CONFIG_PATH="")
+        return run("cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
+                   "-DCMAKE_C_COMPILER_LAUNCHER=" + self.compiler, *options, code=code, env=env)
+
+    def outer(self, name, how):
+        source = os.path.join(self.folder, name)
+        os.mkdir(source)
+        shutil.copy(os.path.join(ROOT, "bindings", "c", "first_job.c"), source)
+        with open(os.path.join(source, "CMakeLists.txt"), "w") as f:
+            f.write(OUTER % how)
+        build = os.path.join(source, "build")
+        self.configure(source, build, "-DLSIO=" + ROOT)
+        return build
+
+    @staticmethod
+    def targets(build):
+        return set(re.findall(r"^([^\s:/]+): ", run("ninja", "-C", build, "-t", "targets", "all"), re.M))
+
+    def check_plain(self, targets):
+        self.assertLessEqual({"lsio", "lsio_static", "lsio-lua"}, targets)
+        self.assertEqual(set(), {t for t in targets if re.match("test_|fuzz_|ref_|drive_|gen_data", t)})
+
+    def test_add_subdirectory(self):
+        build = self.outer("folder", BY_FOLDER)
+        self.check_plain(self.targets(build))
+        run("ninja", "-C", build)  # all there is, without tests and benchmarks
+        data = os.path.join(self.folder, "values.f32")
+        with open(data, "wb") as f:
+            array.array("f", [i / 1000 for i in range(1000)] * 100).tofile(f)
+        for program in ("with_static", "with_shared"):
+            self.assertIn("49900 of 100000\n", run(os.path.join(build, program), data))
+        self.assertIn("usage", run(os.path.join(build, "lsio", "lsio-lua"), "--help").lower())
+
+    def test_fetch_content(self):
+        self.check_plain(self.targets(self.outer("fetch", BY_FETCH)))
+
+    def test_without_cmocka(self):
+        build = os.path.join(self.folder, "plain")
+        out = self.configure(ROOT, build, cmocka=False)
+        self.assertRegex(out, r"-- LSIO without its tests.*cmocka.*libcmocka-dev")
+        self.check_plain(self.targets(build))
+        run("ninja", "-C", build, "lsio-lua")
+        self.assertIn("liburing", run(os.path.join(build, "lsio-lua"), "--version"))
+        # Once cmocka is there, the next configuring finds it.
+        self.configure(ROOT, build)
+        self.assertIn("test_plan", self.targets(build))
+
+    def test_without_cmocka_tests_asked_for(self):
+        build = os.path.join(self.folder, "asked")
+        out = self.configure(ROOT, build, "-DLSIO_TESTS=ON", code=1, cmocka=False)
+        self.assertRegex(out.replace("\n", " "), r"LSIO_TESTS=ON: the tests need\s+cmocka.*libcmocka-dev")
+
+
+if __name__ == "__main__":
+    unittest.main()
