@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,9 +14,6 @@
 #include "os_linux.h"
 
 #define NS_PER_S 1000000000u
-/* close_range(2), Linux 5.9: the number is the same on every architecture. Older headers lack both. */
-#define SYS_CLOSE_RANGE 436
-#define CLOSE_RANGE_UNSHARES 2u
 #define CPUS_MAX 8192u /* of one machine; the kernel's own limit on x86-64 */
 
 /* ---- time ---- */
@@ -84,12 +80,6 @@ int lsi_os_thread_start(struct lsi_thread **out, const char *name, void (*fn)(vo
 void lsi_os_thread_join(struct lsi_thread *t) {
   pthread_join(t->id, NULL);
   lsi_free(t);
-}
-
-bool lsi_os_thread_own_files(void) {
-  /* Closes nothing (there are no such descriptors), but unshares first. Containers whose seccomp filter
-   * forbids unshare(2) allow it. Linux 5.9. */
-  return syscall(SYS_CLOSE_RANGE, ~0u, ~0u, CLOSE_RANGE_UNSHARES) == 0 || unshare(CLONE_FILES) == 0;
 }
 
 struct lsi_mutex {

@@ -11,7 +11,6 @@ struct lsio_context {
   struct lsio_job *job; /* the one that is open */
   struct lsi_pool *pool;
   bool maps;            /* SIGBUS is handled: files may be mapped */
-  bool own_files;       /* LSIO_CONTEXT_OWN_FILES */
 };
 
 struct lsio_job {

@@ -47,7 +47,6 @@ struct lsi_run_config {
   uint32_t queue_depth;              /* per device, 0 = by the device */
   enum lsi_direct direct;
   bool maps;                         /* SIGBUS is handled: files may be mapped */
-  bool own_files;                    /* workers may have tables of open files of their own */
   bool pin;
   struct lsi_pool *pool;             /* of big blocks; NULL: none */
   int bell;                          /* rung when there is something to poll */

@@ -97,7 +97,6 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .queue_depth = job->settings.queue_depth,
       .direct = (enum lsi_direct)job->settings.direct,
       .maps = job->context->maps,
-      .own_files = job->context->own_files && !job->spec.shares_files,
       /* Two jobs with one worker each must not meet on the first CPU. */
       .pin = own_cpus && job->settings.pin != LSI_NEVER && !lsi_os_cpu_quota() &&
              job->workers >= cpus,

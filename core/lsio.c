@@ -106,7 +106,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   /* Callers built with an older header have a shorter struct. */
   const size_t with_flags = offsetof(struct lsio_context_options, flags) + sizeof options->flags;
   const uint32_t flags = options && options->struct_size >= with_flags ? options->flags : 0;
-  if (flags & ~(uint32_t)(LSIO_CONTEXT_SIGBUS | LSIO_CONTEXT_OWN_FILES)) {
+  if (flags & ~(uint32_t)LSIO_CONTEXT_SIGBUS) {
     lsi_fail(&e, LSIO_ERR_USAGE, 0, "unknown flags of a context: 0x%x", (unsigned)flags);
     return lsi_error_hand_out(&e, e.code, error);
   }
@@ -126,7 +126,6 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   }
   /* Where it can't be had, files are read as without the flag. */
   c->maps = flags & LSIO_CONTEXT_SIGBUS && lsi_os_sigbus_install() == 0;
-  c->own_files = flags & LSIO_CONTEXT_OWN_FILES;
   *out = c;
   return 0;
 }

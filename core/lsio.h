@@ -121,15 +121,7 @@ enum lsio_context_flags {
    * no file while another handler is in the place of its own; one that is put there while a job runs
    * must pass on what it does not know. The handler stays until the process ends: the library must
    * not be unloaded. Without this flag nothing is mapped and no signal is touched. */
-  LSIO_CONTEXT_SIGBUS = 1,
-  /* Worker threads may have tables of open files of their own: opening a million files then takes no
-   * lock that all of them wait for (7 % of the time with two workers, more with more). A descriptor
-   * that a worker opens is then another file, or none, in other threads, and the other way round. So
-   * no thread may use a stream of stdio that another one opened, as fflush(NULL), popen and exit do,
-   * and what another thread closes (a socket, a pipe) stays open until the workers have ended. Jobs
-   * whose scripts name popen, exit, the FFI, C modules, or load code that is not there beforehand, get
-   * no such tables. For programs of which LSIO is the main part, as its runner. */
-  LSIO_CONTEXT_OWN_FILES = 2
+  LSIO_CONTEXT_SIGBUS = 1
 };
 
 struct lsio_context_options {

@@ -17,9 +17,6 @@ struct lsi_thread;
 int lsi_os_thread_start(struct lsi_thread **out, const char *name, void (*fn)(void *), void *arg);
 void lsi_os_thread_join(struct lsi_thread *t); /* frees t */
 int lsi_os_thread_pin(unsigned cpu);           /* the calling thread */
-/* Gives the calling thread a table of open files of its own, a copy: opening and closing then takes no lock
- * that other threads take as well. False: not to be had, it goes on sharing. */
-bool lsi_os_thread_own_files(void);
 struct lsi_mutex;
 struct lsi_mutex *lsi_os_mutex_create(void); /* NULL: no memory */
 void lsi_os_mutex_destroy(struct lsi_mutex *m);

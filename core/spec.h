@@ -30,7 +30,6 @@ struct lsi_spec {
   uint64_t piece;              /* bytes; the transform takes pieces of about this; 0 = whole chunks only */
   uint64_t decoded;            /* decoded bytes of a chunk: exact or cap; 0 = not given */
   bool identity;               /* no transform: elements go to the sink as they are */
-  bool shares_files;           /* its code may use streams or descriptors of other threads */
   bool has_out_max;
   uint64_t out_max;            /* elements a step may write */
   uint8_t on_error;            /* enum lsi_on_error, from the script; settings win if set */

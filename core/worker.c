@@ -488,7 +488,6 @@ static bool others_do_it(struct lsi_worker *w) {
 void lsi_worker_main(void *arg) {
   struct lsi_worker *w = arg;
   struct lsi_run *run = w->run;
-  if (run->config.own_files && run->n_workers > 1) lsi_os_thread_own_files();
   if (run->config.pin) lsi_os_thread_pin(lsi_os_allowed_cpu(w->index));
   if (open_worker(w) == 0)
     loop(w);

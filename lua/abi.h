@@ -72,7 +72,6 @@ struct lsi_lua_spec {
   int32_t codec;
   uint8_t type, sink_type, sink_kind, durability;
   bool big, identity, has_out_max, has_fill, sink_has_type, replace, any_order;
-  bool shares_files; /* see struct lsi_spec */
 };
 
 struct lsi_lua_value {

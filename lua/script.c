@@ -87,7 +87,6 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   spec->decoded = (uint64_t)l->decoded;
   spec->piece = (uint64_t)l->piece;
   spec->identity = l->identity;
-  spec->shares_files = l->shares_files;
   spec->has_out_max = l->has_out_max;
   spec->out_max = (uint64_t)l->out_max;
   spec->on_error = s->skip ? LSI_ON_ERROR_SKIP : LSI_ON_ERROR_FAIL;

@@ -31,20 +31,6 @@ local function search(name, path)
   return nil, table.concat(tried)
 end
 
--- A module of LSIO or of LuaJIT itself.
-local function is_own(name)
-  return builtin[name] or name == "lsio" or name:sub(1, 5) == "lsio."
-end
-
--- The first package.path of a script.
-local function path_of(script)
-  local directory = script:match "^(.*)/[^/]*$" or "."
-  if directory == "" then directory = "/" end
-  local more = os.getenv "LUA_PATH"
-  return ("%s/?.lua;%s/?/init.lua"):format(directory, directory)
-    .. (more and more ~= "" and ";" .. more or "")
-end
-
 local function make_require(env, package, loaded)
   return function(name)
     if type(name) ~= "string" then error("require wants a name, not " .. util.show(name), 0) end
@@ -52,7 +38,7 @@ local function make_require(env, package, loaded)
     for _, library in ipairs(libraries) do
       if library == name then return env[name] end
     end
-    if is_own(name) then
+    if builtin[name] or name == "lsio" or name:sub(1, 5) == "lsio." then
       loaded[name] = original_require(name)
       return loaded[name]
     end
@@ -82,35 +68,16 @@ function M.compile(text, name)
   return loadstring(text, "@" .. name)
 end
 
--- What reaches streams or descriptors of other threads: popen and exit flush every stream of the process,
--- the others bring in code that is not known here.
-local far = { "popen", "exit", "ffi", "debug", "package", "load", "loadstring", "loadfile", "dofile" }
-
--- True if code of the script or of its modules may do that: a word is enough, so that nothing has to run.
-local function reaches(text, path, seen)
-  for _, word in ipairs(far) do
-    if text:find("%f[%w_]" .. word .. "%f[^%w_]") then return true end
-  end
-  local n = select(2, text:gsub("%f[%w_]require%f[^%w_]", ""))
-  for name in text:gmatch "%f[%w_]require%s*%(?%s*[\"']([^\"'\n]+)[\"']" do
-    n = n - 1
-    if not is_own(name) and not _G[name] and not seen[name] then
-      seen[name] = true
-      local more = search(name, path)
-      if not more or reaches(more, path, seen) then return true end -- not found: a C module
-    end
-  end
-  return n ~= 0 -- of a name that is not written there
-end
-
-function M.reaches_far(text, name) return reaches(text, path_of(name), {}) end
-
 -- `print` replaces the global one; `script` is the path that package.path starts from.
 function M.create(script, print)
   local base = copy(_G)
   for _, name in ipairs(libraries) do base[name] = copy(_G[name]) end
   base.package = copy(package)
-  base.package.path = path_of(script)
+  local directory = script:match "^(.*)/[^/]*$" or "."
+  if directory == "" then directory = "/" end
+  local more = os.getenv "LUA_PATH"
+  base.package.path = ("%s/?.lua;%s/?/init.lua"):format(directory, directory)
+    .. (more and more ~= "" and ";" .. more or "")
   base.package.loaded = {}
   base.print = print
   local env = setmetatable({}, {

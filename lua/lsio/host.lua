@@ -68,7 +68,6 @@ function M.load(address)
   local args = {}
   for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(call.args[i]) end
   entry.params = params.parse(j.params, args, function(text) core.fail(core.USAGE, text) end)
-  entry.shares_files = env.reaches_far(ffi.string(call.script, call.script_length), entry.name)
   call.state_size = j.layout and j.layout.size or 0
   call.slot_size = j.layout and j.layout.total or 0
 end
@@ -143,7 +142,6 @@ function M.prepare(address)
   end
   check_chunk(entry, s)
   prepare_data(j, call.spec)
-  call.spec.shares_files = entry.shares_files
   prepare_sink(entry, call.spec)
   local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
   source.build(s, call.spec.request, call.paths, j.codec ~= "none", may_be_late)

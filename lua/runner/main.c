@@ -241,9 +241,7 @@ static int with_context(const struct flags *f, const struct script *s, struct re
         "-u, -n)", strerror(rc));
     return EXIT_LIMIT;
   }
-  const struct lsio_context_options options = {.struct_size = sizeof options,
-                                               .flags = LSIO_CONTEXT_SIGBUS |
-                                                        LSIO_CONTEXT_OWN_FILES};
+  const struct lsio_context_options options = {.struct_size = sizeof options, .flags = LSIO_CONTEXT_SIGBUS};
   rc = lsio_context_create(&options, &context, &error);
   if (rc < 0) {
     say_error(error, rc);

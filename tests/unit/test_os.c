@@ -137,45 +137,6 @@ static void threads_leave_signals_to_the_host(void **state) {
 
 /* ---- CPUs and memory ---- */
 
-struct owner {
-  int pipe[2], bell, later; /* later: opened by the other thread when this one owns its table */
-  bool owns, told, sees_later;
-};
-
-static void own_then_look(void *arg) {
-  struct owner *o = arg;
-  char byte = 0;
-  o->owns = lsi_os_thread_own_files();
-  lsi_os_bell_ring(o->bell); /* reaches across */
-  o->told = read(o->pipe[0], &byte, 1) == 1 && byte == 'x';
-  o->sees_later = fcntl(o->later, F_GETFD) >= 0;
-  if (o->owns) close(o->pipe[0]);
-}
-
-static void a_thread_may_own_its_files(void **state) {
-  (void)state;
-  struct owner o = {0};
-  struct lsi_thread *t;
-  assert_int_equal(pipe(o.pipe), 0);
-  assert_int_equal(lsi_os_bell_create(&o.bell), 0);
-  o.later = o.bell + 100;
-  assert_int_equal(lsi_os_thread_start(&t, "owner", own_then_look, &o), 0);
-  struct pollfd rung = {.fd = o.bell, .events = POLLIN};
-  assert_int_equal(poll(&rung, 1, 10000), 1);
-  assert_int_equal(dup2(o.pipe[0], o.later), o.later);
-  assert_int_equal(write(o.pipe[1], "x", 1), 1);
-  lsi_os_thread_join(t);
-  const bool still_open = fcntl(o.pipe[0], F_GETFD) >= 0;
-  close(o.later);
-  close(o.pipe[0]);
-  close(o.pipe[1]);
-  lsi_os_bell_destroy(o.bell);
-  assert_true(o.told);
-  if (!o.owns) skip(); /* forbidden here */
-  assert_true(still_open);
-  assert_false(o.sees_later);
-}
-
 static void cpus_are_the_allowed_ones(void **state) {
   (void)state;
   cpu_set_t set, one;
@@ -358,7 +319,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       T(threads_meet), T(a_wait_ends_in_time), T(sleep_and_clocks),
       T(a_bell_rings_until_it_is_cleared), T(threads_leave_signals_to_the_host),
-      T(a_thread_may_own_its_files),
       T(cpus_are_the_allowed_ones), T(memory_is_measured), T(maps_are_not_inherited),
       T(random_numbers_differ), T(stat_tells_what_is_there),
       T(stat_many_tells_the_first_that_fails), T(a_whole_file_is_read),
