@@ -9,8 +9,9 @@
  *   lz4_block   one LZ4 block without a frame; it does not say its size, so the limit is its size or
  *               more.
  *   blosc       one frame of blosc 1: any of its compressors that libblosc has, shuffled by bytes, by
- *               bits or not at all. Bytes after it are corrupt data; it carries no checksum. Its bytes
- *               must not change while they are decoded: the library reads its header a second time.
+ *               bits or not at all. Zeros may follow it (z5 writes chunks so), other bytes are corrupt
+ *               data; it carries no checksum. Its bytes must not change while they are decoded: the
+ *               library reads its header a second time.
  * An empty chunk (0 stored bytes) decodes to 0 bytes with every codec. */
 #ifndef LSI_CODEC_H
 #define LSI_CODEC_H

@@ -103,8 +103,12 @@ static int check_sizes(struct lsi_blosc *b, struct lsi_error *err) {
   return 0;
 }
 
+static bool all_zero(const uint8_t *p, size_t n) {
+  return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
 int lsi_blosc_open(const uint8_t *src, size_t len, struct lsi_blosc *b, struct lsi_error *err) {
-  *b = (struct lsi_blosc){.src = src, .length = len, .splits = 1};
+  *b = (struct lsi_blosc){.src = src, .splits = 1};
   if (len < 1 || src[0] != BLOSC_VERSION_FORMAT)
     return lsi_fail_begin(LSI_CODEC_BLOSC, src, len, err);
   if (len < HEADER) return corrupt(err, "a blosc frame is cut short");
@@ -113,14 +117,15 @@ int lsi_blosc_open(const uint8_t *src, size_t len, struct lsi_blosc *b, struct l
   b->type = src[3];
   b->nbytes = lsi_le32(src + 4);
   b->block = lsi_le32(src + 8);
-  const uint32_t stated = lsi_le32(src + 12);
-  if (stated > len) return corrupt(err, "a blosc frame is cut short");
-  if (stated < len && stated >= HEADER) return corrupt(err, "there are bytes after a blosc frame");
+  b->length = lsi_le32(src + 12);
+  if (b->length > len) return corrupt(err, "a blosc frame is cut short");
   size_t again = 0;
-  if (blosc_cbuffer_validate(src, len, &again) < 0 || again != b->nbytes || b->flags & RESERVED)
+  if (blosc_cbuffer_validate(src, b->length, &again) < 0 || again != b->nbytes || b->flags & RESERVED)
     return corrupt(err, "the header of a blosc frame is not valid");
+  if (!all_zero(src + b->length, len - b->length))
+    return corrupt(err, "there are bytes after a blosc frame that are not zero");
   if (b->nbytes) return check_sizes(b, err);
-  return len == HEADER ? 0 : corrupt(err, "an empty blosc frame holds bytes");
+  return b->length == HEADER ? 0 : corrupt(err, "an empty blosc frame holds bytes");
 }
 
 /* The library writes through the pointer that malloc gave it, also if that is NULL. So the same is asked

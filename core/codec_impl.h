@@ -93,7 +93,7 @@ int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, si
 /* A frame of blosc whose header has been checked. */
 struct lsi_blosc {
   const uint8_t *src;
-  size_t length;         /* stored bytes */
+  size_t length;         /* stored bytes, as the frame says; zeros may stand behind them */
   uint32_t nbytes;       /* decoded bytes; the rest is set if there are any */
   uint32_t block;        /* decoded bytes of a block; the last one may be shorter */
   uint32_t blocks;

@@ -1,5 +1,6 @@
 """Chunks in frames of blosc, encoded by python-blosc and read back by numpy."""
 import json
+import os
 import unittest
 
 import numpy as np
@@ -55,6 +56,28 @@ class Blosc(RunnerTest):
             self.put("999.blosc", b"")
             self.expect(0, "-e", COPY % kind)
             np.testing.assert_array_equal(np.load(self.path("out.npy")), np.concatenate(want))
+
+    def test_zeros_behind_a_frame(self):
+        """z5 writes chunks so."""
+        values = np.cumsum(np.random.RandomState(2).randint(-3, 4, 300000)).astype("<f4")
+        noise = np.frombuffer(os.urandom(100000), "<f4")
+        want = []
+        for i, (name, level) in enumerate((("lz4", 5), ("zlib", 5), ("zstd", 5), ("lz4", 0))):
+            for tail in (1, 4096, 100000):
+                part = noise if name == "zlib" and tail == 1 else values[:1000 * tail]
+                frame = blosc.compress(part.tobytes(), 4, level, blosc.SHUFFLE, name)
+                self.put("%d-%06d.blosc" % (i, tail), frame + bytes(tail))
+                want.append(part)
+        self.expect(0, "-e", COPY % "f32")
+        np.testing.assert_array_equal(np.load(self.path("out.npy")).view("i4"), np.concatenate(want).view("i4"))
+        n = sum(map(len, want))
+        for job in (SUM % (), (SUM % ()).replace("codec =", "piece = 65536, codec =")):
+            self.assertEqual(self.expect(0, "-e", job).out.split()[1], str(n))
+            self.put("z.blosc", frame + bytes(100) + b"\1")
+            r = self.expect(1, "-e", job)
+            self.assertEqual(r.out.split()[1], str(n))
+            self.assertIn("bytes after a blosc frame that are not zero: object 'z.blosc'", r.err)
+            os.unlink(self.path("z.blosc"))
 
     def test_damaged_frames_are_skipped_and_named(self):
         values = np.arange(100000, dtype="<f4") % 1000

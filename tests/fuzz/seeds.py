@@ -51,6 +51,9 @@ def codec_seeds():
                     blosc.set_blocksize(0 if shuffle else 128)
                     frame = blosc.compress(data, 4, 5, shuffle, cname)
                     yield "blosc-%s-%d-%s" % (cname, shuffle, name), bytes([BLOSC, 14]) + frame
+    blosc.set_blocksize(128)
+    for name, data in (("zeros", text), ("zeros-stored", noise)):
+        yield "blosc-" + name, bytes([BLOSC, 14]) + blosc.compress(data, 4, 5, blosc.SHUFFLE, "lz4") + bytes(40)
     skip = struct.pack("<II", 0x184D2A53, 5) + b"hello"
     small = tool("lz4", "-c", "-q", "--no-frame-crc", data=text)
     yield "lz4-row", bytes([LZ4, 16]) + small + skip + small
