@@ -24,7 +24,7 @@ local lazy = {
   tag = function(c)
     local tag = c._tag
     if tag >= -9007199254740992LL and tag <= 9007199254740992LL then return tonumber(tag) end
-    return tag
+    return tag + 0LL -- not const: string.format takes no const int64_t
   end,
   type = function(c) return c.data.type end,
   random = function() return random end,

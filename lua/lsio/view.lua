@@ -53,9 +53,16 @@ local loads = {
 }
 local function plain(p, i) return p[i] end
 
+-- What is read through a pointer to const elements stays const, and string.format takes no const int64_t.
+-- A sum is of the type itself; adding zero is no instruction once it is compiled.
+local const_loads = {
+  i64 = function(p, i) return p[i] + 0LL end,
+  u64 = function(p, i) return p[i] + 0ULL end,
+}
+
 local function methods(t, writable)
   local id, name = t.id, t.name
-  local load = loads[name] or plain
+  local load = loads[name] or not writable and const_loads[name] or plain
   local function other(v, i)
     if i == "dtype" then return id end
     if i == "type" then return name end

@@ -86,6 +86,22 @@ describe("views", function()
     for _ = 1, 100 do sum(999) end
     assert.truthy(refused(sum, 1000):find "index 1000 is out of range")
   end)
+  it("give 64-bit integers that are not const", function()
+    for _, name in ipairs { "i64", "u64" } do
+      local t = view.by_name[name]
+      local memory = ffi.new(t.c .. "[2]", 7, 8)
+      local v = view.make(t.id, memory, 2, false)
+      local function check()
+        assert.equal("ctype<" .. t.c .. ">", tostring(ffi.typeof(v[1])))
+        assert.equal("8", ("%d"):format(v[1]))
+      end
+      jit.off()
+      check()
+      jit.on()
+      for _ = 1, 100 do check() end
+      assert.equal(8, tonumber(memory[1]))
+    end
+  end)
   it("are made of FFI arrays", function()
     for id = 0, 9 do
       local t = view.types[id]

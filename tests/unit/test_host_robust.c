@@ -198,6 +198,7 @@ static void test_compiled(void **state) {
       "local t, d = 0, c.data for i = 0, c.n - 1 do t = t + d[i] end s.n = t",
       "local o, d = c.out, c.data for i = 0, c.n - 1 do o[i] = d[i] * 2 end",
       "for i = 0, c.n - 1 do local k = i % 8 s.h[k] = s.h[k] + 1 end",
+      "local t, d, o = 0LL, c.data, c.out for i = 0, c.n - 1 do t = t + d[i] o[i] = d[i] end s.at[0] = t",
   };
   for (size_t i = 0; i < LSI_COUNTOF(bodies); i++) {
     char text[4096];
@@ -208,12 +209,12 @@ static void test_compiled(void **state) {
              " if what == 'stop' and start and start.source == '=lsio.chunk' and\n"
              "  start.lastlinedefined - start.linedefined > 15 then compiled = true end end\n"
              "local shape, strides, h\n" HOST_HEAD
-             " type = 'f32', state = 'double n, h[8]; lsio_moments m; uint8_t mask[100]; float top[3]; int64_t at[3]; double sums[8];',\n"
+             " type = '%s', state = 'double n, h[8]; lsio_moments m; uint8_t mask[100]; float top[3]; int64_t at[3]; double sums[8];',\n"
              " init = function() jit.attach(event, 'trace') end, reduce = function(a) return a end,\n"
              " transform = function(c, s) %s end,\n"
              " finish = function() jit.attach(event)\n"
              "  return not jit.status() and 'off' or compiled and 'ok' or 'interpreted' end }",
-             bodies[i]);
+             strstr(bodies[i], "LL") ? "i64" : "f32", bodies[i]);
     char *json = host_run(text, NULL, 1, 2000);
     if (strcmp(json, "{\"result\":\"ok\"}") && strcmp(json, "{\"result\":\"off\"}")) {
       fprintf(stderr, "%s: %s\n", bodies[i], json);
