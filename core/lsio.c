@@ -25,6 +25,7 @@ int lsio_error_os_code(const lsio_error *e) { return e->os_code; }
 const char *lsio_error_object(const lsio_error *e) { return e->object; }
 uint64_t lsio_error_offset(const lsio_error *e) { return e->offset; }
 uint64_t lsio_error_step(const lsio_error *e) { return e->step; }
+char *lsio_error_json(const lsio_error *e) { return lsi_error_json(e); }
 
 /* Handed out where there is no memory for another one: its text is there already, so that nobody writes
  * to it. */

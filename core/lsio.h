@@ -85,6 +85,10 @@ LSIO_API const char *lsio_error_object(const lsio_error *e);
 /* Byte offset in the object and index of the step; UINT64_MAX when it is about none. */
 LSIO_API uint64_t lsio_error_offset(const lsio_error *e);
 LSIO_API uint64_t lsio_error_step(const lsio_error *e);
+/* All of it as a JSON object on one line, as in the summary's `errors` and in lines of --errors: code (the
+ * name), message, object, offset, length, step (null when it is about none), os_code. Bytes that are no
+ * UTF-8 are written as \xNN. Handed over: free with lsio_free. NULL: out of memory. */
+LSIO_API char *lsio_error_json(const lsio_error *e);
 /* NULL is fine. */
 LSIO_API void lsio_error_free(lsio_error *e);
 

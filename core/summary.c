@@ -9,41 +9,20 @@
 
 #include "mem.h"
 #include "types.h"
+#include "utf8.h"
 
 /* ---- JSON ---- */
 
-/* Length of the UTF-8 sequence at p, 0 if it is none. */
-static size_t utf8_sequence(const unsigned char *p) {
-  size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : (p[0] & 0xF0) == 0xE0 ? 3
-             : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
-  for (size_t i = 1; i < n; i++)
-    if ((p[i] & 0xC0) != 0x80) return 0;
-  if (n == 3 && ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] >= 0xA0))) return 0;
-  if (n == 4 && ((p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] >= 0x90))) return 0;
-  return n;
-}
-
-/* File names are bytes and JSON is UTF-8: what is no UTF-8 is shown as \xNN. */
+/* File names are bytes: what is no UTF-8 is shown as \xNN. */
 static json_t *text_json(const char *text) {
-  json_t *plain = json_string(text);
-  if (plain) return plain;
-  char *clean = lsi_malloc(4 * strlen(text) + 1);
+  const size_t length = strlen(text), n = lsi_utf8_clean(text, length, NULL);
+  if (n == length) return json_string(text);
+  char *clean = lsi_malloc(n);
   if (!clean) return NULL;
-  char *out = clean;
-  for (const unsigned char *p = (const unsigned char *)text; *p;) {
-    size_t n = utf8_sequence(p);
-    if (n) {
-      memcpy(out, p, n);
-      out += n;
-      p += n;
-    } else {
-      out += snprintf(out, 5, "\\x%02X", *p++);
-    }
-  }
-  *out = 0;
-  plain = json_string(clean);
+  lsi_utf8_clean(text, length, clean);
+  json_t *o = json_stringn(clean, n);
   lsi_free(clean);
-  return plain;
+  return o;
 }
 
 static json_t *count_json(uint64_t n) {
@@ -75,6 +54,15 @@ static json_t *error_json(const struct lsi_error *e) {
   if (ok) return o;
   json_decref(o);
   return NULL;
+}
+
+char *lsi_error_json(const struct lsi_error *e) {
+  json_t *o = error_json(e);
+  char *dump = o ? json_dumps(o, JSON_COMPACT) : NULL;
+  char *text = dump ? lsi_strdup(dump) : NULL;
+  json_decref(o);
+  free(dump); /* lint: allow free: jansson's own allocation */
+  return text;
 }
 
 static json_t *errors_json(const struct lsi_summary *s) {

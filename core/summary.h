@@ -30,6 +30,8 @@ struct lsi_summary {
   const char *state_json;          /* NULL until workers are merged */
 };
 
+/* An error as it stands in the summary, on one line (lsi_free), NULL = no memory. */
+char *lsi_error_json(const struct lsi_error *e);
 /* JSON text (lsi_free), NULL = no memory. */
 char *lsi_summary_json(const struct lsi_summary *s);
 /* A paragraph for people (lsi_free). */

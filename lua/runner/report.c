@@ -94,49 +94,15 @@ void report_abandon(void) {
 
 /* ---- JSON ---- */
 
-/* Object names are bytes: where they are no UTF-8, bytes from 0x80 on are shown as \xNN. */
-static json_t *text_json(const char *text) {
-  json_t *plain = json_string(text);
-  char *clean = plain ? NULL : malloc(4 * strlen(text) + 1);
-  if (!clean) return plain;
-  char *out = clean;
-  for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-    if (*c < 0x80)
-      *out++ = (char)*c;
-    else
-      out += snprintf(out, 5, "\\x%02X", *c);
-  *out = 0;
-  plain = json_string(clean);
-  free(clean);
-  return plain;
-}
-
-static json_t *place_json(uint64_t n) {
-  return n == UINT64_MAX ? json_null() : json_integer((json_int_t)n);
-}
-
-static json_t *error_json(const lsio_error *e) {
-  const char *object = lsio_error_object(e);
-  json_t *o = json_object();
-  json_object_set_new(o, "code", json_string(lsio_error_name(lsio_error_code(e))));
-  json_object_set_new(o, "message", text_json(lsio_error_message(e)));
-  json_object_set_new(o, "object", object[0] ? text_json(object) : json_null());
-  json_object_set_new(o, "offset", place_json(lsio_error_offset(e)));
-  json_object_set_new(o, "step", place_json(lsio_error_step(e)));
-  json_object_set_new(o, "os_code", json_integer(lsio_error_os_code(e)));
-  return o;
-}
-
 void report_error(struct report *r, const lsio_error *e) {
   if (!r->errors || !e) return;
   /* The error that ends a job has often been reported as its step's already. */
   if (r->lines && strcmp(r->last, lsio_error_message(e)) == 0) return;
   snprintf(r->last, sizeof r->last, "%s", lsio_error_message(e));
   r->lines++;
-  json_t *o = error_json(e);
-  if (!o || json_dumpf(o, r->errors, JSON_COMPACT) != 0) r->errors_failed = true;
-  json_decref(o);
-  fputc('\n', r->errors);
+  char *line = lsio_error_json(e);
+  if (!line || fprintf(r->errors, "%s\n", line) < 0) r->errors_failed = true;
+  lsio_free(line);
 }
 
 /* What a summary has at least, for a job that never ran. */
@@ -156,7 +122,9 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   json_object_set_new(o, "backend", json_null());
   json_object_set_new(o, "bound", json_null());
   json_object_set_new(o, "workers", json_array());
-  if (e) json_array_append_new(errors, error_json(e));
+  char *error = e ? lsio_error_json(e) : NULL;
+  if (error) json_array_append_new(errors, json_loads(error, 0, NULL));
+  lsio_free(error);
   json_object_set_new(o, "errors", errors);
   json_object_set_new(o, "state", json_null());
   return o;

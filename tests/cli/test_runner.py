@@ -176,8 +176,25 @@ class Failures(RunnerTest):
             line = json.loads(f.read())
         self.assertTrue(line["object"].endswith("a.f32"))
         self.assertIn("job.lua:8: bad weather", line["message"])
+        self.assertEqual((line["offset"], line["length"]), (1200, 400))
         r = self.expect(1, "--on-error=skip", "--quiet", "job.lua")
         self.assertIn("1 step", r.err)
+
+    def test_lines_of_errors_are_those_of_the_summary(self):
+        for name, shown in ((b"a\xff\xc3\xa9.f32", "a\\xFF\xe9.f32"), (b"\xc3\xa9.f32", "\xe9.f32")):
+            with open(os.path.join(self.dir.encode(), name), "wb") as f:
+                f.write(bytes(2000))
+            job = FAILS_AT_3.replace("a.f32", "*.f32")
+            self.expect(1, "--on-error=skip", "--json=s.json", "--errors=e.jsonl", "-e", job)
+            with open(self.path("e.jsonl"), encoding="utf-8") as f:
+                lines = [json.loads(line) for line in f]
+            self.assertEqual(lines, self.summary()["errors"])
+            self.assertEqual(lines[0]["object"], shown)
+            # What ends a job before it has begun is the same in both, too.
+            self.expect(3, "--json=s.json", "--errors=e.jsonl", "-e", "error 'early'")
+            with open(self.path("e.jsonl"), encoding="utf-8") as f:
+                self.assertEqual([json.loads(line) for line in f], self.summary()["errors"])
+            os.remove(os.path.join(self.dir.encode(), name))
 
     def test_skip_fills_its_place(self):
         values = self.data().copy()
