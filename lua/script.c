@@ -163,10 +163,11 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
     const struct lsi_error *e = &s->errors[i];
     char text[2048];
     lsi_error_format(e, text, sizeof text);
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     set_text(L, "message", text);
     set_text(L, "object", e->object);
     set_text(L, "code", lsio_error_name(e->code));
+    set_number(L, "os_code", e->os_code);
     if (e->offset != LSI_NO_OFFSET) {
       set_number(L, "offset", (double)e->offset);
       set_number(L, "length", (double)e->length);
@@ -204,7 +205,7 @@ static void push_info(lua_State *L, const void *arg) {
       {"cpu_s", s->cpu_s},
       {"publish_s", s->publish_s},
       {"peak_memory", (double)s->peak_memory},
-      {"n_errors", (double)s->n_errors},
+      {"error_count", (double)s->n_errors},
   };
   for (size_t i = 0; i < LSI_COUNTOF(numbers); i++) set_number(L, numbers[i].name, numbers[i].value);
   push_workers(L, s);

@@ -119,6 +119,7 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   json_object_set_new(o, "error_count", json_integer(e != NULL));
   json_object_set_new(o, "wall_s", json_real(0));
   json_object_set_new(o, "cpu_s", json_real(0));
+  json_object_set_new(o, "publish_s", json_real(0));
   json_object_set_new(o, "backend", json_null());
   json_object_set_new(o, "bound", json_null());
   json_object_set_new(o, "workers", json_array());

@@ -38,6 +38,47 @@ local lsio = {}
 ---@class lsio.source
 ---@class lsio.sink
 
+---What `done` gets beside the result: the figures of `--json`, by the same names.
+---@class lsio.info
+---@field status "done"|"skipped"
+---@field exit_code integer
+---@field chunks integer
+---@field chunks_failed integer
+---@field steps integer
+---@field steps_failed integer
+---@field operations integer reads
+---@field bytes_requested integer
+---@field bytes_read integer
+---@field bytes_decoded integer
+---@field bytes_delivered integer
+---@field bytes_written integer
+---@field bytes_direct integer that no CPU copied
+---@field wall_s number
+---@field cpu_s number
+---@field publish_s number of wall_s: the output made durable and named
+---@field peak_memory integer bytes
+---@field backend string
+---@field bound "device"|"decode"|"transform"|"sink"|"latency"
+---@field error_count integer
+---@field errors lsio.step_error[] the first 100
+---@field workers lsio.worker_info[]
+
+---@class lsio.step_error
+---@field code string
+---@field message string
+---@field object string "" when it is about none
+---@field offset? integer
+---@field length? integer
+---@field step? integer
+---@field os_code integer 0 when there is none
+
+---@class lsio.worker_info
+---@field steps integer
+---@field wait_s number
+---@field decode_s number
+---@field transform_s number
+---@field place_s number
+
 ---@class lsio.job_table
 ---@field source lsio.source|fun(params: table): lsio.source
 ---@field type? lsio.type of the elements; default "u8"
@@ -51,7 +92,7 @@ local lsio = {}
 ---@field finish? fun(state: any, params: table): any
 ---@field state? string|fun(params: table): table
 ---@field reduce? lsio.reducer|table<string, lsio.reducer>|fun(a: any, b: any): any
----@field done? fun(result: any, info: table)
+---@field done? fun(result: any, info: lsio.info)
 ---@field sink? lsio.sink|fun(params: table): lsio.sink
 ---@field out_max? integer elements a step may write
 ---@field on_error? "fail"|"skip"

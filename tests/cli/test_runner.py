@@ -196,6 +196,33 @@ class Failures(RunnerTest):
                 self.assertEqual([json.loads(line) for line in f], self.summary()["errors"])
             os.remove(os.path.join(self.dir.encode(), name))
 
+    def test_figures_have_one_name(self):
+        """The info of done, the summary, and the summary of a job that never began."""
+        self.data()
+        job = FAILS_AT_3.replace("done = function(r)", """done = function(r, info)
+    for key, v in pairs(info) do print(key, v) end
+    for key, v in pairs(info.workers[1]) do print("worker." .. key, v) end
+    for key, v in pairs(info.errors[1]) do print("error." .. key, v) end
+    r = { n = "n" }""")
+        out = self.expect(1, "-j1", "--on-error=skip", "--json=s.json", "-e", job).out
+        info = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
+        s = self.summary()
+        figures = dict(s)
+        figures.update(("worker." + key, v) for key, v in s["workers"][0].items())
+        figures.update(("error." + key, v) for key, v in s["errors"][0].items())
+        del figures["state"]  # done has it itself
+        self.assertEqual(sorted(info), sorted(figures))
+        for key, v in figures.items():
+            if isinstance(v, int):
+                self.assertEqual(int(info[key]), v, key)
+            elif isinstance(v, float):
+                self.assertAlmostEqual(float(info[key]), v, 5, key)
+            elif isinstance(v, str):
+                self.assertEqual(info[key], v, key)
+        self.assertEqual(figures["error_count"], 1)
+        self.expect(3, "--json=s.json", "-e", "error 'early'")
+        self.assertEqual(sorted(self.summary()), sorted(s))
+
     def test_skip_fills_its_place(self):
         values = self.data().copy()
         job = COPY.replace("type =", """on_error = "skip", fill = -1,
