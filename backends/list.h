@@ -2,7 +2,7 @@
 #ifndef LSI_BACKEND_LIST_H
 #define LSI_BACKEND_LIST_H
 
-#include "backend.h"
+#include "seams/backend.h"
 
 extern const struct lsi_backend_ops lsi_backend_uring;
 extern const struct lsi_backend_ops lsi_backend_pread;

@@ -2,7 +2,7 @@
 #ifndef LSI_OP_LIST_H
 #define LSI_OP_LIST_H
 
-#include "backend.h"
+#include "seams/backend.h"
 
 struct lsi_op_list {
   struct lsi_op *first, **last; /* last is NULL before the first add */

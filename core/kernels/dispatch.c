@@ -1,11 +1,11 @@
 /* Which level of the vector kernels runs here; and what they share that needs no vectors. */
-#include "../kernels.h"
+#include "kernels/kernels.h"
 
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#include "../types.h"
+#include "ground/types.h"
 
 _Static_assert(LSI_TYPE_COUNT == 10 && LSI_U64 == 7 && LSI_F64 == 9,
                "kernels.h counts on this order");

@@ -1,6 +1,6 @@
 /* CRC-32C without any instruction for it: eight bytes a step by eight tables. Everything about a
  * CRC is linear, so a table is given by its entries for the eight single bits. */
-#include "../kernels.h"
+#include "kernels/kernels.h"
 
 #define BIT(b, i, basis) ((b) >> (i)&1 ? (basis) : 0)
 #define ENTRY(b, b0, b1, b2, b3, b4, b5, b6, b7)                                                 \

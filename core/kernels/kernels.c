@@ -5,39 +5,39 @@
 #include <immintrin.h>
 #endif
 
-#include "x_common.h"
+#include "kernels/x_common.h"
 
-#include "x_sum.h"
+#include "kernels/x_sum.h"
 
-#include "x_minmax.h"
+#include "kernels/x_minmax.h"
 
-#include "x_count.h"
+#include "kernels/x_count.h"
 
-#include "x_stats.h"
+#include "kernels/x_stats.h"
 
-#include "x_histogram.h"
+#include "kernels/x_histogram.h"
 
-#include "x_stream.h"
+#include "kernels/x_stream.h"
 
-#include "x_map.h"
+#include "kernels/x_map.h"
 
-#include "x_select.h"
+#include "kernels/x_select.h"
 
-#include "x_mask.h"
+#include "kernels/x_mask.h"
 
-#include "x_pair.h"
+#include "kernels/x_pair.h"
 
-#include "x_group.h"
+#include "kernels/x_group.h"
 
-#include "x_order.h"
+#include "kernels/x_order.h"
 
-#include "x_transpose.h"
+#include "kernels/x_transpose.h"
 
-#include "x_strided.h"
+#include "kernels/x_strided.h"
 
-#include "x_hash.h"
+#include "kernels/x_hash.h"
 
-#include "x_bytes.h"
+#include "kernels/x_bytes.h"
 
 #define ALL(f)                                                                              \
   {                                                                                         \

@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../base.h"
-#include "../kernels.h"
+#include "ground/base.h"
+#include "kernels/kernels.h"
 
 /* X(name, C type, unsigned type of that size, least, greatest) */
 #define INT_TYPES(X)                           \

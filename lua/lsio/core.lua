@@ -1,5 +1,5 @@
--- The way to C: the types of core/step.h, core/kernels.h and lua/abi.h, one table of function
--- pointers, and errors that keep their code. init() is called once per state, before anything else.
+-- The way to C: the types of core/seams/step.h, core/kernels/kernels.h and lua/host/abi.h, one table of
+-- function pointers, and errors that keep their code. init() is called once per state, before anything else.
 local ffi = require "ffi"
 
 local M = {

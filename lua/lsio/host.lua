@@ -1,4 +1,4 @@
--- What C calls, one function a phase. Each takes the address of a struct of lua/abi.h; results go
+-- What C calls, one function a phase. Each takes the address of a struct of lua/host/abi.h; results go
 -- back through it. Text that C is to copy stays anchored here until the next call.
 local ffi = require "ffi"
 local buffer = require "string.buffer"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runner.h"
+#include "runner/runner.h"
 
 /* Options that are no settings of a job. `argument` in brackets is optional: --name=value only. */
 static const struct lsio_setting own[] = {

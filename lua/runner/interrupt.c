@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runner.h"
+#include "runner/runner.h"
 
 #define GRACE_MS 400
 #define REPORT_MS 2000 /* to write the summary of a job that has stopped in time */

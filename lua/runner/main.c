@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runner.h"
+#include "runner/runner.h"
 
 #define SCRIPT_MAX (64u << 20) /* bytes: anything longer is no script but a mistake */
 #define FAILURES_SHOWN 10

@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "runner.h"
+#include "runner/runner.h"
 
 #define TERMINAL_EVERY_S 0.1
 #define PLAIN_EVERY_S 10.0

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runner.h"
+#include "runner/runner.h"
 
 struct report {
   const char *json_path, *errors_path; /* borrowed */

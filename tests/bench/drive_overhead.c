@@ -1,9 +1,9 @@
 /* What the engine costs by itself: steps of 4 KiB that the mem backend serves by pointer, without a
  * transform and without merging, by one worker. Meant for callgrind; --plan-only is the baseline that
  * makes the same request and plan and does not run it. Prints JSON. */
-#include "engine.h"
-#include "mem.h"
-#include "mem_objects.h"
+#include "engine/state/engine.h"
+#include "ground/mem.h"
+#include "test/mem_objects.h"
 #include "ref.h"
 
 enum { OBJECT = 64 << 20, STEP = 4096 };

@@ -1,9 +1,9 @@
 /* Times the planner: a parsed request of the ranges in a .npy to sorted, merged units. Objects are
  * taken to be 4 GiB on one virtual disk; nothing is read. Prints JSON. */
-#include "err.h"
-#include "plan.h"
+#include "ground/err.h"
+#include "plan/plan.h"
 #include "ref.h"
-#include "request.h"
+#include "plan/request.h"
 
 static void check(int code, const struct lsi_error *err) {
   if (code) ref_die("drive_plan: code %d (%s)", code, err->what);

@@ -1,4 +1,4 @@
-/* One suite for every backend in each of its ways of reading: what core/backend.h promises. */
+/* One suite for every backend in each of its ways of reading: what core/seams/backend.h promises. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -13,8 +13,8 @@
 
 #include "backend_variants.h"
 #include "confined.h"
-#include "mem.h"
-#include "os.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 #define MANY 1500
 

@@ -1,4 +1,4 @@
-/* Reads into memory that is not the operation's beyond its bytes: what core/backend.h promises of `exact`. */
+/* Reads into memory that is not the operation's beyond its bytes: what core/seams/backend.h promises of `exact`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

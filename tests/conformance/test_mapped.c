@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "backend_variants.h"
-#include "os.h"
+#include "seams/os.h"
 
 static struct stage stage;
 

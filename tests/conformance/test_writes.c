@@ -1,4 +1,4 @@
-/* One suite for every backend that writes, on file systems with O_DIRECT: what core/backend.h promises of
+/* One suite for every backend that writes, on file systems with O_DIRECT: what core/seams/backend.h promises of
  * LSI_OP_WRITE. Each test writes to a file that is full of a pattern, and looks at all of it afterwards. */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +14,10 @@
 
 #include <cmocka.h>
 
-#include "backend.h"
+#include "seams/backend.h"
 #include "confined.h"
-#include "mem.h"
-#include "os.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 #define DEPTH 32u
 #define PAGES 512u /* of the file */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
-#include "codec.h"
+#include "codec/codec.h"
 
 static struct lsio_job_options options(const char *script, uint32_t flags, const char *memory) {
   static const char *settings[4];

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
-#include "codec.h"
+#include "codec/codec.h"
 
 #define PAGE 4096u
 #define BYTES (sizeof api_values)

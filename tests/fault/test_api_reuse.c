@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "api_job.h"
-#include "context.h"
-#include "pool.h"
+#include "api/context.h"
+#include "memory/pool.h"
 
 #define DOUBLED                                                                          \
   "local lsio = require 'lsio'\n"                                                        \

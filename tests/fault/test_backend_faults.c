@@ -2,7 +2,7 @@
  * or to be asked again; objects that cannot be opened or closed; and a backend that breaks while
  * operations are in flight. Each job ends with an error that names object and offset, or with the right
  * output; nothing is left of it, and no block is lost. This program's list of backends takes the place of
- * backends/list.c: io_uring, or where that is refused the threads of pread, with faults in between. */
+ * backends/linux/list.c: io_uring, or where that is refused the threads of pread, with faults in between. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #include "list.h"
 #include "lsio.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 #define CHUNK 131472 /* bytes: whole pages and an edge, enough to be written past the page cache */
 #define VALUES (3 * CHUNK / 4) /* of each file */

@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "codec.h"
+#include "codec/codec.h"
 #include "lsio.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 #define FILES 6
 #define VALUES 3000 /* of each file */

@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 #include "lsio.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 #define VALUES 4000
 #define SAMPLES 120 /* positions, once and for ever each */

@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 #include "lsio.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 #define VALUES 6000
 #define CHUNK 4000 /* bytes: 6 steps */

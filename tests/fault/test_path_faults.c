@@ -4,7 +4,7 @@
  * nothing is lost (blocks, maps, descriptors), nobody writes to memory that was given back, and the next
  * job finds nothing of the one before. The linker's --wrap puts this program between the pool, the
  * system and the table of mapped files (tests/CMakeLists.txt); its list of backends takes the place of
- * backends/list.c. LSIO_SWEEP=1 leaves no N out: minutes. */
+ * backends/linux/list.c. LSIO_SWEEP=1 leaves no N out: minutes. */
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -18,12 +18,12 @@
 
 #include <cmocka.h>
 
-#include "context.h"
-#include "linux_guard.h"
+#include "api/context.h"
+#include "linux/linux_guard.h"
 #include "list.h"
-#include "mem.h"
+#include "ground/mem.h"
 #include "path_jobs.h"
-#include "pool.h"
+#include "memory/pool.h"
 
 #define CALLS_MAX 20000
 #define DENSE 12 /* the first N, of which none is left out */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base.h"
+#include "ground/base.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

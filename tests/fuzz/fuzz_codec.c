@@ -6,9 +6,9 @@
 #include <lz4frame.h>
 #include <zstd.h>
 
-#include "codec.h"
+#include "codec/codec.h"
 #include "fuzz.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 #define SLACK 64u
 #define CODECS (LSI_CODEC_BLOSC - LSI_CODEC_LZ4 + 1)

@@ -2,9 +2,9 @@
  * read as the same. */
 #include <inttypes.h>
 
-#include "csv.h"
+#include "lists/csv.h"
 #include "fuzz.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 static char *write_again(const struct lsi_ranges *r, size_t *length) {
   const size_t cap = 64 + r->n * 80 + 2 * r->n * r->names_length;

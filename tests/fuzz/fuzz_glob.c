@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "err.h"
+#include "ground/err.h"
 #include "fuzz.h"
-#include "os.h"
+#include "seams/os.h"
 
 #define PATTERN_MAX 128u
 

@@ -3,8 +3,8 @@
 #include <jansson.h>
 
 #include "fuzz.h"
-#include "mem.h"
-#include "summary.h"
+#include "ground/mem.h"
+#include "job/summary.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char *text = strndup((const char *)data, size);

@@ -1,7 +1,7 @@
 /* Fuzz target: a .npy header, and the same bytes as a list of ranges. A header that was read is written
  * and must read as the same. */
 #include "fuzz.h"
-#include "npy.h"
+#include "lists/npy.h"
 
 static void check_again(const struct lsi_npy_header *a) {
   static char text[LSI_NPY_DATA];

@@ -2,10 +2,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "err.h"
+#include "ground/err.h"
 #include "fuzz.h"
-#include "mem.h"
-#include "paths.h"
+#include "ground/mem.h"
+#include "host/paths.h"
 
 static size_t lines_with_text(const uint8_t *data, size_t size) {
   size_t n = 0;

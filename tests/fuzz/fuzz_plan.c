@@ -2,10 +2,10 @@
  * requests are judged byte by byte, of all the bounds are checked.
  *
  * Input: flags, options, then objects, then chunks; numbers little-endian (see the code). */
-#include "explain.h"
+#include "plan/explain.h"
 #include "fuzz.h"
-#include "mem.h"
-#include "plan.h"
+#include "ground/mem.h"
+#include "plan/plan.h"
 #include "plan_oracle.h"
 
 #define OBJECTS_MAX 4u

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "mem.h"
-#include "os.h"
-#include "os_linux.h"
+#include "ground/mem.h"
+#include "seams/os.h"
+#include "linux/os_linux.h"
 
 #define FILES_MAX 64
 

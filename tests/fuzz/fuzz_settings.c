@@ -2,10 +2,10 @@
  * element type and of a codec. */
 #include <inttypes.h>
 
-#include "codec.h"
+#include "codec/codec.h"
 #include "fuzz.h"
-#include "settings.h"
-#include "types.h"
+#include "job/settings.h"
+#include "ground/types.h"
 
 static void check_size(const char *text) {
   uint64_t n;

@@ -23,10 +23,10 @@ local function read(path)
   return text
 end
 
--- What lua/embed.cmake makes of the headers.
+-- What lua/host/embed.cmake makes of the headers.
 local function cdef()
-  local kernels = read("core/kernels.h"):match "/%* cdef begin %*/(.-)/%* cdef end %*/"
-  local text = "\n" .. read "core/step.h" .. "\n" .. kernels .. "\n" .. read "lua/abi.h"
+  local kernels = read("core/kernels/kernels.h"):match "/%* cdef begin %*/(.-)/%* cdef end %*/"
+  local text = "\n" .. read "core/seams/step.h" .. "\n" .. kernels .. "\n" .. read "lua/host/abi.h"
   return (text:gsub("\n#[^\n]*", "\n"):gsub("\n#[^\n]*", "\n"))
 end
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
+#include "ground/mem.h"
 
 static char dir[64];
 float api_values[API_VALUES];

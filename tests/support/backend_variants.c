@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mem.h"
-#include "os.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 const uint64_t object_sizes[OBJECTS] = {1, 4095, 4096, 4097, 100000, (3u << 20) + 123, 0};
 

@@ -3,9 +3,9 @@
 #ifndef LSI_BACKEND_VARIANTS_H
 #define LSI_BACKEND_VARIANTS_H
 
-#include "backend.h"
-#include "mem_objects.h"
-#include "sim.h"
+#include "seams/backend.h"
+#include "test/mem_objects.h"
+#include "test/sim.h"
 
 #define DEPTH 64u
 #define ARENA_BYTES ((size_t)16 << 20)

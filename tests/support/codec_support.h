@@ -6,8 +6,8 @@
 
 #include <stdlib.h>
 
-#include "codec.h"
-#include "mem.h"
+#include "codec/codec.h"
+#include "ground/mem.h"
 
 static uint64_t seed = 0x9E3779B97F4A7C15u, rng;
 static struct lsi_decoder *decoder;

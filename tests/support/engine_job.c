@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
-#include "os.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 #define CHECK(cond, ...)                                                          \
   do {                                                                            \

@@ -5,8 +5,8 @@
 
 #include <stdatomic.h>
 
-#include "engine.h"
-#include "sim.h"
+#include "engine/state/engine.h"
+#include "test/sim.h"
 
 struct engine_job {
   uint64_t rng;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
+#include "ground/mem.h"
 
 struct lsi_script_host *host_context;
 const struct lsi_script_ops *host_ops;

@@ -2,8 +2,8 @@
 #ifndef HOST_JOB_H
 #define HOST_JOB_H
 
-#include "spec.h"
-#include "summary.h"
+#include "job/spec.h"
+#include "job/summary.h"
 
 extern struct lsi_script_host *host_context;
 extern const struct lsi_script_ops *host_ops;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base.h"
+#include "ground/base.h"
 
 const struct lsi_kernels *const *kd_levels(size_t *n) {
   static const struct lsi_kernels *found[8];

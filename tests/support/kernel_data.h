@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels.h"
-#include "types.h"
+#include "kernels/kernels.h"
+#include "ground/types.h"
 
 __extension__ typedef __int128 kd_wide;
 

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "codec.h"
+#include "codec/codec.h"
 
 #define FILES 3
 #define VALUES 49152u /* of each: 192 KiB, three blocks or more of each codec */

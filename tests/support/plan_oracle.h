@@ -3,7 +3,7 @@
 #ifndef LSI_TEST_PLAN_ORACLE_H
 #define LSI_TEST_PLAN_ORACLE_H
 
-#include "plan.h"
+#include "plan/plan.h"
 
 /* NULL when the plan is right, else what is wrong with it (a static buffer). All offsets, lengths and
  * sizes are multiples of `grain`, which stands for one byte. */

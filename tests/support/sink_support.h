@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "os.h"
-#include "sink.h"
+#include "ground/mem.h"
+#include "seams/os.h"
+#include "sink/sink.h"
 
 static char dir[64];
 static char path[128];

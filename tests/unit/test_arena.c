@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "arena.h"
-#include "backend.h"
-#include "mem.h"
+#include "memory/arena.h"
+#include "seams/backend.h"
+#include "ground/mem.h"
 
 static uint64_t rng = 88172645463325252u;
 static uint32_t next(uint32_t n) {

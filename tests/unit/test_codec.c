@@ -11,7 +11,7 @@
 #include <lz4frame.h>
 #include <zstd.h>
 
-#include "codec_impl.h"
+#include "codec/codec_impl.h"
 #include "codec_support.h"
 
 /* Text-like data that compresses about 3:1, with raw and constant stretches. */

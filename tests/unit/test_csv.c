@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "csv.h"
-#include "mem.h"
+#include "lists/csv.h"
+#include "ground/mem.h"
 
 static struct lsi_error error;
 

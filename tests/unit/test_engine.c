@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "engine_job.h"
-#include "sim.h"
+#include "test/sim.h"
 
 static uint8_t sim_byte(const void *ctx, uint32_t object, uint64_t offset) {
   return lsi_sim_byte(ctx, object, offset);

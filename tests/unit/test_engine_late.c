@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "engine_job.h"
-#include "sim.h"
+#include "test/sim.h"
 
 #define OBJECTS 200u
 

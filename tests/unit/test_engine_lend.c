@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "engine.h"
-#include "mem.h"
-#include "os.h"
+#include "engine/state/engine.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 #define BLOCK 4096u
 #define SIZE ((uint64_t)LSI_OP_LONGEST + BLOCK)

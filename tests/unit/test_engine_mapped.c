@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "engine.h"
-#include "mem.h"
-#include "os.h"
+#include "engine/state/engine.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 #define SIZE (256u << 10)
 #define LENT 0u

@@ -11,11 +11,11 @@
 
 #include <cmocka.h>
 
-#include "engine.h"
+#include "engine/state/engine.h"
 #include "engine_job.h"
-#include "mem.h"
-#include "os.h"
-#include "sim.h"
+#include "ground/mem.h"
+#include "seams/os.h"
+#include "test/sim.h"
 
 #define FILL 0x5a
 #define OBJECTS 3

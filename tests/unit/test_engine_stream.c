@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "engine_job.h"
-#include "mem.h"
-#include "os.h"
-#include "sim.h"
+#include "ground/mem.h"
+#include "seams/os.h"
+#include "test/sim.h"
 
 #define OBJECTS 4
 

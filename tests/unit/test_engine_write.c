@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-#include "engine.h"
-#include "mem.h"
-#include "os.h"
-#include "sim.h"
+#include "engine/state/engine.h"
+#include "ground/mem.h"
+#include "seams/os.h"
+#include "test/sim.h"
 
 #define FILL 7
 #define OBJECTS 3

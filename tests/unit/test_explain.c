@@ -10,9 +10,9 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "explain.h"
-#include "mem.h"
-#include "price.h"
+#include "plan/explain.h"
+#include "ground/mem.h"
+#include "job/price.h"
 
 #define MIB (UINT64_C(1) << 20)
 

@@ -17,8 +17,8 @@
 #include <cmocka.h>
 
 #include "confined.h"
-#include "linux_guard.h"
-#include "os.h"
+#include "linux/linux_guard.h"
+#include "seams/os.h"
 
 #define PAGE 4096u
 #define PAGES 64u

@@ -9,10 +9,10 @@
 #include <cmocka.h>
 #include <openssl/evp.h>
 
-#include "err.h"
-#include "hash.h"
+#include "ground/err.h"
+#include "codec/hash.h"
 #include "kernel_data.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 static struct kd_buffer buffer;
 

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "host_job.h"
-#include "mem.h"
-#include "npy.h"
+#include "ground/mem.h"
+#include "lists/npy.h"
 
 static void test_load_errors(void **state) {
   (void)state;

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "host_job.h"
-#include "mem.h"
-#include "os.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1

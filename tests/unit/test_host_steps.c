@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "host_job.h"
-#include "mem.h"
+#include "ground/mem.h"
 
 static void test_contract_example(void **state) {
   (void)state;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base.h"
+#include "ground/base.h"
 #include "kernel_data.h"
 
 enum { ROOM = 80000, MOST = ROOM * 8, GUARD = 128 };

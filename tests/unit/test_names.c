@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "names.h"
+#include "ground/mem.h"
+#include "ground/names.h"
 
 static uint64_t state_of_random = 7;
 

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "linux_file.h"
-#include "linux_near.h"
+#include "linux/linux_file.h"
+#include "linux/linux_near.h"
 
 static char root[64];
 

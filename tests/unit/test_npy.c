@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "npy.h"
+#include "ground/mem.h"
+#include "lists/npy.h"
 
 static struct lsi_error error;
 

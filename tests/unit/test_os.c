@@ -1,4 +1,4 @@
-/* core/os.h: what every operating system's side must do. */
+/* core/seams/os.h: what every operating system's side must do. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "os.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 static char dir[64], old_dir[4096];
 

@@ -1,4 +1,4 @@
-/* core/os.h: patterns of file names, and output files. */
+/* core/seams/os.h: patterns of file names, and output files. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "confined.h"
-#include "mem.h"
-#include "os.h"
+#include "ground/mem.h"
+#include "seams/os.h"
 
 static char dir[64], old_dir[4096];
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "plan.h"
+#include "ground/mem.h"
+#include "plan/plan.h"
 #include "plan_oracle.h"
 
 #define KIB UINT64_C(1024)

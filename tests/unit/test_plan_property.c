@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "plan.h"
+#include "ground/mem.h"
+#include "plan/plan.h"
 #include "plan_oracle.h"
 
 static uint64_t state;

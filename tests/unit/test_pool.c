@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "pool.h"
+#include "ground/mem.h"
+#include "memory/pool.h"
 
 #define MIB ((size_t)1 << 20)
 

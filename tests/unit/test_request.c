@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "request.h"
+#include "ground/mem.h"
+#include "plan/request.h"
 
 static struct lsi_request *with_objects(const uint64_t *sizes, uint32_t n) {
   static const char *const names[] = {"a.f32", "dir/b.f32", "c"};

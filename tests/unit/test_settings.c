@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "plan.h"
-#include "settings.h"
+#include "plan/plan.h"
+#include "job/settings.h"
 
 static struct lsi_settings s;
 static struct lsi_error err;

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "mem.h"
-#include "os.h"
-#include "sink.h"
+#include "ground/mem.h"
+#include "seams/os.h"
+#include "sink/sink.h"
 
 #define MIB ((size_t)1 << 20)
 #define BYTES (64 * MIB)

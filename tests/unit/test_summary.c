@@ -9,8 +9,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "mem.h"
-#include "summary.h"
+#include "ground/mem.h"
+#include "job/summary.h"
 
 static const struct lsi_worker_summary workers[2] = {{3, 0.25, 0.5, 1.0, 0.125}, {4, 1, 2, 3, 4}};
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "utf8.h"
+#include "ground/utf8.h"
 
 static bool is_utf8(const char *text, size_t n) {
   json_t *s = json_stringn(text, n);

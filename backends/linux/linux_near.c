@@ -1,0 +1,94 @@
+#include "linux/linux_near.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "linux/os_linux.h"
+
+#define RESTS 8
+#define SETTLED_S 3 /* a file system's times may be whole seconds, and late by a tick */
+
+static int64_t clock_s(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME_COARSE, &now); /* what ctime is taken from */
+  return now.tv_sec;
+}
+
+void lsi_near_init(struct lsi_near *n) {
+  n->folder = -1;
+  n->length = 0;
+  n->absent = n->unsettled = 0;
+  n->began_s = clock_s();
+}
+
+void lsi_near_clear(struct lsi_near *n) {
+  if (n->folder >= 0) close(n->folder);
+  n->folder = -1;
+}
+
+static int open_path(const char *name) {
+  int fd;
+  do {
+    fd = lsi_linux_openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  return fd < 0 ? -errno : fd;
+}
+
+/* Remembers the folder of a name; true when it is that of the name before. */
+static bool same_folder(struct lsi_near *n, const char *name, uint32_t length) {
+  if (n->length == length && memcmp(n->path, name, length) == 0) return true;
+  lsi_near_clear(n);
+  memcpy(n->path, name, length);
+  n->path[length] = 0;
+  n->length = length;
+  return false;
+}
+
+int lsi_near_open(struct lsi_near *n, const char *name) {
+  const char *slash = strrchr(name, '/');
+  size_t length = slash ? (size_t)(slash - name) + 1 : 0;
+  if (!length || length >= sizeof n->path || !same_folder(n, name, (uint32_t)length))
+    return open_path(name);
+  if (n->folder < 0) n->folder = open(n->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int fd = n->folder < 0 ? -1 : lsi_linux_openat(n->folder, name + length, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) return fd;
+  /* Out of descriptors, or the folder was replaced: the whole path gives the answer. */
+  lsi_near_clear(n);
+  return open_path(name);
+}
+
+int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h) {
+  if (n->absent) return -1; /* counted by who opens */
+  if (n->unsettled) {
+    n->unsettled--;
+    return -1;
+  }
+  const ssize_t got = lsi_linux_pread_now(fd, h->room, h->room_bytes, 0);
+  if (got < 0 && errno == EAGAIN) n->absent = LSI_NEAR_RUN;
+  else if (got < 0) n->unsettled = errno == EOPNOTSUPP ? UINT32_MAX : LSI_NEAR_RUN;
+  return got;
+}
+
+int lsi_near_rest(int fd, struct stat *st, struct lsi_object_info *info) {
+  for (int i = 0; i < RESTS; i++) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t s = (int64_t)now.tv_sec - st->st_ctim.tv_sec;
+    if (s < 0 || s > 1) return 0;
+    const int64_t ns = s * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec;
+    if (ns < 0 || ns >= LSI_NEAR_REST_NS) return 0; /* or of another clock */
+    lsi_os_sleep_ns((uint64_t)(LSI_NEAR_REST_NS - ns));
+    const int code = lsi_linux_fstat(fd, st, info);
+    if (code) return code;
+  }
+  return 0;
+}
+
+bool lsi_near_settled(const struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
+                      int64_t got) {
+  const bool all = got == st->st_size && got < (int64_t)h->room_bytes && S_ISREG(st->st_mode);
+  /* Had the clock been set back in between, it would show here. */
+  return all && st->st_nlink && st->st_ctim.tv_sec + SETTLED_S < n->began_s && clock_s() >= n->began_s;
+}

@@ -1,0 +1,205 @@
+/* core/seams/os.h on Linux: output files that get their name only when they are whole. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ground/mem.h"
+#include "linux/linux_file.h"
+#include "linux/os_linux_output.h"
+
+static pthread_mutex_t live_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct lsi_os_file *live; /* every open one, under live_mutex */
+
+static void remember(struct lsi_os_file *f) {
+  f->owner = getpid();
+  pthread_mutex_lock(&live_mutex);
+  f->next = live;
+  live = f;
+  pthread_mutex_unlock(&live_mutex);
+}
+
+static void forget(struct lsi_os_file *f) {
+  pthread_mutex_lock(&live_mutex);
+  for (struct lsi_os_file **at = &live; *at; at = &(*at)->next)
+    if (*at == f) {
+      *at = f->next;
+      break;
+    }
+  pthread_mutex_unlock(&live_mutex);
+}
+
+void lsi_os_files_abandon(void) {
+  pthread_mutex_lock(&live_mutex);
+  for (struct lsi_os_file *f = live; f; f = f->next)
+    if (f->owner == getpid()) lsi_output_unlink(f);
+  pthread_mutex_unlock(&live_mutex);
+}
+
+/* A script that calls os.exit, or a program that returns from main, in the middle of a job. A fork may
+ * have copied the mutex while it was held, but then the files are not its own. */
+static __attribute__((destructor)) void leave(void) {
+  if (live && live->owner == getpid()) lsi_os_files_abandon();
+}
+
+int lsi_output_error(const char *path, int code, const char *what, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_OUTPUT, code, "%s", what);
+  lsi_error_at(err, path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  if (code == ENOSPC || code == EDQUOT)
+    lsi_error_remedy(err, "make room on its file system or choose another place");
+  else if (code == EROFS)
+    lsi_error_remedy(err, "its file system is read-only, perhaps since an error (dmesg)");
+  else if (code == EACCES || code == EPERM)
+    lsi_error_remedy(err, "its folder must be writable by user id %u", (unsigned)geteuid());
+  else if (code == ENOENT || code == ENOTDIR)
+    lsi_error_remedy(err, "create its folder first");
+  else if (code == EEXIST)
+    lsi_error_remedy(err, "choose another name, or write exists = \"replace\" in the sink");
+  else if (code == EFBIG)
+    lsi_error_remedy(err, "raise the limit of file sizes (ulimit -f) or use another file system");
+  return LSIO_ERR_OUTPUT;
+}
+
+void lsi_output_free(struct lsi_os_file *f) {
+  forget(f);
+  if (f->fd >= 0) close(f->fd);
+  if (f->direct >= 0) close(f->direct);
+  if (f->dir >= 0) close(f->dir);
+  lsi_free(f->path);
+  lsi_free(f->temp);
+  lsi_free(f->kept);
+  lsi_free(f);
+}
+
+/* Splits path into an open directory and a name. 0 or an errno. */
+static int open_parent(struct lsi_os_file *f, const char *path) {
+  if (!(f->path = lsi_strdup(path))) return ENOMEM;
+  char *slash = strrchr(f->path, '/');
+  f->name = slash ? slash + 1 : f->path;
+  if (!*f->name || !strcmp(f->name, ".") || !strcmp(f->name, "..")) return EISDIR;
+  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  if (!slash) {
+    f->dir = open(".", flags);
+  } else if (slash == f->path) {
+    f->dir = open("/", flags);
+  } else {
+    *slash = 0;
+    f->dir = open(f->path, flags);
+    *slash = '/';
+  }
+  return f->dir < 0 ? errno : 0;
+}
+
+int lsi_os_temp_create(const char *path, struct lsi_os_file **out, struct lsi_error *err) {
+  struct lsi_os_file *f = lsi_calloc(1, sizeof *f);
+  if (!f) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for an output file");
+  f->fd = f->direct = f->dir = -1;
+  atomic_init(&f->linked, false);
+  remember(f);
+  int code = open_parent(f, path);
+  if (!code && strlen(f->name) > 255) code = ENAMETOOLONG;
+  if (!code) code = lsi_output_begin(f);
+  if (code) {
+    lsi_output_free(f);
+    if (code == ENOMEM) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for an output file");
+    return lsi_output_error(path, code, "an output file can't be created", err);
+  }
+  *out = f;
+  return 0;
+}
+
+int lsi_os_file_reserve(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err) {
+  if (bytes == 0) return 0;
+  if (bytes > INT64_MAX) return lsi_output_error(f->path, EFBIG, "an output file is too large", err);
+  int rc;
+  do {
+    rc = fallocate(f->fd, 0, 0, (off_t)bytes);
+  } while (rc < 0 && errno == EINTR);
+  if (rc == 0 || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG)) return 0;
+  return lsi_output_error(f->path, errno, "there is no room for an output file", err);
+}
+
+/* Opens it again: by its descriptor's name in /proc as long as it has none of its own. 0 or an errno. */
+static int open_direct(struct lsi_os_file *f, const struct stat *st) {
+  const int flags = O_RDWR | O_DIRECT | O_CLOEXEC;
+  char proc[32];
+  snprintf(proc, sizeof proc, "/proc/self/fd/%d", f->fd);
+  f->direct = open(proc, flags);
+  if (f->direct < 0 && errno == ENOENT && atomic_load(&f->linked)) /* there is no /proc */
+    f->direct = openat(f->dir, f->temp, flags | O_NOFOLLOW);
+  if (f->direct < 0) return errno;
+  struct stat other;
+  int code = fstat(f->direct, &other) < 0 ? errno : 0;
+  if (!code && other.st_ino == st->st_ino && other.st_dev == st->st_dev) return 0;
+  close(f->direct);
+  f->direct = -1;
+  return code ? code : ESTALE;
+}
+
+int lsi_os_file_direct(struct lsi_os_file *f, enum lsi_direct direct, struct lsi_handle *h,
+                       struct lsi_error *err) {
+  const bool always = direct == LSI_DIRECT_ALWAYS;
+  struct stat st;
+  memset(h, 0, sizeof *h);
+  h->fd[0] = f->fd;
+  h->fd[1] = -1;
+  int code = lsi_linux_fstat(f->fd, &st, &h->info);
+  if (code) return lsi_output_error(f->path, code, "an output file can't be looked at", err);
+  if (direct == LSI_DIRECT_NEVER) return 0;
+  const uint32_t align = lsi_file_direct_align(f->fd, st.st_dev, always, &h->priv[1]);
+  code = align ? open_direct(f, &st) : EINVAL;
+  if (!code) {
+    h->fd[1] = f->direct;
+    h->priv[0] = align;
+    h->direct = true;
+    if (always) h->priv[1] |= LSI_FILE_FORCED;
+    return 0;
+  }
+  if (!always) return 0;
+  lsi_fail(err, LSIO_ERR_UNSUPPORTED, code, "the file system of the output has no direct writes");
+  lsi_error_at(err, f->path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_remedy(err, "leave --direct at auto");
+  return LSIO_ERR_UNSUPPORTED;
+}
+
+int lsi_os_file_write_error(const struct lsi_os_file *f, int code, struct lsi_error *err) {
+  return lsi_output_error(f->path, code, "an output file can't be written", err);
+}
+
+int lsi_os_file_write(struct lsi_os_file *f, const void *data, uint64_t length, uint64_t offset,
+                      struct lsi_error *err) {
+  const char *p = data;
+  while (length) {
+    size_t part = (size_t)LSI_MIN(length, (uint64_t)1 << 30);
+    ssize_t put = pwrite(f->fd, p, part, (off_t)offset);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return lsi_os_file_write_error(f, put < 0 ? errno : ENOSPC, err);
+    p += put;
+    offset += (uint64_t)put;
+    length -= (uint64_t)put;
+  }
+  return 0;
+}
+
+int lsi_os_file_truncate(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err) {
+  int rc;
+  do {
+    rc = ftruncate(f->fd, (off_t)bytes);
+  } while (rc < 0 && errno == EINTR);
+  return rc == 0 ? 0 : lsi_output_error(f->path, errno, "an output file can't be given its size", err);
+}
+
+int lsi_os_file_sync(struct lsi_os_file *f, struct lsi_error *err) {
+  /* No second try: after a failure the kernel may say yes though the data is lost. */
+  if (fdatasync(f->fd) == 0) return 0;
+  return lsi_output_error(f->path, errno, "an output file did not reach the disk", err);
+}
+
+void lsi_os_file_discard(struct lsi_os_file *f) {
+  if (!f) return;
+  lsi_output_unlink(f);
+  lsi_output_free(f);
+}

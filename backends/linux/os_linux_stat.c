@@ -1,0 +1,223 @@
+/* core/seams/os.h on Linux: what sources are: stat of one and of many, opening, whole files in memory. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ground/mem.h"
+#include "linux/os_linux.h"
+
+#define STAT_RUN 256u      /* paths that a thread takes at once */
+#define STAT_PARALLEL 2048u /* fewer are not worth a thread */
+#define STAT_THREADS 64u
+#define WATCH_NS 50000000u  /* between reports */
+
+void lsi_linux_info(const struct stat *st, struct lsi_object_info *out) {
+  out->device = lsi_linux_whole_device(S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev);
+  out->inode = st->st_ino;
+  out->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
+  out->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+int lsi_linux_source_error(const char *name, int code, struct lsi_error *err) {
+  bool scarce = code == EMFILE || code == ENFILE || code == ENOMEM || code == EIO || code == EINTR;
+  int rc = scarce ? LSIO_ERR_IO : LSIO_ERR_SOURCE;
+  const char *what = code == ENOENT || code == ENOTDIR ? "a source does not exist"
+                     : code == EISDIR                  ? "a source is a directory"
+                     : code == EINVAL                  ? "a source is neither a file nor a disk"
+                     : code == ESTALE                  ? "a source has gone from its server"
+                                                       : "a source can't be opened";
+  lsi_fail(err, rc, code, "%s", what);
+  lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  if (code == ENOENT || code == ENOTDIR)
+    lsi_error_remedy(err, "check the path; relative paths start at the working directory");
+  else if (code == EISDIR)
+    lsi_error_remedy(err, "name the files in it, for example with a pattern such as DIR/**");
+  else if (code == EACCES || code == EPERM)
+    lsi_error_remedy(err, "it and the folders above it must be readable by user id %u",
+                     (unsigned)geteuid());
+  else if (code == EMFILE || code == ENFILE)
+    lsi_error_remedy(err, "raise the limit of open files (ulimit -n)");
+  return rc;
+}
+
+/* 0 if data can be read from such an object, else the errno that says why not. */
+static int check_kind(mode_t mode) {
+  if (S_ISREG(mode) || S_ISBLK(mode)) return 0;
+  return S_ISDIR(mode) ? EISDIR : EINVAL;
+}
+
+int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out) {
+  struct stat own;
+  if (!st) st = &own;
+#ifdef __x86_64__ /* where the kernel's struct is the C library's: one look at an empty path less */
+  if (syscall(SYS_fstat, fd, st) < 0) return errno;
+#else
+  if (fstat(fd, st) < 0) return errno;
+#endif
+  lsi_linux_info(st, out);
+  uint64_t bytes;
+  if (S_ISBLK(st->st_mode)) {
+    if (ioctl(fd, BLKGETSIZE64, &bytes) < 0) return errno;
+    out->size = bytes;
+    out->mtime_ns = 0; /* of the node, not of the data */
+  }
+  return check_kind(st->st_mode);
+}
+
+/* 0 or an errno. */
+static int stat_path(const char *path, struct lsi_object_info *out) {
+  struct stat st;
+  if (stat(path, &st) < 0) return errno;
+  if (S_ISBLK(st.st_mode)) { /* only an open disk tells its size */
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return errno;
+    int code = lsi_linux_fstat(fd, NULL, out);
+    close(fd);
+    return code;
+  }
+  lsi_linux_info(&st, out);
+  return check_kind(st.st_mode);
+}
+
+int lsi_os_stat(const char *path, struct lsi_object_info *out, struct lsi_error *err) {
+  int code = stat_path(path, out);
+  return code ? lsi_linux_source_error(path, code, err) : 0;
+}
+
+struct stat_many {
+  const char *const *paths;
+  struct lsi_object_info *infos;
+  size_t n;
+  atomic_size_t next;
+  atomic_size_t failed; /* lowest index that failed; SIZE_MAX = none */
+};
+
+static void note_failure(struct stat_many *s, size_t i) {
+  size_t seen = atomic_load(&s->failed);
+  while (i < seen && !atomic_compare_exchange_weak(&s->failed, &seen, i)) {
+  }
+}
+
+/* Negative: stopped by the watch. */
+static int stat_some(struct stat_many *s, struct lsi_watch *watch, struct lsi_error *err) {
+  for (;;) {
+    size_t from = atomic_fetch_add(&s->next, STAT_RUN);
+    /* Runs are handed out in order, so all below a failure have been or are being looked at. */
+    if (from >= s->n || from > atomic_load(&s->failed)) return 0;
+    int rc = watch ? lsi_os_watch(watch, s->n, from, err) : 0;
+    if (rc < 0) {
+      atomic_store(&s->next, s->n);
+      return rc;
+    }
+    size_t to = LSI_MIN(from + STAT_RUN, s->n);
+    for (size_t i = from; i < to; i++) {
+      if (stat_path(s->paths[i], &s->infos[i]) == 0) continue;
+      note_failure(s, i);
+      return 0;
+    }
+  }
+}
+
+static void stat_runs(void *arg) { stat_some(arg, NULL, NULL); }
+
+int lsi_os_watch(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err) {
+  uint64_t now = lsi_os_now_ns();
+  if (!w->tell || now < w->next_ns) return 0;
+  w->next_ns = now + WATCH_NS;
+  if (w->tell(w->user, listed + w->listed_before, looked_at) == 0) return 0;
+  return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled while its sources were listed");
+}
+
+int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
+                     struct lsi_watch *watch, struct lsi_error *err) {
+  struct stat_many s = {.paths = paths, .infos = infos, .n = n};
+  atomic_init(&s.next, 0);
+  atomic_init(&s.failed, SIZE_MAX);
+  struct lsi_thread *threads[STAT_THREADS];
+  unsigned started = 0;
+  if (n >= STAT_PARALLEL) {
+    unsigned wanted = LSI_MIN(lsi_os_cpu_count(), STAT_THREADS) - 1;
+    while (started < wanted &&
+           lsi_os_thread_start(&threads[started], "lsio-stat", stat_runs, &s) == 0)
+      started++; /* without a thread more, this one does its share */
+  }
+  int stopped = stat_some(&s, watch, err);
+  for (unsigned i = 0; i < started; i++) lsi_os_thread_join(threads[i]);
+  if (stopped) return stopped;
+  size_t failed = atomic_load(&s.failed);
+  if (failed == SIZE_MAX) return 0;
+  int rc = lsi_os_stat(paths[failed], &infos[failed], err);
+  /* It has come back since: still a failure, the list was not whole. */
+  return rc < 0 ? rc : lsi_linux_source_error(paths[failed], ENOENT, err);
+}
+
+/* A link to nowhere exists too: its name is taken. */
+bool lsi_os_exists(const char *path) {
+  struct stat st;
+  return lstat(path, &st) == 0;
+}
+
+/* Reads to the end of fd; 0 or an errno, EFBIG past the limit. */
+static int slurp(int fd, uint64_t limit, char **text, size_t *length) {
+  size_t cap = 64 * 1024, n = 0;
+  char *buf = lsi_malloc(cap);
+  if (!buf) return ENOMEM;
+  int code = 0;
+  for (;;) {
+    if (n == cap - 1) {
+      char *more = cap > SIZE_MAX / 2 ? NULL : lsi_realloc(buf, cap * 2);
+      if (!more) {
+        code = ENOMEM;
+        break;
+      }
+      buf = more;
+      cap *= 2;
+    }
+    ssize_t got = read(fd, buf + n, cap - 1 - n);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      code = got < 0 ? errno : 0;
+      break;
+    }
+    n += (size_t)got;
+    if (n > limit) {
+      code = EFBIG;
+      break;
+    }
+  }
+  if (code) {
+    lsi_free(buf);
+    return code;
+  }
+  buf[n] = 0; /* not counted; for the reader's comfort */
+  *text = buf;
+  *length = n;
+  return 0;
+}
+
+int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,
+                     struct lsi_error *err) {
+  bool standard = strcmp(path, "-") == 0;
+  int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return lsi_linux_source_error(path, errno, err);
+  int code = slurp(fd, limit, text, length);
+  if (!standard) close(fd);
+  if (!code) return 0;
+  if (code == ENOMEM) {
+    lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to read a file whole");
+  } else if (code == EFBIG) {
+    lsi_fail(err, LSIO_ERR_LIMIT, 0, "a file is longer than the %llu bytes that are read of it",
+             (unsigned long long)limit);
+  } else if (code == EISDIR) {
+    return lsi_linux_source_error(path, code, err);
+  } else {
+    lsi_fail(err, LSIO_ERR_IO, code, "a file can't be read");
+  }
+  lsi_error_at(err, standard ? "standard input" : path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  return code == ENOMEM ? LSIO_ERR_NOMEM : code == EFBIG ? LSIO_ERR_LIMIT : LSIO_ERR_IO;
+}

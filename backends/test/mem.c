@@ -1,0 +1,143 @@
+/* The mem backend: objects in memory. The reference for authors of backends, so every hook says what
+ * is asked of it; and the way to measure what the engine itself costs. */
+#include "test/mem_objects.h"
+
+#include <string.h>
+
+#include "ground/mem.h"
+
+struct lsi_backend {
+  const struct lsi_mem_objects *objects;
+  uint32_t depth, n_done;          /* operations held, all of them finished */
+  struct lsi_op *first, **last;    /* chained by op->next, oldest first */
+};
+
+static const struct lsi_mem_object *find(const struct lsi_mem_objects *objects, const char *name) {
+  for (size_t i = 0; objects && i < objects->n; i++)
+    if (strcmp(objects->objects[i].name, name) == 0) return &objects->objects[i];
+  return NULL;
+}
+
+static struct lsi_object_info info_of(const struct lsi_mem_object *o) {
+  return (struct lsi_object_info){.device = o->device, .inode = (uintptr_t)o->data, .size = o->size};
+}
+
+/* Required: does it work here? Memory always does. */
+static int mem_probe(struct lsi_error *err) {
+  (void)err;
+  return 0;
+}
+
+/* Required: metadata for planning, from any thread, without an instance. */
+static int mem_stat(const void *user, const char *name, struct lsi_object_info *out,
+                    struct lsi_error *err) {
+  const struct lsi_mem_object *o = find(user, name);
+  if (!o) {
+    lsi_fail(err, LSIO_ERR_SOURCE, 0, "there is no such object in memory");
+    lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+    return LSIO_ERR_SOURCE;
+  }
+  *out = info_of(o);
+  return 0;
+}
+
+/* Required: an instance, on the thread that will use it. */
+static int mem_create(const struct lsi_backend_config *config, struct lsi_backend **out,
+                      struct lsi_error *err) {
+  struct lsi_backend *b = lsi_calloc(1, sizeof *b);
+  if (!b) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the mem backend");
+  b->objects = config->user;
+  b->depth = config->queue_depth;
+  b->last = &b->first;
+  *out = b;
+  return 0;
+}
+
+/* Required: nothing is in flight any more. */
+static void mem_destroy(struct lsi_backend *b) { lsi_free(b); }
+
+/* Required: fills *h; `info` is what the object is now, so that the engine sees a change. */
+static int mem_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+                    struct lsi_error *err) {
+  int rc = mem_stat(b->objects, name, &h->info, err);
+  if (rc < 0) return rc;
+  h->priv[0] = (uintptr_t)find(b->objects, name);
+  h->lends = !b->objects->copies;
+  return 0;
+}
+
+/* Required: *now is what the object is at this moment. */
+static int mem_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
+  (void)b;
+  *now = info_of((const struct lsi_mem_object *)(uintptr_t)h->priv[0]);
+  return 0;
+}
+
+/* Required: the same of one that stays open. */
+static int mem_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
+  (void)b;
+  *now = info_of((const struct lsi_mem_object *)(uintptr_t)h->priv[0]);
+  return 0;
+}
+
+static void finish(struct lsi_op *op) {
+  const struct lsi_mem_object *o = (const struct lsi_mem_object *)(uintptr_t)op->handle->priv[0];
+  uint64_t left = op->offset < o->size ? o->size - op->offset : 0;
+  op->result = (int64_t)LSI_MIN(left, (uint64_t)op->length);
+  const char *from = (const char *)o->data + (left ? op->offset : 0);
+  if (op->handle->lends)
+    op->data = from;
+  else if (op->result)
+    memcpy(op->buf, from, (size_t)op->result);
+}
+
+/* Required: takes as many as it has room for and says how many. A device would start them here. */
+static int mem_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
+  int room = (int)(b->depth - b->n_done), taken = LSI_MIN(n, room);
+  for (int i = 0; i < taken; i++) {
+    finish(ops[i]);
+    *b->last = ops[i];
+    b->last = &ops[i]->next;
+  }
+  b->n_done += (uint32_t)taken;
+  return taken;
+}
+
+/* Required: hands finished operations back, each once. A device would wait here up to timeout_ns;
+ * memory is never late. */
+static int mem_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_t timeout_ns,
+                    struct lsi_error *err) {
+  (void)timeout_ns;
+  (void)err;
+  int n = LSI_MIN(max, (int)b->n_done);
+  for (int i = 0; i < n; i++) {
+    done[i] = b->first;
+    b->first = b->first->next;
+  }
+  b->n_done -= (uint32_t)n;
+  if (!b->n_done) b->last = &b->first;
+  return n;
+}
+
+/* Optional, required for those that lend: the engine is done with op->data. Nothing to give back. */
+static void mem_release(struct lsi_backend *b, struct lsi_op *op) {
+  (void)b;
+  (void)op;
+}
+
+/* The optional hook `cancel` is left out: everything in here has finished. */
+const struct lsi_backend_ops lsi_backend_mem = {
+    .version = LSI_BACKEND_VERSION,
+    .name = "mem",
+    .caps = LSI_CAP_TEST,
+    .probe = mem_probe,
+    .stat = mem_stat,
+    .create = mem_create,
+    .destroy = mem_destroy,
+    .open = mem_open,
+    .close = mem_close,
+    .submit = mem_submit,
+    .reap = mem_reap,
+    .release = mem_release,
+    .look = mem_look,
+};

@@ -1,0 +1,60 @@
+/* The sim backend: objects made of a formula, and faults drawn from one seed. For tests.
+ *
+ * Fault model
+ *   bad blocks    4 KiB blocks that always answer EIO; a read that begins before one may get the bytes
+ *                 in front of it (a short read) or EIO at once
+ *   short reads   fewer bytes than asked, at least one
+ *   short writes  fewer bytes than given, whole sectors or none (which means: no room)
+ *   write errors  EIO, ENOSPC or EDQUOT; what is written goes to the handle's own file
+ *   again         EAGAIN or EINTR, which go away when asked again
+ *   delays        completions come back in an order drawn from the seed (virtual time, no sleeping)
+ *   full          submit takes only a part
+ *   descriptors   open answers EMFILE while another object is open
+ *   changed       an object that is another one (inode) when it is opened or closed
+ *   changing      an object that is modified at some moment after it was opened: from then on reads bring
+ *                 other bytes, and looks tell it
+ *   truncated     an object that ends earlier than stat said
+ * What lies behind an object's end in a buffer is overwritten with garbage, as O_DIRECT does.
+ *
+ * Checked all the time, abort() on violation: at most `cap` operations in flight per device over all
+ * instances; an operation lies in memory as the memory rule says (objects are direct under
+ * LSI_DIRECT_ALWAYS), writes are whole sectors from aligned memory; nothing is in flight at destroy. */
+#ifndef LSI_SIM_H
+#define LSI_SIM_H
+
+#include <stdatomic.h>
+
+#include "seams/backend.h"
+
+#define LSI_SIM_DEVICES 4
+
+struct lsi_sim_object {
+  char name[32];
+  uint64_t size;      /* as stat tells it */
+  uint64_t real_size; /* < size: truncated after planning */
+  uint64_t device;
+  bool changed_at_open, changed_at_close;
+  bool changing;
+};
+
+struct lsi_sim {
+  uint64_t seed;
+  struct lsi_sim_object *objects;
+  uint32_t n_objects;
+  uint32_t cap[LSI_SIM_DEVICES]; /* 0 = none; by device number */
+  /* chances in 1,000 */
+  uint32_t bad_block, short_read, again, full, emfile, short_write, write_error;
+  uint32_t whole;                /* that a small object to which nothing happens is read as it is opened */
+  uint32_t delay_max;            /* virtual time units; 0 = in order */
+  /* counted */
+  atomic_uint in_flight[LSI_SIM_DEVICES];
+  atomic_uint instances;
+  atomic_uint_fast64_t operations, emfiles, writes_failed, wholes;
+};
+
+uint8_t lsi_sim_byte(const struct lsi_sim *sim, uint32_t object, uint64_t offset);
+bool lsi_sim_bad(const struct lsi_sim *sim, uint32_t object, uint64_t offset, uint64_t length);
+
+extern const struct lsi_backend_ops lsi_backend_sim;
+
+#endif

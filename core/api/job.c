@@ -1,0 +1,327 @@
+/* Jobs of the public API: submit, poll, cancel, and how a job ends. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/context.h"
+#include "ground/mem.h"
+#include "memory/array.h"
+#include "seams/os.h"
+
+/* ---- submit ---- */
+
+static int take_settings(struct lsio_job *job, const struct lsio_job_options *o,
+                         struct lsi_error *err) {
+  lsi_settings_init(&job->settings);
+  for (size_t i = 0; i < o->n_settings; i++) {
+    int rc = lsi_settings_set_pair(&job->settings, o->settings[i], LSI_FROM_CALLER, err);
+    if (rc < 0) return rc;
+  }
+  return o->flags & LSIO_JOB_NO_ENV ? 0 : lsi_settings_from_env(&job->settings, err);
+}
+
+static int load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
+  int rc = take_settings(job, o, err);
+  if (rc < 0) return rc;
+  job->script_text = lsi_strndup(o->script ? o->script : "", o->script ? o->script_length : 0);
+  job->script_name = lsi_strdup(o->script_name ? o->script_name : "job");
+  if (!job->script_text || !job->script_name)
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
+  struct lsi_script_source source = {.text = job->script_text,
+                                     .length = o->script_length,
+                                     .name = job->script_name,
+                                     .args = o->args,
+                                     .n_args = o->n_args};
+  return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
+}
+
+/* Programs built before a field was added have a shorter struct. */
+static bool read_options(const struct lsio_job_options *in, struct lsio_job_options *out) {
+  static const size_t shortest = offsetof(struct lsio_job_options, flags) + sizeof out->flags;
+  *out = (struct lsio_job_options){0};
+  if (!in || in->struct_size < shortest) return false;
+  memcpy(out, in, LSI_MIN(in->struct_size, sizeof *out));
+  return out->script != NULL;
+}
+
+/* `wanted` is the caller's own `out`. *o receives the options. */
+static int create_job(lsio_context *context, const struct lsio_job_options *options,
+                      const void *wanted, struct lsio_job_options *o, struct lsio_job **out,
+                      struct lsi_error *err) {
+  if (!read_options(options, o) || !context || !wanted)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0,
+                    "a job needs a context, a script, `out`, and options whose struct_size is set");
+  if (context->job) {
+    lsi_fail(err, LSIO_ERR_BUSY, 0, "this context has a job already");
+    lsi_error_remedy(err, "destroy it first, or make another context");
+    return LSIO_ERR_BUSY;
+  }
+  struct lsio_job *job = lsi_calloc(1, sizeof *job);
+  if (!job) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
+  job->context = context;
+  job->bell = -1;
+  job->status = LSIO_ERR_BUSY;
+  lsi_error_clear(&job->error);
+  lsi_spec_init(&job->spec);
+  job->stream = o->flags & LSIO_JOB_STREAM;
+  job->no_memory_sink = o->flags & LSIO_JOB_NO_MEMORY;
+  job->no_state = o->flags & LSIO_JOB_NO_STATE;
+  job->output = o->output;
+  job->output_length = o->output_length;
+  context->job = job;
+  *out = job;
+  return 0;
+}
+
+static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
+  int os = lsi_os_bell_create(&job->bell);
+  if (os) return lsi_fail(err, LSIO_ERR_IO, os, "no descriptor to announce completions with");
+  int rc = lsi_job_open_sink(job, err);
+  if (rc < 0) return rc;
+  unsigned cpus = lsi_os_cpu_count();
+  lsi_pool_limit(job->context->pool, job->ceiling - job->window);
+  struct lsi_run_config config = {
+      .spec = &job->spec,
+      .plan = job->plan,
+      .backend = job->backend,
+      .fallback = job->fallback,
+      .sink = job->sink,
+      .sink_variable = job->sink_variable,
+      .in_place = job->in_place,
+      .sink_pos = job->sink_pos,
+      .sink_type = job->sink_type,
+      .sink_device = lsi_job_sink_device(job),
+      .stream = job->stream,
+      .pool = job->context->pool,
+      .workers = job->workers,
+      .share = job->share,
+      .queue_depth = job->settings.queue_depth,
+      .direct = (enum lsi_direct)job->settings.direct,
+      .maps = job->context->maps,
+      /* Two jobs with one worker each must not meet on the first CPU. */
+      .pin = own_cpus && job->settings.pin != LSI_NEVER && !lsi_os_cpu_quota() &&
+             job->workers >= cpus,
+      .bell = job->bell};
+  return lsi_run_start(&config, &job->run, err);
+}
+
+/* What the script asks for, its sources listed. */
+static int prepare(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
+  struct lsi_watch watch = {.tell = o->planning, .user = o->planning_user};
+  if (!(job->spec.request = lsi_request_create()))
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
+  job->spec.request->watch = &watch;
+  /* What is shown must be known, and so must be the places of results. */
+  job->spec.request->all_known = o->flags & LSIO_JOB_PLAN_ONLY || job->output;
+  int rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
+  job->spec.request->watch = NULL;
+  return rc;
+}
+
+int lsio_submit(lsio_context *context, const struct lsio_job_options *options, lsio_job **out,
+                lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  struct lsio_job_options o;
+  struct lsio_job *job = NULL;
+  int rc = create_job(context, options, out, &o, &job, &e);
+  if (rc < 0) return lsi_error_hand_out(&e, rc, error);
+  rc = load(job, &o, &e);
+  if (rc >= 0) rc = prepare(job, &o, &e);
+  if (rc >= 0) rc = lsi_job_prepare(job, &e);
+  if (rc >= 0 && !(o.flags & LSIO_JOB_PLAN_ONLY)) rc = start(job, o.flags & LSIO_JOB_OWN_CPUS, &e);
+  if (rc < 0) {
+    lsio_job_destroy(job);
+    return lsi_error_hand_out(&e, rc, error);
+  }
+  *out = job;
+  return 0;
+}
+
+int lsio_script_help(lsio_context *context, const struct lsio_job_options *options, char **text,
+                     lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  struct lsio_job_options o;
+  struct lsio_job *job = NULL;
+  int rc = create_job(context, options, text, &o, &job, &e);
+  if (rc >= 0) rc = load(job, &o, &e);
+  if (rc >= 0) rc = lsi_script_host_ops->help(job->script, text, &e);
+  lsio_job_destroy(job);
+  return rc < 0 ? lsi_error_hand_out(&e, rc, error) : 0;
+}
+
+/* ---- the end ---- */
+
+static void end_sink(struct lsio_job *job, struct lsi_error *e) {
+  if (!job->sink) return;
+  if (e->code)
+    lsi_sink_discard(job->sink);
+  else
+    lsi_sink_publish(job->sink, e);
+  job->sink = NULL;
+  if (job->array) lsi_array_settle(job->array);
+}
+
+/* What can fail does so before the output gets its name; `done` is called after it, to find it there. */
+static void finish(struct lsio_job *job) {
+  struct lsi_error *e = &job->error;
+  struct lsi_summary *s = &job->summary;
+  int rc = lsi_run_join(job->run, e);
+  if (rc < 0 && !e->code) e->code = rc;
+  memset(s, 0, sizeof *s);
+  lsi_run_summary(job->run, s);
+  s->workers_wanted = job->workers_wanted;
+  if (job->sink) s->bytes_written = lsi_sink_bytes_written(job->sink);
+  if (!e->code) lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state_json, e);
+  const uint64_t before = lsi_os_now_ns(), cpu_before = lsi_os_cpu_ns();
+  const bool publishes = job->sink && !e->code;
+  end_sink(job, e);
+  if (publishes)
+    lsi_run_published(job->run, lsi_os_now_ns() - before, lsi_os_cpu_ns() - cpu_before, s);
+  s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
+              : e->code                     ? "failed"
+              : s->steps_failed             ? "skipped"
+                                            : "done";
+  s->exit_code = e->code ? lsi_error_exit_code(e->code) : s->steps_failed ? 1 : 0;
+  if (!e->code) {
+    lsi_script_host_ops->done(job->script, s, e);
+    if (e->code) {
+      s->status = "failed";
+      s->exit_code = lsi_error_exit_code(e->code);
+    }
+  }
+  s->state_json = job->state_json;
+  job->status = e->code;
+  job->exit_code = s->exit_code;
+  job->ended = true;
+}
+
+/* ---- poll ---- */
+
+static void free_list(struct lsi_run_completion *list) {
+  while (list) {
+    struct lsi_run_completion *next = list->next;
+    lsi_run_free_completion(list);
+    list = next;
+  }
+}
+
+int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms) {
+  free_list(job->lent);
+  job->lent = NULL;
+  if (!job->run || !max || job->done_polled) return 0;
+  if (!job->pending && !job->ended)
+    job->pending = lsi_run_take(job->run, timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000);
+  int n = 0;
+  struct lsi_run_completion **tail = &job->lent;
+  while (job->pending && (size_t)n < max && n < INT32_MAX) {
+    struct lsi_run_completion *c = job->pending;
+    job->pending = c->next;
+    c->next = NULL;
+    *tail = c;
+    tail = &c->next;
+    out[n++] = (struct lsio_completion){.kind = c->kind,
+                                        .is_record = c->is_record,
+                                        .step = c->step,
+                                        .tag = c->tag,
+                                        .data = c->data,
+                                        .length = c->length,
+                                        .error = c->error};
+  }
+  /* Taking them silenced the bell, but there is more to return. */
+  if (job->pending) lsi_os_bell_ring(job->bell);
+  if (n || job->pending || !lsi_run_ended(job->run)) return n;
+  /* What arrived between the last take and the end. */
+  if (!job->ended && (job->pending = lsi_run_take(job->run, 0))) return lsio_poll(job, out, max, 0);
+  finish(job);
+  job->done_polled = true;
+  lsi_os_bell_clear(job->bell);
+  out[0] = (struct lsio_completion){.kind = LSIO_DONE};
+  return 1;
+}
+
+int lsio_wait(lsio_job *job) {
+  struct lsio_completion batch[64];
+  while (job->run && !job->done_polled) lsio_poll(job, batch, LSI_COUNTOF(batch), -1);
+  return job->status;
+}
+
+int lsio_job_fd(const lsio_job *job) { return job->bell; }
+
+void lsio_cancel(lsio_job *job) {
+  if (job->run) lsi_run_cancel(job->run);
+}
+
+/* Not through the job's sink, which the coordinator may be publishing, and freeing, at this moment. */
+void lsio_job_abandon(lsio_job *job) {
+  (void)job;
+  lsi_os_files_abandon();
+}
+
+/* ---- what is known of a job ---- */
+
+void lsio_job_progress(const lsio_job *job, struct lsio_progress *out) {
+  struct lsio_progress p = {.struct_size = sizeof p};
+  p.steps = job->spec.request ? job->spec.request->n_steps : 0;
+  /* Of files that have not been opened it is not known. */
+  p.bytes = job->plan && !job->spec.request->late ? job->plan->bytes_requested : 0;
+  p.workers = job->workers;
+  if (job->run) {
+    lsi_run_progress(job->run, &p.steps_done, &p.steps_failed, &p.bytes_done, &p.workers_running);
+    p.elapsed_s = lsi_run_elapsed_s(job->run);
+  }
+  size_t size = LSI_MIN(out->struct_size, sizeof p);
+  p.struct_size = out->struct_size;
+  memcpy(out, &p, size);
+}
+
+char *lsio_job_activity(const lsio_job *job) {
+  return job->run ? lsi_run_activity(job->run) : lsi_strdup("not started\n");
+}
+
+int lsio_job_status(const lsio_job *job) { return job->status; }
+int lsio_job_exit_code(const lsio_job *job) { return job->exit_code; }
+const lsio_error *lsio_job_error(const lsio_job *job) {
+  return job->error.code ? &job->error : NULL;
+}
+uint64_t lsio_job_error_count(const lsio_job *job) { return job->summary.n_errors; }
+const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i) {
+  return i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
+}
+
+const char *lsio_job_summary_json(lsio_job *job) {
+  if (job->ended && !job->json) job->json = lsi_summary_json(&job->summary);
+  return job->json;
+}
+
+const char *lsio_job_summary_text(lsio_job *job) {
+  if (job->ended && !job->text) job->text = lsi_summary_text(&job->summary);
+  return job->text;
+}
+
+void lsio_job_destroy(lsio_job *job) {
+  if (!job) return;
+  if (job->run && !job->ended) {
+    lsi_run_cancel(job->run);
+    lsi_run_join(job->run, NULL);
+  }
+  if (job->run && lsi_run_broke(job->run)) {
+    lsi_array_give_up(job->array);
+    job->array = NULL;
+  }
+  if (job->sink) lsi_sink_discard(job->sink);
+  free_list(job->pending);
+  free_list(job->lent);
+  lsi_run_destroy(job->run);
+  if (job->script) lsi_script_host_ops->unload(job->script);
+  lsi_plan_free(job->plan);
+  lsi_spec_clear(&job->spec);
+  if (job->bell >= 0) lsi_os_bell_destroy(job->bell);
+  char *owned[] = {job->script_text, job->script_name, job->sink_path,    job->state_json,
+                   job->json,        job->text,        job->explain_text, job->explain_json};
+  for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);
+  lsi_free(job->sink_pos);
+  lsi_array_free(job->array);
+  job->context->job = NULL;
+  lsi_free(job);
+}

@@ -1,0 +1,140 @@
+/* Public entry points that are about no job: errors, versions, the doctor, contexts. */
+#include "lsio.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/context.h"
+#include "ground/mem.h"
+#include "kernels/kernels.h"
+#include "memory/pool.h"
+#include "seams/os.h"
+
+#define LSI_STR2(x) #x
+#define LSI_STR(x) LSI_STR2(x)
+
+const char *lsio_version(void) {
+  return LSI_STR(LSIO_VERSION_MAJOR) "." LSI_STR(LSIO_VERSION_MINOR) "." LSI_STR(
+      LSIO_VERSION_PATCH);
+}
+
+void lsio_free(void *p) { lsi_free(p); }
+
+int lsio_error_code(const lsio_error *e) { return e->code; }
+int lsio_error_os_code(const lsio_error *e) { return e->os_code; }
+const char *lsio_error_object(const lsio_error *e) { return e->object; }
+uint64_t lsio_error_offset(const lsio_error *e) { return e->offset; }
+uint64_t lsio_error_step(const lsio_error *e) { return e->step; }
+char *lsio_error_json(const lsio_error *e) { return lsi_error_json(e); }
+
+/* Handed out where there is no memory for another one: its text is there already, so that nobody writes
+ * to it. */
+static lsio_error no_memory = {.code = LSIO_ERR_NOMEM,
+                               .offset = LSI_NO_OFFSET,
+                               .step = LSI_NO_STEP,
+                               .text = "out of memory, and none is left to say what for"};
+
+void lsio_error_free(lsio_error *e) {
+  if (e != &no_memory) lsi_free(e);
+}
+
+const char *lsio_error_message(const lsio_error *e) {
+  struct lsi_error *own = (struct lsi_error *)e; /* objects of this type are never in const memory */
+  if (!own->text[0]) lsi_error_format(e, own->text, sizeof own->text);
+  return own->text;
+}
+
+int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out) {
+  if (!out) return code;
+  *out = lsi_malloc(sizeof **out);
+  if (!*out) {
+    *out = &no_memory;
+    return LSIO_ERR_NOMEM;
+  }
+  if (e->code) {
+    **out = *e;
+  } else {
+    lsi_error_clear(*out);
+    (*out)->code = code;
+  }
+  return code;
+}
+
+/* ---- doctor ---- */
+
+static void append(char **text, const char *more) {
+  size_t a = *text ? strlen(*text) : 0, b = strlen(more);
+  char *joined = lsi_realloc(*text, a + b + 1);
+  if (!joined) return;
+  memcpy(joined + a, more, b + 1);
+  *text = joined;
+}
+
+static void append_free(char **text, char *more) {
+  if (more) append(text, more);
+  lsi_free(more);
+}
+
+char *lsio_doctor(void) {
+  char *text = NULL, line[2048], message[1700];
+  snprintf(line, sizeof line, "LSIO %s\nkernels: %s\n", lsio_version(), lsi_kernels_level());
+  append(&text, line);
+  append_free(&text, lsi_os_doctor());
+  for (size_t i = 0; lsi_backends[i]; i++) {
+    const struct lsi_backend_ops *b = lsi_backends[i];
+    if (b->caps & LSI_CAP_TEST || !(b->caps & LSI_CAP_OS_FILES)) continue;
+    struct lsi_error e;
+    lsi_error_clear(&e);
+    message[0] = 0;
+    if (b->probe(&e) < 0) lsi_error_format(&e, message, sizeof message);
+    snprintf(line, sizeof line, "backend %s: %s\n", b->name, message[0] ? message : "works");
+    append(&text, line);
+  }
+  if (lsi_script_host_ops->doctor) append_free(&text, lsi_script_host_ops->doctor());
+  return text;
+}
+
+/* ---- contexts ---- */
+
+int lsio_context_create(const struct lsio_context_options *options, lsio_context **out,
+                        lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  if (!out || (options && options->struct_size < sizeof options->struct_size)) {
+    lsi_fail(&e, LSIO_ERR_USAGE, 0, "lsio_context_create needs `out` and options with struct_size");
+    return lsi_error_hand_out(&e, e.code, error);
+  }
+  /* Callers built with an older header have a shorter struct. */
+  const size_t with_flags = offsetof(struct lsio_context_options, flags) + sizeof options->flags;
+  const uint32_t flags = options && options->struct_size >= with_flags ? options->flags : 0;
+  if (flags & ~(uint32_t)LSIO_CONTEXT_SIGBUS) {
+    lsi_fail(&e, LSIO_ERR_USAGE, 0, "unknown flags of a context: 0x%x", (unsigned)flags);
+    return lsi_error_hand_out(&e, e.code, error);
+  }
+  for (size_t i = 0; lsi_backends[i]; i++)
+    if (lsi_backends[i]->version != LSI_BACKEND_VERSION) {
+      lsi_fail(&e, LSIO_ERR_BUG, 0, "backend %s was built for another version of LSIO",
+               lsi_backends[i]->name);
+      return lsi_error_hand_out(&e, e.code, error);
+    }
+  lsio_context *c = lsi_calloc(1, sizeof *c);
+  int rc = c && (c->pool = lsi_pool_create()) ? lsi_script_host_ops->create(&c->host, &e)
+                                              : LSIO_ERR_NOMEM;
+  if (rc < 0) {
+    if (c) lsi_pool_drop(c->pool);
+    lsi_free(c);
+    return lsi_error_hand_out(&e, rc, error);
+  }
+  /* Where it can't be had, files are read as without the flag. */
+  c->maps = flags & LSIO_CONTEXT_SIGBUS && lsi_os_sigbus_install() == 0;
+  *out = c;
+  return 0;
+}
+
+void lsio_context_destroy(lsio_context *c) {
+  if (!c) return;
+  lsi_script_host_ops->destroy(c->host);
+  lsi_pool_close(c->pool);
+  lsi_pool_drop(c->pool);
+  lsi_free(c);
+}

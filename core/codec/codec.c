@@ -1,0 +1,199 @@
+/* Names, room in the output, and which decoder takes a chunk. */
+#include "codec/codec.h"
+
+#include <string.h>
+
+#include "codec/codec_impl.h"
+#include "ground/mem.h"
+
+static const char *const names[] = {[LSI_CODEC_NONE] = "none",
+                                    [LSI_CODEC_LZ4] = "lz4",
+                                    [LSI_CODEC_LZ4_BLOCK] = "lz4_block",
+                                    [LSI_CODEC_ZSTD] = "zstd",
+                                    [LSI_CODEC_BLOSC] = "blosc"};
+
+bool lsi_codec_parse(const char *name, enum lsi_codec *out) {
+  for (size_t i = 0; i < LSI_COUNTOF(names); i++) {
+    if (strcmp(name, names[i])) continue;
+    *out = (enum lsi_codec)i;
+    return true;
+  }
+  return false;
+}
+
+const char *lsi_codec_name(enum lsi_codec codec) {
+  return (size_t)codec < LSI_COUNTOF(names) ? names[codec] : "?";
+}
+
+unsigned lsi_codec_overhead(enum lsi_codec codec) { return codec == LSI_CODEC_BLOSC ? 2 : 0; }
+
+/* ---- room ---- */
+
+int lsi_fail_limit(uint64_t size, uint64_t limit, struct lsi_error *err) {
+  if (size)
+    lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk states that it decodes to %llu bytes, but %llu are allowed",
+             (unsigned long long)size, (unsigned long long)limit);
+  lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %llu bytes allowed",
+           (unsigned long long)limit); /* the first one counts */
+  lsi_error_remedy(err, "raise `decoded` if it is set, else give the job more memory (--memory) or "
+                        "fewer workers (--workers), or take such chunks in pieces (`piece`)");
+  return LSIO_ERR_LIMIT;
+}
+
+int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err) {
+  uint64_t need;
+  if (lsi_add_overflow((uint64_t)out->length, more, &need)) need = UINT64_MAX;
+  if (need > out->limit) return lsi_fail_limit(doubling ? 0 : need, out->limit, err);
+  if (need <= out->capacity) return 0;
+  if (!out->grow) {
+    lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %zu bytes of its buffer",
+             out->capacity);
+    return LSIO_ERR_LIMIT;
+  }
+  uint64_t twice = out->capacity > out->limit / 2 ? out->limit : 2 * (uint64_t)out->capacity;
+  int rc = out->grow(out, (size_t)(doubling ? LSI_MAX(need, twice) : need));
+  if (rc < 0)
+    return lsi_fail(err, rc, 0, rc == LSIO_ERR_NOMEM ? "no memory to decode into"
+                                                     : "no room to decode into");
+  if (out->capacity < need) return lsi_fail(err, LSIO_ERR_BUG, 0, "a buffer did not grow");
+  return 0;
+}
+
+/* lz4 and zstd have the same skippable frames. If one stands at src, its whole length is returned;
+ * 0 = none; -1 = one that is cut short. */
+static int64_t skippable_frame(const uint8_t *src, size_t len) {
+  if (len < 4 || (lsi_le32(src) & 0xFFFFFFF0u) != 0x184D2A50u) return 0;
+  if (len < 8) return -1;
+  uint64_t whole = 8 + (uint64_t)lsi_le32(src + 4);
+  return whole <= len ? (int64_t)whole : -1;
+}
+
+static const struct {
+  enum lsi_codec codec; /* NONE: of a format that no codec reads */
+  uint8_t n;
+  uint8_t bytes[4];
+  const char *name;
+} beginnings[] = {
+    {LSI_CODEC_LZ4, 4, {0x04, 0x22, 0x4D, 0x18}, "lz4"},
+    {LSI_CODEC_ZSTD, 4, {0x28, 0xB5, 0x2F, 0xFD}, "zstd"},
+    {LSI_CODEC_BLOSC, 2, {0x02, 0x01}, "blosc"},
+    {LSI_CODEC_NONE, 4, {0x02, 0x21, 0x4C, 0x18}, "lz4 before 1.4"},
+    {LSI_CODEC_NONE, 3, {0x1F, 0x8B, 0x08}, "gzip"},
+    {LSI_CODEC_NONE, 4, {0xFD, 0x37, 0x7A, 0x58}, "xz"},
+    {LSI_CODEC_NONE, 3, {0x42, 0x5A, 0x68}, "bzip2"},
+    {LSI_CODEC_NONE, 1, {0x03}, "blosc2"},
+    {LSI_CODEC_NONE, 1, {0x04}, "blosc2"},
+    {LSI_CODEC_NONE, 1, {0x05}, "blosc2"},
+};
+
+int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err) {
+  const char *name = lsi_codec_name(codec);
+  lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a chunk does not begin with %s %s frame",
+           codec == LSI_CODEC_LZ4 ? "an" : "a", name);
+  for (size_t i = 0; i < LSI_COUNTOF(beginnings); i++) {
+    /* One byte says too little, but where blosc was expected. */
+    if (beginnings[i].n > len || memcmp(src, beginnings[i].bytes, beginnings[i].n) ||
+        beginnings[i].codec == codec || (beginnings[i].n == 1 && codec != LSI_CODEC_BLOSC))
+      continue;
+    if (beginnings[i].codec)
+      lsi_error_remedy(err, "it looks like %s: write codec = \"%s\"", beginnings[i].name,
+                       beginnings[i].name);
+    else
+      lsi_error_remedy(err, "it looks like %s, which is not supported: write it again with "
+                            "one of lz4, zstd or blosc", beginnings[i].name);
+    break;
+  }
+  lsi_error_remedy(err, "check `codec`; what is not compressed is read without it");
+  return LSIO_ERR_CORRUPT;
+}
+
+int lsi_next_frame(enum lsi_codec codec, const uint8_t *begin, const uint8_t **at,
+                   const uint8_t *end, struct lsi_error *err) {
+  /* Of zstd's versions only the last one's frames: each older one would take a decoder of its own. */
+  const uint32_t magic = codec == LSI_CODEC_LZ4 ? 0x184D2204u : 0xFD2FB528u;
+  const char *name = codec == LSI_CODEC_LZ4 ? "an lz4" : "a zstd";
+  while (*at < end) {
+    const size_t left = (size_t)(end - *at);
+    const int64_t skip = skippable_frame(*at, left);
+    if (skip < 0) return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s frame is cut short", name);
+    *at += skip;
+    if (skip) continue;
+    if (left >= 4 && lsi_le32(*at) == magic) return 1;
+    return *at == begin
+               ? lsi_fail_begin(codec, begin, (size_t)(end - begin), err)
+               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "bytes after %s frame are not another frame",
+                          name);
+  }
+  return 0;
+}
+
+/* ---- decoding ---- */
+
+struct lsi_decoder *lsi_decoder_create(void) { return lsi_calloc(1, sizeof(struct lsi_decoder)); }
+
+void lsi_decoder_destroy(struct lsi_decoder *d) {
+  if (!d) return;
+  lsi_zstd_free(d);
+  lsi_free(d->copy);
+  lsi_free(d);
+}
+
+static int decode_none(const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                       struct lsi_error *err) {
+  int rc = lsi_outbuf_need(out, len, false, err);
+  if (rc) return rc;
+  memcpy(out->data, src, len);
+  out->length = len;
+  return 0;
+}
+
+int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
+               struct lsi_outbuf *out, struct lsi_error *err) {
+  out->length = 0;
+  if (!src_len) return 0;
+  int rc;
+  switch (codec) {
+  case LSI_CODEC_NONE: rc = decode_none(src, src_len, out, err); break;
+  case LSI_CODEC_LZ4: rc = lsi_lz4_decode(src, src_len, out, err); break;
+  case LSI_CODEC_LZ4_BLOCK: rc = lsi_lz4_block_decode(src, src_len, out, err); break;
+  case LSI_CODEC_ZSTD: rc = lsi_zstd_decode(d, src, src_len, out, err); break;
+  case LSI_CODEC_BLOSC: rc = lsi_blosc_decode(d, src, src_len, out, err); break;
+  default: rc = lsi_fail(err, LSIO_ERR_BUG, 0, "unknown codec %d", (int)codec); break;
+  }
+  if (rc) out->length = 0;
+  return rc;
+}
+
+int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap) {
+  struct lsi_decoder d = {.zstd = NULL};
+  struct lsi_outbuf out = {.data = dst, .capacity = cap, .limit = cap};
+  int rc = lsi_decode(&d, (enum lsi_codec)codec, src, src_len, &out, NULL);
+  lsi_zstd_free(&d);
+  lsi_free(d.copy);
+  return rc ? rc : (int64_t)out.length;
+}
+
+/* ---- encoding ---- */
+
+size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len) {
+  if (src_len > SIZE_MAX / 4) return 0;
+  switch (codec) {
+  case LSI_CODEC_NONE: return src_len;
+  case LSI_CODEC_ZSTD: return lsi_zstd_bound(src_len);
+  case LSI_CODEC_BLOSC: return lsi_blosc_bound(src_len);
+  default: return lsi_lz4_bound(src_len, codec == LSI_CODEC_LZ4);
+  }
+}
+
+int64_t lsi_encode(enum lsi_codec codec, int level, const void *src, size_t src_len, void *dst,
+                   size_t cap) {
+  switch (codec) {
+  case LSI_CODEC_NONE:
+    if (src_len > cap) return LSIO_ERR_LIMIT;
+    if (src_len) memcpy(dst, src, src_len);
+    return (int64_t)src_len;
+  case LSI_CODEC_ZSTD: return lsi_zstd_encode(level, src, src_len, dst, cap);
+  case LSI_CODEC_BLOSC: return lsi_blosc_encode(level, src, src_len, dst, cap);
+  default: return lsi_lz4_encode(codec == LSI_CODEC_LZ4, level, src, src_len, dst, cap);
+  }
+}

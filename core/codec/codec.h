@@ -1,0 +1,95 @@
+/* Decoders of compressed chunks. The bytes are untrusted: no size in them is believed beyond a limit
+ * that the caller sets, and nothing is written past the room that the caller gives.
+ *
+ * What a chunk may be:
+ *   lz4, zstd   one frame or several, one after the other; skippable frames are skipped. Bytes after
+ *               the last frame that are not a frame, and a frame cut short, are corrupt data.
+ *               Checksums that a frame carries are verified. Frames that need a dictionary and
+ *               frames of formats older than LZ4 1.4 and Zstandard 0.8 are refused.
+ *   lz4_block   one LZ4 block without a frame; it does not say its size, so the limit is its size or
+ *               more.
+ *   blosc       one frame of blosc 1: any of its compressors that libblosc has, shuffled by bytes, by
+ *               bits or not at all. Zeros may follow it (z5 writes chunks so), other bytes are corrupt
+ *               data; it carries no checksum. Its bytes must not change while they are decoded: the
+ *               library reads its header a second time.
+ * An empty chunk (0 stored bytes) decodes to 0 bytes with every codec. */
+#ifndef LSI_CODEC_H
+#define LSI_CODEC_H
+
+#include "ground/base.h"
+#include "ground/err.h"
+
+enum lsi_codec {
+  LSI_CODEC_NONE,
+  LSI_CODEC_LZ4,
+  LSI_CODEC_LZ4_BLOCK,
+  LSI_CODEC_ZSTD,
+  LSI_CODEC_BLOSC
+};
+
+/* "none", "lz4", "lz4_block", "zstd", "blosc". False when it is none of these (*out is then unchanged). */
+bool lsi_codec_parse(const char *name, enum lsi_codec *out);
+const char *lsi_codec_name(enum lsi_codec codec);
+/* Bytes that a decoder takes for itself while it works, at most, for each byte that it decodes to: with
+ * blosc, whose library decodes into memory of its own, 2 if the frame is one block. 0: a fixed size. */
+unsigned lsi_codec_overhead(enum lsi_codec codec);
+
+/* Where decoded bytes go. The caller owns `data`; the decoder writes data[0 .. capacity) and never
+ * more than `limit` bytes. When more room is needed it calls `grow`, which must keep the first
+ * `length` bytes, may move `data`, and must make `capacity` at least `at_least` (which is never more
+ * than `limit`); it returns 0 or a negative LSIO_ERR_*. NULL: the room can't grow. */
+struct lsi_outbuf {
+  void *data;
+  size_t capacity; /* bytes at data */
+  size_t length;   /* bytes decoded; set by the decoder */
+  size_t limit;    /* decoded bytes of the chunk at most */
+  int (*grow)(struct lsi_outbuf *out, size_t at_least);
+  void *ctx;       /* for grow */
+};
+
+/* Reusable state, one per worker; not thread-safe. It stays usable after every error. */
+struct lsi_decoder;
+struct lsi_decoder *lsi_decoder_create(void); /* NULL: no memory */
+void lsi_decoder_destroy(struct lsi_decoder *d); /* NULL is fine */
+
+/* Decodes src[0 .. src_len) to the start of *out and sets out->length. A frame that states its size
+ * makes `out` grow once, to that size, after it has been checked against the limit and against what
+ * so many stored bytes can hold at all; else `out` doubles up to the limit.
+ * 0, or LSIO_ERR_CORRUPT, LSIO_ERR_LIMIT (more than out->limit), LSIO_ERR_NOMEM, what grow returned.
+ * After an error the contents of `out` are unspecified and its length is 0. */
+int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
+               struct lsi_outbuf *out, struct lsi_error *err);
+
+/* ---- pieces ---- */
+
+/* Decodes a chunk bit by bit into a small buffer: pieces of `size` bytes (1 or more), the last one with
+ * what is left. As strict as lsi_decode(), with the same codes; but a checksum that stands behind what
+ * it covers can only be wrong after pieces have been given out, and a zstd frame that refers further
+ * back than its header says is corrupt here only.
+ *
+ * begin: 1 = call next; 0 = decode the chunk whole: it is short (less than 2 pieces), one block or one
+ *   window, or its codec has no inner blocks, so that pieces would save nothing. src stays borrowed
+ *   until the last piece. `limit`: decoded bytes of the chunk at most. `out` is the buffer, kept
+ *   between chunks: its `limit` is what it and the decoder may take together of memory (lz4: 64 KiB
+ *   of history and a block beside the piece; zstd: its window; blosc: about 3 blocks, or 2 and a
+ *   piece): LSIO_ERR_LIMIT if that is too little.
+ * next: 1 = more pieces follow, 0 = this is the last one, which may be empty; it is given out only once
+ *   all of the chunk is known to be right. *data: valid until the next call; in `out`, or in src with
+ *   codec none. After 0 or an error, begin again. */
+int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
+                     size_t size, uint64_t limit, struct lsi_outbuf *out, struct lsi_error *err);
+int lsi_pieces_next(struct lsi_decoder *d, const void **data, size_t *length,
+                    struct lsi_error *err);
+
+/* One chunk into `cap` bytes at dst. The decoded length, or a negative LSIO_ERR_*. Thread-safe. */
+int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap);
+
+/* For tests and data generators. lz4 makes a frame with content size and checksum, zstd a frame
+ * with content size and checksum, lz4_block a block, blosc a frame of 4-byte elements, shuffled,
+ * with lz4. `level` as the libraries count it, 0 = their default. The encoded length, or a negative
+ * LSIO_ERR_* (LIMIT: dst is too small). Thread-safe. */
+size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len); /* 0: too large to encode */
+int64_t lsi_encode(enum lsi_codec codec, int level, const void *src, size_t src_len, void *dst,
+                   size_t cap);
+
+#endif

@@ -1,0 +1,172 @@
+/* Zstandard frames, each decoded in one call to its final place: that needs no window, so the only
+ * memory of its own is a context of fixed size (about 150 KiB), whatever a frame asks for. */
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "codec/codec_impl.h"
+
+#define BLOCK_MAX ((uint64_t)128 << 10)
+
+static int corrupt(struct lsi_error *err, const char *what) {
+  return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
+}
+
+/* The frame's length and, when it states one, the size of its content. */
+static int measure(const uint8_t *src, size_t left, size_t *length, bool *known, uint64_t *size,
+                   struct lsi_error *err) {
+  *length = ZSTD_findFrameCompressedSize(src, left);
+  if (ZSTD_isError(*length))
+    return ZSTD_getErrorCode(*length) == ZSTD_error_srcSize_wrong
+               ? corrupt(err, "a zstd frame is cut short")
+               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
+                          ZSTD_getErrorName(*length));
+  *size = ZSTD_getFrameContentSize(src, *length);
+  if (*size == ZSTD_CONTENTSIZE_ERROR)
+    return corrupt(err, "the header of a zstd frame is not valid");
+  *known = *size != ZSTD_CONTENTSIZE_UNKNOWN;
+  /* A block takes at least 4 bytes and yields at most 128 KiB. */
+  if (*known && *size / BLOCK_MAX > *length / 4)
+    return corrupt(err, "a zstd frame states a size that its bytes can't hold");
+  return 0;
+}
+
+static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct lsi_outbuf *out,
+                 struct lsi_error *err) {
+  size_t length;
+  uint64_t size;
+  bool known;
+  int rc = measure(*src, left, &length, &known, &size, err);
+  if (rc) return rc;
+  if (known && (rc = lsi_outbuf_need(out, size, false, err))) return rc;
+  for (;;) {
+    size_t room = lsi_outbuf_room(out);
+    char none, *dst = room ? (char *)out->data + out->length : &none;
+    size_t got = ZSTD_decompressDCtx(d->zstd, dst, room, *src, length);
+    if (!ZSTD_isError(got)) {
+      if (known && got != size)
+        return corrupt(err, "a zstd frame does not hold the size it states");
+      out->length += got;
+      *src += length;
+      return 0;
+    }
+    ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+    ZSTD_ErrorCode code = ZSTD_getErrorCode(got);
+    if (code == ZSTD_error_memory_allocation)
+      return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+    if (code != ZSTD_error_dstSize_tooSmall || known)
+      return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
+                      ZSTD_getErrorName(got));
+    /* It does not state its size: again from its beginning, with twice the room. All tries together
+     * decode less than twice the content; a worker's buffer keeps its size for the next chunk. */
+    uint64_t more = LSI_MAX((uint64_t)room + 1, BLOCK_MAX), most = out->limit - out->length;
+    if (room == most) return lsi_fail_limit(0, out->limit, err);
+    if ((rc = lsi_outbuf_need(out, LSI_MIN(more, most), true, err))) return rc;
+  }
+}
+
+int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err) {
+  if (d->zstd || (d->zstd = ZSTD_createDCtx())) return 0;
+  return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+}
+
+bool lsi_zstd_part(struct lsi_decoder *d, const uint8_t *src, size_t n, void *dst, size_t size) {
+  const size_t got = ZSTD_decompressDCtx(d->zstd, dst, size, src, n);
+  if (got == size) return true;
+  ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+  return false;
+}
+
+int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                    struct lsi_error *err) {
+  int rc = lsi_zstd_make(d, err);
+  if (rc) return rc;
+  const uint8_t *at = src, *end = src + len;
+  while ((rc = lsi_next_frame(LSI_CODEC_ZSTD, src, &at, end, err)) > 0)
+    if ((rc = frame(d, &at, (size_t)(end - at), out, err))) return rc;
+  return rc;
+}
+
+/* ---- by pieces ---- */
+
+/* How far back a frame may refer, from its header (RFC 8878, 3.1.1.1). */
+static uint64_t window_of(const uint8_t *frame, uint64_t content) {
+  if (frame[4] & 0x20) return content; /* a single segment */
+  const uint64_t base = (uint64_t)1 << (10 + (frame[5] >> 3));
+  return base + base / 8 * (frame[5] & 7);
+}
+
+/* Does the frame, measured before, have a compressed block of no bytes? It is not valid, but the library
+ * takes it when it decodes a stream (1.5), and only then. RFC 8878, 3.1.1.1 and 3.1.1.2. */
+static bool has_void_block(const uint8_t *frame, size_t length) {
+  static const uint8_t dictionary[] = {0, 1, 2, 4}, content[] = {0, 2, 4, 8};
+  const bool single = frame[4] & 0x20;
+  size_t at = 5 + !single + dictionary[frame[4] & 3] + content[frame[4] >> 6];
+  at += single && frame[4] >> 6 == 0;
+  while (at + 3 <= length) {
+    const uint32_t head = frame[at] | (uint32_t)frame[at + 1] << 8 | (uint32_t)frame[at + 2] << 16;
+    const uint32_t kind = head >> 1 & 3, size = head >> 3;
+    if (kind == 2 && size == 0) return true;
+    if (head & 1) break;
+    at += 3 + (kind == 1 ? 1 : size); /* 1: one byte, repeated */
+  }
+  return false;
+}
+
+int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
+                  struct lsi_zstd_frame *f, struct lsi_error *err) {
+  int rc = lsi_zstd_make(d, err);
+  if (rc) return rc;
+  *f = (struct lsi_zstd_frame){.src = src};
+  rc = measure(src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
+  if (rc) return rc;
+  if (has_void_block(src, f->length)) return corrupt(err, "a zstd frame has a block of no bytes");
+  f->window = window_of(src, f->known ? f->size : 0);
+  f->memory = LSI_MIN(f->window, f->known ? f->size : UINT64_MAX) + 2 * BLOCK_MAX + 4096;
+  ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+  /* The caller holds f->memory against its limit. */
+  ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, sizeof(size_t) == 4 ? 30 : 31);
+  return 0;
+}
+
+int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, size_t room,
+                  size_t *got, bool *more, struct lsi_error *err) {
+  char none;
+  ZSTD_inBuffer in = {f->src, f->length, f->used};
+  ZSTD_outBuffer out = {room ? dst : &none, room, 0};
+  const size_t left = ZSTD_decompressStream(d->zstd, &out, &in);
+  if (ZSTD_isError(left)) {
+    const ZSTD_ErrorCode code = ZSTD_getErrorCode(left);
+    ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
+    return code == ZSTD_error_memory_allocation
+               ? lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder")
+               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
+                          ZSTD_getErrorName(left));
+  }
+  const bool stuck = room && !out.pos && in.pos == f->used;
+  f->used = in.pos;
+  f->given += out.pos;
+  *got = out.pos;
+  *more = left != 0;
+  /* The library asks that of most frames, but not of those that end with an empty block. */
+  if (!left && f->known && f->given != f->size)
+    return corrupt(err, "a zstd frame does not hold the size it states");
+  return stuck && left ? corrupt(err, "a zstd frame is cut short") : 0;
+}
+
+void lsi_zstd_free(struct lsi_decoder *d) {
+  ZSTD_freeDCtx(d->zstd);
+  d->zstd = NULL;
+}
+
+size_t lsi_zstd_bound(size_t len) { return ZSTD_compressBound(len); }
+
+int64_t lsi_zstd_encode(int level, const void *src, size_t len, void *dst, size_t cap) {
+  ZSTD_CCtx *c = ZSTD_createCCtx();
+  if (!c) return LSIO_ERR_NOMEM;
+  ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, level);
+  ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
+  size_t n = ZSTD_compress2(c, dst, cap, src, len);
+  ZSTD_freeCCtx(c);
+  if (!ZSTD_isError(n)) return (int64_t)n;
+  return ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation ? LSIO_ERR_NOMEM : LSIO_ERR_LIMIT;
+}

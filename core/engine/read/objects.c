@@ -1,0 +1,299 @@
+/* Open objects of one worker: a hash table over a fixed number of slots, the least recently used
+ * unused one is closed for the next. An object must be, at open and when it is closed, what planning
+ * saw; else the job stops, because steps may have seen a mixture. */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/read/late.h"
+#include "engine/read/objects.h"
+#include "engine/state/run.h"
+#include "ground/mem.h"
+
+#define NO_SLOT 0u /* indices are stored + 1 */
+
+static void slot_put(struct lsi_objects *o, struct lsi_slot *s) {
+  s->open = false;
+  s->hash_next = o->free;
+  o->free = (uint32_t)(s - o->slots) + 1;
+}
+
+int lsi_objects_init(struct lsi_objects *o, uint32_t slots) {
+  memset(o, 0, sizeof *o);
+  uint32_t buckets = 16;
+  while (buckets < 2 * slots) buckets *= 2;
+  o->slots = lsi_calloc(slots, sizeof *o->slots);
+  o->buckets = lsi_calloc(buckets, sizeof *o->buckets);
+  if (!o->slots || !o->buckets) {
+    lsi_objects_clear(o);
+    return LSIO_ERR_NOMEM;
+  }
+  o->mask = buckets - 1;
+  for (uint32_t i = slots; i > 0; i--) slot_put(o, &o->slots[i - 1]);
+  return 0;
+}
+
+void lsi_objects_clear(struct lsi_objects *o) {
+  lsi_free(o->slots);
+  lsi_free(o->buckets);
+  memset(o, 0, sizeof *o);
+}
+
+static uint32_t *bucket_of(struct lsi_objects *o, uint32_t object) {
+  return &o->buckets[(object * 2654435761u >> 7) & o->mask];
+}
+
+static void lru_remove(struct lsi_objects *o, struct lsi_slot *s) {
+  if (s->newer) o->slots[s->newer - 1].older = s->older;
+  else o->newest = s->older;
+  if (s->older) o->slots[s->older - 1].newer = s->newer;
+  else o->oldest = s->newer;
+}
+
+static void lru_push(struct lsi_objects *o, struct lsi_slot *s) {
+  uint32_t me = (uint32_t)(s - o->slots) + 1;
+  s->newer = NO_SLOT;
+  s->older = o->newest;
+  if (o->newest) o->slots[o->newest - 1].newer = me;
+  else o->oldest = me;
+  o->newest = me;
+}
+
+static int check_same(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *now) {
+  const struct lsi_request *r = w->run->request;
+  const struct lsi_object_info *then = &r->objects[object];
+  const char *how = NULL;
+  if (now->device != then->device || now->inode != then->inode) how = "was replaced";
+  else if (now->size < then->size) how = "was truncated";
+  else if (now->size > then->size) how = "has grown";
+  else if (now->mtime_ns != then->mtime_ns) how = "was modified";
+  if (!how) return 0;
+  lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "a source %s while the job was running", how);
+  lsi_error_at(&w->error, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_remedy(&w->error, "nothing was published; run the job again when the source is at rest");
+  return LSIO_ERR_SOURCE;
+}
+
+/* What the backend said of an object of the request: 0, or negative with w->error. */
+static int judge(struct lsi_worker *w, uint32_t object, int rc, const struct lsi_object_info *now) {
+  if (rc != LSIO_ERR_SOURCE) { /* lost pages are a sign of truncation first of all */
+    const int changed = check_same(w, object, now);
+    if (changed < 0 || rc >= 0) return changed;
+  }
+  if (rc == LSIO_ERR_SOURCE)
+    lsi_fail(&w->error, rc, 0, "a source could not be looked at again");
+  else
+    lsi_fail(&w->error, rc, 0, "pages of a mapped source could not be read while steps used them");
+  lsi_error_at(&w->error, lsi_request_name(w->run->request, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  if (rc != LSIO_ERR_SOURCE)
+    lsi_error_remedy(&w->error, "its disk may be failing, or it was truncated and restored; with "
+                                "--direct always the read that fails is named");
+  return rc;
+}
+
+/* Whatever way bytes came: a look is behind all reads that ended before it. */
+static int looked(struct lsi_worker *w, const struct lsi_slot *s, int rc, const struct lsi_object_info *now) {
+  rc = judge(w, s->object, rc, now);
+  if (w->held.n) lsi_held_settle(w, s, rc < 0 ? &w->error : NULL);
+  return rc;
+}
+
+int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s) {
+  struct lsi_object_info now = s->handle.info;
+  return looked(w, s, w->ops->look(w->backend, &s->handle, &now), &now);
+}
+
+static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
+  struct lsi_objects *o = &w->objects;
+  uint32_t me = (uint32_t)(s - o->slots) + 1;
+  uint32_t *at = bucket_of(o, s->object);
+  while (*at && *at != me) at = &o->slots[*at - 1].hash_next;
+  if (*at) *at = s->hash_next;
+  lru_remove(o, s);
+  slot_put(o, s);
+  if (o->last == s) o->last = NULL;
+  struct lsi_object_info now = s->handle.info;
+  return looked(w, s, w->ops->close(w->backend, &s->handle, &now), &now);
+}
+
+/* The least recently used slot that nothing refers to; NULL when all are in use. */
+static struct lsi_slot *oldest_unused(struct lsi_objects *o) {
+  for (uint32_t i = o->oldest; i; i = o->slots[i - 1].newer)
+    if (o->slots[i - 1].refs == 0) return &o->slots[i - 1];
+  return NULL;
+}
+
+/* A free slot, closing another object if need be. NULL with w->error.code 0: all are in use. */
+static struct lsi_slot *slot_get(struct lsi_worker *w) {
+  struct lsi_objects *o = &w->objects;
+  if (!o->free) {
+    struct lsi_slot *victim = oldest_unused(o);
+    if (!victim || slot_close(w, victim) < 0) return NULL;
+  }
+  struct lsi_slot *s = &o->slots[o->free - 1];
+  o->free = s->hash_next;
+  return s;
+}
+
+/* Descriptors are out and this worker has none to give. Something of it in flight will give one back;
+ * so may other workers, unless all of them wait like this one (seen twice, as one may just have ended). */
+static bool may_wait(struct lsi_worker *w) {
+  if (w->flights || w->n_ready) return true;
+  if (!w->starving) atomic_fetch_add(&w->run->starving, 1);
+  w->starving = true;
+  bool before = w->all_starve;
+  w->all_starve = atomic_load(&w->run->starving) >= atomic_load(&w->run->running);
+  return !(before && w->all_starve);
+}
+
+static void has_descriptor(struct lsi_worker *w) {
+  if (w->starving) atomic_fetch_sub(&w->run->starving, 1);
+  w->starving = w->all_starve = false;
+}
+
+/* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
+ * w->error: all are in use, try again when a unit has ended. */
+static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name, void *room,
+                     uint32_t room_bytes) {
+  for (;;) {
+    memset(&s->handle, 0, sizeof s->handle);
+    s->handle.room = room;
+    s->handle.room_bytes = room_bytes;
+    int rc = w->ops->open(w->backend, name, &s->handle, &w->error);
+    if (rc >= 0) {
+      has_descriptor(w);
+      return 0;
+    }
+    bool out_of_descriptors =
+        rc == LSIO_ERR_IO && (w->error.os_code == EMFILE || w->error.os_code == ENFILE);
+    struct lsi_slot *other = out_of_descriptors ? oldest_unused(&w->objects) : NULL;
+    if (!other) {
+      if (out_of_descriptors && may_wait(w)) {
+        lsi_error_clear(&w->error);
+        return LSIO_ERR_LIMIT;
+      }
+      lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+      if (out_of_descriptors)
+        lsi_error_remedy(&w->error, "raise the limit of open files (ulimit -n)");
+      return rc;
+    }
+    lsi_error_clear(&w->error);
+    rc = slot_close(w, other);
+    if (rc < 0) return rc;
+  }
+}
+
+static void set_last(struct lsi_worker *w, struct lsi_slot *s) {
+  w->objects.last = s;
+  w->hot = s->handle.resident;
+  if (s->handle.mapped) lsi_mapped_use(w);
+  w->lend_most = w->late ? 0 : lsi_lend_most(w, s);
+  lsi_set_begin_bytes(w);
+}
+
+static struct lsi_slot *find(struct lsi_worker *w, uint32_t object) {
+  struct lsi_objects *o = &w->objects;
+  for (uint32_t i = *bucket_of(o, object); i; i = o->slots[i - 1].hash_next) {
+    struct lsi_slot *s = &o->slots[i - 1];
+    if (s->object != object) continue;
+    lru_remove(o, s);
+    lru_push(o, s);
+    s->refs++;
+    set_last(w, s);
+    return s;
+  }
+  return NULL;
+}
+
+/* Takes a slot that has just been opened among the others. */
+static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
+  struct lsi_objects *o = &w->objects;
+  s->object = object;
+  s->device = w->run->request->object_device[object];
+  s->open = true;
+  s->refs = 1;
+  uint32_t *bucket = bucket_of(o, object);
+  s->hash_next = *bucket;
+  *bucket = (uint32_t)(s - o->slots) + 1;
+  lru_push(o, s);
+  set_last(w, s);
+}
+
+static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, void *room,
+                                 uint32_t room_bytes) {
+  struct lsi_slot *s = slot_get(w);
+  if (!s || slot_open(w, s, lsi_request_name(w->run->request, object), room, room_bytes) >= 0) return s;
+  slot_put(&w->objects, s);
+  return NULL;
+}
+
+struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
+  struct lsi_slot *s = find(w, object);
+  if (s || !(s = open_new(w, object, NULL, 0))) return s;
+  keep(w, s, object);
+  if (check_same(w, object, &s->handle.info) < 0) {
+    s->refs = 0;
+    return NULL;
+  }
+  return s;
+}
+
+struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, void *room,
+                                      uint32_t room_bytes, bool *whole) {
+  *whole = false;
+  if (w->run->request->objects[object].inode) return lsi_object_get(w, object);
+  struct lsi_slot *s = open_new(w, object, room, room_bytes);
+  if (!s) return NULL;
+  lsi_late_seen(w, object, &s->handle.info);
+  if (!s->handle.whole) {
+    keep(w, s, object);
+    return s;
+  }
+  *whole = true;
+  slot_put(&w->objects, s);
+  struct lsi_object_info now = s->handle.info;
+  return judge(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
+}
+
+int lsi_objects_shed(struct lsi_worker *w) {
+  for (struct lsi_flight *f = w->ready; f; f = f->next) {
+    for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
+      if (!x->slot || x->lent) continue;
+      x->slot->refs--;
+      x->slot = NULL;
+    }
+  }
+  for (struct lsi_slot *s; (s = oldest_unused(&w->objects));) {
+    int rc = slot_close(w, s);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+int lsi_object_close(struct lsi_worker *w, struct lsi_slot *s) {
+  return s->refs ? 0 : slot_close(w, s);
+}
+
+/* A descriptor still shows an object that was replaced under its name: look the name up again. */
+static int check_name(struct lsi_worker *w, uint32_t object) {
+  const struct lsi_run_config *c = &w->run->config;
+  const char *name = lsi_request_name(w->run->request, object);
+  struct lsi_object_info now;
+  int rc = w->ops->stat(c->backend_user, name, &now, &w->error);
+  if (rc < 0) {
+    lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+    return rc;
+  }
+  return check_same(w, object, &now);
+}
+
+int lsi_objects_close(struct lsi_worker *w) {
+  int rc = 0;
+  while (w->objects.newest) {
+    struct lsi_slot *s = &w->objects.slots[w->objects.newest - 1];
+    uint32_t object = s->object;
+    int one = slot_close(w, s);
+    if (one >= 0 && rc >= 0) one = check_name(w, object);
+    if (one < 0) rc = one;
+  }
+  return rc;
+}

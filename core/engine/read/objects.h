@@ -1,0 +1,33 @@
+/* Open objects of one worker (objects.c). Inside of the engine. */
+#ifndef LSI_OBJECTS_H
+#define LSI_OBJECTS_H
+
+#include "engine/state/run.h"
+
+int lsi_objects_init(struct lsi_objects *o, uint32_t slots);
+struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object);
+/* NULL: w->error; refs + 1 */
+static inline struct lsi_slot *lsi_object_get(struct lsi_worker *w, uint32_t object) {
+  struct lsi_slot *s = w->objects.last;
+  if (LSI_UNLIKELY(!s || s->object != object)) return lsi_object_open(w, object);
+  s->refs++;
+  return s;
+}
+/* The first opening of an object of which only the name was known; any other as lsi_object_get. With
+ * `room` (NULL: none) it may be read right away: then *whole, and it is closed again. NULL: w->error. */
+struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, void *room,
+                                      uint32_t room_bytes, bool *whole);
+/* Closes one that is not needed again, while what the kernel knows of it is in the cache. Negative if it
+ * has changed (w->error). */
+int lsi_object_close(struct lsi_worker *w, struct lsi_slot *s);
+/* Closes what nothing in flight needs; units that are read and wait for the window need none. Negative
+ * if one has changed (w->error). */
+int lsi_objects_shed(struct lsi_worker *w);
+/* Closes all; negative if one has changed (w->error). */
+int lsi_objects_close(struct lsi_worker *w);
+void lsi_objects_clear(struct lsi_objects *o);
+/* Looks at an open object: 0, or negative with w->error when it is not what planning saw. Settles what is
+ * held for that, as closing it does. */
+int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s);
+
+#endif

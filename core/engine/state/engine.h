@@ -1,0 +1,94 @@
+/* The engine runs a plan: one worker per core takes units, leases their buffers, has them read, and
+ * takes each step through decode, transform and placement on the same core.
+ *
+ *   engine.c   a run from start to end: threads, first error, counters, completions
+ *   handout.c  who takes which unit (cursors, stealing) and who may have operations in flight
+ *   worker.c   the loop of one worker: refill, submit, reap
+ *   flight.c   a unit in flight: leases, operations, short reads, retries
+ *   place.c    reading straight into the result
+ *   late.c     files of which planning has only seen the names
+ *   objects.c  open objects of one worker and the check that they have not changed
+ *   mapped.c   whether files that are mapped are used where they lie
+ *   looks.c    what counts only after a look behind its reads, kept by held.c
+ *   steps.c    what happens to a step once its bytes are there, with
+ *   prepare.c  from stored bytes to what the transform sees,
+ *   pieces.c   the same and the rest, piece by piece, where a job asks for it, and
+ *   deliver.c  from what it yields to the sink or the stream
+ *   write.c    results that a backend writes past the page cache while the worker goes on
+ */
+#ifndef LSI_ENGINE_H
+#define LSI_ENGINE_H
+
+#include "job/spec.h"
+#include "job/summary.h"
+#include "plan/plan.h"
+#include "sink/sink.h"
+
+/* Decoded over stored bytes, where nothing is known of it yet: lz4 and zstd of numbers seldom do better. */
+#define LSI_USUAL_RATIO 4
+
+struct lsi_run;
+
+struct lsi_run_config {
+  const struct lsi_spec *spec;       /* borrowed until destroy, as all below */
+  const struct lsi_plan *plan;
+  const struct lsi_backend_ops *backend;
+  const struct lsi_backend_ops *fallback; /* for a worker where that is UNSUPPORTED; NULL: none */
+  const void *backend_user;
+  struct lsi_sink *sink;             /* NULL: none */
+  bool sink_variable;                /* how it was opened */
+  bool in_place;                     /* fixed and in memory: steps write where their result belongs */
+  const uint64_t *sink_pos;          /* fixed: n_steps + 1 element positions */
+  struct lsi_dtype sink_type;
+  uint32_t sink_device;              /* of the plan, on which the sink lies; UINT32_MAX: on none */
+  bool stream;                       /* results become completions */
+  uint32_t workers;
+  uint64_t share;                    /* bytes of memory a worker may use */
+  uint32_t queue_depth;              /* per device, 0 = by the device */
+  enum lsi_direct direct;
+  bool maps;                         /* SIGBUS is handled: files may be mapped */
+  bool pin;
+  struct lsi_pool *pool;             /* of big blocks; NULL: none */
+  int bell;                          /* rung when there is something to poll */
+};
+
+/* A completion as it waits to be polled; freed with lsi_run_free_completion. */
+struct lsi_run_completion {
+  struct lsi_run_completion *next;
+  uint32_t kind, is_record;
+  uint64_t step;
+  int64_t tag;
+  void *data;
+  size_t length;
+  struct lsi_error *error;
+};
+
+/* Starts the workers. On failure nothing runs. */
+int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
+/* Async-signal-safe. */
+void lsi_run_cancel(struct lsi_run *run);
+/* Takes the oldest waiting completions (a list), or NULL. Waits up to timeout_ns for one, or for the
+ * end of the run. */
+struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns);
+void lsi_run_free_completion(struct lsi_run_completion *c);
+/* True once all workers have ended; lsi_run_take may still have completions. */
+bool lsi_run_ended(const struct lsi_run *run);
+/* Joins the workers. 0, or the code of the error that ended the run, in *err too. */
+int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
+/* After join: a backend broke with operations in flight, for which the kernel may still write to the sink's
+ * memory. */
+bool lsi_run_broke(const struct lsi_run *run);
+void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t *steps_failed,
+                      uint64_t *bytes_done, uint32_t *workers_running);
+double lsi_run_elapsed_s(const struct lsi_run *run); /* until now, or until its end */
+/* Text, a line per worker (lsi_free). */
+char *lsi_run_activity(const struct lsi_run *run);
+/* After join: sets *out to what the engine knows and the rest to 0. `workers` and `errors` point into the
+ * run. */
+void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out);
+/* Adds the time that the output took to be complete and durable after the workers had ended. */
+void lsi_run_published(const struct lsi_run *run, uint64_t ns, uint64_t cpu_ns,
+                       struct lsi_summary *s);
+void lsi_run_destroy(struct lsi_run *run); /* after join */
+
+#endif

@@ -1,0 +1,158 @@
+/* What happens to a step once its bytes are there, all on one core: prepared (prepare.c), transformed,
+ * delivered (deliver.c). Errors of one step stay with it. */
+
+#include "engine/state/run.h"
+#include "engine/step/looks.h"
+#include "engine/step/write.h"
+
+#define SAMPLE 16u /* of the steps below w->time_from, one in so many is timed */
+
+__attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struct lsi_flight *f,
+                                               uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  if (w->writer) lsi_write_drop(w);
+  bool fatal = f && lsi_looks_step_failed(w, f);
+  struct lsi_error own = w->error, *e = &own;
+  lsi_error_clear(&w->error);
+  const struct lsi_request *r = w->run->request;
+  uint32_t c = lsi_request_chunk_begin(r, step);
+  lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
+               r->first_index + step);
+  if (e->code == LSIO_ERR_CORRUPT)
+    lsi_error_remedy(e, "the data is damaged or not complete, or its chunks are not what was written as "
+                        "one; --on-error skip leaves such steps out");
+  fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || e->code == LSIO_ERR_SOURCE ||
+           e->code == LSIO_ERR_OUTPUT || e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
+  lsi_run_step_failed(w, step, e);
+  if (fatal) {
+    lsi_run_fail(w->run, e);
+    return false;
+  }
+  if (!config->sink) return true;
+  int rc = config->sink_variable ? lsi_sink_append(config->sink, step, NULL, 0, &w->error)
+                                 : lsi_step_fill(w, step);
+  if (rc < 0) lsi_run_fail(w->run, &w->error);
+  return rc >= 0;
+}
+
+/* The shortest way, without a call: a whole chunk as it is stored, for which nothing is to be made ready. */
+static inline int prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+  const struct lsi_request *r = w->run->request;
+  if (!w->bare || f->n_extents != 1 || f->damaged || (r->length[step] & w->item_mask)) {
+    lsi_set_phase(w, LSI_PHASE_DECODE, step);
+    return lsi_step_prepare(w, f, step);
+  }
+  const struct lsi_flight_extent *x = &f->extents[0];
+  lsi_set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
+  w->step.n_chunks = 1;
+  return 0;
+}
+
+/* t: NULL, or takes the times before and after the three parts. Inlined twice, so that a step that is
+ * not timed does not ask at each of them. */
+static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, struct lsi_flight *f,
+                                                          uint32_t step, uint64_t *t) {
+  const struct lsi_run_config *config = &w->run->config;
+  if (t) t[0] = lsi_os_now_ns();
+  int rc = prepare(w, f, step);
+  if (t) t[1] = t[2] = t[3] = lsi_os_now_ns();
+  if (rc < 0 || !w->yields) return rc;
+  if (config->spec->transform) {
+    lsi_set_phase(w, LSI_PHASE_TRANSFORM, step);
+    w->ran = true;
+    if (LSI_UNLIKELY(w->streams)) lsi_stream_begin(w);
+    rc = config->spec->transform->step(w->transform, &w->step, &w->error);
+    if (LSI_UNLIKELY(w->streams)) lsi_stream_end(w);
+    if (t) t[2] = t[3] = lsi_os_now_ns();
+  }
+  struct lsi_yield y;
+  if (rc >= 0 && (rc = lsi_step_interpret(w, step, &y)) < 0 && config->spec->transform &&
+      config->spec->transform->undo)
+    config->spec->transform->undo(w->transform);
+  if (rc >= 0 && (config->sink || config->stream)) {
+    lsi_set_phase(w, LSI_PHASE_PLACE, step);
+    rc = lsi_step_deliver(w, step, &y);
+  }
+  if (t) t[3] = lsi_os_now_ns();
+  return rc;
+}
+
+static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_flight *f,
+                                               uint32_t step, unsigned weight) {
+  const struct lsi_spec *spec = w->run->config.spec;
+  bool decodes = spec->codec != LSI_CODEC_NONE || spec->type.big;
+  uint64_t t[4];
+  int rc;
+  if (spec->piece && lsi_step_by_pieces(w, f, step, &rc)) return rc;
+  rc = run_step(w, f, step, t);
+  uint64_t *prepare = decodes ? &w->decode_ns : &w->transform_ns;
+  *prepare += (t[1] - t[0]) * weight;
+  w->transform_ns += (t[2] - t[1]) * weight;
+  w->place_ns += (t[3] - t[2]) * weight;
+  return rc;
+}
+
+static void add(atomic_uint_fast64_t *counter, uint64_t n) {
+  /* One writer: no need for a locked instruction. */
+  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                        memory_order_relaxed);
+}
+
+static inline void count_step(struct lsi_worker *w, uint32_t step, bool done) {
+  const struct lsi_request *r = w->run->request;
+  struct lsi_counters *n = &w->counters;
+  uint32_t chunks = 1;
+  uint64_t bytes = 0;
+  if (LSI_LIKELY(!r->step_first)) {
+    bytes = r->length[step];
+  } else {
+    chunks = r->step_first[step + 1] - r->step_first[step];
+    for (uint32_t i = 0; i < chunks; i++) bytes += r->length[r->step_first[step] + i];
+  }
+  add(&n->bytes_done, bytes);
+  if (!done) return;
+  add(&n->steps, 1);
+  add(&n->chunks, chunks);
+}
+
+/* Bytes that a step may need in the window. */
+static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
+  const struct lsi_run_config *config = &w->run->config;
+  const struct lsi_request *r = w->run->request;
+  size_t item = lsi_type_size(config->sink_type.type);
+  if (config->spec->has_out_max) return config->spec->out_max * item;
+  uint64_t stored = 0;
+  for (uint32_t c = lsi_request_chunk_begin(r, step); c < lsi_request_chunk_end(r, step); c++)
+    stored += r->length[c];
+  if (config->spec->codec == LSI_CODEC_NONE) return stored;
+  stored = config->spec->decoded ? config->spec->decoded : LSI_MAX(w->decoded_max, 4 * stored);
+  return stored / lsi_type_size(config->spec->type.type) * item;
+}
+
+/* False: its result would have to wait. */
+static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+  if (w->writer) return lsi_write_ready(w, f, step);
+  return lsi_sink_may_run(w->run->config.sink, step, result_bytes_max(w, step));
+}
+
+void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, step, true); }
+
+bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
+  const struct lsi_run *run = w->run;
+  const struct lsi_plan *plan = run->config.plan;
+  const struct lsi_request *r = run->request;
+  const uint32_t end = plan->unit_step[f->unit + 1];
+  for (; f->next_step < end; f->next_step++) {
+    if (lsi_stopping(run)) return true;
+    const uint32_t step = lsi_step_at(run, f->next_step);
+    if (w->defers && !may_run(w, f, step)) return false;
+    const bool large = r->length[lsi_request_chunk_begin(r, step)] >= w->time_from;
+    const bool timed = large || w->sample++ % SAMPLE == 0;
+    const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
+                                       : run_step(w, f, step, NULL);
+    if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
+    if (LSI_LIKELY(rc <= 0)) count_step(w, step, rc == 0);
+  }
+  lsi_set_phase(w, LSI_PHASE_READ, 0);
+  return true;
+}

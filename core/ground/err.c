@@ -1,0 +1,125 @@
+#include "ground/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void lsi_error_clear(struct lsi_error *e) {
+  if (!e) return;
+  memset(e, 0, sizeof *e);
+  e->offset = LSI_NO_OFFSET;
+  e->step = LSI_NO_STEP;
+}
+
+int lsi_fail(struct lsi_error *e, int code, int os_code, const char *fmt, ...) {
+  if (!e || e->code) return code;
+  lsi_error_clear(e);
+  e->code = code;
+  e->os_code = os_code;
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(e->what, sizeof e->what, fmt, ap);
+  va_end(ap);
+  return code;
+}
+
+void lsi_error_at(struct lsi_error *e, const char *object, uint64_t offset, uint64_t length,
+                  uint64_t step) {
+  if (!e || !e->code) return;
+  if (object && !e->object[0]) {
+    size_t n = strlen(object);
+    const size_t room = sizeof e->object - 1;
+    if (n <= room)
+      memcpy(e->object, object, n + 1);
+    else
+      snprintf(e->object, sizeof e->object, "...%s", object + (n - (room - 3)));
+  }
+  if (e->offset == LSI_NO_OFFSET && offset != LSI_NO_OFFSET) {
+    e->offset = offset;
+    e->length = length;
+  }
+  if (e->step == LSI_NO_STEP) e->step = step;
+}
+
+void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) {
+  if (!e || !e->code || e->remedy[0]) return;
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(e->remedy, sizeof e->remedy, fmt, ap);
+  va_end(ap);
+}
+
+/* snprintf at the end of what is there; keeps counting past the end as snprintf does. */
+static void put(char *buf, size_t cap, size_t *len, const char *fmt, ...) LSI_PRINTF(4, 5);
+static void put(char *buf, size_t cap, size_t *len, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  size_t at = LSI_MIN(*len, cap);
+  int n = vsnprintf(cap ? buf + at : NULL, cap - at, fmt, ap);
+  va_end(ap);
+  if (n > 0) *len += (size_t)n;
+}
+
+/* Names of files and words of hostile lists must not steer the terminal that shows them. */
+static void disarm(char *text) {
+  for (char *p = text; *p; p++)
+    if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f) *p = '?';
+}
+
+size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
+  size_t len = 0;
+  if (cap) buf[0] = 0;
+  put(buf, cap, &len, "%s", e->what[0] ? e->what : lsio_strerror(e->code));
+  const char *sep = ": ";
+  if (e->object[0]) put(buf, cap, &len, "%sobject '%s'", sep, e->object), sep = ", ";
+  if (e->offset != LSI_NO_OFFSET)
+    put(buf, cap, &len, "%soffset %llu, length %llu", sep, (unsigned long long)e->offset,
+        (unsigned long long)e->length),
+        sep = ", ";
+  if (e->step != LSI_NO_STEP)
+    put(buf, cap, &len, "%sstep %llu", sep, (unsigned long long)e->step);
+  if (e->os_code > 0) put(buf, cap, &len, ": %s (%d)", strerror(e->os_code), e->os_code);
+  if (e->remedy[0]) put(buf, cap, &len, "; %s", e->remedy);
+  if (cap) disarm(buf);
+  return len;
+}
+
+int lsi_error_exit_code(int code) {
+  switch (code) {
+#define LSI_CASE(name, value, exit_code, text) \
+  case value:                                  \
+    return exit_code;
+    LSIO_ERRORS(LSI_CASE)
+#undef LSI_CASE
+  default:
+    return code == 0 ? 0 : 5;
+  }
+}
+
+const char *lsio_strerror(int code) {
+  switch (code) {
+  case 0:
+    return "no error";
+#define LSI_CASE(name, value, exit_code, text) \
+  case value:                                  \
+    return text;
+    LSIO_ERRORS(LSI_CASE)
+#undef LSI_CASE
+  default:
+    return "unknown LSIO error";
+  }
+}
+
+const char *lsio_error_name(int code) {
+  switch (code) {
+  case 0:
+    return "LSIO_OK";
+#define LSI_CASE(name, value, exit_code, text) \
+  case value:                                  \
+    return #name;
+    LSIO_ERRORS(LSI_CASE)
+#undef LSI_CASE
+  default:
+    return "LSIO_ERR_?";
+  }
+}

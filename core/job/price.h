@@ -1,0 +1,43 @@
+/* What a plan needs of memory: how many workers fit under the ceiling, and each one's share. Pure and
+ * thread-safe. */
+#ifndef LSI_PRICE_H
+#define LSI_PRICE_H
+
+#include "job/spec.h"
+#include "plan/plan.h"
+
+/* Beside two pieces: lz4's largest block and 64 KiB of history, zstd's window up to level 15 (4 MiB),
+ * blosc's blocks up to 1.3 MiB (3 of them). What takes more must find it in the rest of the share. */
+#define LSI_PIECE_INNER ((4u << 20) + (320u << 10))
+
+struct lsi_price_request {
+  uint32_t workers;  /* wanted; 0 counts as 1 */
+  uint64_t ceiling;  /* bytes for all of them */
+  /* Bytes that the largest step needs beside the stored bytes of its unit; a worker has one step in
+   * its hands at a time. */
+  uint64_t decoded;
+  uint64_t out;
+  uint64_t scratch;
+  bool pieces;       /* they are counted by pieces already */
+};
+
+struct lsi_price {
+  uint32_t workers;  /* 1 .. wanted */
+  uint64_t share;    /* bytes of the ceiling for each */
+  uint64_t need;     /* bytes that a worker must have: largest unit + largest step */
+};
+
+/* Fills want->decoded, out and scratch for a step whose chunks have `decoded` bytes once decoded.
+ * `result`: the type of the elements that leave a step, for a sink or as a stream. Saturates. */
+void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dtype result, bool sink,
+                    bool stream, struct lsi_price_request *want);
+/* Bytes that a step takes for each decoded byte, beside an output of given size (`out_max`). */
+uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result, bool sink,
+                            bool stream);
+
+/* LSIO_ERR_LIMIT when not even one worker fits: names the step, its first chunk, the bytes needed and
+ * the options that help. */
+int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,
+              const struct lsi_price_request *want, struct lsi_price *out, struct lsi_error *err);
+
+#endif

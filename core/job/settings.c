@@ -1,0 +1,333 @@
+#include "job/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ground/types.h"
+#include "plan/plan.h"
+
+#define WORKERS_MAX 1024
+#define QUEUE_DEPTH_MAX 32768 /* most entries that an io_uring takes */
+
+/* X(field, name, argument, variable, help): the order is the one of --help. */
+#define SETTINGS(X)                                                                              \
+  X(workers, "workers", "N", "LSIO_WORKERS",                                                     \
+    "worker threads, each with its own Lua state (default: the CPUs this process may use)")      \
+  X(memory, "memory", "SIZE", "LSIO_MEMORY",                                                     \
+    "ceiling for all buffers (default: 1GiB, or a quarter of the available memory if less)")     \
+  X(queue_depth, "queue-depth", "N", "LSIO_QUEUE_DEPTH",                                         \
+    "reads in flight per device (default: what the device takes)")                               \
+  X(backend, "backend", "auto|uring|pread|mapped", "LSIO_BACKEND",                               \
+    "how files are read (default: auto: uring, or pread where io_uring is refused; "             \
+    "mapped: used where they lie in the page cache)")                                            \
+  X(direct, "direct", "auto|always|never", "LSIO_DIRECT",                                        \
+    "read and write around the page cache (default: auto, decided per file)")                              \
+  X(merge, "merge", "auto|never|SIZE", "LSIO_MERGE",                                             \
+    "read neighbours in one operation: the largest gap to read through (default: auto)")         \
+  X(limit, "limit", "N", "LSIO_LIMIT", "run only the first N steps of the request")              \
+  X(shard, "shard", "I/N", "LSIO_SHARD",                                                         \
+    "run part I (from 0) of N equal parts; output paths must contain {shard}")                   \
+  X(on_error, "on-error", "fail|skip", "LSIO_ON_ERROR",                                          \
+    "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)")  \
+  X(pin, "pin", "auto|never", "LSIO_PIN",                                                        \
+    "tie workers to CPUs when the job has the whole machine (default: auto)")                    \
+  X(seed, "seed", "N", "LSIO_SEED", "seed of chunk.random() (default: 0)")
+
+static const struct lsio_setting table[] = {
+#define SETTING_ROW(field, name, argument, env, help) {name, argument, env, help},
+    SETTINGS(SETTING_ROW)
+#undef SETTING_ROW
+    {NULL, NULL, NULL, NULL}};
+#define N_SETTINGS (LSI_COUNTOF(table) - 1)
+_Static_assert(N_SETTINGS <= sizeof(((struct lsi_settings *)0)->origin),
+               "every row of the table needs its origin");
+
+const struct lsio_setting *lsio_settings(void) { return table; }
+
+/* ---- nearest name ---- */
+
+#define WORD_MAX 48
+
+static char lower(char c) {
+  if (c >= 'A' && c <= 'Z') return (char)(c + 32);
+  return c == '_' ? '-' : c;
+}
+
+/* Insertions, deletions, substitutions and swaps of neighbours; both at most WORD_MAX long. */
+static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
+  size_t rows[3][WORD_MAX + 1];
+  size_t *before = rows[0], *last = rows[1], *row = rows[2];
+  for (size_t j = 0; j <= m; j++) last[j] = before[j] = j;
+  for (size_t i = 1; i <= n; i++) {
+    row[0] = i;
+    for (size_t j = 1; j <= m; j++) {
+      char x = lower(a[i - 1]), y = lower(b[j - 1]);
+      size_t best = last[j - 1] + (x != y);
+      best = LSI_MIN(best, last[j] + 1);
+      best = LSI_MIN(best, row[j - 1] + 1);
+      if (i > 1 && j > 1 && x == lower(b[j - 2]) && lower(a[i - 2]) == y)
+        best = LSI_MIN(best, before[j - 2] + 1);
+      row[j] = best;
+    }
+    size_t *free_row = before;
+    before = last;
+    last = row;
+    row = free_row;
+  }
+  return last[m];
+}
+
+static bool is_prefix(const char *word, size_t n, const char *of) {
+  for (size_t i = 0; i < n; i++)
+    if (!of[i] || lower(word[i]) != lower(of[i])) return false;
+  return true;
+}
+
+const char *lsi_nearest(const char *word, const char *const *candidates, size_t n) {
+  const size_t length = strlen(word);
+  if (!length || length > WORD_MAX) return NULL;
+  const char *best = NULL;
+  size_t best_distance = SIZE_MAX;
+  for (size_t i = 0; i < n; i++) {
+    size_t m = strlen(candidates[i]);
+    if (m > WORD_MAX) continue;
+    size_t distance = edit_distance(word, length, candidates[i], m);
+    /* "queue" means "queue-depth" although six letters are missing. */
+    if (distance > 1 && length >= 3 && is_prefix(word, length, candidates[i])) distance = 1;
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidates[i];
+    }
+  }
+  /* A third of the letters wrong is another word. */
+  return best && best_distance <= LSI_MAX(length / 3, (size_t)1) && best_distance < length ? best
+                                                                                           : NULL;
+}
+
+/* ---- values ---- */
+
+/* Each setter says what is valid in `valid` and returns false when `value` is not. */
+static bool parse_whole(const char *value, uint64_t min, uint64_t max, uint64_t *out) {
+  if (!*value) return false;
+  uint64_t n = 0;
+  for (const char *p = value; *p; p++) {
+    if (*p < '0' || *p > '9') return false;
+    if (lsi_mul_overflow(n, (uint64_t)10, &n) ||
+        lsi_add_overflow(n, (uint64_t)(*p - '0'), &n))
+      return false;
+  }
+  if (n < min || n > max) return false;
+  *out = n;
+  return true;
+}
+
+/* Index of the word, or -1. */
+static int parse_word(const char *value, const char *const *words) {
+  for (int i = 0; words[i]; i++)
+    if (strcmp(value, words[i]) == 0) return i;
+  return -1;
+}
+
+static const char *const auto_words[] = {"auto", "always", "never", NULL};
+
+static const char *set_workers(struct lsi_settings *s, const char *value) {
+  uint64_t n = 0;
+  if (strcmp(value, "auto") != 0 && !parse_whole(value, 1, WORKERS_MAX, &n))
+    return "a whole number from 1 to 1024, or auto";
+  s->workers = (uint32_t)n;
+  return NULL;
+}
+
+static const char *set_memory(struct lsi_settings *s, const char *value) {
+  uint64_t bytes;
+  if (!lsi_size_parse(value, &bytes) || !bytes)
+    return "a size such as 512MiB, 2G or 800MB (K/M/G and KiB/MiB/GiB are powers of 1024)";
+  s->memory = bytes;
+  return NULL;
+}
+
+static const char *set_queue_depth(struct lsi_settings *s, const char *value) {
+  uint64_t n = 0;
+  if (strcmp(value, "auto") != 0 && !parse_whole(value, 1, QUEUE_DEPTH_MAX, &n))
+    return "a whole number from 1 to 32768, or auto";
+  s->queue_depth = (uint32_t)n;
+  return NULL;
+}
+
+static const char *set_backend(struct lsi_settings *s, const char *value) {
+  static const char *const words[] = {"auto", "uring", "pread", "mapped", NULL};
+  int i = parse_word(value, words);
+  if (i < 0) return "auto, uring, pread or mapped";
+  snprintf(s->backend, sizeof s->backend, "%s", words[i]);
+  return NULL;
+}
+
+static const char *set_direct(struct lsi_settings *s, const char *value) {
+  int i = parse_word(value, auto_words);
+  if (i < 0) return "auto, always or never";
+  s->direct = (uint8_t)i;
+  return NULL;
+}
+
+static const char *set_merge(struct lsi_settings *s, const char *value) {
+  uint64_t bytes;
+  if (strcmp(value, "auto") == 0)
+    s->merge = LSI_MERGE_AUTO;
+  else if (strcmp(value, "never") == 0)
+    s->merge = LSI_MERGE_NEVER;
+  else if (lsi_size_parse(value, &bytes))
+    s->merge = bytes;
+  else
+    return "auto, never or the largest gap as a size such as 16KiB";
+  return NULL;
+}
+
+static const char *set_limit(struct lsi_settings *s, const char *value) {
+  return parse_whole(value, 1, UINT32_MAX, &s->limit) ? NULL : "a whole number of steps, at least 1";
+}
+
+static const char *set_shard(struct lsi_settings *s, const char *value) {
+  static const char valid[] = "I/N with 0 <= I < N, such as 0/4 for the first of four parts";
+  char text[32];
+  const char *slash = strchr(value, '/');
+  size_t n = slash ? (size_t)(slash - value) : 0;
+  uint64_t index, count;
+  if (!slash || n >= sizeof text) return valid;
+  memcpy(text, value, n);
+  text[n] = 0;
+  if (!parse_whole(text, 0, UINT32_MAX, &index) || !parse_whole(slash + 1, 1, UINT32_MAX, &count) ||
+      index >= count)
+    return valid;
+  s->shard_index = (uint32_t)index;
+  s->shard_count = (uint32_t)count;
+  return NULL;
+}
+
+static const char *set_on_error(struct lsi_settings *s, const char *value) {
+  static const char *const words[] = {"fail", "skip", NULL};
+  int i = parse_word(value, words);
+  if (i < 0) return "fail or skip";
+  s->on_error = i ? LSI_ON_ERROR_SKIP : LSI_ON_ERROR_FAIL;
+  return NULL;
+}
+
+static const char *set_pin(struct lsi_settings *s, const char *value) {
+  static const char *const words[] = {"auto", "never", NULL};
+  int i = parse_word(value, words);
+  if (i < 0) return "auto or never";
+  s->pin = i ? LSI_NEVER : LSI_AUTO;
+  return NULL;
+}
+
+static const char *set_seed(struct lsi_settings *s, const char *value) {
+  return parse_whole(value, 0, UINT64_MAX, &s->seed) ? NULL
+                                                     : "a whole number from 0 to 2^64 - 1";
+}
+
+/* In the order of the table. A setter returns NULL, or what would have been valid. */
+static const char *(*const setters[])(struct lsi_settings *s, const char *value) = {
+#define SETTING_SETTER(field, name, argument, env, help) set_##field,
+    SETTINGS(SETTING_SETTER)
+#undef SETTING_SETTER
+};
+
+/* ---- the interface ---- */
+
+void lsi_settings_init(struct lsi_settings *s) {
+  memset(s, 0, sizeof *s);
+  snprintf(s->backend, sizeof s->backend, "auto");
+  s->direct = LSI_AUTO;
+  s->merge = LSI_MERGE_AUTO;
+  s->pin = LSI_AUTO;
+}
+
+static bool same_name(const char *a, const char *b) {
+  for (; *a && *b; a++, b++)
+    if ((*a == '_' ? '-' : *a) != *b) return false;
+  return *a == *b;
+}
+
+static int unknown_setting(const char *name, struct lsi_error *err) {
+  const char *names[N_SETTINGS];
+  char all[200];
+  size_t used = 0;
+  for (size_t i = 0; i < N_SETTINGS; i++) {
+    names[i] = table[i].name;
+    int n = snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", table[i].name);
+    if (n > 0 && used + (size_t)n < sizeof all) used += (size_t)n;
+  }
+  const char *near = lsi_nearest(name, names, N_SETTINGS);
+  int rc = near ? lsi_fail(err, LSIO_ERR_USAGE, 0, "unknown setting '%.100s': did you mean '%s'?",
+                           name, near)
+                : lsi_fail(err, LSIO_ERR_USAGE, 0, "unknown setting '%.100s'", name);
+  lsi_error_remedy(err, "the settings are %s", all);
+  return rc;
+}
+
+/* The valid value that was probably meant, for settings that take words. */
+static const char *nearest_value(const struct lsio_setting *row, const char *value, char *buf,
+                                 size_t cap) {
+  const char *words[8];
+  size_t n = 0;
+  if (!strchr(row->argument, '|') || strlen(row->argument) >= cap) return NULL;
+  snprintf(buf, cap, "%s", row->argument);
+  for (char *p = buf; p && n < LSI_COUNTOF(words);) {
+    char *bar = strchr(p, '|');
+    if (bar) *bar++ = 0;
+    if (*p >= 'a' && *p <= 'z') words[n++] = p; /* SIZE is no word */
+    p = bar;
+  }
+  return lsi_nearest(value, words, n);
+}
+
+static int bad_value(const struct lsio_setting *row, const char *value, const char *valid,
+                     enum lsi_origin origin, struct lsi_error *err) {
+  char from[64] = "", words[64];
+  if (origin == LSI_FROM_ENV) snprintf(from, sizeof from, " (from %s)", row->env);
+  if (origin == LSI_FROM_SCRIPT) snprintf(from, sizeof from, " (from the script's options)");
+  const char *near = nearest_value(row, value, words, sizeof words);
+  int rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "setting '%s'%s must be %s, not '%.100s'", row->name,
+                    from, valid, value);
+  if (near) lsi_error_remedy(err, "did you mean '%s'?", near);
+  return rc;
+}
+
+int lsi_settings_set(struct lsi_settings *s, const char *name, const char *value,
+                     enum lsi_origin origin, struct lsi_error *err) {
+  for (size_t i = 0; i < N_SETTINGS; i++) {
+    if (!same_name(name, table[i].name)) continue;
+    /* A value that loses against a stronger origin must be valid all the same. */
+    struct lsi_settings changed = *s;
+    const char *valid = setters[i](&changed, value);
+    if (valid) return bad_value(&table[i], value, valid, origin, err);
+    if (origin < s->origin[i]) return 0;
+    *s = changed;
+    s->origin[i] = (uint8_t)origin;
+    return 0;
+  }
+  return unknown_setting(name, err);
+}
+
+int lsi_settings_set_pair(struct lsi_settings *s, const char *pair, enum lsi_origin origin,
+                          struct lsi_error *err) {
+  char name[64];
+  const char *equals = strchr(pair, '=');
+  if (!equals)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0, "setting '%.100s' has no value: write name=value", pair);
+  size_t n = (size_t)(equals - pair);
+  if (n >= sizeof name) n = sizeof name - 1; /* no setting is that long: it will be unknown */
+  memcpy(name, pair, n);
+  name[n] = 0;
+  return lsi_settings_set(s, name, equals + 1, origin, err);
+}
+
+int lsi_settings_from_env(struct lsi_settings *s, struct lsi_error *err) {
+  for (size_t i = 0; i < N_SETTINGS; i++) {
+    const char *value = getenv(table[i].env);
+    if (!value || !*value) continue;
+    int rc = lsi_settings_set(s, table[i].name, value, LSI_FROM_ENV, err);
+    if (rc) return rc;
+  }
+  return 0;
+}

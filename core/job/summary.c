@@ -1,0 +1,269 @@
+#include "job/summary.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ground/mem.h"
+#include "ground/types.h"
+#include "ground/utf8.h"
+
+/* ---- JSON ---- */
+
+/* File names are bytes: what is no UTF-8 is shown as \xNN. */
+static json_t *text_json(const char *text) {
+  const size_t length = strlen(text), n = lsi_utf8_clean(text, length, NULL);
+  if (n == length) return json_string(text);
+  char *clean = lsi_malloc(n);
+  if (!clean) return NULL;
+  lsi_utf8_clean(text, length, clean);
+  json_t *o = json_stringn(clean, n);
+  lsi_free(clean);
+  return o;
+}
+
+static json_t *count_json(uint64_t n) {
+  return json_integer((json_int_t)LSI_MIN(n, (uint64_t)INT64_MAX));
+}
+
+/* To the microsecond: more digits are noise. */
+static json_t *seconds_json(double s) {
+  return json_real(isfinite(s) ? round(s * 1e6) / 1e6 : 0);
+}
+
+/* Steals `value`; false when out of memory. */
+static bool put(json_t *object, const char *key, json_t *value) {
+  return json_object_set_new(object, key, value) == 0;
+}
+
+static json_t *error_json(const struct lsi_error *e) {
+  char message[2048];
+  lsi_error_format(e, message, sizeof message);
+  json_t *o = json_object();
+  bool ok = o && put(o, "code", json_string(lsio_error_name(e->code))) &&
+            put(o, "message", text_json(message)) &&
+            put(o, "object", e->object[0] ? text_json(e->object) : json_null());
+  const bool placed = e->offset != LSI_NO_OFFSET;
+  ok = ok && put(o, "offset", placed ? count_json(e->offset) : json_null()) &&
+       put(o, "length", placed ? count_json(e->length) : json_null()) &&
+       put(o, "step", e->step != LSI_NO_STEP ? count_json(e->step) : json_null()) &&
+       put(o, "os_code", json_integer(e->os_code));
+  if (ok) return o;
+  json_decref(o);
+  return NULL;
+}
+
+char *lsi_error_json(const struct lsi_error *e) {
+  json_t *o = error_json(e);
+  char *dump = o ? json_dumps(o, JSON_COMPACT) : NULL;
+  char *text = dump ? lsi_strdup(dump) : NULL;
+  json_decref(o);
+  free(dump); /* lint: allow free: jansson's own allocation */
+  return text;
+}
+
+static json_t *errors_json(const struct lsi_summary *s) {
+  json_t *list = json_array();
+  for (uint32_t i = 0; list && i < s->n_errors_kept; i++)
+    if (json_array_append_new(list, error_json(&s->errors[i])) != 0) {
+      json_decref(list);
+      list = NULL;
+    }
+  return list;
+}
+
+static json_t *workers_json(const struct lsi_summary *s) {
+  json_t *list = json_array();
+  for (uint32_t i = 0; list && i < s->n_workers; i++) {
+    const struct lsi_worker_summary *w = &s->workers[i];
+    json_t *o = json_object();
+    bool ok = o && put(o, "steps", count_json(w->steps)) &&
+              put(o, "wait_s", seconds_json(w->wait_s)) &&
+              put(o, "decode_s", seconds_json(w->decode_s)) &&
+              put(o, "transform_s", seconds_json(w->transform_s)) &&
+              put(o, "place_s", seconds_json(w->place_s));
+    if (!ok) {
+      json_decref(o);
+      o = NULL;
+    }
+    if (json_array_append_new(list, o) != 0) {
+      json_decref(list);
+      list = NULL;
+    }
+  }
+  return list;
+}
+
+/* All but the state, which keeps the digits that the host gave it. */
+static json_t *figures_json(const struct lsi_summary *s) {
+  const struct {
+    const char *name;
+    uint64_t value;
+  } counts[] = {
+      {"chunks", s->chunks},
+      {"chunks_failed", s->chunks_failed},
+      {"steps", s->steps},
+      {"steps_failed", s->steps_failed},
+      {"operations", s->operations},
+      {"bytes_requested", s->bytes_requested},
+      {"bytes_read", s->bytes_read},
+      {"bytes_decoded", s->bytes_decoded},
+      {"bytes_delivered", s->bytes_delivered},
+      {"bytes_written", s->bytes_written},
+      {"bytes_direct", s->bytes_direct},
+      {"peak_memory", s->peak_memory},
+      {"error_count", s->n_errors},
+  };
+  json_t *o = json_object();
+  bool ok = o && put(o, "status", json_string(s->status ? s->status : "failed")) &&
+            put(o, "exit_code", json_integer(s->exit_code));
+  for (size_t i = 0; ok && i < LSI_COUNTOF(counts); i++)
+    ok = put(o, counts[i].name, count_json(counts[i].value));
+  ok = ok && put(o, "wall_s", seconds_json(s->wall_s)) && put(o, "cpu_s", seconds_json(s->cpu_s)) &&
+       put(o, "publish_s", seconds_json(s->publish_s)) &&
+       put(o, "backend", s->backend ? json_string(s->backend) : json_null()) &&
+       put(o, "bound", s->bound ? json_string(s->bound) : json_null()) &&
+       put(o, "workers", workers_json(s)) && put(o, "errors", errors_json(s));
+  if (ok) return o;
+  json_decref(o);
+  return NULL;
+}
+
+char *lsi_summary_json(const struct lsi_summary *s) {
+  json_t *figures = figures_json(s);
+  char *head = figures ? json_dumps(figures, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+  json_decref(figures);
+  if (!head) return NULL;
+  /* A state that is no JSON must not spoil the rest of the report. */
+  const char *state = s->state_json ? s->state_json : "null";
+  json_t *parsed = json_loads(state, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+  if (!parsed) state = "null";
+  json_decref(parsed);
+
+  size_t n = strlen(head);
+  while (n && (head[n - 1] == '}' || head[n - 1] == '\n')) n--;
+  const size_t cap = n + strlen(state) + 32;
+  char *text = lsi_malloc(cap);
+  if (text) snprintf(text, cap, "%.*s,\n  \"state\": %s\n}", (int)n, head, state);
+  free(head); /* lint: allow free: jansson's own allocation */
+  return text;
+}
+
+/* ---- text for people ---- */
+
+struct writer {
+  char *text;
+  size_t length, cap;
+  bool failed;
+};
+
+static void say(struct writer *w, const char *fmt, ...) LSI_PRINTF(2, 3);
+static void say(struct writer *w, const char *fmt, ...) {
+  char line[2600];
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  if (n < 0 || w->failed) return;
+  size_t length = LSI_MIN((size_t)n, sizeof line - 1);
+  if (w->length + length + 1 > w->cap) {
+    size_t cap = 2 * (w->cap + length) + 512;
+    char *text = lsi_realloc(w->text, cap);
+    if (!text) {
+      w->failed = true;
+      return;
+    }
+    w->text = text;
+    w->cap = cap;
+  }
+  memcpy(w->text + w->length, line, length + 1);
+  w->length += length;
+}
+
+/* 1234567 -> "1,234,567"; buf of 32 bytes. */
+static const char *grouped(uint64_t n, char *buf) {
+  char digits[24];
+  int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
+  char *out = buf;
+  for (int i = 0; i < length; i++) {
+    if (i && (length - i) % 3 == 0) *out++ = ',';
+    *out++ = digits[i];
+  }
+  *out = 0;
+  return buf;
+}
+
+static void say_count(struct writer *w, uint64_t n, const char *one, const char *many) {
+  char buf[32];
+  say(w, "%s %s", grouped(n, buf), n == 1 ? one : many);
+}
+
+/* Waiting that costs CPU all the time is no waiting for a device: it is copying what is resident. */
+#define COPYING 0.7
+
+static const char *bound_sentence(const struct lsi_summary *s) {
+  const char *bound = s->bound;
+  if (bound && strcmp(bound, "device") == 0 && s->cpu_s > COPYING * s->wall_s * s->n_workers)
+    return "copying from the page cache: more cores would help";
+  static const char *const sentences[][2] = {
+      {"device", "the storage: workers mostly waited for it, so more cores would not help"},
+      {"decode", "decompression: more cores or a faster codec would help"},
+      {"transform", "the transform: faster Lua (kernels of lsio.k) or more cores would help"},
+      {"sink", "writing the output: a faster output disk would help"},
+      {"latency", "the latency of single reads: larger chunks or a higher --queue-depth would help"},
+  };
+  for (size_t i = 0; bound && i < LSI_COUNTOF(sentences); i++)
+    if (strcmp(bound, sentences[i][0]) == 0) return sentences[i][1];
+  return NULL;
+}
+
+static void say_errors(struct writer *w, const struct lsi_summary *s) {
+  if (!s->steps_failed) return;
+  say_count(w, s->steps_failed, "step", "steps");
+  say(w, " failed");
+  if (s->exit_code == 1) say(w, " and %s left out", s->steps_failed == 1 ? "was" : "were");
+  if (s->n_errors_kept) {
+    char message[2048];
+    lsi_error_format(&s->errors[0], message, sizeof message);
+    say(w, "%s %s", s->steps_failed == 1 ? ":" : "; the first:", message);
+  }
+  say(w, "\n");
+}
+
+char *lsi_summary_text(const struct lsi_summary *s) {
+  struct writer w = {0};
+  char a[32];
+  const char *status = s->status ? s->status : "failed";
+  say(&w, "%s: ", strcmp(status, "skipped") == 0 ? "done, with failures" : status);
+  say_count(&w, s->steps, "step", "steps");
+  if (s->chunks != s->steps) {
+    say(&w, " of ");
+    say_count(&w, s->chunks, "chunk", "chunks");
+  }
+  say(&w, ", %s read in %.3g s", lsi_size_format(s->bytes_read, a), s->wall_s);
+  if (s->wall_s > 0) say(&w, " (%.2f GB/s)", (double)s->bytes_read / s->wall_s / 1e9);
+  if (s->bytes_decoded != s->bytes_read && s->bytes_decoded) {
+    say(&w, ", %s decoded", lsi_size_format(s->bytes_decoded, a));
+    if (s->wall_s > 0) say(&w, " (%.2f GB/s)", (double)s->bytes_decoded / s->wall_s / 1e9);
+  }
+  if (s->bytes_written) say(&w, ", %s written", lsi_size_format(s->bytes_written, a));
+  say(&w, "; ");
+  say_count(&w, s->operations, "operation", "operations");
+  if (s->backend && s->backend[0]) say(&w, " by %s", s->backend);
+  say(&w, ", ");
+  say_count(&w, s->n_workers, "worker", "workers");
+  if (s->workers_wanted > s->n_workers)
+    say(&w, " (memory for no more; %u were wanted)", s->workers_wanted);
+  say(&w, ", %.3g s of CPU, peak memory %s\n", s->cpu_s, lsi_size_format(s->peak_memory, a));
+  const char *bound = bound_sentence(s);
+  if (bound && s->steps) say(&w, "bound by %s\n", bound);
+  say_errors(&w, s);
+  if (w.failed) {
+    lsi_free(w.text);
+    return NULL;
+  }
+  return w.text;
+}

@@ -1,0 +1,181 @@
+#include "plan/plan.h"
+
+#include "ground/mem.h"
+#include "plan/plan_internal.h"
+
+static int no_memory(const struct lsi_request *r, struct lsi_error *err) {
+  return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to plan %u chunks", r->n_chunks);
+}
+
+static uint64_t power_of_two_below(uint64_t x) {
+  return UINT64_C(1) << (63 - (unsigned)__builtin_clzll(x));
+}
+
+/* Makes any model safe to divide by and to cut with. */
+static void normalise(struct lsi_device_model *m) {
+  if (m->op_max == 0 || m->op_max > LSI_OP_LONGEST) m->op_max = LSI_OP_LONGEST;
+  m->op_max = LSI_MAX(lsi_round_down(m->op_max, LSI_ALIGN), (uint64_t)LSI_ALIGN);
+  if (m->merge_max == 0) m->merge_max = m->op_max;
+  m->merge_max = LSI_MIN(m->merge_max, (uint64_t)LSI_UNIT_MAX);
+  m->align = (uint32_t)power_of_two_below(LSI_MIN(LSI_MAX(m->align, 1u), LSI_UNIT_MAX));
+}
+
+static int check(const struct lsi_request *r, const struct lsi_plan_options *o,
+                 struct lsi_error *err) {
+  for (uint32_t i = 0; i < r->n_objects; i++) {
+    if (r->object_device[i] < o->n_devices) continue;
+    int code = lsi_fail(err, LSIO_ERR_USAGE, 0, "an object is on device %u of %u",
+                        r->object_device[i], o->n_devices);
+    lsi_error_at(err, lsi_request_name(r, i), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+    return code;
+  }
+  return 0;
+}
+
+/* Room for the worst case; pages that are never written cost nothing, and `shrink` gives the rest
+ * back. The extents' array is also what sorting scratches in before there are any extents. */
+static bool allocate(struct lsi_plan *p, const struct lsi_request *r) {
+  _Static_assert(sizeof(struct lsi_extent) == 20, "20 bytes an extent");
+  _Static_assert(sizeof(struct lsi_extent) >= LSI_PLAN_SORT_SCRATCH, "sorting fits in extents");
+  p->sections = lsi_calloc((size_t)p->n_devices + 1, sizeof *p->sections);
+  p->unit_extent = lsi_reallocarray(NULL, (size_t)r->n_steps + 1, sizeof *p->unit_extent);
+  p->unit_step = lsi_reallocarray(NULL, (size_t)r->n_steps + 1, sizeof *p->unit_step);
+  p->step_order = lsi_reallocarray(NULL, r->n_steps, sizeof *p->step_order);
+  p->extents = lsi_reallocarray(NULL, r->n_chunks, sizeof *p->extents);
+  if (!p->sections || !p->unit_extent || !p->unit_step || !p->step_order || !p->extents)
+    return false;
+  p->unit_extent[0] = p->unit_step[0] = 0;
+  return true;
+}
+
+static void order_steps(struct lsi_plan *p, const struct lsi_request *r, bool in_request_order) {
+  if (in_request_order)
+    for (uint32_t i = 0; i < r->n_steps; i++) p->step_order[i] = i;
+  else
+    lsi_plan_sort(r, r->n_steps, r->step_first, p->n_devices > 1 ? r->object_device : NULL,
+                  p->extents, p->step_order);
+}
+
+/* What is read beyond the distinct bytes asked for. The sweep has counted those if it met the chunks in
+ * order of place, as it does when steps have one chunk; else they are sorted for it here. */
+static int count_over_read(struct lsi_plan *p, const struct lsi_request *r,
+                           const struct lsi_plan_distinct *swept, struct lsi_error *err) {
+  struct lsi_plan_distinct d = *swept;
+  if (d.disorder) {
+    uint32_t *order = lsi_reallocarray(NULL, r->n_chunks, sizeof *order);
+    void *scratch = lsi_reallocarray(NULL, r->n_chunks, LSI_PLAN_SORT_SCRATCH);
+    const bool ready = order && scratch;
+    d = (struct lsi_plan_distinct){0};
+    if (ready) {
+      lsi_plan_sort(r, r->n_chunks, NULL, NULL, scratch, order);
+      for (uint32_t j = 0; j < r->n_chunks; j++) {
+        const uint32_t c = order[j];
+        lsi_plan_distinct_add(&d, r->object[c], r->offset[c], r->length[c]);
+      }
+    }
+    lsi_free(order);
+    lsi_free(scratch);
+    if (!ready) return no_memory(r, err);
+  }
+  p->bytes_over_read = p->bytes_planned - d.sum;
+  return 0;
+}
+
+static void *smaller(void *p, uint64_t count, size_t size) {
+  void *q = lsi_reallocarray(p, (size_t)count, size);
+  return q ? q : p; /* the old block is as good */
+}
+
+static void shrink(struct lsi_plan *p) {
+  p->extents = smaller(p->extents, p->n_extents, sizeof *p->extents);
+  p->unit_extent = smaller(p->unit_extent, (uint64_t)p->n_units + 1, sizeof *p->unit_extent);
+  p->unit_step = smaller(p->unit_step, (uint64_t)p->n_units + 1, sizeof *p->unit_step);
+}
+
+static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct lsi_plan_options *o,
+                struct lsi_error *err) {
+  p->n_devices = o->n_devices;
+  p->devices = lsi_calloc(o->n_devices, sizeof *p->devices);
+  struct lsi_plan_totals *totals = lsi_calloc(o->n_devices, sizeof *totals);
+  struct lsi_plan_distinct distinct = {0};
+  int code = 0;
+  if (!p->devices || !totals || !allocate(p, r)) code = no_memory(r, err);
+  if (!code) {
+    for (uint32_t i = 0; i < o->n_devices; i++) {
+      p->devices[i] = o->devices[i];
+      normalise(&p->devices[i]);
+    }
+    order_steps(p, r, o->in_request_order);
+    code = lsi_plan_sweep(r, o, p, totals, &distinct, err);
+  }
+  if (!code) code = count_over_read(p, r, &distinct, err);
+  if (!code) {
+    for (uint32_t i = 0; i < p->n_devices; i++) {
+      const double s = lsi_device_seconds(&p->devices[i], (double)totals[i].operations,
+                                          (double)totals[i].bytes);
+      p->expected_s = LSI_MAX(p->expected_s, s);
+    }
+    shrink(p);
+  }
+  lsi_free(totals);
+  return code;
+}
+
+int lsi_plan_build(const struct lsi_request *request, const struct lsi_plan_options *options,
+                   struct lsi_plan **out, struct lsi_error *err) {
+  *out = NULL;
+  int code = check(request, options, err);
+  if (code) return code;
+  struct lsi_plan *p = lsi_calloc(1, sizeof *p);
+  if (!p) return no_memory(request, err);
+  code = fill(p, request, options, err);
+  if (code)
+    lsi_plan_free(p);
+  else
+    *out = p;
+  return code;
+}
+
+void lsi_plan_free(struct lsi_plan *p) {
+  if (!p) return;
+  lsi_free(p->devices);
+  lsi_free(p->sections);
+  lsi_free(p->unit_extent);
+  lsi_free(p->unit_step);
+  lsi_free(p->extents);
+  lsi_free(p->step_order);
+  lsi_free(p);
+}
+
+uint64_t lsi_plan_memory(const struct lsi_plan *p) {
+  return sizeof *p + p->n_devices * (uint64_t)sizeof *p->devices +
+         (p->n_devices + UINT64_C(1)) * sizeof *p->sections +
+         (p->n_units + UINT64_C(1)) * (sizeof *p->unit_extent + sizeof *p->unit_step) +
+         p->n_extents * (uint64_t)sizeof *p->extents +
+         p->unit_step[p->n_units] * (uint64_t)sizeof *p->step_order;
+}
+
+static bool holds(const struct lsi_extent *e, uint32_t object, uint64_t offset, uint64_t length) {
+  return e->object == object && e->offset <= offset && offset - e->offset <= e->length &&
+         length <= e->length - (offset - e->offset);
+}
+
+uint32_t lsi_plan_find_extent(const struct lsi_plan *p, uint32_t unit, uint32_t object,
+                              uint64_t offset, uint64_t length) {
+  const uint32_t first = p->unit_extent[unit];
+  uint32_t lo = first, hi = p->unit_extent[unit + 1];
+  while (lo < hi) { /* the first extent that starts behind (object, offset) */
+    const uint32_t mid = lo + (hi - lo) / 2;
+    const struct lsi_extent *e = &p->extents[mid];
+    if (e->object < object || (e->object == object && e->offset <= offset))
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  /* Under LSI_MERGE_NEVER several may start there, shorter ones first: take the tightest. */
+  uint32_t found = UINT32_MAX;
+  while (lo-- > first && holds(&p->extents[lo], object, offset, length) &&
+         (found == UINT32_MAX || p->extents[lo].offset == p->extents[found].offset))
+    found = lo;
+  return found;
+}

@@ -1,0 +1,86 @@
+/* A job's request: objects, chunks and steps in flat arrays, no allocation per chunk. Built by the
+ * coordinator, then read-only and shared by all workers. */
+#ifndef LSI_REQUEST_H
+#define LSI_REQUEST_H
+
+#include "ground/names.h"
+#include "seams/backend.h"
+
+#define LSI_MAX_CHUNKS UINT32_MAX
+#define LSI_LATE_BYTES (16u << 10) /* what planning takes a file for whose size it does not know */
+
+struct lsi_watch; /* core/seams/os.h */
+
+struct lsi_request {
+  struct lsi_watch *watch;         /* who watches how objects are listed; borrowed, may be NULL */
+  bool all_known;                  /* objects must not be late */
+  /* objects */
+  bool late;                       /* of some, only the name and the device are known: their inode is 0.
+                                      Each is the only object of one chunk, which is all of it. The
+                                      worker that opens it fills in the rest, and the chunk's length. */
+  uint32_t n_objects;
+  struct lsi_names names;          /* n_objects */
+  struct lsi_object_info *objects; /* n_objects */
+  uint16_t *object_device;         /* n_objects indices into the plan's devices; set by planning */
+  /* chunks; a step's chunks are neighbours */
+  uint32_t n_chunks;
+  uint32_t *object;                /* n_chunks */
+  uint64_t *offset;                /* n_chunks, absolute */
+  uint64_t *length;                /* n_chunks, may be 0; offset + length <= size of the object */
+  int64_t *tag;                    /* n_chunks, or NULL: all 0 */
+  /* steps */
+  uint32_t n_steps;
+  uint32_t *step_first;            /* n_steps + 1 chunk indices, or NULL: step i is chunk i */
+  uint64_t first_index;            /* index of step 0 in the whole request (shards) */
+  /* growth */
+  uint32_t objects_cap, chunks_cap, steps_cap;
+};
+
+static inline const char *lsi_request_name(const struct lsi_request *r, uint32_t object) {
+  return lsi_names_get(&r->names, object);
+}
+static inline uint32_t lsi_request_chunk_begin(const struct lsi_request *r, uint32_t step) {
+  return r->step_first ? r->step_first[step] : step;
+}
+static inline uint32_t lsi_request_chunk_end(const struct lsi_request *r, uint32_t step) {
+  return r->step_first ? r->step_first[step + 1] : step + 1;
+}
+
+struct lsi_request *lsi_request_create(void); /* NULL: no memory */
+void lsi_request_free(struct lsi_request *r);
+/* Adds an object; its info must be known before chunks of it are added. Name is copied. */
+int lsi_request_add_object(struct lsi_request *r, const char *name,
+                           const struct lsi_object_info *info, uint32_t *index,
+                           struct lsi_error *err);
+/* Adds an object for each of many names, which it may take over: then *names is empty. The caller fills
+ * in the infos of objects [*first, n_objects), before chunks of them are added. */
+int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint32_t *first,
+                           struct lsi_error *err);
+/* Makes the object a file of which only the name is known; `device`: what it lies on, as far as is known. */
+void lsi_request_set_late(struct lsi_request *r, uint32_t object, uint64_t device);
+/* Room for n more chunks (optional). */
+int lsi_request_reserve(struct lsi_request *r, uint64_t chunks, struct lsi_error *err);
+/* Adds one chunk as one step. A negative offset counts from the object's end. Errors (USAGE) name the
+ * object and the range when it does not lie within it. */
+int lsi_request_add_chunk(struct lsi_request *r, uint32_t object, int64_t offset, int64_t length,
+                          int64_t tag, struct lsi_error *err);
+/* n of them; `object`, `offset`, `length`, `tag` (or NULL) are arrays of n. */
+int lsi_request_add_chunks(struct lsi_request *r, uint64_t n, const uint32_t *object,
+                           const int64_t *offset, const int64_t *length, const int64_t *tag,
+                           struct lsi_error *err);
+/* One step of several chunks. */
+int lsi_request_add_step(struct lsi_request *r, uint32_t n, const uint32_t *object,
+                         const int64_t *offset, const int64_t *length, const int64_t *tag,
+                         struct lsi_error *err);
+/* Cuts [offset, offset + length) of an object (length UINT64_MAX = to its end) into chunks of `chunk`
+ * bytes (0 = one chunk), one step each; the last may be shorter; an empty range is one empty step. */
+int lsi_request_cut(struct lsi_request *r, uint32_t object, uint64_t offset, uint64_t length,
+                    uint64_t chunk, struct lsi_error *err);
+/* Keeps steps floor(i*S/n) up to floor((i+1)*S/n) of S, then at most `limit` (0 = all). Before planning. */
+int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,
+                       struct lsi_error *err);
+/* Sum of lengths, saturating; without objects that are late and have not been opened. */
+uint64_t lsi_request_bytes(const struct lsi_request *r);
+uint64_t lsi_request_memory(const struct lsi_request *r); /* bytes its arrays take */
+
+#endif

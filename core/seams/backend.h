@@ -1,0 +1,131 @@
+/* How bytes arrive, and how results leave. One const table per backend, one file per backend under
+ * backends/, one line in backends/linux/list.c. State lives in the instance only; an instance belongs to one
+ * worker thread and is created, used and destroyed on it.
+ *
+ * The engine gives a backend operations (struct lsi_op) with exact byte ranges. Memory rule: `buf` is
+ * congruent to `offset` modulo LSI_ALIGN, and the LSI_ALIGN-aligned hull of [offset, offset+length)
+ * is writable memory that belongs to the operation, so a backend may round a direct read outwards and
+ * let the kernel scribble past the end of the file. An operation that is `exact` lies anywhere and owns
+ * [buf, buf + length) alone: it is read through the page cache, or directly if it is aligned as it is. */
+#ifndef LSI_BACKEND_H
+#define LSI_BACKEND_H
+
+#include "ground/err.h"
+
+#define LSI_ALIGN 4096u
+#define LSI_BACKEND_VERSION 4u
+
+/* What planning knows of an object; kept for every object of a request. */
+struct lsi_object_info {
+  uint64_t device; /* st_dev-like identity: what operations compete for */
+  uint64_t inode;
+  uint64_t size;
+  int64_t mtime_ns;
+};
+
+enum lsi_direct { LSI_DIRECT_AUTO, LSI_DIRECT_ALWAYS, LSI_DIRECT_NEVER };
+
+struct lsi_backend_config {
+  uint32_t queue_depth;  /* most operations that the engine will have in flight here */
+  uint32_t open_max;     /* most objects that the engine will hold open here */
+  enum lsi_direct direct;
+  void *arena;           /* memory that most buffers will lie in, for registration; may be NULL */
+  size_t arena_size;
+  bool maps;             /* SIGBUS is handled and it pays: resident files may be lent from mappings */
+  uint32_t workers;      /* instances that will share the machine, for sizing thread pools */
+  const void *user;      /* mem, sim: the objects and faults of a test */
+};
+
+/* An open object. The engine allocates it (zeroed but for what is "in") and keeps it still until close. */
+struct lsi_handle {
+  int64_t fd[2];         /* the backend's own: descriptors, slots, pointers */
+  uint64_t priv[8];
+  bool lends;            /* out: completions carry `data` instead of filling `buf` */
+  bool mapped;           /* out: it lends where an operation has no `buf`, and reads where it has one; what
+                            it lends may change or be lost meanwhile: see `look` */
+  bool direct;           /* out: large reads go round the page cache */
+  bool resident;         /* out: reads need not wait for a device: few in flight are enough */
+  bool whole;            /* out: all bytes lie in `room`, and they are what `info` tells of: the object
+                            did not change while they were read, and `close` need not look at it */
+  uint32_t room_bytes;
+  void *room;            /* in: NULL, or where a backend may put all of an object at once that has fewer
+                            than room_bytes, if that takes no waiting */
+  struct lsi_object_info info; /* out of open: what the object is now */
+};
+
+/* Writes: whole LSI_ALIGN pages to a handle of lsi_os_file_direct, only where the table says
+ * LSI_CAP_WRITES. The memory rule holds for them too; nothing but [buf, buf+length) is read. */
+enum lsi_op_kind { LSI_OP_READ = 1, LSI_OP_WRITE = 2 };
+
+/* One I/O. Owned by the engine; the backend holds it from submit until it returns it by reap. */
+struct lsi_op {
+  struct lsi_handle *handle;
+  uint64_t offset;
+  void *buf;             /* NULL: to be lent */
+  uint32_t length;       /* 1 .. 1 GiB */
+  uint8_t kind;          /* enum lsi_op_kind */
+  bool direct;           /* out: the CPU has copied none of the bytes */
+  bool exact;            /* no byte outside [buf, buf + length) may be written */
+  /* out */
+  int32_t os_code;       /* errno of a failure */
+  int64_t result;        /* bytes now at `buf` from `offset` (fewer than length: short read, 0: end
+                            of object), or written from there, or negative LSIO_ERR_* */
+  const void *data;      /* lends: the bytes, valid until release */
+  uint64_t priv[4];      /* the backend's own while it holds the operation */
+  struct lsi_op *next;   /* the holder's own: the backend may queue with it while it holds the op */
+};
+
+enum lsi_backend_caps {
+  LSI_CAP_OS_FILES = 1,  /* reads files by path (a candidate for `--backend auto`) */
+  LSI_CAP_TEST = 2,      /* never chosen by itself */
+  LSI_CAP_WRITES = 4,    /* takes LSI_OP_WRITE */
+  LSI_CAP_MAPS = 8       /* every object it can is mapped: only by name, only where SIGBUS is handled */
+};
+
+struct lsi_backend; /* each backend defines its own */
+
+struct lsi_backend_ops {
+  uint32_t version;      /* LSI_BACKEND_VERSION, checked at start */
+  const char *name;
+  uint32_t caps;
+  /* Required. 0 = works here, proven by doing; else LSIO_ERR_UNSUPPORTED with cause and remedy. Any
+   * thread. The result is cached by the caller. */
+  int (*probe)(struct lsi_error *err);
+  /* Required. Metadata of an object without opening it; any thread. LSIO_ERR_SOURCE if missing. */
+  int (*stat)(const void *user, const char *name, struct lsi_object_info *out,
+              struct lsi_error *err);
+  /* Required. On the worker's thread. */
+  int (*create)(const struct lsi_backend_config *config, struct lsi_backend **out,
+                struct lsi_error *err);
+  /* Required. No operation is in flight. */
+  void (*destroy)(struct lsi_backend *b);
+  /* Required. Fills *h. Chooses direct, buffered or lent for this object. On EMFILE/ENFILE it returns
+   * LSIO_ERR_IO with os_code EMFILE and the engine closes others and tries again. */
+  int (*open)(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+              struct lsi_error *err);
+  /* Required. No operation on it is in flight. Returns, in *now, what the object is at this moment
+   * (for the check that it has not changed); negative if that can't be known. */
+  int (*close)(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now);
+  /* Required. Takes a prefix of ops and returns its length (0 = full, reap first); never negative:
+   * an operation that can't even be started is taken and comes back by reap with its error. */
+  int (*submit)(struct lsi_backend *b, struct lsi_op *const *ops, int n);
+  /* Required. Returns up to max finished operations, each exactly once. Waits for at least one up to
+   * timeout_ns (0 = only look, -1 = until one comes) if any is in flight; 0 = none. Never calls user
+   * code. Negative LSIO_ERR_*: the backend itself is broken. */
+  int (*reap)(struct lsi_backend *b, struct lsi_op **done, int max, int64_t timeout_ns,
+              struct lsi_error *err);
+  /* Optional. Makes what is in flight finish soon; everything still comes back by reap. */
+  void (*cancel)(struct lsi_backend *b);
+  /* Optional; required if it lends. The engine is done with op->data. */
+  void (*release)(struct lsi_backend *b, struct lsi_op *op);
+  /* Required. What the open object is at this moment, as `close` tells it. What has been read counts only
+   * if it is what planning saw. LSIO_ERR_IO: some of the bytes lent so far could not be had;
+   * LSIO_ERR_SOURCE: what it is can't be known. */
+  int (*look)(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
+};
+
+/* NULL-terminated, in the order in which `--backend auto` tries them (backends/linux/list.c). */
+extern const struct lsi_backend_ops *const lsi_backends[];
+const struct lsi_backend_ops *lsi_backend_find(const char *name);
+
+#endif

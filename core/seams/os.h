@@ -1,0 +1,142 @@
+/* All that core needs of an operating system; implemented by backends/os_linux*.c. Functions return 0
+ * or a positive errno-like code unless said otherwise. Thread-safe. */
+#ifndef LSI_OS_H
+#define LSI_OS_H
+
+#include "seams/backend.h"
+#include "seams/model.h"
+
+/* -- time -- */
+uint64_t lsi_os_now_ns(void);        /* monotonic */
+uint64_t lsi_os_cpu_ns(void);        /* CPU time of the process */
+uint64_t lsi_os_thread_cpu_ns(void); /* CPU time of this thread */
+void lsi_os_sleep_ns(uint64_t ns);
+
+/* -- threads -- */
+struct lsi_thread;
+int lsi_os_thread_start(struct lsi_thread **out, const char *name, void (*fn)(void *), void *arg);
+void lsi_os_thread_join(struct lsi_thread *t); /* frees t */
+int lsi_os_thread_pin(unsigned cpu);           /* the calling thread */
+struct lsi_mutex;
+struct lsi_mutex *lsi_os_mutex_create(void); /* NULL: no memory */
+void lsi_os_mutex_destroy(struct lsi_mutex *m);
+void lsi_os_lock(struct lsi_mutex *m);
+void lsi_os_unlock(struct lsi_mutex *m);
+struct lsi_cond;
+struct lsi_cond *lsi_os_cond_create(void);
+void lsi_os_cond_destroy(struct lsi_cond *c);
+/* timeout_ns < 0: for ever. False on timeout. */
+bool lsi_os_wait(struct lsi_cond *c, struct lsi_mutex *m, int64_t timeout_ns);
+void lsi_os_wake_all(struct lsi_cond *c);
+
+/* A doorbell: a descriptor that is readable while rung (eventfd). -1 and errno code on failure. */
+int lsi_os_bell_create(int *fd);
+void lsi_os_bell_ring(int fd);  /* async-signal-safe */
+void lsi_os_bell_clear(int fd);
+void lsi_os_bell_destroy(int fd);
+
+/* -- CPUs and memory -- */
+/* Worker count by default: min(allowed CPUs, ceil(cgroup cpu.max)), at least 1. */
+unsigned lsi_os_cpu_count(void);
+bool lsi_os_cpu_quota(void);               /* a cgroup limits CPU time */
+unsigned lsi_os_allowed_cpu(unsigned i);   /* number of the i-th allowed CPU */
+/* Least of available memory and what the cgroup leaves, in bytes. */
+uint64_t lsi_os_memory_available(void);
+uint64_t lsi_os_memory_cgroup_limit(void); /* UINT64_MAX = none */
+/* Memory of the process's own now, in bytes: RssAnon + RssShmem. Pages of files, mapped or code, are the
+ * page cache's. */
+uint64_t lsi_os_memory_used(void);
+/* Anonymous memory on 2 MiB boundaries with huge pages advised, not inherited by fork, at an address
+ * far from libraries so that LuaJIT finds room for machine code near itself. NULL: none. */
+void *lsi_os_map(size_t bytes);
+void lsi_os_unmap(void *p, size_t bytes);
+/* Are the pages of `bytes` (more than 0) at p there? A sample of them is looked at. */
+bool lsi_os_populated(const void *p, size_t bytes);
+/* Makes the pages of [p, p + bytes) be there, as writing to each would, without changing what they hold,
+ * also while others write to them. False: it can't. */
+bool lsi_os_populate(void *p, size_t bytes);
+/* Whether a child of fork has the memory of a map (or some of it) too. */
+void lsi_os_inherit(void *p, size_t bytes, bool inherit);
+/* Gives the pages back but keeps the addresses. */
+void lsi_os_discard(void *p, size_t bytes);
+/* The process's handler of SIGBUS, which lets mapped sources lose pages without a crash; calls the one
+ * that was there for all that is not LSIO's. Installed once and for good: a second call only repeats
+ * what the first one returned. */
+int lsi_os_sigbus_install(void);
+uint64_t lsi_os_random(void);
+/* Soft limit of open descriptors, at most 2^31 - 1. */
+uint32_t lsi_os_open_limit(void);
+
+/* -- files that sources name -- */
+/* Who wants to know how far the listing of sources is, and may end it. Used on the thread that gave
+ * it. */
+struct lsi_watch {
+  int (*tell)(void *user, uint64_t listed, uint64_t looked_at); /* files; not 0: stop */
+  void *user;
+  uint64_t next_ns;                  /* not before */
+  uint64_t listed_before;            /* by earlier patterns */
+};
+/* Tells if it is time to (20 times a second). LSIO_ERR_CANCELLED: stop. */
+int lsi_os_watch(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err);
+/* stat(2) of a path. LSIO_ERR_SOURCE when missing, a directory or not readable as data. */
+int lsi_os_stat(const char *path, struct lsi_object_info *out, struct lsi_error *err);
+/* stats n paths with several threads; infos[i] filled; stops at the first failure and says which.
+ * `watch` may be NULL. */
+int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
+                     struct lsi_watch *watch, struct lsi_error *err);
+/* Expands a glob pattern (*, ?, [..], ** for any depth, {a,b}) or a plain path, in sorted order
+ * (bytewise). Calls add for each, on this thread, until it returns something but 0;
+ * `regular`: its folder's list says that it is a regular file. A pattern without matches is
+ * LSIO_ERR_SOURCE; plain paths are passed on unseen. Directories are skipped. `watch` may be NULL. */
+typedef int lsi_each_path(void *ctx, const char *path, size_t length, bool regular);
+int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add, void *ctx,
+                struct lsi_error *err);
+/* The whole file in memory (lsi_free), at most `limit` bytes. "-" is standard input. */
+int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,
+                     struct lsi_error *err);
+
+/* What is behind an object's device: kind from sysfs and statfs, caps. Never fails: falls back to
+ * a preset. `path` is an object on it. */
+void lsi_os_device_model(uint64_t device, const char *path, struct lsi_device_model *out);
+/* The same for what will hold an output file; `path` may not exist yet. */
+void lsi_os_output_model(const char *path, struct lsi_device_model *out);
+
+/* -- output files -- */
+struct lsi_os_file;
+/* A new file in the directory of `path`, without a name where the file system allows it, else under a
+ * hidden one (mode 0666 less umask). LSIO_ERR_OUTPUT with cause and remedy. */
+int lsi_os_temp_create(const char *path, struct lsi_os_file **out, struct lsi_error *err);
+/* Reserves space; quietly does nothing where the file system can't. ENOSPC is LSIO_ERR_OUTPUT. */
+int lsi_os_file_reserve(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
+/* All of it or an error; several threads at once on disjoint ranges. */
+int lsi_os_file_write(struct lsi_os_file *f, const void *data, uint64_t length, uint64_t offset,
+                      struct lsi_error *err);
+/* Opens it once more for writes past the page cache: *h is what a backend's writes go to, which each
+ * worker copies; f goes on owning the descriptors. h->direct stays false where the file system has no
+ * such writes or `direct` forbids them; LSI_DIRECT_ALWAYS makes that LSIO_ERR_UNSUPPORTED. Once a file. */
+int lsi_os_file_direct(struct lsi_os_file *f, enum lsi_direct direct, struct lsi_handle *h,
+                       struct lsi_error *err);
+/* The error, with remedy, of a backend's write that ended with errno `code`. Returns LSIO_ERR_OUTPUT. */
+int lsi_os_file_write_error(const struct lsi_os_file *f, int code, struct lsi_error *err);
+int lsi_os_file_truncate(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
+/* fdatasync. A failure is final: never called again on this file. */
+int lsi_os_file_sync(struct lsi_os_file *f, struct lsi_error *err);
+/* Gives n files (at least 1) of one directory their names, all or none: after a failure what stood under
+ * the names before stands there again, where the file system has hard links. The last one is what
+ * readers look for. Without `replace`, EEXIST as LSIO_ERR_OUTPUT when a name is taken (also when taken
+ * since). sync_dir: fsync of the directory after it, whose failure is one of all. Closes and frees all
+ * of them, whatever happens. */
+int lsi_os_files_publish(struct lsi_os_file *const *files, unsigned n, bool replace, bool sync_dir,
+                         struct lsi_error *err);
+/* Removes the file, closes and frees. */
+void lsi_os_file_discard(struct lsi_os_file *f);
+/* Leaving in a hurry, from any thread: removes the temporary names of all files of this process that are
+ * neither published nor discarded. */
+void lsi_os_files_abandon(void);
+bool lsi_os_exists(const char *path);
+
+/* Text for --doctor about this machine and this OS: kernel, CPUs, cgroup, memlock, huge pages, fd limit.
+ * Handed over (lsi_free). */
+char *lsi_os_doctor(void);
+
+#endif

@@ -1,0 +1,67 @@
+/* The seam between the engine and whoever computes on steps (Lua, C, later vector programs), and
+ * between a job and the language its script is written in. core declares it; lua/ implements it. */
+#ifndef LSI_XFORM_H
+#define LSI_XFORM_H
+
+#include "ground/err.h"
+#include "seams/step.h"
+
+struct lsi_settings;
+struct lsi_spec;
+struct lsi_summary;
+
+/* Transforms: one state per worker, used on that worker's thread only. */
+struct lsi_transform_ops {
+  const char *name;
+  /* Makes worker `worker` (of n_workers) ready. *step keeps its address until close. */
+  int (*open_worker)(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
+                     void **state, struct lsi_error *err);
+  /* One step, or a piece of one (step->piece). A failure leaves no trace in the state when the job's
+   * on_error is skip, of a piece as little as of those before it. The error's object, offset and step
+   * are added by the engine. */
+  int (*step)(void *state, struct lsi_step *step, struct lsi_error *err);
+  /* Optional. The step that has just run well, or the pieces of it that have, counts as failed, for what
+   * it returned can't be delivered or its next piece can't be decoded: leaves no trace of it either. */
+  void (*undo)(void *state);
+  /* After the last step of a worker that ran at least one; keeps what is to be merged. */
+  int (*finish)(void *state, struct lsi_error *err);
+  void (*close)(void *state);
+};
+
+/* The language host. All but `transform` runs on the coordinator's thread. */
+struct lsi_script_source {
+  const char *text; /* borrowed until unload */
+  size_t length;
+  const char *name;
+  const char *const *args; /* borrowed until load returns */
+  size_t n_args;
+};
+
+struct lsi_script_host; /* per context */
+struct lsi_script;      /* per job */
+
+struct lsi_script_ops {
+  const char *name;
+  int (*create)(struct lsi_script_host **out, struct lsi_error *err);
+  void (*destroy)(struct lsi_script_host *host);
+  /* Compiles and validates; parses args into params; sets the script's `options` in settings (at the
+   * lowest priority). No I/O on sources. */
+  int (*load)(struct lsi_script_host *host, const struct lsi_script_source *src,
+              struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err);
+  /* Text about the script's params for --help. Handed over (lsi_free). */
+  int (*help)(struct lsi_script *script, char **text, struct lsi_error *err);
+  /* setup(), source(): fills *spec. spec->transform_job is what open_worker gets. */
+  int (*prepare)(struct lsi_script *script, struct lsi_spec *spec, struct lsi_error *err);
+  /* After the last worker has closed: merges in worker order. *state_json (NULL: not wanted)
+   * receives the reduced fields as a JSON object (handed over, lsi_free). */
+  int (*merge)(struct lsi_script *script, char **state_json, struct lsi_error *err);
+  /* After merge, and once the output has its name: calls done(result, info). */
+  int (*done)(struct lsi_script *script, const struct lsi_summary *summary, struct lsi_error *err);
+  void (*unload)(struct lsi_script *script);
+  /* A paragraph for --doctor (which LuaJIT, JIT alive, known defects). Handed over (lsi_free). */
+  char *(*doctor)(void);
+};
+
+extern const struct lsi_script_ops *const lsi_script_host_ops;
+
+#endif

@@ -1,0 +1,109 @@
+/* What C and the Lua modules of LSIO share. Plain declarations only: the build strips the lines that
+ * start with '#' and feeds the rest, after core/seams/step.h and core/kernels/kernels.h, to LuaJIT's
+ * ffi.cdef. Lua knows these by name, so both sides change together or fail at once.
+ * Numbers that Lua computes with are doubles. Functions that return int give 0 or a negative
+ * LSIO_ERR_* with *err filled. Strings are copied unless said otherwise. */
+#ifndef LSI_LUA_ABI_H
+#define LSI_LUA_ABI_H
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+#include "seams/step.h"
+
+struct lsi_error;
+struct lsi_request;
+struct lsi_settings;
+struct lsi_sha256;
+struct lsi_paths; /* a growing list of paths */
+struct lsi_lua_spec;
+
+/* One per process; Lua gets its address when a state is opened. */
+struct lsi_vt {
+  const struct lsi_kernels *(*kernels)(void); /* NULL: the processor is too old */
+  void (*fail)(struct lsi_error *err, int code, const char *text);
+  /* Turns the error into LSIO_ERR_SCRIPT, with `where` ("job.lua:3: " or "") before the text. */
+  void (*as_script_error)(struct lsi_error *err, const char *where);
+  double (*size)(const char *text); /* bytes, -1 = not a size, or more than a double holds */
+  int (*codec)(const char *name);   /* enum lsi_codec, -1 = unknown */
+  /* Decodes n bytes at src into dst of `cap` bytes: how many there are, or a negative LSIO_ERR_*. */
+  double (*decode)(int codec, const void *src, size_t n, void *dst, size_t cap);
+  /* See core/codec/hash.h. */
+  struct lsi_sha256 *(*sha256_create)(struct lsi_error *err); /* NULL: *err says why */
+  void (*sha256_free)(struct lsi_sha256 *h);
+  int (*sha256_reset)(struct lsi_sha256 *h, struct lsi_error *err);
+  int (*sha256_update)(struct lsi_sha256 *h, const void *src, size_t n, struct lsi_error *err);
+  int (*sha256_digest)(struct lsi_sha256 *h, uint8_t *out, struct lsi_error *err); /* 32 bytes */
+  void (*hex)(const uint8_t *bytes, size_t n, bool backwards, char *text);
+  const char *(*error_text)(int code); /* static */
+  /* Hands what is allocated to C at once: Lua may find no memory to hold even a pointer. False: no memory. */
+  bool (*sink_path)(struct lsi_lua_spec *spec, const char *text, size_t length);
+  int (*write)(int stream, const char *text, size_t length); /* 1 stdout, 2 stderr; one write; 0 = ok */
+  double (*random)(uint64_t *generator); /* [0, 1); generator: seed, step, how many were taken */
+  int (*setting)(struct lsi_settings *settings, const char *name, const char *value,
+                 struct lsi_error *err);
+  bool (*setting_skip)(const struct lsi_settings *settings); /* on_error is "skip" */
+
+  int (*paths_add)(struct lsi_paths *paths, const char *path, struct lsi_error *err);
+  int (*paths_glob)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);
+  int (*paths_lines)(struct lsi_paths *paths, const char *file, struct lsi_error *err);
+  int (*paths_sort)(struct lsi_paths *paths, struct lsi_error *err); /* bytewise */
+
+  /* Adds the files as objects and cuts each into chunks; length -1 = to its end, chunk 0 = whole.
+   * may_be_late: nobody needs to know the sizes of many files before they are read. */
+  int (*request_files)(struct lsi_request *request, struct lsi_paths *paths, double offset,
+                       double length, double chunk, bool may_be_late, struct lsi_error *err);
+  int (*request_objects)(struct lsi_request *request, const struct lsi_paths *paths,
+                         struct lsi_error *err);
+  int (*request_chunks)(struct lsi_request *request, double n, const uint32_t *object,
+                        const int64_t *offset, const int64_t *length, const int64_t *tag,
+                        struct lsi_error *err);
+  /* Objects and ranges from a CSV or .npy file; `paths` are the objects of a .npy. */
+  int (*request_ranges)(struct lsi_request *request, const struct lsi_paths *paths, const char *file,
+                        struct lsi_error *err);
+};
+
+/* What prepare() says of a job; script.c copies it into struct lsi_spec. */
+struct lsi_lua_spec {
+  struct lsi_request *request;
+  double decoded, piece, out_max, fill;
+  char *sink_path; /* handed over: lsi_free */
+  int64_t shape[32];
+  uint32_t ndim;
+  int32_t codec;
+  uint8_t type, sink_type, sink_kind, durability;
+  bool big, identity, has_out_max, has_fill, sink_has_type, replace, any_order;
+};
+
+struct lsi_lua_value {
+  const char *data; /* NULL: this worker left nothing */
+  size_t length;
+};
+
+/* Argument of every function of lsio.host; each phase uses its part. */
+struct lsi_lua_call {
+  uint32_t job; /* number of the job in its host */
+  uint32_t worker;
+  const char *script;
+  size_t script_length;
+  const char *name;
+  const char *const *args;
+  size_t n_args;
+  struct lsi_settings *settings;
+  struct lsi_lua_spec *spec;
+  struct lsi_paths *paths; /* prepare: an empty list */
+  struct lsi_step *step;
+  void *slot;          /* open: zeroed memory of slot_size for the state struct */
+  uint64_t *random;
+  uint64_t seed;
+  uint8_t out_type;    /* open: of step->out */
+  bool has_out_type;
+  bool user_code;      /* out of open: the script's top level had run when an error came */
+  double state_size, slot_size;        /* out of load: bytes to restore on skip, bytes to allocate */
+  bool wants_text;     /* merge: text is the result as JSON */
+  const char *text;    /* out, or in for open: bytes that Lua owns until the next call */
+  size_t text_length;
+  const struct lsi_lua_value *values;  /* done: by worker */
+  size_t n_values;
+};
+
+#endif

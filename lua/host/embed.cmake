@@ -1,0 +1,35 @@
+# cmake -DOUT=file.c -DCORE=core "-DMODULES=a.lua;b.lua" -P embed.cmake
+# Writes C arrays of the Lua modules' source text (so that messages have lines) and of the declarations
+# that ffi.cdef takes: core/seams/step.h, the marked part of core/kernels/kernels.h, and lua/host/abi.h, all without
+# their '#' lines.
+set(text "#include <stddef.h>\n#include \"host/embedded.h\"\n")
+function(to_array path variable)
+  file(READ ${path} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  set(${variable} "${bytes}" PARENT_SCOPE)
+endfunction()
+set(table "")
+foreach(path IN LISTS MODULES)
+  get_filename_component(name ${path} NAME_WE)
+  to_array(${path} bytes)
+  string(APPEND text "static const unsigned char module_${name}[] = {${bytes}0};\n")
+  if(name STREQUAL "init")
+    set(require "lsio")
+  else()
+    set(require "lsio.${name}")
+  endif()
+  string(APPEND table "  {\"${require}\", module_${name}, sizeof module_${name} - 1},\n")
+endforeach()
+file(READ ${CORE}/seams/step.h step)
+file(READ ${CORE}/kernels/kernels.h kernels)
+string(REGEX REPLACE "^.*/\\* cdef begin \\*/" "" kernels "${kernels}")
+string(REGEX REPLACE "/\\* cdef end \\*/.*$" "" kernels "${kernels}")
+file(READ ${CMAKE_CURRENT_LIST_DIR}/abi.h abi)
+set(cdef "\n${step}\n${kernels}\n${abi}")
+string(REGEX REPLACE "\n#[^\n]*" "\n" cdef "${cdef}")
+file(WRITE ${OUT}.cdef "${cdef}")
+to_array(${OUT}.cdef bytes)
+string(APPEND text "static const unsigned char cdef[] = {${bytes}0};\n"
+       "const struct lsi_embedded lsi_embedded_cdef = {\"lsio.cdef\", cdef, sizeof cdef - 1};\n"
+       "const struct lsi_embedded lsi_embedded_modules[] = {\n${table}  {NULL, NULL, 0}};\n")
+file(WRITE ${OUT} "${text}")

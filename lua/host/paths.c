@@ -1,0 +1,117 @@
+#include "host/paths.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ground/mem.h"
+#include "ground/names.h"
+#include "seams/os.h"
+
+struct lsi_paths {
+  struct lsi_watch *watch;
+  bool sorted; /* they came in order */
+  struct lsi_names names; /* before each stands 'r' if it is known to be a regular file, else '?' */
+};
+
+struct lsi_paths *lsi_paths_create(struct lsi_watch *watch) {
+  struct lsi_paths *p = lsi_calloc(1, sizeof *p);
+  if (p) p->watch = watch;
+  return p;
+}
+
+void lsi_paths_free(struct lsi_paths *p) {
+  if (!p) return;
+  lsi_names_free(&p->names);
+  lsi_free(p);
+}
+
+static int no_memory(const struct lsi_paths *p, const char *what, struct lsi_error *err) {
+  return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory %s %zu paths", what, (size_t)p->names.n);
+}
+
+static int add(struct lsi_paths *p, const char *path, size_t n, bool regular, struct lsi_error *err) {
+  return lsi_names_add(&p->names, regular ? 'r' : '?', path, n)
+             ? 0 : no_memory(p, "for a list of", err);
+}
+
+int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err) {
+  p->sorted = false;
+  return add(p, path, strlen(path), false, err);
+}
+
+struct globbing {
+  struct lsi_paths *paths;
+  struct lsi_error *err;
+};
+
+static int add_match(void *ctx, const char *path, size_t length, bool regular) {
+  struct globbing *g = ctx;
+  return add(g->paths, path, length, regular, g->err);
+}
+
+int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err) {
+  struct globbing g = {p, err};
+  p->sorted = p->names.n == 0; /* as the matches of one pattern are */
+  int rc = lsi_os_glob(pattern, p->watch, add_match, &g, err);
+  if (p->watch) p->watch->listed_before = p->names.n;
+  if (rc > 0) return lsi_fail(err, LSIO_ERR_SOURCE, rc, "can't expand '%s'", pattern);
+  return rc;
+}
+
+int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err) {
+  char *text;
+  size_t length;
+  int rc = lsi_os_read_file(file, (uint64_t)1 << 40, &text, &length, err);
+  if (rc > 0) return lsi_fail(err, LSIO_ERR_SOURCE, rc, "can't read the list of paths");
+  if (rc < 0) return rc;
+  size_t begin = 0, line = 0;
+  while (rc == 0 && begin < length) {
+    const char *newline = memchr(text + begin, '\n', length - begin);
+    size_t end = newline ? (size_t)(newline - text) : length;
+    size_t n = end - begin;
+    line++;
+    if (n && text[end - 1] == '\r') n--;
+    if (memchr(text + begin, 0, n))
+      rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "line %zu of the list of paths holds a NUL byte", line);
+    else if (n)
+      rc = add(p, text + begin, n, false, err);
+    begin = end + 1;
+  }
+  lsi_free(text);
+  return rc;
+}
+
+static bool is_sorted(const struct lsi_names *names) {
+  for (uint64_t i = 1; i < names->n; i++)
+    if (strcmp(lsi_names_get(names, i - 1), lsi_names_get(names, i)) > 0) return false;
+  return true;
+}
+
+int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err) {
+  struct lsi_names *names = &p->names;
+  if (p->sorted || is_sorted(names)) return 0;
+  uint64_t *order = lsi_reallocarray(NULL, names->n, 2 * sizeof *order);
+  if (!order) return no_memory(p, "to sort", err);
+  lsi_names_order(names, order);
+  for (uint64_t i = 0; i < names->n; i++) order[i] = names->at[order[i]];
+  lsi_free(names->at);
+  names->at = order;
+  names->at_capacity = 2 * names->n;
+  p->sorted = true;
+  return 0;
+}
+
+bool lsi_paths_regular(const struct lsi_paths *p, size_t i) {
+  return lsi_names_mark(&p->names, i) == 'r';
+}
+
+size_t lsi_paths_count(const struct lsi_paths *p) { return p->names.n; }
+
+struct lsi_names *lsi_paths_names(struct lsi_paths *p) { return &p->names; }
+
+const char **lsi_paths_array(const struct lsi_paths *p) {
+  const struct lsi_names *names = &p->names;
+  const char **array = lsi_reallocarray(NULL, names->n + 1, sizeof *array);
+  for (size_t i = 0; array && i < names->n; i++) array[i] = lsi_names_get(names, i);
+  return array;
+}

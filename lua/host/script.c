@@ -1,0 +1,267 @@
+/* Jobs written in Lua: the operations that core calls, each one call of a function of lsio.host. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ground/mem.h"
+#include "host/host.h"
+#include "host/paths.h"
+#include "job/summary.h"
+
+void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua) {
+  if (strcmp(lua->jit, "dead") == 0 && !atomic_flag_test_and_set(&host->warned))
+    fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
+                    "interpreted, about 40 times slower; see --doctor\n");
+}
+
+static int host_create(struct lsi_script_host **out, struct lsi_error *err) {
+  struct lsi_script_host *h = lsi_calloc(1, sizeof *h);
+  if (!h) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
+  h->coordinator = lsi_lua_open(err);
+  if (!h->coordinator) {
+    lsi_free(h);
+    return err && err->code ? err->code : LSIO_ERR_NOMEM;
+  }
+  atomic_flag_clear(&h->warned);
+  lsi_lua_warn_dead(h, h->coordinator);
+  *out = h;
+  return 0;
+}
+
+static void host_destroy(struct lsi_script_host *h) {
+  if (!h) return;
+  for (size_t i = 0; i < LSI_COUNTOF(h->workers); i++) lsi_lua_close(h->workers[i]);
+  lsi_lua_close(h->coordinator);
+  lsi_free(h);
+}
+
+static void unload(struct lsi_script *s) {
+  if (!s) return;
+  struct lsi_lua_call call = {.job = s->id};
+  struct lsi_error ignored = {0};
+  lsi_lua_call(s->host->coordinator, "close", &call, 0, NULL, NULL, LSIO_ERR_BUG, &ignored);
+  for (size_t i = 0; i < LSI_COUNTOF(s->workers); i++) lsi_free(s->workers[i].value);
+  lsi_free(s->params);
+  lsi_free(s);
+}
+
+static int load(struct lsi_script_host *host, const struct lsi_script_source *src,
+                struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err) {
+  struct lsi_script *s = lsi_alloc_aligned(LSI_CACHE_LINE, sizeof *s); /* zeroed */
+  if (!s) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
+  s->host = host;
+  s->id = ++host->next_job;
+  s->text = src->text;
+  s->length = src->length;
+  s->name = src->name ? src->name : "job";
+  struct lsi_lua_call call = {.job = s->id, .script = s->text, .script_length = s->length,
+                              .name = s->name, .args = src->args, .n_args = src->n_args,
+                              .settings = settings};
+  int rc = lsi_lua_call(host->coordinator, "load", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  if (rc) {
+    unload(s);
+    return rc;
+  }
+  s->state_size = (size_t)call.state_size;
+  s->slot_size = (size_t)call.slot_size;
+  s->skip = settings->on_error == LSI_ON_ERROR_SKIP;
+  s->seed = settings->seed;
+  *out = s;
+  return 0;
+}
+
+/* Takes over what Lua left in call->text. */
+static int take_text(const struct lsi_lua_call *call, char **text, struct lsi_error *err) {
+  *text = lsi_strndup(call->text, call->text_length);
+  return *text ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a text of the script");
+}
+
+static int help(struct lsi_script *s, char **text, struct lsi_error *err) {
+  struct lsi_lua_call call = {.job = s->id};
+  int rc = lsi_lua_call(s->host->coordinator, "help", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  return rc ? rc : take_text(&call, text, err);
+}
+
+static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_spec *spec) {
+  spec->type = (struct lsi_dtype){l->type, l->big};
+  spec->codec = (uint8_t)l->codec;
+  spec->decoded = (uint64_t)l->decoded;
+  spec->piece = (uint64_t)l->piece;
+  spec->identity = l->identity;
+  spec->has_out_max = l->has_out_max;
+  spec->out_max = (uint64_t)l->out_max;
+  spec->on_error = s->skip ? LSI_ON_ERROR_SKIP : LSI_ON_ERROR_FAIL;
+  spec->has_fill = l->has_fill;
+  spec->fill = l->fill;
+  spec->seed = s->seed;
+  static const uint8_t kinds[] = {LSI_SINK_NONE, LSI_SINK_NPY, LSI_SINK_RAW, LSI_SINK_MEMORY};
+  spec->sink.kind = kinds[l->sink_kind];
+  spec->sink.path = l->sink_path;
+  spec->sink.has_type = l->sink_has_type;
+  spec->sink.type = (struct lsi_dtype){l->sink_has_type ? l->sink_type : l->type, false};
+  spec->sink.ndim = l->ndim;
+  memcpy(spec->sink.shape, l->shape, sizeof spec->sink.shape);
+  spec->sink.replace = l->replace;
+  spec->sink.any_order = l->any_order;
+  static const uint8_t durability[] = {LSI_DURABLE_NONE, LSI_DURABLE_BATCH, LSI_DURABLE_EACH};
+  if (l->sink_kind) spec->sink.durability = durability[l->durability];
+  spec->transform = l->identity ? NULL : &lsi_lua_transform_ops;
+  spec->transform_job = l->identity ? NULL : s;
+  s->has_out_type = l->sink_has_type;
+  s->out_type = l->sink_type;
+}
+
+static int prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error *err) {
+  if (!spec->request) spec->request = lsi_request_create();
+  if (!spec->request) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
+  struct lsi_lua_spec l = {.request = spec->request};
+  struct lsi_lua_call call = {.job = s->id, .spec = &l,
+                              .paths = lsi_paths_create(spec->request->watch)};
+  if (!call.paths) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the list of paths");
+  int rc = lsi_lua_call(s->host->coordinator, "prepare", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  lsi_paths_free(call.paths);
+  if (!rc) {
+    lsi_free(s->params);
+    rc = take_text(&call, &s->params, err);
+    s->params_length = call.text_length;
+  }
+  if (rc) {
+    lsi_free(l.sink_path);
+    return rc;
+  }
+  fill_spec(s, &l, spec);
+  return 0;
+}
+
+/* ---- the end ---- */
+
+static void set_number(lua_State *L, const char *name, double v) {
+  lua_pushnumber(L, v);
+  lua_setfield(L, -2, name);
+}
+
+static void set_text(lua_State *L, const char *name, const char *v) {
+  lua_pushstring(L, v ? v : "");
+  lua_setfield(L, -2, name);
+}
+
+static void push_workers(lua_State *L, const struct lsi_summary *s) {
+  lua_createtable(L, (int)s->n_workers, 0);
+  for (uint32_t i = 0; i < s->n_workers && s->workers; i++) {
+    lua_createtable(L, 0, 5);
+    set_number(L, "steps", (double)s->workers[i].steps);
+    set_number(L, "wait_s", s->workers[i].wait_s);
+    set_number(L, "decode_s", s->workers[i].decode_s);
+    set_number(L, "transform_s", s->workers[i].transform_s);
+    set_number(L, "place_s", s->workers[i].place_s);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+}
+
+static void push_errors(lua_State *L, const struct lsi_summary *s) {
+  lua_createtable(L, (int)s->n_errors_kept, 0);
+  for (uint32_t i = 0; i < s->n_errors_kept; i++) {
+    const struct lsi_error *e = &s->errors[i];
+    char text[2048];
+    lsi_error_format(e, text, sizeof text);
+    lua_createtable(L, 0, 7);
+    set_text(L, "message", text);
+    set_text(L, "object", e->object);
+    set_text(L, "code", lsio_error_name(e->code));
+    set_number(L, "os_code", e->os_code);
+    if (e->offset != LSI_NO_OFFSET) {
+      set_number(L, "offset", (double)e->offset);
+      set_number(L, "length", (double)e->length);
+    }
+    if (e->step != LSI_NO_STEP) set_number(L, "step", (double)e->step);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+}
+
+/* The `info` of done(result, info): the names of the JSON summary. */
+static void push_info(lua_State *L, const void *arg) {
+  const struct lsi_summary *s = arg;
+  luaL_checkstack(L, 8, "info");
+  lua_createtable(L, 0, 24);
+  set_text(L, "status", s->status);
+  set_text(L, "backend", s->backend);
+  set_text(L, "bound", s->bound);
+  const struct {
+    const char *name;
+    double value;
+  } numbers[] = {
+      {"exit_code", s->exit_code},
+      {"chunks", (double)s->chunks},
+      {"chunks_failed", (double)s->chunks_failed},
+      {"steps", (double)s->steps},
+      {"steps_failed", (double)s->steps_failed},
+      {"operations", (double)s->operations},
+      {"bytes_requested", (double)s->bytes_requested},
+      {"bytes_read", (double)s->bytes_read},
+      {"bytes_decoded", (double)s->bytes_decoded},
+      {"bytes_delivered", (double)s->bytes_delivered},
+      {"bytes_written", (double)s->bytes_written},
+      {"bytes_direct", (double)s->bytes_direct},
+      {"wall_s", s->wall_s},
+      {"cpu_s", s->cpu_s},
+      {"publish_s", s->publish_s},
+      {"peak_memory", (double)s->peak_memory},
+      {"error_count", (double)s->n_errors},
+  };
+  for (size_t i = 0; i < LSI_COUNTOF(numbers); i++) set_number(L, numbers[i].name, numbers[i].value);
+  push_workers(L, s);
+  lua_setfield(L, -2, "workers");
+  push_errors(L, s);
+  lua_setfield(L, -2, "errors");
+}
+
+static int merge(struct lsi_script *s, char **state_json, struct lsi_error *err) {
+  struct lsi_lua_value *values = lsi_calloc(LSI_LUA_WORKERS_MAX, sizeof *values);
+  if (!values) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to merge what workers ended with");
+  for (size_t i = 0; i < LSI_LUA_WORKERS_MAX; i++)
+    values[i] = (struct lsi_lua_value){s->workers[i].value, s->workers[i].value_length};
+  struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX,
+                              .wants_text = state_json != NULL};
+  int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_TRANSFORM, err);
+  lsi_free(values);
+  for (size_t i = 0; rc == 0 && i < LSI_COUNTOF(s->workers); i++) { /* merged: they may be large */
+    lsi_free(s->workers[i].value);
+    s->workers[i].value = NULL;
+  }
+  return rc || !state_json ? rc : take_text(&call, state_json, err);
+}
+
+static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {
+  struct lsi_lua_call call = {.job = s->id};
+  return lsi_lua_call(s->host->coordinator, "done", &call, 0, push_info, summary,
+                      LSIO_ERR_TRANSFORM, err);
+}
+
+static char *doctor(void) {
+  struct lsi_error err;
+  lsi_error_clear(&err);
+  struct lsi_lua *lua = lsi_lua_open(&err);
+  if (!lua) {
+    char why[1024], text[1100];
+    lsi_error_format(&err, why, sizeof why);
+    snprintf(text, sizeof text, "LuaJIT: %s\n", why);
+    return lsi_strdup(text);
+  }
+  struct lsi_lua_call call = {.name = lua->jit};
+  char *text = NULL;
+  if (lsi_lua_call(lua, "doctor", &call, 0, NULL, NULL, LSIO_ERR_BUG, &err) == 0)
+    text = lsi_strndup(call.text, call.text_length);
+  lsi_lua_close(lua);
+  return text;
+}
+
+static const struct lsi_script_ops ops = {.name = "lua",
+                                          .create = host_create,
+                                          .destroy = host_destroy,
+                                          .load = load,
+                                          .help = help,
+                                          .prepare = prepare,
+                                          .merge = merge,
+                                          .done = done,
+                                          .unload = unload,
+                                          .doctor = doctor};
+const struct lsi_script_ops *const lsi_script_host_ops = &ops;
