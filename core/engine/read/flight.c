@@ -1,78 +1,81 @@
 /* A unit in flight: its buffers are leased as a whole, its extents are read by operations of at most
  * the device's op_max, short reads are continued, and what fails is read again chunk by chunk, so
  * that a bad sector fails only the steps that asked for it. */
+#include "engine/read/flight.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "engine/read/late.h"
+#include "engine/read/lending.h"
 #include "engine/read/objects.h"
-#include "engine/state/run.h"
-#include "engine/step/write.h"
+#include "engine/read/straight.h"
 #include "ground/mem.h"
 
 #define OP_BLOCK 64
 #define RETRIES 5 /* of EAGAIN and EINTR, which no backend should let through */
 
 static __attribute__((noinline)) bool more_ops(struct lsi_worker *w) {
-  struct lsi_eop **blocks =
-      lsi_reallocarray(w->op_blocks, w->n_op_blocks + 1u, sizeof *w->op_blocks);
+  struct lsi_eop **blocks = lsi_reallocarray(w->reader.eops.blocks, w->reader.eops.n_blocks + 1u,
+                                             sizeof *w->reader.eops.blocks);
   if (!blocks) return false;
-  w->op_blocks = blocks;
+  w->reader.eops.blocks = blocks;
   struct lsi_eop *block = lsi_calloc(OP_BLOCK, sizeof *block);
   if (!block) return false;
-  w->op_blocks[w->n_op_blocks++] = block;
+  w->reader.eops.blocks[w->reader.eops.n_blocks++] = block;
   for (int i = OP_BLOCK - 1; i >= 0; i--) {
     block[i].op.kind = LSI_OP_READ;
-    block[i].next_free = w->free_ops;
-    w->free_ops = &block[i];
+    block[i].next_free = w->reader.eops.free;
+    w->reader.eops.free = &block[i];
   }
   return true;
 }
 
 static inline struct lsi_eop *op_get(struct lsi_worker *w) {
-  if (LSI_UNLIKELY(!w->free_ops) && !more_ops(w)) return NULL;
-  struct lsi_eop *e = w->free_ops;
-  w->free_ops = e->next_free;
+  if (LSI_UNLIKELY(!w->reader.eops.free) && !more_ops(w)) return NULL;
+  struct lsi_eop *e = w->reader.eops.free;
+  w->reader.eops.free = e->next_free;
   return e;
 }
 
 void lsi_flights_lost(struct lsi_worker *w) {
-  for (struct lsi_eop *e = w->free_ops; e; e = e->next_free) e->flight = NULL;
-  for (uint32_t b = 0; b < w->n_op_blocks; b++) /* while all flights are there */
-    for (struct lsi_eop *e = w->op_blocks[b]; e < w->op_blocks[b] + OP_BLOCK; e++)
+  for (struct lsi_eop *e = w->reader.eops.free; e; e = e->next_free) e->flight = NULL;
+  for (uint32_t b = 0; b < w->reader.eops.n_blocks; b++) /* while all flights are there */
+    for (struct lsi_eop *e = w->reader.eops.blocks[b]; e < w->reader.eops.blocks[b] + OP_BLOCK; e++)
       if (e->flight && e->extent->lent == e) e->flight = NULL; /* it has come back */
-  for (uint32_t b = 0; b < w->n_op_blocks; b++)
-    for (struct lsi_eop *e = w->op_blocks[b]; e < w->op_blocks[b] + OP_BLOCK; e++) {
+  for (uint32_t b = 0; b < w->reader.eops.n_blocks; b++)
+    for (struct lsi_eop *e = w->reader.eops.blocks[b]; e < w->reader.eops.blocks[b] + OP_BLOCK; e++) {
       if (!e->flight) continue;
       e->op.result = LSIO_ERR_CANCELLED;
       struct lsi_flight *f = lsi_flight_landed(w, e);
-      if (f) lsi_flight_end(w, f), w->flights--;
+      if (f) lsi_flight_end(w, f), w->reader.flights--;
     }
 }
 
 void lsi_free_flight_pools(struct lsi_worker *w) {
-  for (uint32_t i = 0; i < w->n_op_blocks; i++) lsi_free(w->op_blocks[i]);
-  lsi_free(w->op_blocks);
-  w->op_blocks = NULL;
-  w->n_op_blocks = 0;
-  w->free_ops = NULL;
-  while (w->free_flights) {
-    struct lsi_flight *f = w->free_flights;
-    w->free_flights = f->next;
+  for (uint32_t i = 0; i < w->reader.eops.n_blocks; i++) lsi_free(w->reader.eops.blocks[i]);
+  lsi_free(w->reader.eops.blocks);
+  w->reader.eops.blocks = NULL;
+  w->reader.eops.n_blocks = 0;
+  w->reader.eops.free = NULL;
+  while (w->reader.free_flights) {
+    struct lsi_flight *f = w->reader.free_flights;
+    w->reader.free_flights = f->next;
     lsi_free(f);
   }
 }
 
 static inline struct lsi_flight *flight_get(struct lsi_worker *w, uint32_t n_extents) {
-  struct lsi_flight *f = w->free_flights;
+  struct lsi_flight *f = w->reader.free_flights;
   if (LSI_LIKELY(f != NULL))
-    w->free_flights = f->next;
+    w->reader.free_flights = f->next;
   else if (!(f = lsi_calloc(1, sizeof *f)))
     return NULL;
   f->n_extents = n_extents;
   f->ops_left = 0;
   f->bytes = 0;
+  f->at_once = f->put_off = false;
   f->extents = &f->one;
   if (n_extents > 1 && !(f->extents = lsi_calloc(n_extents, sizeof *f->extents))) {
     lsi_free(f);
@@ -101,28 +104,41 @@ static void add_hole(struct lsi_flight *f, const struct lsi_hole *hole) {
   f->holes[f->n_holes++] = *hole;
 }
 
+/* The object, open, as the last one asked for. */
+static inline struct lsi_slot *ask(struct lsi_worker *w, uint32_t object) {
+  struct lsi_slot *s = w->reader.objects.last;
+  if (LSI_LIKELY(s && s->object == object)) {
+    s->refs++;
+    return s;
+  }
+  if ((s = lsi_object_open(w, object)) != NULL) lsi_lending_object(w, s);
+  return s;
+}
+
+/* 1, 0 without room, or negative with w->error. */
 static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                                const struct lsi_extent *e) {
   x->offset = e->offset;
   x->length = e->length;
   x->buffer = NULL;
+  x->data = NULL;
   x->lent = NULL;
   x->issued = 0;
-  if (LSI_UNLIKELY(w->late)) {
-    const int rc = lsi_late_begin(w, f, x, e->object);
-    if (rc != LSI_GO_ON) return rc;
+  if (LSI_UNLIKELY(w->reader.late.any)) {
+    const int rc = lsi_late_open(w, f, x, e->object);
+    if (rc != 1 || f->put_off || x->data) return rc;
   } else {
-    x->slot = lsi_object_get(w, e->object);
+    x->slot = ask(w, e->object);
     if (!x->slot) return w->error.code ? w->error.code : 0;
     x->loan = x->slot->handle.lends;
-    /* What takes several operations may be lent in several places: it is copied together. */
-    if ((x->loan && e->length <= w->lend_most) || e->length == 0) return 1;
   }
+  /* What takes several operations may be lent in several places: it is copied together. */
+  if ((x->loan && x->length <= w->reader.lending.most) || x->length == 0) return 1;
   x->loan = x->loan && !x->slot->handle.mapped;
-  if (LSI_UNLIKELY(w->placing) && !x->loan && lsi_place_extent(w, f, x)) return 1;
+  if (LSI_UNLIKELY(w->reader.straight.possible) && !x->loan && lsi_straight_extent(w, f, x)) return 1;
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + x->length, LSI_ALIGN) - from);
-  x->buffer = lsi_arena_lease(&w->arena, x->buffer_bytes);
+  x->buffer = lsi_arena_lease(&w->reader.arena, x->buffer_bytes);
   if (!x->buffer) return 0;
   x->data = (char *)x->buffer + (e->offset - from);
   return 1;
@@ -149,7 +165,7 @@ static inline void prepare_op(struct lsi_eop *e, struct lsi_flight *f, struct ls
 
 static inline void queue_op(struct lsi_worker *w, struct lsi_eop *e) {
   w->queue[w->n_queue++] = &e->op;
-  w->ops_in_flight++;
+  w->reader.ops_in_flight++;
   e->flight->ops_left++;
 }
 
@@ -177,9 +193,9 @@ static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f, struct l
   uint64_t length = next_length(w, x, left);
   if (w->n_queue >= LSI_QUEUE_ISSUE) return false;
   /* One operation is always allowed, or a window smaller than it would wait for ever. */
-  if (w->ops_in_flight && (w->ops_in_flight >= w->window_ops ||
-                           w->bytes_in_flight + length > w->window_bytes)) {
-    w->window_hit = true;
+  if (w->reader.ops_in_flight && (w->reader.ops_in_flight >= w->reader.depth.ops ||
+                           w->reader.bytes_in_flight + length > w->reader.depth.bytes)) {
+    w->reader.depth.hit = true;
     return false;
   }
   uint32_t device = x->slot->device;
@@ -188,7 +204,7 @@ static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f, struct l
   if (LSI_UNLIKELY(!e)) return no_memory_for_op(w, device);
   prepare_op(e, f, x, x->offset + x->issued, length);
   x->issued += length;
-  w->bytes_in_flight += length;
+  w->reader.bytes_in_flight += length;
   queue_op(w, e);
   return true;
 }
@@ -204,31 +220,27 @@ static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
   return true;
 }
 
-/* Undoes a unit that could not begin. */
+/* Undoes a unit that could not begin, or is put off: 1, 0 or negative as begin(). */
 static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_flight *f, int rc) {
-  bool alone = w->flights == 0 && w->n_ready == 0 && !(w->writer && w->writer->results);
+  bool alone = w->reader.flights == 0 && w->stepper.n_ready == 0 && !(w->writer && w->writer->results);
   lsi_flight_end(w, f);
-  if (rc == LSI_PUT_OFF) return 1;
-  if (rc == 0 && alone && !w->starving && !w->error.code)
+  if (rc == 0 && alone && !w->reader.objects.starving && !w->error.code)
     return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
                     "a unit of work does not fit into a worker's memory or open objects");
   return rc;
 }
 
-/* LSI_BATCH_READ when there are as many as are to run together. */
-static __attribute__((noinline)) int keep_read(struct lsi_worker *w, struct lsi_flight *f) {
-  w->flights++;
-  f->bytes = f->one.length;
-  if (!w->n_read++) w->read_end = &w->read;
-  *w->read_end = f;
+static __attribute__((noinline)) void keep_at_once(struct lsi_worker *w, struct lsi_flight *f) {
+  struct lsi_at_once *a = &w->reader.at_once;
+  if (!a->n++) a->end = &a->first;
+  *a->end = f;
   f->next = NULL;
-  w->read_end = &f->next;
-  return w->n_read < LSI_READ_BATCH ? 1 : LSI_BATCH_READ;
+  a->end = &f->next;
 }
 
-/* Leases what the unit needs and makes its operations, as many as there is room for. w->issuing is a
+/* Leases what the unit needs and makes its operations, as many as there is room for. w->reader.issuing is a
  * unit that waits for room, or that has none and is looked at next.
- * 1 = in flight, LSI_BATCH_READ = so too, 0 = no room now, negative = the run has failed. */
+ * 1 = it is in flight, or put off; 0 = no room now, negative = the run has failed. */
 static inline int begin(struct lsi_worker *w, uint32_t unit) {
   const struct lsi_plan *plan = w->run->config.plan;
   uint32_t first = plan->unit_extent[unit];
@@ -239,43 +251,47 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {
     int rc = begin_extent(w, f, x, e);
-    if (LSI_UNLIKELY(rc != 1)) return rc == LSI_READ ? keep_read(w, f) : not_begun(w, f, rc);
+    if (LSI_UNLIKELY(rc != 1 || f->put_off)) return not_begun(w, f, rc);
     f->bytes += x->length;
   }
-  w->flights++;
-  if (!f->bytes || !issue(w, f)) w->issuing = f;
+  w->reader.flights++;
+  if (LSI_UNLIKELY(f->at_once)) keep_at_once(w, f);
+  else if (!f->bytes || !issue(w, f)) w->reader.issuing = f;
   return 1;
 }
 
-struct lsi_flight *lsi_flight_read(struct lsi_worker *w) {
-  struct lsi_flight *f = w->read;
+struct lsi_flight *lsi_flight_at_once(struct lsi_worker *w) {
+  struct lsi_at_once *a = &w->reader.at_once;
+  struct lsi_flight *f = a->first;
   if (!f) return NULL;
-  w->read = f->next;
-  w->n_read--;
-  w->read_runs = w->n_read > 0;
+  a->first = f->next;
+  a->n--;
+  a->run = a->n > 0;
   return f;
 }
 
 struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
-  if (LSI_UNLIKELY(w->read_runs)) return lsi_flight_read(w);
+  if (LSI_UNLIKELY(w->reader.at_once.run)) return lsi_flight_at_once(w);
   while (!lsi_stopping(w->run)) {
-    struct lsi_flight *f = w->issuing;
+    struct lsi_flight *f = w->reader.issuing;
     if (f) {
       if (!issue(w, f)) break;
-      w->issuing = NULL;
+      w->reader.issuing = NULL;
       if (lsi_flight_settled(w, f)) return f;
     }
-    if (w->ops_in_flight >= w->window_ops || w->bytes_in_flight >= w->begin_bytes) {
-      w->window_hit = !w->hot;
+    if (w->reader.ops_in_flight >= w->reader.depth.ops ||
+        w->reader.bytes_in_flight >= w->reader.depth.begin_bytes) {
+      w->reader.depth.hit = !w->reader.depth.hot;
       break;
     }
-    if (w->next_unit == w->units_end && !lsi_take_units(w)) break;
-    int rc = begin(w, w->next_unit);
+    if (w->reader.next_unit == w->reader.units_end && !lsi_take_units(w)) break;
+    int rc = begin(w, w->reader.next_unit);
     if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);
-    if (rc > 0) w->next_unit++;
-    if (LSI_UNLIKELY(rc != 1)) break;
+    if (LSI_UNLIKELY(rc <= 0)) break;
+    w->reader.next_unit++;
+    if (LSI_UNLIKELY(w->reader.at_once.n == LSI_AT_ONCE_BATCH)) break;
   }
-  return LSI_UNLIKELY(w->n_read) ? lsi_flight_read(w) : NULL;
+  return LSI_UNLIKELY(w->reader.at_once.n) ? lsi_flight_at_once(w) : NULL;
 }
 
 static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t extent, uint64_t from,
@@ -320,7 +336,7 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
   }
   prepare_op(e, f, extent, from, to - from);
   e->chunk = c;
-  w->bytes_in_flight += to - from;
+  w->reader.bytes_in_flight += to - from;
   queue_op(w, e);
   return true;
 }
@@ -334,22 +350,22 @@ bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
   f->n_holes = 0;
   f->retry_step = w->run->config.plan->unit_step[f->unit];
   f->retry_chunk = 0;
-  f->next = w->retrying;
-  w->retrying = f;
+  f->next = w->reader.retrying;
+  w->reader.retrying = f;
   return true;
 }
 
 bool lsi_flight_retry(struct lsi_worker *w) {
   const struct lsi_plan *plan = w->run->config.plan;
   const struct lsi_request *r = w->run->request;
-  struct lsi_flight *f = w->retrying;
+  struct lsi_flight *f = w->reader.retrying;
   for (; f->retry_step < plan->unit_step[f->unit + 1]; f->retry_step++, f->retry_chunk = 0) {
     uint32_t step = plan->step_order[f->retry_step];
     uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
     for (; begin + f->retry_chunk < end; f->retry_chunk++)
       if (!retry_chunk(w, f, begin + f->retry_chunk)) return false;
   }
-  w->retrying = f->next;
+  w->reader.retrying = f->next;
   f->retrying = false;
   return true;
 }
@@ -361,16 +377,16 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   if (again && e->retries++ >= RETRIES) return false;
   if (!again && (op->result <= 0 || e->extent->loan)) return false;
   uint64_t got = again ? 0 : (uint64_t)op->result;
-  w->bytes_in_flight -= got;
-  w->bytes_read += got;
-  w->bytes_direct += op->direct ? got : 0;
+  w->reader.bytes_in_flight -= got;
+  w->figures.bytes_read += got;
+  w->figures.bytes_direct += op->direct ? got : 0;
   op->offset += got;
   op->length -= (uint32_t)got;
   if (op->buf) op->buf = (char *)op->buf + got;
   op->os_code = 0;
   op->result = 0;
   e->flight->ops_left--;
-  w->ops_in_flight--;
+  w->reader.ops_in_flight--;
   queue_op(w, e);
   return true;
 }
@@ -387,8 +403,8 @@ bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
   const struct lsi_op *op = &e->op;
   if (!lsi_stopping(w->run) && w->n_queue < LSI_COUNTOF(w->queue) && continue_op(w, e)) return true;
   uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
-  w->bytes_read += got;
-  w->bytes_direct += op->direct ? got : 0;
+  w->figures.bytes_read += got;
+  w->figures.bytes_direct += op->direct ? got : 0;
   struct lsi_hole hole = {.offset = op->offset + got, .length = op->length - got,
                           .extent = (uint32_t)(e->extent - e->flight->extents), .chunk = e->chunk,
                           .code = LSIO_ERR_SOURCE, .end = op->result >= 0};

@@ -4,11 +4,12 @@
  * LSI_LATE_BYTES. Those that turn out too large for a worker's arena wait until all the others are done;
  * what does not fit into a worker's share then is read by the last worker that is left, with the memory
  * of all. */
+#include "engine/read/late.h"
+
 #include <inttypes.h>
 
-#include "engine/read/late.h"
+#include "engine/read/lending.h"
 #include "engine/read/objects.h"
-#include "engine/state/run.h"
 #include "ground/mem.h"
 #include "job/price.h"
 
@@ -17,14 +18,10 @@
 
 void lsi_late_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
-  w->late = w->run->request->late;
-  uint64_t left = c->share - LSI_MIN(c->share, (uint64_t)w->arena.size);
+  w->reader.late.any = w->run->request->late;
+  uint64_t left = c->share - LSI_MIN(c->share, (uint64_t)w->reader.arena.size);
   left /= lsi_price_per_byte(c->spec, c->sink_type, false, c->stream);
-  w->late_max = LSI_MIN(left, (uint64_t)w->arena.size);
-}
-
-void lsi_late_seen(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *info) {
-  w->run->config.spec->request->objects[object] = *info;
+  w->reader.late.most = LSI_MIN(left, (uint64_t)w->reader.arena.size);
 }
 
 static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
@@ -36,18 +33,19 @@ static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct 
 
 /* Reading a small file that lies in the page cache takes less than what it takes to come back to it: it
  * is read as it is opened. */
-static bool open_and_read(struct lsi_worker *w, const struct lsi_flight *f,
-                          struct lsi_flight_extent *x, uint32_t object) {
-  void *room = w->late_max < LSI_LATE_BYTES ? NULL : lsi_arena_lease(&w->arena, LSI_LATE_BYTES);
-  const bool timed = w->late_opens++ % SAMPLE == 0;
+static bool open_and_read(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
+                          uint32_t object) {
+  void *room =
+      w->reader.late.most < LSI_LATE_BYTES ? NULL : lsi_arena_lease(&w->reader.arena, LSI_LATE_BYTES);
+  const bool timed = w->reader.late.opens++ % SAMPLE == 0;
   const uint64_t from = timed ? lsi_os_now_ns() : 0;
   bool whole;
   x->slot = lsi_object_open_late(w, object, room, room ? LSI_LATE_BYTES : 0, &whole);
   if (!whole || !x->slot) {
-    if (room) lsi_arena_release(&w->arena, room, LSI_LATE_BYTES);
+    if (room) lsi_arena_release(&w->reader.arena, room, LSI_LATE_BYTES);
     return false;
   }
-  if (timed) w->at_once_ns += (lsi_os_now_ns() - from) * SAMPLE;
+  if (timed) w->figures.at_once_ns += (lsi_os_now_ns() - from) * SAMPLE;
   x->slot = NULL; /* it is closed */
   x->loan = false;
   x->buffer = room;
@@ -55,14 +53,12 @@ static bool open_and_read(struct lsi_worker *w, const struct lsi_flight *f,
   x->data = room;
   set_length(w, f, x, object);
   x->issued = x->length;
-  w->operations += x->length > 0;
-  w->bytes_read += x->length;
+  w->figures.operations += x->length > 0;
+  w->figures.bytes_read += x->length;
   return true;
 }
 
-void lsi_late_end(struct lsi_worker *w, struct lsi_flight *f) {
-  struct lsi_slot *slot = f->extents[0].slot;
-  lsi_flight_end(w, f);
+void lsi_late_end(struct lsi_worker *w, struct lsi_slot *slot) {
   if (slot && lsi_object_close(w, slot) < 0) lsi_worker_fail(w);
 }
 
@@ -71,93 +67,96 @@ static uint64_t need_of(const struct lsi_worker *w, uint64_t bytes) {
   const struct lsi_run_config *c = &w->run->config;
   struct lsi_price_request p;
   lsi_price_step(c->spec, bytes, c->sink_type, false, c->stream, &p);
-  const uint64_t parts[] = {w->arena.size, 2 * LSI_ALIGN, p.decoded, p.out, p.scratch};
+  const uint64_t parts[] = {w->reader.arena.size, 2 * LSI_ALIGN, p.decoded, p.out, p.scratch};
   uint64_t need = bytes;
   for (size_t i = 0; i < LSI_COUNTOF(parts); i++)
     if (lsi_add_overflow(need, parts[i], &need)) return UINT64_MAX;
   return need;
 }
 
-static int put_off(struct lsi_worker *w, uint32_t unit, uint64_t need) {
+static int put_off(struct lsi_worker *w, struct lsi_flight *f, uint64_t need) {
   struct lsi_run *run = w->run;
   lsi_os_lock(run->mutex);
   struct lsi_late_unit *more =
-      lsi_reallocarray(run->late_units, (size_t)run->n_late_units + 1, sizeof *more);
+      lsi_reallocarray(run->late.units, (size_t)run->late.n + 1, sizeof *more);
   if (more) {
-    run->late_units = more;
-    more[run->n_late_units++] = (struct lsi_late_unit){unit, need};
+    run->late.units = more;
+    more[run->late.n++] = (struct lsi_late_unit){f->unit, need};
   }
   lsi_os_unlock(run->mutex);
-  return more ? LSI_PUT_OFF
-              : lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to put a large file off");
+  if (!more) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to put a large file off");
+  f->put_off = true;
+  return 1;
 }
 
-static int large(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
+static int large(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                  uint32_t object) {
   const uint64_t need = need_of(w, x->length);
-  if (!w->late_allowed || w->flights) return put_off(w, f->unit, need);
+  if (!w->reader.late.allowed || w->reader.flights) return put_off(w, f, need);
   const struct lsi_request *r = w->run->request;
-  if (need > w->late_allowed) {
+  if (need > w->reader.late.allowed) {
     lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
              "a step needs %" PRIu64 " bytes of memory, but the job may use %" PRIu64, need,
-             w->late_allowed);
+             w->reader.late.allowed);
     lsi_error_at(&w->error, lsi_request_name(r, object), 0, x->length, LSI_NO_STEP);
     lsi_error_remedy(&w->error, "allow more with --memory %" PRIu64 "MiB or read it in chunks (`chunk`)",
                      (need >> 20) + 1);
     return LSIO_ERR_LIMIT;
   }
-  if (!lsi_buffer_fit(&w->large, (size_t)lsi_round_up(x->length, LSI_ALIGN), 0))
+  if (!lsi_buffer_fit(&w->reader.late.large, (size_t)lsi_round_up(x->length, LSI_ALIGN), 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to read a large file");
-  x->data = w->large.data;
+  x->data = w->reader.late.large.data;
   x->loan = false;
   return 1;
 }
 
-int lsi_late_begin(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
-                   uint32_t object) {
-  if (open_and_read(w, f, x, object)) return LSI_READ;
-  if (!x->slot) return w->error.code ? w->error.code : 0;
+int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
+                  uint32_t object) {
+  f->at_once = open_and_read(w, f, x, object);
+  if (f->at_once) return 1;
+  if (!x->slot) return w->error.code;
+  lsi_lending_object(w, x->slot);
   x->loan = x->slot->handle.lends;
   set_length(w, f, x, object);
-  if ((x->loan && x->length <= lsi_lend_most(w, x->slot)) || x->length == 0) return 1;
-  return x->length > w->late_max ? large(w, f, x, object) : LSI_GO_ON;
+  const bool lent = x->loan && x->length <= lsi_lending_most(w, x->slot);
+  return lent || x->length <= w->reader.late.most ? 1 : large(w, f, x, object);
 }
 
 bool lsi_late_take(struct lsi_worker *w) {
   struct lsi_run *run = w->run;
-  if (!w->late) return false;
+  if (!w->reader.late.any) return false;
   lsi_os_lock(run->mutex);
-  const bool last = run->late_workers == 1;
+  const bool last = run->late.workers == 1;
   uint32_t i = 0;
-  while (i < run->n_late_units && run->late_units[i].need > run->config.share) i++;
-  if (i == run->n_late_units && last) { /* the largest first: should it not fit, the error says all */
+  while (i < run->late.n && run->late.units[i].need > run->config.share) i++;
+  if (i == run->late.n && last) { /* the largest first: should it not fit, the error says all */
     i = 0;
-    for (uint32_t k = 1; k < run->n_late_units; k++)
-      if (run->late_units[k].need > run->late_units[i].need) i = k;
+    for (uint32_t k = 1; k < run->late.n; k++)
+      if (run->late.units[k].need > run->late.units[i].need) i = k;
   }
-  const bool found = i < run->n_late_units;
+  const bool found = i < run->late.n;
   struct lsi_late_unit u = {0};
   if (found) {
-    u = run->late_units[i];
-    run->late_units[i] = run->late_units[--run->n_late_units];
+    u = run->late.units[i];
+    run->late.units[i] = run->late.units[--run->late.n];
   } else {
-    run->late_workers--; /* leaves: what is put off from now on is for others */
+    run->late.workers--; /* leaves: what is put off from now on is for others */
   }
   lsi_os_unlock(run->mutex);
   if (!found) return false;
-  w->late_allowed = run->config.share;
-  if (u.need > w->late_allowed) {
+  w->reader.late.allowed = run->config.share;
+  if (u.need > w->reader.late.allowed) {
     /* They are closing, and their memory is free when they have. */
     while (atomic_load(&run->running) > 1 && !lsi_stopping(run)) lsi_os_sleep_ns(WAIT_NS);
-    w->late_allowed *= run->n_workers;
+    w->reader.late.allowed *= run->n_workers;
   }
-  w->next_unit = u.unit;
-  w->units_end = u.unit + 1;
+  w->reader.next_unit = u.unit;
+  w->reader.units_end = u.unit + 1;
   return true;
 }
 
 void lsi_late_leave(struct lsi_worker *w) {
   lsi_os_lock(w->run->mutex);
-  w->run->late_workers--;
+  w->run->late.workers--;
   lsi_os_unlock(w->run->mutex);
 }

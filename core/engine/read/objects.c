@@ -1,12 +1,11 @@
 /* Open objects of one worker: a hash table over a fixed number of slots, the least recently used
  * unused one is closed for the next. An object must be, at open and when it is closed, what planning
  * saw; else the job stops, because steps may have seen a mixture. */
+#include "engine/read/objects.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "engine/read/late.h"
-#include "engine/read/objects.h"
-#include "engine/state/run.h"
 #include "ground/mem.h"
 
 #define NO_SLOT 0u /* indices are stored + 1 */
@@ -91,9 +90,10 @@ static int judge(struct lsi_worker *w, uint32_t object, int rc, const struct lsi
 }
 
 /* Whatever way bytes came: a look is behind all reads that ended before it. */
-static int looked(struct lsi_worker *w, const struct lsi_slot *s, int rc, const struct lsi_object_info *now) {
+static int looked(struct lsi_worker *w, const struct lsi_slot *s, int rc,
+                  const struct lsi_object_info *now) {
   rc = judge(w, s->object, rc, now);
-  if (w->held.n) lsi_held_settle(w, s, rc < 0 ? &w->error : NULL);
+  if (w->stepper.held.n) lsi_held_settle(w, s, rc < 0 ? &w->error : NULL);
   return rc;
 }
 
@@ -103,7 +103,7 @@ int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s) {
 }
 
 static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
-  struct lsi_objects *o = &w->objects;
+  struct lsi_objects *o = &w->reader.objects;
   uint32_t me = (uint32_t)(s - o->slots) + 1;
   uint32_t *at = bucket_of(o, s->object);
   while (*at && *at != me) at = &o->slots[*at - 1].hash_next;
@@ -124,7 +124,7 @@ static struct lsi_slot *oldest_unused(struct lsi_objects *o) {
 
 /* A free slot, closing another object if need be. NULL with w->error.code 0: all are in use. */
 static struct lsi_slot *slot_get(struct lsi_worker *w) {
-  struct lsi_objects *o = &w->objects;
+  struct lsi_objects *o = &w->reader.objects;
   if (!o->free) {
     struct lsi_slot *victim = oldest_unused(o);
     if (!victim || slot_close(w, victim) < 0) return NULL;
@@ -137,17 +137,17 @@ static struct lsi_slot *slot_get(struct lsi_worker *w) {
 /* Descriptors are out and this worker has none to give. Something of it in flight will give one back;
  * so may other workers, unless all of them wait like this one (seen twice, as one may just have ended). */
 static bool may_wait(struct lsi_worker *w) {
-  if (w->flights || w->n_ready) return true;
-  if (!w->starving) atomic_fetch_add(&w->run->starving, 1);
-  w->starving = true;
-  bool before = w->all_starve;
-  w->all_starve = atomic_load(&w->run->starving) >= atomic_load(&w->run->running);
-  return !(before && w->all_starve);
+  if (w->reader.flights || w->stepper.n_ready) return true;
+  if (!w->reader.objects.starving) atomic_fetch_add(&w->run->starving, 1);
+  w->reader.objects.starving = true;
+  bool before = w->reader.objects.all_starve;
+  w->reader.objects.all_starve = atomic_load(&w->run->starving) >= atomic_load(&w->run->running);
+  return !(before && w->reader.objects.all_starve);
 }
 
 static void has_descriptor(struct lsi_worker *w) {
-  if (w->starving) atomic_fetch_sub(&w->run->starving, 1);
-  w->starving = w->all_starve = false;
+  if (w->reader.objects.starving) atomic_fetch_sub(&w->run->starving, 1);
+  w->reader.objects.starving = w->reader.objects.all_starve = false;
 }
 
 /* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
@@ -165,7 +165,7 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
     }
     bool out_of_descriptors =
         rc == LSIO_ERR_IO && (w->error.os_code == EMFILE || w->error.os_code == ENFILE);
-    struct lsi_slot *other = out_of_descriptors ? oldest_unused(&w->objects) : NULL;
+    struct lsi_slot *other = out_of_descriptors ? oldest_unused(&w->reader.objects) : NULL;
     if (!other) {
       if (out_of_descriptors && may_wait(w)) {
         lsi_error_clear(&w->error);
@@ -182,23 +182,15 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
   }
 }
 
-static void set_last(struct lsi_worker *w, struct lsi_slot *s) {
-  w->objects.last = s;
-  w->hot = s->handle.resident;
-  if (s->handle.mapped) lsi_mapped_use(w);
-  w->lend_most = w->late ? 0 : lsi_lend_most(w, s);
-  lsi_set_begin_bytes(w);
-}
-
 static struct lsi_slot *find(struct lsi_worker *w, uint32_t object) {
-  struct lsi_objects *o = &w->objects;
+  struct lsi_objects *o = &w->reader.objects;
   for (uint32_t i = *bucket_of(o, object); i; i = o->slots[i - 1].hash_next) {
     struct lsi_slot *s = &o->slots[i - 1];
     if (s->object != object) continue;
     lru_remove(o, s);
     lru_push(o, s);
     s->refs++;
-    set_last(w, s);
+    o->last = s;
     return s;
   }
   return NULL;
@@ -206,7 +198,7 @@ static struct lsi_slot *find(struct lsi_worker *w, uint32_t object) {
 
 /* Takes a slot that has just been opened among the others. */
 static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
-  struct lsi_objects *o = &w->objects;
+  struct lsi_objects *o = &w->reader.objects;
   s->object = object;
   s->device = w->run->request->object_device[object];
   s->open = true;
@@ -215,14 +207,14 @@ static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
   s->hash_next = *bucket;
   *bucket = (uint32_t)(s - o->slots) + 1;
   lru_push(o, s);
-  set_last(w, s);
+  o->last = s;
 }
 
 static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, void *room,
                                  uint32_t room_bytes) {
   struct lsi_slot *s = slot_get(w);
   if (!s || slot_open(w, s, lsi_request_name(w->run->request, object), room, room_bytes) >= 0) return s;
-  slot_put(&w->objects, s);
+  slot_put(&w->reader.objects, s);
   return NULL;
 }
 
@@ -240,29 +232,29 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
 struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, void *room,
                                       uint32_t room_bytes, bool *whole) {
   *whole = false;
-  if (w->run->request->objects[object].inode) return lsi_object_get(w, object);
+  if (w->run->request->objects[object].inode) return lsi_object_open(w, object);
   struct lsi_slot *s = open_new(w, object, room, room_bytes);
   if (!s) return NULL;
-  lsi_late_seen(w, object, &s->handle.info);
+  w->run->config.spec->request->objects[object] = s->handle.info;
   if (!s->handle.whole) {
     keep(w, s, object);
     return s;
   }
   *whole = true;
-  slot_put(&w->objects, s);
+  slot_put(&w->reader.objects, s);
   struct lsi_object_info now = s->handle.info;
   return judge(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
 }
 
 int lsi_objects_shed(struct lsi_worker *w) {
-  for (struct lsi_flight *f = w->ready; f; f = f->next) {
+  for (struct lsi_flight *f = w->stepper.ready; f; f = f->next) {
     for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
       if (!x->slot || x->lent) continue;
       x->slot->refs--;
       x->slot = NULL;
     }
   }
-  for (struct lsi_slot *s; (s = oldest_unused(&w->objects));) {
+  for (struct lsi_slot *s; (s = oldest_unused(&w->reader.objects));) {
     int rc = slot_close(w, s);
     if (rc < 0) return rc;
   }
@@ -288,8 +280,8 @@ static int check_name(struct lsi_worker *w, uint32_t object) {
 
 int lsi_objects_close(struct lsi_worker *w) {
   int rc = 0;
-  while (w->objects.newest) {
-    struct lsi_slot *s = &w->objects.slots[w->objects.newest - 1];
+  while (w->reader.objects.newest) {
+    struct lsi_slot *s = &w->reader.objects.slots[w->reader.objects.newest - 1];
     uint32_t object = s->object;
     int one = slot_close(w, s);
     if (one >= 0 && rc >= 0) one = check_name(w, object);

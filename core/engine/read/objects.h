@@ -5,15 +5,9 @@
 #include "engine/state/run.h"
 
 int lsi_objects_init(struct lsi_objects *o, uint32_t slots);
+/* An open object, which is then the last one; refs + 1. NULL: w->error, or (code 0) all are in use. */
 struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object);
-/* NULL: w->error; refs + 1 */
-static inline struct lsi_slot *lsi_object_get(struct lsi_worker *w, uint32_t object) {
-  struct lsi_slot *s = w->objects.last;
-  if (LSI_UNLIKELY(!s || s->object != object)) return lsi_object_open(w, object);
-  s->refs++;
-  return s;
-}
-/* The first opening of an object of which only the name was known; any other as lsi_object_get. With
+/* The first opening of an object of which only the name was known; any other as lsi_object_open. With
  * `room` (NULL: none) it may be read right away: then *whole, and it is closed again. NULL: w->error. */
 struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, void *room,
                                       uint32_t room_bytes, bool *whole);

@@ -1,6 +1,8 @@
 /* Who takes which unit, and who may have operations in flight. The only shared writes on the path of
  * a unit: one compare-and-swap on the worker's own range per unit or batch of small ones, one on the
  * section's cursor per run of units, one addition per block of credits. */
+#include "engine/state/handout.h"
+
 #include "engine/state/run.h"
 
 #define RANGE(lo, hi) ((uint64_t)(lo) << 32 | (uint32_t)(hi))
@@ -43,15 +45,15 @@ static bool take_run(struct lsi_worker *w, uint32_t section_index) {
 static bool pop(struct lsi_worker *w) {
   uint32_t most = 1;
   if (w->run->config.plan->unit_bytes_max <= LSI_UNIT_BATCH_BYTES)
-    most = LSI_MIN(w->window_ops - w->ops_in_flight, (uint32_t)LSI_UNIT_BATCH);
+    most = LSI_MIN(w->reader.depth.ops - w->reader.ops_in_flight, (uint32_t)LSI_UNIT_BATCH);
   uint_fast64_t r = atomic_load_explicit(&w->range, memory_order_acquire);
   while (RANGE_LO(r) < RANGE_HI(r)) {
     uint32_t lo = RANGE_LO(r), end = lo + LSI_MIN(most, RANGE_HI(r) - lo);
     if (!atomic_compare_exchange_weak_explicit(&w->range, &r, RANGE(end, RANGE_HI(r)),
                                                memory_order_acq_rel, memory_order_acquire))
       continue;
-    w->next_unit = lo;
-    w->units_end = end;
+    w->reader.next_unit = lo;
+    w->reader.units_end = end;
     return true;
   }
   return false;
@@ -93,7 +95,7 @@ bool lsi_take_units(struct lsi_worker *w) {
     if (more) continue;
     /* Only an idle worker steals. It also keeps the units of each worker in ascending order while
      * any is in flight, on which the progress of ordered results rests. */
-    if (w->flights || w->n_ready || !steal(w)) return false;
+    if (w->reader.flights || w->stepper.n_ready || !steal(w)) return false;
   }
 }
 

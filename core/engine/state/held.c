@@ -5,7 +5,7 @@
 #include "engine/state/run.h"
 
 void lsi_held_result(struct lsi_worker *w, struct lsi_run_completion *c) {
-  struct lsi_held_unit *u = &w->held.now;
+  struct lsi_held_unit *u = &w->stepper.held.now;
   c->next = NULL;
   if (u->first) u->last->next = c;
   else u->first = c;
@@ -14,7 +14,7 @@ void lsi_held_result(struct lsi_worker *w, struct lsi_run_completion *c) {
 }
 
 void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to) {
-  struct lsi_held *h = &w->held;
+  struct lsi_held *h = &w->stepper.held;
   struct lsi_held_unit *u = &h->units[h->n];
   *u = h->now;
   u->slot = slot;
@@ -29,7 +29,7 @@ static void fail_unit(struct lsi_worker *w, struct lsi_held_unit *u, const struc
   while (u->first) {
     struct lsi_run_completion *c = u->first;
     u->first = c->next;
-    w->bytes_delivered -= c->length;
+    w->figures.bytes_delivered -= c->length;
     lsi_run_free_completion(c);
   }
   for (uint32_t at = u->from; at < u->to; at++) {
@@ -46,12 +46,12 @@ static void fail_unit(struct lsi_worker *w, struct lsi_held_unit *u, const struc
 }
 
 void lsi_held_fail(struct lsi_worker *w, uint32_t to, const struct lsi_error *why) {
-  w->held.now.to = to;
-  fail_unit(w, &w->held.now, why);
+  w->stepper.held.now.to = to;
+  fail_unit(w, &w->stepper.held.now, why);
 }
 
 void lsi_held_settle(struct lsi_worker *w, const struct lsi_slot *slot, const struct lsi_error *why) {
-  for (struct lsi_held_unit *u = w->held.units, *end = u + w->held.n; u < end; u++) {
+  for (struct lsi_held_unit *u = w->stepper.held.units, *end = u + w->stepper.held.n; u < end; u++) {
     if (u->slot != slot) continue;
     u->slot = NULL;
     if (why) fail_unit(w, u, why);
@@ -59,7 +59,7 @@ void lsi_held_settle(struct lsi_worker *w, const struct lsi_slot *slot, const st
 }
 
 void lsi_held_deliver(struct lsi_worker *w) {
-  struct lsi_held *h = &w->held;
+  struct lsi_held *h = &w->stepper.held;
   struct lsi_run_completion *first = NULL, *last = NULL;
   for (struct lsi_held_unit *u = h->units, *end = u + h->n; u < end; u++) {
     if (!u->first) continue;

@@ -1,60 +1,29 @@
 /* Where a step writes, and what becomes of what it yields: placed, appended or streamed. */
+#include "engine/step/deliver.h"
+
 #include <string.h>
 
-#include "engine/state/run.h"
 #include "engine/step/write.h"
 #include "ground/mem.h"
 #include "kernels/kernels.h"
 
-/* Known places hold just what is planned for them; compressed chunks may hold something else. */
-int lsi_step_check_room(struct lsi_worker *w, uint32_t step, uint64_t count) {
-  const struct lsi_run_config *config = &w->run->config;
-  const uint64_t room = config->sink_pos[step + 1] - config->sink_pos[step];
-  if (LSI_LIKELY(count == room)) return 0;
-  if (config->spec->codec == LSI_CODEC_NONE)
-    return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "a result does not fill its place");
-  lsi_fail(&w->error, LSIO_ERR_CORRUPT, 0,
-           "a chunk decodes to %llu elements, but `decoded` and the sink's shape leave it a place of %llu",
-           (unsigned long long)count, (unsigned long long)room);
-  lsi_error_remedy(&w->error, "where sizes differ, write -1 for one size of the sink's shape");
-  return w->error.code;
-}
-
-int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
-  const struct lsi_run_config *config = &w->run->config;
-  struct lsi_step *s = &w->step;
-  s->out_n = config->spec->has_out_max ? (double)config->spec->out_max : n;
-  if (config->sink && !config->sink_variable) {
-    int rc = lsi_step_check_room(w, step, (uint64_t)n);
-    if (rc < 0) return rc;
-  }
-  /* Made where it belongs, or where it is written from. */
-  s->out = config->in_place ? lsi_sink_at(config->sink, config->sink_pos[step]) : lsi_write_place(w);
-  if (s->out || config->in_place) return 0;
-  size_t item = lsi_type_size(config->sink_type.type);
-  if (!lsi_buffer_fit(&w->out, (size_t)s->out_n * item + 64, 0))
-    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
-  s->out = w->out.data;
-  return 0;
-}
-
 /* Identity: the chunks of the step, one after the other. */
 static int gather(struct lsi_worker *w, struct lsi_yield *y) {
-  struct lsi_step *s = &w->step;
+  struct lsi_step *s = &w->stepper.step;
   const struct lsi_run_config *config = &w->run->config;
-  y->data = w->chunks[0].data;
-  y->count = (uint64_t)w->chunks[0].n;
+  y->data = w->stepper.chunks[0].data;
+  y->count = (uint64_t)w->stepper.chunks[0].n;
   if (s->n_chunks == 1) return 0;
   size_t bytes = 0, at = 0;
-  for (uint32_t i = 0; i < s->n_chunks; i++) bytes += (size_t)w->chunks[i].bytes;
+  for (uint32_t i = 0; i < s->n_chunks; i++) bytes += (size_t)w->stepper.chunks[i].bytes;
   char *out = config->spec->type.type == config->sink_type.type ? lsi_write_place(w) : NULL;
-  if (!out && !lsi_buffer_fit(&w->out, bytes, 0))
+  if (!out && !lsi_buffer_fit(&w->stepper.out, bytes, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
-  if (!out) out = w->out.data;
+  if (!out) out = w->stepper.out.data;
   for (uint32_t i = 0; i < s->n_chunks; i++) {
-    if (w->chunks[i].bytes > 0)
-      memcpy(out + at, w->chunks[i].data, (size_t)w->chunks[i].bytes);
-    at += (size_t)w->chunks[i].bytes;
+    if (w->stepper.chunks[i].bytes > 0)
+      memcpy(out + at, w->stepper.chunks[i].data, (size_t)w->stepper.chunks[i].bytes);
+    at += (size_t)w->stepper.chunks[i].bytes;
   }
   y->data = out;
   y->count = bytes / lsi_type_size(config->spec->type.type);
@@ -63,7 +32,7 @@ static int gather(struct lsi_worker *w, struct lsi_yield *y) {
 
 int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
   const struct lsi_run_config *config = &w->run->config;
-  struct lsi_step *s = &w->step;
+  struct lsi_step *s = &w->stepper.step;
   *y = (struct lsi_yield){0};
   if (config->spec->identity) return gather(w, y);
   switch (s->result) {
@@ -88,8 +57,9 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
     y->data = s->record;
     y->length = s->record_length;
     if (config->stream) return 0;
-    lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
-             "the transform returned a record (a table or a string) but the job has no stream to take it");
+    lsi_fail(
+        &w->error, LSIO_ERR_TRANSFORM, 0,
+        "the transform returned a record (a table or a string) but the job has no stream to take it");
     lsi_error_remedy(&w->error, "print it, keep it in the state, or write numbers to chunk.out");
     return LSIO_ERR_TRANSFORM;
   case LSI_RESULT_NONE:
@@ -103,64 +73,6 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
   default:
     return lsi_fail(&w->error, LSIO_ERR_BUG, 0, "unknown result of a transform");
   }
-}
-
-static int fill(struct lsi_worker *w, uint64_t pos, uint64_t left) {
-  const struct lsi_run_config *config = &w->run->config;
-  size_t item = lsi_type_size(config->sink_type.type);
-  char block[4096];
-  uint64_t per_block = sizeof block / item;
-  lsi_kernels()->fill[config->sink_type.type](block, per_block, config->spec->fill);
-  if (config->sink_type.big) lsi_kernels()->byteswap(block, per_block, block, item);
-  while (left) {
-    uint64_t n = LSI_MIN(left, per_block);
-    int rc = lsi_sink_place(config->sink, pos, block, n, &w->error);
-    if (rc < 0) return rc;
-    pos += n;
-    left -= n;
-  }
-  return 0;
-}
-
-int lsi_step_fill(struct lsi_worker *w, uint32_t step) {
-  const uint64_t *pos = &w->run->config.sink_pos[step];
-  return fill(w, pos[0], pos[1] - pos[0]);
-}
-
-/* Where all of a result is made ready; NULL where it goes to its place part by part. */
-static char *whole_out(const struct lsi_worker *w, uint32_t step) {
-  const struct lsi_run_config *config = &w->run->config;
-  return config->in_place ? lsi_sink_at(config->sink, config->sink_pos[step]) : lsi_write_place(w);
-}
-
-void *lsi_step_part_out(struct lsi_worker *w, uint32_t step, uint64_t first, uint64_t n) {
-  const size_t item = lsi_type_size(w->run->config.sink_type.type);
-  char *all = whole_out(w, step);
-  if (all) return all + first * item;
-  return lsi_buffer_fit(&w->out, n * item + 64, 0) ? w->out.data : NULL;
-}
-
-int lsi_step_part_place(struct lsi_worker *w, uint32_t step, uint64_t first, uint64_t n,
-                        const struct lsi_yield *y) {
-  const struct lsi_run_config *config = &w->run->config;
-  const uint64_t pos = config->sink_pos[step] + first, item = lsi_type_size(config->sink_type.type);
-  char *all = whole_out(w, step);
-  w->bytes_delivered += y->nothing ? 0 : n * item;
-  if (!all) return y->nothing ? fill(w, pos, n)
-                              : lsi_sink_place(config->sink, pos, y->data, n, &w->error);
-  if (y->nothing)
-    lsi_kernels()->fill[config->sink_type.type](all + first * item, n, config->spec->fill);
-  return config->in_place ? lsi_sink_place(config->sink, pos, all + first * item, n, &w->error) : 0;
-}
-
-void lsi_step_parts_undo(struct lsi_worker *w, uint64_t n) {
-  const struct lsi_run_config *config = &w->run->config;
-  const bool placed = config->sink && !config->sink_variable && !lsi_write_place(w);
-  if (placed) lsi_sink_uncount(config->sink, n);
-}
-
-int lsi_step_parts_end(struct lsi_worker *w) {
-  return w->writer && w->writer->at ? lsi_write_start(w, lsi_write_place(w)) : 0;
 }
 
 static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *y) {
@@ -183,7 +95,7 @@ static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yiel
     }
     memcpy(c->data, y->data, c->length);
   }
-  w->bytes_delivered += c->length;
+  w->figures.bytes_delivered += c->length;
   lsi_held_result(w, c);
   return 0;
 }
@@ -201,9 +113,9 @@ static int to_sink_type(struct lsi_worker *w, uint32_t step, struct lsi_yield *y
   if (config->spec->identity)
     dst = config->in_place ? lsi_sink_at(config->sink, config->sink_pos[step]) : lsi_write_place(w);
   if (!dst) {
-    if (!lsi_buffer_fit(&w->scratch, y->count * item, 0))
+    if (!lsi_buffer_fit(&w->stepper.scratch, y->count * item, 0))
       return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to convert elements");
-    dst = w->scratch.data;
+    dst = w->stepper.scratch.data;
   }
   if (cast) {
     lsi_kernels()->cast[from][to](y->data, y->count, dst);
@@ -224,14 +136,14 @@ int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
   if (rc >= 0) rc = to_sink_type(w, step, y);
   if (rc < 0) return rc;
   if (config->sink_variable) {
-    w->bytes_delivered += y->nothing ? 0 : y->count * item;
+    w->figures.bytes_delivered += y->nothing ? 0 : y->count * item;
     return lsi_sink_append(config->sink, step, y->data, y->nothing ? 0 : y->count, &w->error);
   }
   if (y->nothing) {
     if (w->writer) lsi_write_drop(w);
     return lsi_step_fill(w, step);
   }
-  w->bytes_delivered += y->count * item;
+  w->figures.bytes_delivered += y->count * item;
   if (w->writer && w->writer->at) return lsi_write_start(w, y->data);
   return lsi_sink_place(config->sink, config->sink_pos[step], y->data, y->count, &w->error);
 }

@@ -7,8 +7,8 @@
 #include "engine/read/objects.h"
 
 void lsi_looks_unit_begin(struct lsi_worker *w, const struct lsi_flight *f) {
-  w->held.running = f;
-  w->held.now = (struct lsi_held_unit){.from = f->next_step};
+  w->stepper.held.running = f;
+  w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step};
 }
 
 /* 0, or negative with w->error: an object of the unit is not what it was. One that is no longer open has
@@ -26,8 +26,8 @@ static int look(struct lsi_worker *w, const struct lsi_flight *f) {
 }
 
 void lsi_looks_flush(struct lsi_worker *w) {
-  for (uint32_t i = 0; i < w->held.n; i++) {
-    struct lsi_slot *s = w->held.units[i].slot;
+  for (uint32_t i = 0; i < w->stepper.held.n; i++) {
+    struct lsi_slot *s = w->stepper.held.units[i].slot;
     if (s && lsi_object_look(w, s) < 0) lsi_worker_fail(w);
   }
   lsi_held_deliver(w);
@@ -45,8 +45,8 @@ static void keep(struct lsi_worker *w, const struct lsi_flight *f, uint32_t to) 
     }
   }
   lsi_held_put(w, slot, to);
-  if (w->held.n == LSI_HELD_UNITS || w->held.bytes >= LSI_HELD_BYTES ||
-      lsi_os_now_ns() - w->held.since_ns >= LSI_HELD_NS)
+  if (w->stepper.held.n == LSI_HELD_UNITS || w->stepper.held.bytes >= LSI_HELD_BYTES ||
+      lsi_os_now_ns() - w->stepper.held.since_ns >= LSI_HELD_NS)
     lsi_looks_flush(w);
 }
 
@@ -57,17 +57,17 @@ static bool any_lent(const struct lsi_flight *f) {
 }
 
 void lsi_looks_unit_end(struct lsi_worker *w) {
-  const struct lsi_flight *f = w->held.running;
+  const struct lsi_flight *f = w->stepper.held.running;
   const bool waits = w->run->config.stream || any_lent(f);
-  if (waits && w->held.now.from < f->next_step) keep(w, f, f->next_step);
-  w->held.running = NULL;
+  if (waits && w->stepper.held.now.from < f->next_step) keep(w, f, f->next_step);
+  w->stepper.held.running = NULL;
 }
 
 int lsi_looks_now(struct lsi_worker *w) {
-  const struct lsi_flight *f = w->held.running;
+  const struct lsi_flight *f = w->stepper.held.running;
   if (!f || !any_lent(f)) return 0;
   int rc = look(w, f);
-  if (rc >= 0) w->held.now.from = f->next_step + 1;
+  if (rc >= 0) w->stepper.held.now.from = f->next_step + 1;
   return rc;
 }
 
@@ -77,11 +77,11 @@ bool lsi_looks_step_failed(struct lsi_worker *w, const struct lsi_flight *f) {
   const bool changed = look(w, f) < 0;
   if (changed) why = w->error;
   lsi_error_clear(&w->error);
-  if (w->held.running) {
+  if (w->stepper.held.running) {
     if (changed) lsi_held_fail(w, f->next_step, &why);
-    else if (w->held.now.from < f->next_step) lsi_held_put(w, NULL, f->next_step);
-    w->held.now = (struct lsi_held_unit){.from = f->next_step + 1};
-    if (w->held.n == LSI_HELD_UNITS) lsi_looks_flush(w);
+    else if (w->stepper.held.now.from < f->next_step) lsi_held_put(w, NULL, f->next_step);
+    w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step + 1};
+    if (w->stepper.held.n == LSI_HELD_UNITS) lsi_looks_flush(w);
   }
   w->error = why;
   return changed;

@@ -5,7 +5,7 @@
 
 #include "engine/state/run.h"
 
-/* Around lsi_steps_run, where w->looks. */
+/* Around lsi_steps_run, where w->stepper.looks. */
 void lsi_looks_unit_begin(struct lsi_worker *w, const struct lsi_flight *f);
 void lsi_looks_unit_end(struct lsi_worker *w);
 /* What the steps of the running unit saw until now is what planning saw: 0, or negative with w->error.

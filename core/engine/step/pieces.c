@@ -3,17 +3,21 @@
  * them have: the transform's state is as before the first one, and the step's place holds `fill`.
  *
  * Where a step's place is known, each piece is placed as soon as it is there. Elsewhere the elements
- * of all pieces are gathered in w->out and delivered as one result. */
+ * of all pieces are gathered in w->stepper.out and delivered as one result. */
+#include "engine/step/pieces.h"
+
 #include <inttypes.h>
 
-#include "engine/state/run.h"
+#include "engine/read/flight.h"
+#include "engine/step/deliver.h"
+#include "engine/step/prepare.h"
 #include "kernels/kernels.h"
 
 struct run {
   uint32_t step, chunk;
   uint64_t bytes;     /* decoded before the piece in hand */
   uint64_t elements;  /* the same in elements */
-  uint64_t gathered;  /* elements of the result in w->out */
+  uint64_t gathered;  /* elements of the result in w->stepper.out */
   bool ran;           /* the transform has taken at least one piece */
   bool yielded;       /* some piece had something to deliver */
   uint64_t at_ns;     /* the clock, when it was last read */
@@ -27,9 +31,9 @@ static void spent(struct run *p, uint64_t *on) {
 
 static int grow_pieces(struct lsi_outbuf *out, size_t at_least) {
   struct lsi_worker *w = out->ctx;
-  if (!lsi_buffer_fit(&w->pieces, at_least, out->length)) return LSIO_ERR_NOMEM;
-  out->data = w->pieces.data;
-  out->capacity = LSI_MIN(w->pieces.capacity, out->limit);
+  if (!lsi_buffer_fit(&w->stepper.pieces, at_least, out->length)) return LSIO_ERR_NOMEM;
+  out->data = w->stepper.pieces.data;
+  out->capacity = LSI_MIN(w->stepper.pieces.capacity, out->limit);
   return 0;
 }
 
@@ -40,9 +44,9 @@ static int fixed_out(struct lsi_worker *w, const struct run *p, uint64_t n, bool
   const uint64_t end = p->elements + n;
   int rc = end > room || !more ? lsi_step_check_room(w, p->step, end) : 0;
   if (rc < 0) return rc;
-  w->step.out_n = (double)n;
-  w->step.out = lsi_step_part_out(w, p->step, p->elements, n);
-  if (w->step.out) return 0;
+  w->stepper.step.out_n = (double)n;
+  w->stepper.step.out = lsi_step_part_out(w, p->step, p->elements, n);
+  if (w->stepper.step.out) return 0;
   return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
 }
 
@@ -53,51 +57,51 @@ static int gathered_out(struct lsi_worker *w, const struct run *p, uint64_t n) {
   const uint64_t count = config->spec->has_out_max ? config->spec->out_max - p->gathered : n;
   uint64_t bytes;
   if (lsi_mul_overflow(p->gathered + count, item, &bytes) ||
-      (!config->spec->has_out_max && bytes > w->gather_limit)) {
+      (!config->spec->has_out_max && bytes > w->stepper.gather_limit)) {
     lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
              "the results of a chunk's pieces take more than the %" PRIu64 " bytes of memory allowed",
-             w->gather_limit);
+             w->stepper.gather_limit);
     lsi_error_remedy(&w->error, "write out_max, or give the job more memory (--memory)");
     return w->error.code;
   }
   size_t want = bytes + 64;
-  if (want > w->out.capacity && at) /* twice as much, so that many pieces cost few moves */
-    want = LSI_MAX(want, LSI_MIN(2 * w->out.capacity, (size_t)w->gather_limit));
-  if (!lsi_buffer_fit(&w->out, want, at))
+  if (want > w->stepper.out.capacity && at) /* twice as much, so that many pieces cost few moves */
+    want = LSI_MAX(want, LSI_MIN(2 * w->stepper.out.capacity, (size_t)w->stepper.gather_limit));
+  if (!lsi_buffer_fit(&w->stepper.out, want, at))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
-  w->step.out = (char *)w->out.data + at;
-  w->step.out_n = (double)count;
+  w->stepper.step.out = (char *)w->stepper.out.data + at;
+  w->stepper.step.out_n = (double)count;
   return 0;
 }
 
 /* Decoded bytes in native order. What later blocks refer to must stay as it is. */
 static const void *native(struct lsi_worker *w, const void *data, size_t bytes) {
-  if (!w->run->config.spec->type.big || !w->item_shift) return data;
-  if (!lsi_buffer_fit(&w->decoded, bytes, 0)) return NULL;
-  const size_t item = (size_t)w->item_mask + 1;
-  lsi_kernels()->byteswap(data, bytes / item, w->decoded.data, item);
-  return w->decoded.data;
+  if (!w->run->config.spec->type.big || !w->stepper.item_shift) return data;
+  if (!lsi_buffer_fit(&w->stepper.decoded, bytes, 0)) return NULL;
+  const size_t item = (size_t)w->stepper.item_mask + 1;
+  lsi_kernels()->byteswap(data, bytes / item, w->stepper.decoded.data, item);
+  return w->stepper.decoded.data;
 }
 
-/* Fills w->step for a piece of `bytes` bytes. */
+/* Fills w->stepper.step for a piece of `bytes` bytes. */
 static int show(struct lsi_worker *w, const struct run *p, const void *data, size_t bytes,
                 bool more) {
   const struct lsi_run_config *config = &w->run->config;
-  struct lsi_step *s = &w->step;
-  if (bytes & w->item_mask) return lsi_no_whole_elements(w, p->bytes + bytes);
+  struct lsi_step *s = &w->stepper.step;
+  if (bytes & w->stepper.item_mask) return lsi_no_whole_elements(w, p->bytes + bytes);
   if (!(data = native(w, data, bytes)))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to bring elements into native order");
-  const uint64_t n = bytes >> w->item_shift;
-  lsi_set_view(w, w->chunks, p->chunk, data, bytes);
+  const uint64_t n = bytes >> w->stepper.item_shift;
+  lsi_set_view(w, w->stepper.chunks, p->chunk, data, bytes);
   s->n_chunks = 1;
   s->index = (double)(int64_t)(w->run->request->first_index + p->step);
   s->pos = (double)(int64_t)((config->sink_pos ? config->sink_pos[p->step] : 0) + p->elements);
   s->piece = (p->bytes ? LSI_PIECE_LATER : 0) | (more ? LSI_PIECE_MORE : 0);
   s->result = LSI_RESULT_FULL;
   s->out_n = 0;
-  if (!lsi_buffer_fit(&w->scratch, bytes + 64, 0))
+  if (!lsi_buffer_fit(&w->stepper.scratch, bytes + 64, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's scratch");
-  s->scratch = w->scratch.data;
+  s->scratch = w->stepper.scratch.data;
   s->scratch_bytes = (double)bytes;
   if (config->sink && !config->sink_variable) return fixed_out(w, p, n, more);
   return config->sink || config->stream ? gathered_out(w, p, n) : 0;
@@ -111,7 +115,7 @@ static int collect(struct lsi_worker *w, struct run *p, bool more, struct lsi_yi
   if (rc < 0) return rc;
   if (config->sink && !config->sink_variable) {
     lsi_set_phase(w, LSI_PHASE_PLACE, p->step);
-    return lsi_step_part_place(w, p->step, p->elements, (uint64_t)w->chunks[0].n, &y);
+    return lsi_step_part_place(w, p->step, p->elements, (uint64_t)w->stepper.chunks[0].n, &y);
   }
   if (y.record && (more || p->yielded))
     return lsi_fail(&w->error, LSIO_ERR_TRANSFORM, 0,
@@ -127,19 +131,19 @@ static int one_piece(struct lsi_worker *w, struct run *p, const void *data, size
                      struct lsi_yield *last) {
   const struct lsi_run_config *config = &w->run->config;
   int rc = show(w, p, data, bytes, more);
-  spent(p, &w->decode_ns);
+  spent(p, &w->figures.decode_ns);
   if (rc < 0) return rc;
   lsi_set_phase(w, LSI_PHASE_TRANSFORM, p->step);
-  w->ran = true;
-  rc = config->spec->transform->step(w->transform, &w->step, &w->error);
-  spent(p, &w->transform_ns);
+  w->stepper.ran = true;
+  rc = config->spec->transform->step(w->stepper.transform, &w->stepper.step, &w->error);
+  spent(p, &w->figures.transform_ns);
   if (rc < 0) {
     p->ran = false; /* the transform has undone all of it */
     return rc;
   }
   p->ran = true;
   rc = collect(w, p, more, last);
-  spent(p, &w->place_ns);
+  spent(p, &w->figures.place_ns);
   return rc;
 }
 
@@ -149,12 +153,12 @@ static int all_pieces(struct lsi_worker *w, struct run *p, struct lsi_yield *las
     const void *data;
     size_t bytes;
     lsi_set_phase(w, LSI_PHASE_DECODE, p->step);
-    more = lsi_pieces_next(w->decoder, &data, &bytes, &w->error);
+    more = lsi_pieces_next(w->stepper.decoder, &data, &bytes, &w->error);
     if (more < 0) return more;
     int rc = one_piece(w, p, data, bytes, more != 0, last);
     if (rc < 0) return rc;
     p->bytes += bytes;
-    p->elements = p->bytes >> w->item_shift;
+    p->elements = p->bytes >> w->stepper.item_shift;
   } while (more);
   return 0;
 }
@@ -165,13 +169,13 @@ static int deliver(struct lsi_worker *w, struct run *p, struct lsi_yield *y) {
   if (!config->stream && !config->sink) return 0;
   lsi_set_phase(w, LSI_PHASE_PLACE, p->step);
   if (!y->record) {
-    y->data = w->out.data;
+    y->data = w->stepper.out.data;
     y->count = p->gathered;
     y->nothing = !p->yielded;
   }
   const bool parts = config->sink && !config->sink_variable;
   int rc = parts ? lsi_step_parts_end(w) : lsi_step_deliver(w, p->step, y);
-  spent(p, &w->place_ns);
+  spent(p, &w->figures.place_ns);
   return rc;
 }
 
@@ -183,12 +187,12 @@ static int begin(struct lsi_worker *w, struct lsi_flight *f, const struct run *p
   if (lsi_request_chunk_end(r, p->step) - p->chunk != 1) return 1;
   const char *stored = lsi_flight_bytes(w, f, p->chunk, p->step);
   if (!stored) return r->length[p->chunk] ? w->error.code : 1;
-  *hot = (struct lsi_outbuf){.data = w->pieces.data,
-                             .capacity = LSI_MIN(w->pieces.capacity, w->piece_limit),
-                             .limit = w->piece_limit,
+  *hot = (struct lsi_outbuf){.data = w->stepper.pieces.data,
+                             .capacity = LSI_MIN(w->stepper.pieces.capacity, w->stepper.piece_limit),
+                             .limit = w->stepper.piece_limit,
                              .grow = grow_pieces,
                              .ctx = w};
-  int rc = lsi_pieces_begin(w->decoder, spec->codec, stored, r->length[p->chunk], spec->piece,
+  int rc = lsi_pieces_begin(w->stepper.decoder, spec->codec, stored, r->length[p->chunk], spec->piece,
                             spec->decoded ? spec->decoded : UINT64_MAX, hot, &w->error);
   return rc < 0 ? rc : !rc;
 }
@@ -204,14 +208,14 @@ bool lsi_step_by_pieces(struct lsi_worker *w, struct lsi_flight *f, uint32_t ste
   if (*rc) return *rc < 0;
   struct lsi_yield y = {.nothing = true};
   *rc = all_pieces(w, &p, &y);
-  w->step.piece = 0;
-  if (*rc < 0 && p.ran && spec->transform->undo) spec->transform->undo(w->transform);
-  if (spec->codec != LSI_CODEC_NONE) w->bytes_decoded += p.bytes;
+  w->stepper.step.piece = 0;
+  if (*rc < 0 && p.ran && spec->transform->undo) spec->transform->undo(w->stepper.transform);
+  if (spec->codec != LSI_CODEC_NONE) w->figures.bytes_decoded += p.bytes;
   if (*rc < 0) {
     lsi_step_parts_undo(w, p.elements);
     return true;
   }
-  w->decoded_max = LSI_MAX(w->decoded_max, p.bytes);
+  w->stepper.decoded_max = LSI_MAX(w->stepper.decoded_max, p.bytes);
   *rc = deliver(w, &p, &y);
   return true;
 }

@@ -1,54 +1,45 @@
 /* From the bytes of a step to what its transform sees: decoded, in native order, with views. */
+#include "engine/step/prepare.h"
+
 #include <string.h>
 
-#include "engine/state/run.h"
+#include "engine/read/flight.h"
+#include "engine/step/output.h"
 #include "ground/mem.h"
 #include "kernels/kernels.h"
 
-bool lsi_buffer_fit(struct lsi_buffer *b, size_t bytes, size_t keep) {
-  if (bytes <= b->capacity) return true;
-  size_t capacity = lsi_round_up(LSI_MAX(bytes, (size_t)64 << 10), LSI_ALIGN);
-  void *data = lsi_pool_take(b->pool, capacity, true);
-  if (!data) return false;
-  if (keep) memcpy(data, b->data, keep);
-  lsi_pool_give(b->pool, b->data, b->capacity, true);
-  b->data = data;
-  b->capacity = capacity;
-  return true;
-}
-
 static int grow_decoded(struct lsi_outbuf *out, size_t at_least) {
   struct lsi_worker *w = out->ctx;
-  size_t base = (size_t)((char *)out->data - (char *)w->decoded.data);
+  size_t base = (size_t)((char *)out->data - (char *)w->stepper.decoded.data);
   size_t want = LSI_MAX(at_least, LSI_MIN(out->capacity * 2, out->limit));
-  if (!w->decoded.data) base = 0;
-  if (!lsi_buffer_fit(&w->decoded, base + want, base + out->length)) return LSIO_ERR_NOMEM;
-  out->data = (char *)w->decoded.data + base;
-  out->capacity = LSI_MIN(w->decoded.capacity - base, out->limit);
+  if (!w->stepper.decoded.data) base = 0;
+  if (!lsi_buffer_fit(&w->stepper.decoded, base + want, base + out->length)) return LSIO_ERR_NOMEM;
+  out->data = (char *)w->stepper.decoded.data + base;
+  out->capacity = LSI_MIN(w->stepper.decoded.capacity - base, out->limit);
   return 0;
 }
 
 static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t length, size_t *used,
                         size_t *decoded) {
   const struct lsi_spec *spec = w->run->config.spec;
-  uint64_t limit = w->decode_limit > *used ? w->decode_limit - *used : 0;
-  uint64_t first = spec->decoded ? spec->decoded : w->decoded_max;
+  uint64_t limit = w->stepper.decode_limit > *used ? w->stepper.decode_limit - *used : 0;
+  uint64_t first = spec->decoded ? spec->decoded : w->stepper.decoded_max;
   if (spec->decoded) limit = LSI_MIN(limit, spec->decoded);
   if (spec->piece) first = LSI_MIN(first, 2 * spec->piece); /* larger ones are seldom taken whole */
   first = LSI_MIN(LSI_MAX(first, (uint64_t)1), limit);
-  if (!lsi_buffer_fit(&w->decoded, *used + first, *used))
+  if (!lsi_buffer_fit(&w->stepper.decoded, *used + first, *used))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to decode into");
-  struct lsi_outbuf out = {.data = (char *)w->decoded.data + *used,
-                           .capacity = LSI_MIN(w->decoded.capacity - *used, limit),
+  struct lsi_outbuf out = {.data = (char *)w->stepper.decoded.data + *used,
+                           .capacity = LSI_MIN(w->stepper.decoded.capacity - *used, limit),
                            .limit = limit,
                            .grow = grow_decoded,
                            .ctx = w};
-  int rc = lsi_decode(w->decoder, spec->codec, stored, length, &out, &w->error);
+  int rc = lsi_decode(w->stepper.decoder, spec->codec, stored, length, &out, &w->error);
   if (rc < 0) return rc;
   *decoded = out.length;
   *used += lsi_round_up(out.length, 64);
-  if (out.length > w->decoded_max) w->decoded_max = out.length;
-  w->bytes_decoded += out.length;
+  if (out.length > w->stepper.decoded_max) w->stepper.decoded_max = out.length;
+  w->figures.bytes_decoded += out.length;
   return 0;
 }
 
@@ -57,11 +48,12 @@ static int swap_chunk(struct lsi_worker *w, const void *stored, size_t bytes, bo
                       size_t *used) {
   size_t size = lsi_type_size(w->run->config.spec->type.type);
   if (!in_place) {
-    if (*used + bytes > w->decode_limit || !lsi_buffer_fit(&w->decoded, *used + bytes, *used))
+    if (*used + bytes > w->stepper.decode_limit ||
+        !lsi_buffer_fit(&w->stepper.decoded, *used + bytes, *used))
       return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0, "no memory to bring elements into native order");
     *used += lsi_round_up(bytes, 64);
   }
-  char *to = (char *)w->decoded.data + *used - lsi_round_up(bytes, 64);
+  char *to = (char *)w->stepper.decoded.data + *used - lsi_round_up(bytes, 64);
   lsi_kernels()->byteswap(stored, bytes / size, to, size);
   return 0;
 }
@@ -74,7 +66,7 @@ void lsi_name_view(struct lsi_worker *w, struct lsi_chunk *view,
   view->object_size = (double)(int64_t)r->objects[object].size;
   view->name = lsi_request_name(r, object);
   view->name_length = strlen(view->name);
-  if (view == w->chunks) w->named = object;
+  if (view == w->stepper.chunks) w->stepper.shown = object;
 }
 
 int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes) {
@@ -90,7 +82,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
                          uint32_t chunk, size_t *used) {
   const struct lsi_spec *spec = w->run->config.spec;
   const struct lsi_request *r = w->run->request;
-  struct lsi_chunk *view = &w->chunks[i];
+  struct lsi_chunk *view = &w->stepper.chunks[i];
   size_t size = lsi_type_size(spec->type.type);
   const char *data = lsi_flight_bytes(w, f, chunk, step);
   if (!data && r->length[chunk]) return w->error.code;
@@ -100,19 +92,19 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
     size_t at = *used;
     int rc = decode_chunk(w, data, r->length[chunk], used, &bytes);
     if (rc < 0) return rc;
-    w->chunk_at[i] = at;
+    w->stepper.chunk_at[i] = at;
     in_decoded = true;
   }
   if (bytes & (size - 1)) return lsi_no_whole_elements(w, bytes);
   if (spec->type.big && size > 1) {
-    size_t at = in_decoded ? (size_t)w->chunk_at[i] : *used;
-    const void *from = in_decoded ? (char *)w->decoded.data + at : data;
+    size_t at = in_decoded ? (size_t)w->stepper.chunk_at[i] : *used;
+    const void *from = in_decoded ? (char *)w->stepper.decoded.data + at : data;
     int rc = swap_chunk(w, from, bytes, in_decoded, used);
     if (rc < 0) return rc;
-    w->chunk_at[i] = at;
+    w->stepper.chunk_at[i] = at;
     in_decoded = true;
   }
-  if (!in_decoded) w->chunk_at[i] = UINT64_MAX;
+  if (!in_decoded) w->stepper.chunk_at[i] = UINT64_MAX;
   lsi_set_view(w, view, chunk, data, bytes);
   return 0;
 }
@@ -122,7 +114,7 @@ static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t s
                           double *most) {
   const struct lsi_request *r = w->run->request;
   uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
-  struct lsi_step *s = &w->step;
+  struct lsi_step *s = &w->stepper.step;
   size_t used = 0;
   s->n_chunks = end - begin;
   for (uint32_t c = begin; c < end; c++) {
@@ -134,42 +126,43 @@ static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t s
     }
   }
   for (uint32_t i = 0; i < s->n_chunks; i++) {
-    if (w->chunk_at[i] != UINT64_MAX) w->chunks[i].data = (char *)w->decoded.data + w->chunk_at[i];
-    *n += w->chunks[i].n;
-    *most = LSI_MAX(*most, w->chunks[i].bytes);
+    if (w->stepper.chunk_at[i] != UINT64_MAX)
+      w->stepper.chunks[i].data = (char *)w->stepper.decoded.data + w->stepper.chunk_at[i];
+    *n += w->stepper.chunks[i].n;
+    *most = LSI_MAX(*most, w->stepper.chunks[i].bytes);
   }
   return 0;
 }
 
-/* Fills w->step: views, output, scratch. */
+/* Fills w->stepper.step: views, output, scratch. */
 int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
   const struct lsi_request *r = w->run->request;
-  struct lsi_step *s = &w->step;
+  struct lsi_step *s = &w->stepper.step;
   double n = 0, most = 0; /* elements of the step, bytes of its largest chunk */
-  if (LSI_LIKELY(w->plain && f->n_extents == 1 && !f->damaged &&
-                 !(r->length[step] & w->item_mask))) {
+  if (LSI_LIKELY(w->stepper.as_stored && f->n_extents == 1 && !f->damaged &&
+                 !(r->length[step] & w->stepper.item_mask))) {
     const struct lsi_flight_extent *x = &f->extents[0];
-    lsi_set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
+    lsi_set_view(w, w->stepper.chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
     s->n_chunks = 1;
     if (!config->spec->transform) return 0; /* or nobody looks at the rest */
-    n = w->chunks[0].n;
-    most = w->chunks[0].bytes;
+    n = w->stepper.chunks[0].n;
+    most = w->stepper.chunks[0].bytes;
   } else {
     int rc = prepare_chunks(w, f, step, &n, &most);
     if (rc < 0 || !config->spec->transform) return rc;
   }
   s->index = (double)(int64_t)(r->first_index + step);
-  s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : w->pos_unknown;
+  s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : w->stepper.pos_unknown;
   s->result = LSI_RESULT_FULL;
   s->out_n = 0;
   if (config->sink || config->stream) {
     int rc = lsi_step_out(w, step, n);
     if (rc < 0) return rc;
   }
-  if (!lsi_buffer_fit(&w->scratch, (size_t)most + 64, 0))
+  if (!lsi_buffer_fit(&w->stepper.scratch, (size_t)most + 64, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's scratch");
-  s->scratch = w->scratch.data;
+  s->scratch = w->stepper.scratch.data;
   s->scratch_bytes = most;
   return 0;
 }

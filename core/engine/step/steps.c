@@ -1,11 +1,17 @@
 /* What happens to a step once its bytes are there, all on one core: prepared (prepare.c), transformed,
  * delivered (deliver.c). Errors of one step stay with it. */
 
-#include "engine/state/run.h"
+#include "engine/step/steps.h"
+
+#include "engine/read/flight.h"
+#include "engine/step/deliver.h"
 #include "engine/step/looks.h"
+#include "engine/step/past_cache.h"
+#include "engine/step/pieces.h"
+#include "engine/step/prepare.h"
 #include "engine/step/write.h"
 
-#define SAMPLE 16u /* of the steps below w->time_from, one in so many is timed */
+#define SAMPLE 16u /* of the steps below w->stepper.time_from, one in so many is timed */
 
 __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struct lsi_flight *f,
                                                uint32_t step) {
@@ -38,13 +44,14 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
 /* The shortest way, without a call: a whole chunk as it is stored, for which nothing is to be made ready. */
 static inline int prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_request *r = w->run->request;
-  if (!w->bare || f->n_extents != 1 || f->damaged || (r->length[step] & w->item_mask)) {
+  if (!w->stepper.untransformed || f->n_extents != 1 || f->damaged ||
+      (r->length[step] & w->stepper.item_mask)) {
     lsi_set_phase(w, LSI_PHASE_DECODE, step);
     return lsi_step_prepare(w, f, step);
   }
   const struct lsi_flight_extent *x = &f->extents[0];
-  lsi_set_view(w, w->chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
-  w->step.n_chunks = 1;
+  lsi_set_view(w, w->stepper.chunks, step, x->data + (r->offset[step] - x->offset), r->length[step]);
+  w->stepper.step.n_chunks = 1;
   return 0;
 }
 
@@ -56,19 +63,19 @@ static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, 
   if (t) t[0] = lsi_os_now_ns();
   int rc = prepare(w, f, step);
   if (t) t[1] = t[2] = t[3] = lsi_os_now_ns();
-  if (rc < 0 || !w->yields) return rc;
+  if (rc < 0 || !w->stepper.yields) return rc;
   if (config->spec->transform) {
     lsi_set_phase(w, LSI_PHASE_TRANSFORM, step);
-    w->ran = true;
-    if (LSI_UNLIKELY(w->streams)) lsi_stream_begin(w);
-    rc = config->spec->transform->step(w->transform, &w->step, &w->error);
-    if (LSI_UNLIKELY(w->streams)) lsi_stream_end(w);
+    w->stepper.ran = true;
+    if (LSI_UNLIKELY(w->stepper.past_cache.possible)) lsi_past_cache_begin(w);
+    rc = config->spec->transform->step(w->stepper.transform, &w->stepper.step, &w->error);
+    if (LSI_UNLIKELY(w->stepper.past_cache.possible)) lsi_past_cache_end(w);
     if (t) t[2] = t[3] = lsi_os_now_ns();
   }
   struct lsi_yield y;
   if (rc >= 0 && (rc = lsi_step_interpret(w, step, &y)) < 0 && config->spec->transform &&
       config->spec->transform->undo)
-    config->spec->transform->undo(w->transform);
+    config->spec->transform->undo(w->stepper.transform);
   if (rc >= 0 && (config->sink || config->stream)) {
     lsi_set_phase(w, LSI_PHASE_PLACE, step);
     rc = lsi_step_deliver(w, step, &y);
@@ -85,17 +92,11 @@ static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_
   int rc;
   if (spec->piece && lsi_step_by_pieces(w, f, step, &rc)) return rc;
   rc = run_step(w, f, step, t);
-  uint64_t *prepare = decodes ? &w->decode_ns : &w->transform_ns;
+  uint64_t *prepare = decodes ? &w->figures.decode_ns : &w->figures.transform_ns;
   *prepare += (t[1] - t[0]) * weight;
-  w->transform_ns += (t[2] - t[1]) * weight;
-  w->place_ns += (t[3] - t[2]) * weight;
+  w->figures.transform_ns += (t[2] - t[1]) * weight;
+  w->figures.place_ns += (t[3] - t[2]) * weight;
   return rc;
-}
-
-static void add(atomic_uint_fast64_t *counter, uint64_t n) {
-  /* One writer: no need for a locked instruction. */
-  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                        memory_order_relaxed);
 }
 
 static inline void count_step(struct lsi_worker *w, uint32_t step, bool done) {
@@ -109,10 +110,10 @@ static inline void count_step(struct lsi_worker *w, uint32_t step, bool done) {
     chunks = r->step_first[step + 1] - r->step_first[step];
     for (uint32_t i = 0; i < chunks; i++) bytes += r->length[r->step_first[step] + i];
   }
-  add(&n->bytes_done, bytes);
+  lsi_count(&n->bytes_done, bytes);
   if (!done) return;
-  add(&n->steps, 1);
-  add(&n->chunks, chunks);
+  lsi_count(&n->steps, 1);
+  lsi_count(&n->chunks, chunks);
 }
 
 /* Bytes that a step may need in the window. */
@@ -125,7 +126,7 @@ static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
   for (uint32_t c = lsi_request_chunk_begin(r, step); c < lsi_request_chunk_end(r, step); c++)
     stored += r->length[c];
   if (config->spec->codec == LSI_CODEC_NONE) return stored;
-  stored = config->spec->decoded ? config->spec->decoded : LSI_MAX(w->decoded_max, 4 * stored);
+  stored = config->spec->decoded ? config->spec->decoded : LSI_MAX(w->stepper.decoded_max, 4 * stored);
   return stored / lsi_type_size(config->spec->type.type) * item;
 }
 
@@ -145,9 +146,9 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   for (; f->next_step < end; f->next_step++) {
     if (lsi_stopping(run)) return true;
     const uint32_t step = lsi_step_at(run, f->next_step);
-    if (w->defers && !may_run(w, f, step)) return false;
-    const bool large = r->length[lsi_request_chunk_begin(r, step)] >= w->time_from;
-    const bool timed = large || w->sample++ % SAMPLE == 0;
+    if (w->stepper.defers && !may_run(w, f, step)) return false;
+    const bool large = r->length[lsi_request_chunk_begin(r, step)] >= w->stepper.time_from;
+    const bool timed = large || w->stepper.sample++ % SAMPLE == 0;
     const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
                                        : run_step(w, f, step, NULL);
     if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "engine/read/flight.h"
 #include "engine/step/looks.h"
 #include "ground/mem.h"
 
@@ -44,14 +45,14 @@ void lsi_writes_size(struct lsi_run *run) {
   run->write_bytes = LSI_MIN(all, LSI_MAX(2 * largest, (uint64_t)LSI_WRITE_BYTES));
 }
 
-int lsi_writer_open(struct lsi_worker *w) {
+int lsi_writer_open(struct lsi_worker *w, size_t bytes) {
   const struct lsi_run_config *c = &w->run->config;
   if (!w->run->write_bytes || !(w->ops->caps & LSI_CAP_WRITES)) return 0;
   struct lsi_writer *r = lsi_calloc(1, sizeof *r);
   if (!r) return LSIO_ERR_NOMEM;
   r->handle = *lsi_sink_handle(c->sink);
   r->device = c->sink_device;
-  if (w->out_bytes && lsi_arena_init(&r->buffers, w->out_bytes, w->run->config.pool) < 0) {
+  if (bytes && lsi_arena_init(&r->buffers, bytes, w->run->config.pool) < 0) {
     lsi_free(r);
     return LSIO_ERR_NOMEM;
   }
@@ -195,25 +196,21 @@ void lsi_writes_issue(struct lsi_worker *w) {
       if (!issue_op(w, r)) return;
 }
 
-/* All operations of the result have come back. */
-static void finish(struct lsi_worker *w, struct lsi_write *x) {
+/* All operations of the result have come back. Returns as lsi_write_landed. */
+static int finish(struct lsi_worker *w, struct lsi_write *x) {
   const uint64_t length = x->span.direct_end - x->span.direct_begin;
   struct lsi_flight *f = x->flight;
-  const uint32_t step = x->step;
   const bool lost = x->lost;
   release(w, x);
   if (f && --f->writes == 0 && f->spent) {
     f->spent = false;
     lsi_flight_end(w, f);
   }
-  if (lost) return;
+  if (lost) return 0;
   const uint64_t before = lsi_os_now_ns(); /* each result may have to be made durable */
   const int rc = lsi_sink_landed(w->run->config.sink, length, &w->error);
-  w->place_ns += lsi_os_now_ns() - before;
-  if (rc < 0)
-    lsi_step_failed(w, NULL, step);
-  else
-    lsi_step_done(w, step);
+  w->figures.place_ns += lsi_os_now_ns() - before;
+  return rc < 0 ? rc : 1;
 }
 
 /* What came back is not all that was to be written: true when the rest is tried again. */
@@ -222,7 +219,7 @@ static bool go_on(struct lsi_worker *w, struct lsi_write_op *o) {
   const bool again = op->result == LSIO_ERR_IO && (op->os_code == EAGAIN || op->os_code == EINTR);
   if (lsi_stopping(w->run) || (again ? o->retries++ >= RETRIES : op->result <= 0)) return false;
   const uint64_t put = again ? 0 : (uint64_t)op->result;
-  w->bytes_direct += op->direct ? put : 0;
+  w->figures.bytes_direct += op->direct ? put : 0;
   op->offset += put;
   op->buf = (char *)op->buf + put;
   op->length -= (uint32_t)put;
@@ -234,52 +231,57 @@ static bool go_on(struct lsi_worker *w, struct lsi_write_op *o) {
   return true;
 }
 
-/* The result is lost, and the run with it unless it ends already. */
-static void lose(struct lsi_worker *w, struct lsi_write_op *o) {
+/* The result is lost: negative with w->error, unless that is known or the run ends already. */
+static int lose(struct lsi_worker *w, struct lsi_write_op *o) {
   const struct lsi_op *op = &o->op;
   const bool first = !o->write->lost;
   o->write->lost = true;
-  if (!first || lsi_stopping(w->run)) return;
+  if (!first || lsi_stopping(w->run)) return 0;
   const int code = op->result < 0 ? op->os_code : ENOSPC; /* a write of nothing: there is no room */
-  lsi_sink_not_written(w->run->config.sink, code, op->offset, op->length, &w->error);
-  lsi_step_failed(w, NULL, o->write->step);
+  return lsi_sink_not_written(w->run->config.sink, code, op->offset, op->length, &w->error);
 }
 
-void lsi_write_landed(struct lsi_worker *w, struct lsi_op *op) {
+int lsi_write_landed(struct lsi_worker *w, struct lsi_op *op, uint32_t *step) {
   struct lsi_writer *r = w->writer;
   struct lsi_write_op *o = (struct lsi_write_op *)op;
   struct lsi_write *x = o->write;
+  int rc = 0;
+  *step = x->step;
   if (op->result >= (int64_t)op->length) {
-    w->bytes_direct += op->direct ? op->length : 0;
+    w->figures.bytes_direct += op->direct ? op->length : 0;
   } else {
-    if (go_on(w, o)) return;
-    lose(w, o);
+    if (go_on(w, o)) return 0;
+    rc = lose(w, o);
   }
   if (r->device != UINT32_MAX) lsi_give_credit(w, r->device);
   o->next = r->free_ops;
   r->free_ops = o;
   r->in_flight--;
-  if (--x->ops_left == 0 && !x->to_issue) finish(w, x);
+  if (--x->ops_left || x->to_issue) return rc;
+  const int landed = finish(w, x);
+  return rc < 0 ? rc : landed;
 }
 
 void lsi_writes_lost(struct lsi_worker *w) {
   struct lsi_writer *r = w->writer;
+  uint32_t step;
   for (struct lsi_write_op *o = r->free_ops; o; o = o->next) o->write = NULL;
   for (uint32_t i = 0; i < LSI_WRITE_OPS; i++) {
     if (!r->ops[i].write) continue;
     r->ops[i].op.result = LSIO_ERR_CANCELLED;
-    lsi_write_landed(w, &r->ops[i].op);
+    lsi_write_landed(w, &r->ops[i].op, &step);
   }
 }
 
 void lsi_writes_stop(struct lsi_worker *w) {
   struct lsi_writer *r = w->writer;
+  uint32_t step;
   lsi_write_drop(w);
   while (r->again) { /* what is left of them was never submitted */
     struct lsi_write_op *o = r->again;
     r->again = o->next;
     o->op.result = LSIO_ERR_CANCELLED;
-    lsi_write_landed(w, &o->op);
+    lsi_write_landed(w, &o->op, &step);
   }
   while (r->first) {
     struct lsi_write *x = r->first;

@@ -6,59 +6,15 @@
 
 #include "engine/state/run.h"
 
-#define LSI_WRITE_OPS 16u             /* most in flight of one worker */
-#define LSI_WRITE_OP_BYTES (1u << 20) /* a result's pages are cut into operations of so many bytes */
-#define LSI_WRITE_RESULTS 64u         /* of one worker that have not landed */
-/* Buffers of one worker, or two of its largest result. More take longer to fill: with 8 MiB they lie in
- * memory, not in a cache of 1 MiB beside a shared one of 32 (int16 to float32: 0.24 against 0.19 s of CPU
- * for 4 GiB), and the disk is as busy with 4. */
-#define LSI_WRITE_BYTES (4u << 20)
-
-/* A result. */
-struct lsi_write {
-  struct lsi_write *next;     /* among the free ones, or those with operations to be made */
-  uint32_t step;
-  uint32_t ops_left;          /* in flight */
-  struct lsi_sink_span span;
-  const char *data;           /* the byte for span.begin: in `buffer`, or NULL before it is known */
-  uint64_t issued;            /* bytes given to operations, ... */
-  uint64_t to_issue;          /* ... and bytes left for them */
-  void *buffer;               /* leased; NULL: written from where the flight has it */
-  size_t buffer_bytes;
-  struct lsi_flight *flight;  /* kept until then; NULL with a buffer */
-  bool lost;                  /* some of it was not written */
-};
-
-struct lsi_write_op {
-  struct lsi_op op; /* first: the backend hands back its address */
-  struct lsi_write *write;
-  struct lsi_write_op *next; /* among the free ones, or those to be tried again */
-  uint32_t retries;
-};
-
-struct lsi_writer {
-  struct lsi_handle handle;     /* the worker's own copy */
-  uint32_t device;              /* of the plan, whose cap it keeps; UINT32_MAX: none */
-  struct lsi_arena buffers;
-  struct lsi_write *at;         /* made ready for the next step's result; NULL: goes through the page cache */
-  struct lsi_write *free;
-  struct lsi_write *first, *last; /* with operations to be made */
-  struct lsi_write_op *free_ops, *again;
-  uint32_t results;             /* that have not landed, with `at` */
-  uint32_t in_flight;           /* operations, with those in the worker's queue */
-  struct lsi_write all[LSI_WRITE_RESULTS];
-  struct lsi_write_op ops[LSI_WRITE_OPS];
-};
-
 /* Looks at the run's sink and sets run->write_bytes and write_bytes_least. With less than that, results
  * that need a buffer go through the page cache. */
 void lsi_writes_size(struct lsi_run *run);
 /* True when results of this run are written from where they were read: no buffers are needed, but the
  * arena holds what is being written. */
 bool lsi_writer_lends(const struct lsi_run *run);
-/* After the backend. w->writer stays NULL where there is nothing to write directly or the backend can't.
- * LSIO_ERR_NOMEM. */
-int lsi_writer_open(struct lsi_worker *w);
+/* After the backend; `bytes` of buffers. w->writer stays NULL where there is nothing to write directly or
+ * the backend can't. LSIO_ERR_NOMEM. */
+int lsi_writer_open(struct lsi_worker *w, size_t bytes);
 /* Nothing is in flight. */
 void lsi_writer_close(struct lsi_worker *w);
 
@@ -73,9 +29,10 @@ int lsi_write_start(struct lsi_worker *w, const void *data);
 void lsi_write_drop(struct lsi_worker *w);
 /* Makes operations as far as there is room. */
 void lsi_writes_issue(struct lsi_worker *w);
-/* Takes back a finished operation. */
-void lsi_write_landed(struct lsi_worker *w, struct lsi_op *op);
-/* The run stops: makes no more operations. Those in flight still land. */
+/* Takes back a finished operation. 1: with it the result of *step has landed; negative: that step has failed
+ * with w->error; 0: neither. */
+int lsi_write_landed(struct lsi_worker *w, struct lsi_op *op, uint32_t *step);
+/* The run stops: makes no more operations. Those in flight still land, but no step is done by that. */
 void lsi_writes_stop(struct lsi_worker *w);
 /* After that, and after the backend broke: those in flight never land. */
 void lsi_writes_lost(struct lsi_worker *w);

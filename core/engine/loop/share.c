@@ -1,0 +1,100 @@
+/* A worker's share of memory goes to the bytes that it reads (the arena), to results that are being written,
+ * and to what one step needs in turn: decoded bytes, output, scratch.
+ *
+ * An example: `--memory 256MiB` and 2 workers are a share of 128 MiB. Chunks are zstd frames of 1 MiB of
+ * int16, which become float32 in an npy file. Nothing says what a chunk decodes to, so 4 times its bytes
+ * are taken for usual.
+ *
+ *   a step, as priced:  decoded 4, output (twice as wide) 8, scratch 4                = 16 MiB
+ *   stored:   at most a quarter of the share, for what is read grows when it is decoded = 32
+ *             but no more than is of use in flight                                    =  4 MiB
+ *   left:     128 - 4 = 124; free beyond the step: 124 - 16 = 108
+ *   written:  4 MiB are enough, a result of 8 needs two of its kind; at most the
+ *             step's own output and half of what is free: 8 + 54 = 62                  = 16 MiB
+ *   decoded:  of the 116 left (8 of the 16 were priced as output) each decoded byte
+ *             takes 1 + 2 + 1 with its output and its scratch: 116 / 4                = 29 MiB
+ *
+ * So a chunk may turn out to decode to 29 MiB before it fails for want of memory. */
+#include "engine/loop/share.h"
+
+#include "engine/step/write.h"
+#include "job/price.h"
+
+#define ARENA_USUAL ((uint64_t)4 << 20)
+#define ARENA_MAX ((uint64_t)64 << 20)
+
+/* Stored bytes that can be in flight to some use: what the caller's depth takes, else a few times what
+ * a device moves in the time of one operation; never more than there is to read. More would only be more
+ * memory to touch for the first time, which costs as much as reading. */
+static uint64_t arena_wanted(const struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  uint64_t unit = c->plan->unit_bytes_max, wanted = ARENA_USUAL;
+  if (c->queue_depth && c->plan->n_devices) {
+    uint64_t operation = LSI_MIN(unit, c->plan->devices[0].op_max + LSI_ALIGN);
+    wanted = LSI_MIN(c->queue_depth / w->run->n_workers * operation, ARENA_MAX);
+  }
+  /* Results that are written from there keep it a while longer. */
+  if (w->run->write_bytes && lsi_writer_lends(w->run)) wanted += LSI_WRITE_BYTES;
+  uint64_t all = c->plan->bytes_planned + (uint64_t)c->plan->n_extents * 2 * LSI_ALIGN;
+  return LSI_MAX(LSI_MIN(wanted, all), unit);
+}
+
+/* Of the `left` bytes beside the stored ones, what pieces and results gathered from them may take. */
+static void divide_pieces(struct lsi_worker *w, uint64_t left, const struct lsi_price_request *step) {
+  const struct lsi_run_config *c = &w->run->config;
+  const bool gathers = (c->stream || (c->sink && c->sink_variable)) && !c->spec->has_out_max;
+  left -= LSI_MIN(left, step->scratch);
+  w->stepper.gather_limit = gathers ? left - LSI_MIN(left, step->decoded) : 0;
+  w->stepper.piece_limit = LSI_MAX(step->decoded, gathers ? 0 : left - LSI_MIN(left, step->out));
+}
+
+static uint64_t less_step(uint64_t bytes, const struct lsi_price_request *step) {
+  const uint64_t parts[] = {step->decoded, step->out, step->scratch};
+  for (size_t i = 0; i < LSI_COUNTOF(parts); i++) bytes -= LSI_MIN(bytes, parts[i]);
+  return bytes;
+}
+
+/* What the largest step decodes to (*known: at least), and what it needs then, as it was priced. */
+static struct lsi_price_request price(const struct lsi_run_config *c, uint64_t *known) {
+  struct lsi_price_request step;
+  *known = c->spec->decoded ? c->spec->decoded : c->plan->step_bytes_max;
+  uint64_t usual = *known;
+  if (c->spec->codec != LSI_CODEC_NONE && !c->spec->decoded &&
+      lsi_mul_overflow(*known, LSI_USUAL_RATIO, &usual))
+    usual = UINT64_MAX;
+  lsi_price_step(c->spec, usual, c->sink_type, c->sink && !c->in_place, c->stream, &step);
+  return step;
+}
+
+/* Of what is `left`, for results that are being written: beyond the one that is priced with its step, at most
+ * half of what is free. With less than the largest result needs they go through the page cache, but a whole
+ * result that is priced is priced for these buffers. */
+static uint64_t for_writes(const struct lsi_run *run, uint64_t left, uint64_t one,
+                           const struct lsi_price_request *step) {
+  uint64_t out = LSI_MIN(run->write_bytes, one + less_step(left, step) / 2);
+  if (out >= run->write_bytes_least) return out;
+  return one && !run->config.spec->piece ? run->write_bytes_least : 0;
+}
+
+struct lsi_share lsi_share_divide(struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  const uint64_t unit = c->plan->unit_bytes_max;
+  const bool decodes = c->spec->codec != LSI_CODEC_NONE || c->spec->type.big;
+  uint64_t known;
+  const struct lsi_price_request step = price(c, &known);
+  uint64_t stored = LSI_MIN(LSI_MAX(decodes ? c->share / 4 : c->share / 2, unit), arena_wanted(w));
+  stored = LSI_MAX(LSI_MIN(stored, less_step(c->share, &step)), unit);
+  uint64_t left = c->share - LSI_MIN(c->share, stored);
+  const uint64_t one = c->spec->identity ? step.scratch : step.out;
+  const uint64_t out = for_writes(w->run, left, one, &step);
+  left -= LSI_MIN(left, out - LSI_MIN(out, one));
+  if (c->spec->piece) {
+    known =
+        LSI_MIN(known, 2 * c->spec->piece); /* larger chunks come by pieces, or must fit what is left */
+    divide_pieces(w, left, &step);
+  }
+  if (c->spec->has_out_max) left -= LSI_MIN(left, step.out);
+  left /= lsi_price_per_byte(c->spec, c->sink_type, c->sink && !c->in_place, c->stream);
+  w->stepper.decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
+  return (struct lsi_share){.stored = (size_t)LSI_MAX(stored, (uint64_t)LSI_ALIGN), .out = (size_t)out};
+}

@@ -1,0 +1,15 @@
+/* How a worker's share of the job's memory is divided (share.c). Inside of the engine. */
+#ifndef LSI_SHARE_H
+#define LSI_SHARE_H
+
+#include "engine/state/run.h"
+
+struct lsi_share {
+  size_t stored; /* of the arena: bytes as they are read */
+  size_t out;    /* of results that are being written; 0: none */
+};
+
+/* Says so, and sets the stepper's limits to what is left beside. Pure but for that. */
+struct lsi_share lsi_share_divide(struct lsi_worker *w);
+
+#endif

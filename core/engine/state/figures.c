@@ -1,0 +1,140 @@
+/* What is known of a run, while it runs and afterwards. */
+#include "engine/state/figures.h"
+
+#include <stdio.h>
+
+#include "engine/state/run.h"
+#include "ground/mem.h"
+
+void lsi_run_note_memory(struct lsi_run *run, bool now) {
+  const uint64_t time = lsi_os_now_ns();
+  if (!now && time - atomic_load(&run->memory_at_ns) < (uint64_t)LSI_MEMORY_NS) return;
+  atomic_store(&run->memory_at_ns, time);
+  const uint64_t used = lsi_os_memory_used();
+  uint64_t seen = atomic_load(&run->memory_peak);
+  while (seen < used && !atomic_compare_exchange_weak(&run->memory_peak, &seen, used)) {
+  }
+}
+
+void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t *steps_failed,
+                      uint64_t *bytes_done, uint32_t *workers_running) {
+  *steps_done = *steps_failed = *bytes_done = 0;
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    const struct lsi_counters *c = &run->workers[i].counters;
+    *steps_done += atomic_load_explicit(&c->steps, memory_order_relaxed);
+    *steps_failed += atomic_load_explicit(&c->failed, memory_order_relaxed);
+    *bytes_done += atomic_load_explicit(&c->bytes_done, memory_order_relaxed);
+  }
+  *workers_running = atomic_load(&run->running);
+}
+
+double lsi_run_elapsed_s(const struct lsi_run *run) {
+  uint64_t end = atomic_load(&run->running) ? lsi_os_now_ns() : run->end_ns;
+  return (double)(end - run->start_ns) / 1e9;
+}
+
+char *lsi_run_activity(const struct lsi_run *run) {
+  static const char *const phases[] = {"starting",  "reading", "decoding",
+                                       "transform", "placing", "waiting for its turn to write",
+                                       "ended"};
+  size_t cap = (size_t)run->n_workers * 1024 + 1, len = 0;
+  char *text = lsi_malloc(cap);
+  if (!text) return NULL;
+  text[0] = 0;
+  const struct lsi_request *r = run->request;
+  for (uint32_t i = 0; i < run->n_workers && len < cap; i++) {
+    uint64_t a = atomic_load_explicit(&run->workers[i].activity, memory_order_acquire);
+    unsigned phase = (unsigned)(a >> 56);
+    uint32_t step = (uint32_t)a;
+    int n = snprintf(text + len, cap - len, "worker %u: %s", i, phases[phase]);
+    len += (size_t)n;
+    bool in_step = phase == LSI_PHASE_DECODE || phase == LSI_PHASE_TRANSFORM ||
+                   phase == LSI_PHASE_PLACE;
+    if (in_step && len < cap) {
+      uint32_t c = lsi_request_chunk_begin(r, step);
+      n = snprintf(text + len, cap - len, " of step %llu ('%.700s', offset %llu, length %llu)",
+                   (unsigned long long)(r->first_index + step),
+                   lsi_request_name(r, r->object[c]), (unsigned long long)r->offset[c],
+                   (unsigned long long)r->length[c]);
+      len += (size_t)n;
+    }
+    if (len + 1 < cap) text[len++] = '\n', text[len] = 0;
+  }
+  return text;
+}
+
+#define BUSY 0.6 /* of what it takes: a wait ends when the first have landed, others fly on */
+
+/* Waiting is for the device when as much was in flight meanwhile as keeps it busy, else for its answers. */
+static const char *waiting_for(const struct lsi_run *run, const struct lsi_summary *s) {
+  const struct lsi_plan *plan = run->config.plan;
+  double flying = 0;
+  uint64_t waited = 0, at_once = 0;
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    const struct lsi_worker *w = &run->workers[i];
+    if (w->figures.wait_ns) flying += (double)w->figures.in_flight_ns / (double)w->figures.wait_ns;
+    waited += w->figures.wait_ns;
+    at_once += w->figures.at_once_ns;
+  }
+  if (at_once > waited) return "device"; /* reading itself took the time */
+  uint32_t busy_at = 0;
+  for (uint32_t i = 0; s->operations && i < plan->n_devices; i++)
+    busy_at += lsi_device_busy_at(&plan->devices[i], (double)s->bytes_read / (double)s->operations);
+  return flying < BUSY * busy_at ? "latency" : "device";
+}
+
+/* Where the workers' time went, and that of everybody while the output was published. */
+static const char *find_bound(const struct lsi_run *run, const struct lsi_summary *s) {
+  double wait = 0, decode = 0, transform = 0, place = s->publish_s * run->n_workers;
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    const struct lsi_worker_summary *w = &run->summaries[i];
+    wait += w->wait_s;
+    decode += w->decode_s;
+    transform += w->transform_s;
+    place += w->place_s;
+  }
+  double most = LSI_MAX(LSI_MAX(wait, decode), LSI_MAX(transform, place));
+  if (most == decode && decode > 0) return "decode";
+  if (most == transform && transform > 0) return "transform";
+  if (most == place && place > 0) return "sink";
+  return waiting_for(run, s);
+}
+
+void lsi_run_published(const struct lsi_run *run, uint64_t ns, uint64_t cpu_ns,
+                       struct lsi_summary *s) {
+  s->publish_s = (double)ns / 1e9;
+  s->wall_s += s->publish_s;
+  s->cpu_s += (double)cpu_ns / 1e9;
+  s->bound = find_bound(run, s);
+}
+
+void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
+  struct lsi_summary s = {0};
+  uint32_t fell_back = 0;
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    const struct lsi_worker *w = &run->workers[i];
+    s.steps += atomic_load(&w->counters.steps);
+    s.steps_failed += atomic_load(&w->counters.failed);
+    s.chunks += atomic_load(&w->counters.chunks);
+    s.chunks_failed += atomic_load(&w->counters.chunks_failed);
+    s.operations += w->figures.operations;
+    s.bytes_read += w->figures.bytes_read;
+    s.bytes_decoded += w->figures.bytes_decoded;
+    s.bytes_delivered += w->figures.bytes_delivered;
+    s.bytes_direct += w->figures.bytes_direct;
+    fell_back += w->ops && w->ops != run->config.backend;
+  }
+  s.bytes_requested = run->request->late ? lsi_request_bytes(run->request)
+                                         : run->config.plan->bytes_requested;
+  s.wall_s = (double)(run->end_ns - run->start_ns) / 1e9;
+  s.cpu_s = (double)(run->end_cpu_ns - run->start_cpu_ns) / 1e9;
+  s.peak_memory = atomic_load(&run->memory_peak);
+  s.backend = (fell_back == run->n_workers ? run->config.fallback : run->config.backend)->name;
+  s.n_workers = run->n_workers;
+  s.workers = run->summaries;
+  s.errors = run->outcome.errors;
+  s.n_errors = run->outcome.n_errors;
+  s.n_errors_kept = run->outcome.n_kept;
+  s.bound = find_bound(run, &s);
+  *out = s;
+}

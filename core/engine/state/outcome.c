@@ -1,0 +1,99 @@
+/* See outcome.h. */
+#include "engine/state/outcome.h"
+
+#include "engine/state/run.h"
+#include "ground/mem.h"
+
+#define QUEUED_BYTES_MAX (16u << 20) /* of results that nobody polls */
+
+void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e) {
+  lsi_os_lock(run->mutex);
+  if (!run->outcome.error.code && atomic_load(&run->stop) != LSI_STOP_CANCEL) run->outcome.error = *e;
+  lsi_os_unlock(run->mutex);
+  int expected = LSI_STOP_NO;
+  atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_FAIL);
+}
+
+void lsi_worker_fail(struct lsi_worker *w) {
+  lsi_run_fail(w->run, &w->error);
+  lsi_error_clear(&w->error);
+}
+
+/* Waits while too much is queued: memory for results that nobody polls is bounded. */
+void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list) {
+  lsi_os_lock(run->mutex);
+  while (run->outcome.queued_bytes > QUEUED_BYTES_MAX && atomic_load(&run->stop) == LSI_STOP_NO)
+    lsi_os_wait(run->cond, run->mutex, 10000000);
+  bool was_empty = !run->outcome.first;
+  if (run->outcome.last) run->outcome.last->next = list;
+  else run->outcome.first = list;
+  for (struct lsi_run_completion *c = list; c; c = c->next) {
+    run->outcome.last = c;
+    run->outcome.queued_bytes += sizeof *c + c->length + (c->error ? sizeof *c->error : 0);
+  }
+  if (was_empty) {
+    lsi_os_bell_ring(run->config.bell);
+    lsi_os_wake_all(run->cond);
+  }
+  lsi_os_unlock(run->mutex);
+}
+
+void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e) {
+  struct lsi_run *run = w->run;
+  const struct lsi_request *r = run->request;
+  uint64_t chunks = lsi_request_chunk_end(r, step) - lsi_request_chunk_begin(r, step);
+  atomic_fetch_add_explicit(&w->counters.failed, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&w->counters.chunks_failed, chunks, memory_order_relaxed);
+  lsi_os_lock(run->mutex);
+  run->outcome.n_errors++;
+  if (run->outcome.n_kept < LSI_ERRORS_KEPT) run->outcome.errors[run->outcome.n_kept++] = *e;
+  lsi_os_unlock(run->mutex);
+  struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
+  if (c && (c->error = lsi_malloc(sizeof *c->error))) {
+    *c->error = *e;
+    c->kind = LSIO_STEP_FAILED;
+    c->step = r->first_index + step;
+    c->tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0;
+    lsi_run_complete(run, c);
+    return;
+  }
+  lsi_free(c);
+  struct lsi_error no_memory;
+  lsi_error_clear(&no_memory);
+  lsi_fail(&no_memory, LSIO_ERR_NOMEM, 0, "no memory to report a failed step");
+  lsi_run_fail(run, &no_memory);
+}
+
+struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns) {
+  uint64_t until = timeout_ns > 0 ? lsi_os_now_ns() + (uint64_t)timeout_ns : 0;
+  lsi_run_note_memory(run, false); /* by who waits anyway; workers do it when they end */
+  lsi_os_lock(run->mutex);
+  while (!run->outcome.first && atomic_load(&run->running) && timeout_ns) {
+    int64_t left = timeout_ns;
+    if (timeout_ns > 0) {
+      uint64_t now = lsi_os_now_ns();
+      if (now >= until) break;
+      left = (int64_t)(until - now);
+    }
+    const bool woken = lsi_os_wait(run->cond, run->mutex,
+                                   left < 0 ? LSI_MEMORY_NS : LSI_MIN(left, (int64_t)LSI_MEMORY_NS));
+    if (woken) continue;
+    lsi_os_unlock(run->mutex);
+    lsi_run_note_memory(run, false);
+    lsi_os_lock(run->mutex);
+  }
+  struct lsi_run_completion *list = run->outcome.first;
+  run->outcome.first = run->outcome.last = NULL;
+  run->outcome.queued_bytes = 0;
+  /* The bell goes on ringing once the run has ended: there is its end to be polled. */
+  if (atomic_load(&run->running)) lsi_os_bell_clear(run->config.bell);
+  if (list) lsi_os_wake_all(run->cond);
+  lsi_os_unlock(run->mutex);
+  return list;
+}
+
+void lsi_run_free_completion(struct lsi_run_completion *c) {
+  lsi_free(c->data);
+  lsi_free(c->error);
+  lsi_free(c);
+}

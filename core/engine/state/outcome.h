@@ -1,0 +1,35 @@
+/* What becomes of a run: the error that ended it, those of its steps, and completions on their way to who
+ * polls. All of it may be called by any worker. */
+#ifndef LSI_OUTCOME_H
+#define LSI_OUTCOME_H
+
+#include "ground/err.h"
+
+struct lsi_run;
+struct lsi_run_completion;
+struct lsi_worker;
+
+#define LSI_ERRORS_KEPT 100
+
+/* Under the run's mutex. */
+struct lsi_outcome {
+  struct lsi_error error;            /* that ended the run; code 0: none */
+  struct lsi_error *errors;          /* of steps: the first LSI_ERRORS_KEPT */
+  uint32_t n_kept;                   /* of them */
+  uint64_t n_errors;                 /* of all steps that failed */
+  struct lsi_run_completion *first;  /* waiting to be polled */
+  struct lsi_run_completion *last;
+  uint64_t queued_bytes;             /* that they take */
+};
+
+/* Ends the run; the first error wins. */
+void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e);
+/* The same with w->error, which is clear then. */
+void lsi_worker_fail(struct lsi_worker *w);
+/* Puts a list of completions behind those that wait; handed over. Waits itself while too much is queued:
+ * memory for results that nobody polls is bounded. */
+void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list);
+/* Counts a step that has failed and reports it. */
+void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
+
+#endif

@@ -1,0 +1,194 @@
+/* What one worker is reading: open objects, units in flight, and how much of it. */
+#ifndef LSI_READER_H
+#define LSI_READER_H
+
+#include "engine/state/handout.h"
+#include "memory/arena.h"
+#include "memory/buffer.h"
+#include "seams/backend.h"
+
+/* Files read as they are opened, before their steps run: one at a time, the kernel's code, ours and the
+ * transform's push each other out of the core's caches (4 % of the CPU of 4 KiB files). */
+#define LSI_AT_ONCE_BATCH 16
+
+/* An operation of the engine around the backend's. */
+struct lsi_eop {
+  struct lsi_op op; /* first: the backend hands back its address */
+  struct lsi_flight *flight;
+  struct lsi_flight_extent *extent; /* of the flight */
+  struct lsi_eop *next_free;
+  uint32_t chunk;   /* UINT32_MAX, or the chunk that it reads alone after a failure */
+  uint32_t retries;
+};
+
+/* Part of an extent's range that could not be read. */
+struct lsi_hole {
+  uint64_t offset;
+  uint64_t length;
+  int code;
+  int os_code;
+  uint32_t extent;  /* within the flight */
+  uint32_t chunk;   /* UINT32_MAX, or the only chunk that it is about: one that was read alone */
+  bool end;         /* the object ended here although it was longer when planned */
+};
+
+/* An extent of a unit in flight. */
+struct lsi_flight_extent {
+  uint64_t offset;            /* of the extent, in the object */
+  uint64_t length;
+  struct lsi_slot *slot;      /* the open object; NULL: it has been closed already */
+  void *buffer;               /* leased; NULL when lent, empty or read to another place */
+  size_t buffer_bytes;
+  bool loan;                  /* operations have no buffer: they are lent */
+  const char *data;           /* the byte at `offset`; NULL: not known yet */
+  struct lsi_eop *lent;       /* the operation that release() gets back */
+  uint64_t issued;            /* bytes of it given to operations */
+};
+
+/* A unit whose I/O has begun. From `damaged` to `n_old_holes` all is zero until something fails. */
+struct lsi_flight {
+  struct lsi_flight *next;
+  uint32_t unit;
+  uint32_t n_extents;
+  struct lsi_flight_extent *issuing; /* its operations are being made */
+  uint32_t ops_left;          /* in flight */
+  uint64_t bytes;             /* of its extents */
+  struct lsi_flight_extent *extents; /* = &one or allocated */
+  uint32_t next_step;         /* position in plan->step_order (flights that wait resume here) */
+  bool at_once;               /* it was read as its file was opened */
+  bool put_off;               /* it is not begun after all: another time, or by another worker */
+  bool damaged;               /* some of it could not be read, at least at first */
+  bool retried;               /* chunks have been read one by one */
+  bool lost;                  /* no memory to say what failed: all of it has */
+  struct lsi_hole *holes;
+  uint32_t n_holes;
+  bool retrying;              /* chunk by chunk: among the reader's `retrying` */
+  uint32_t retry_step;        /* where that is, ... */
+  uint32_t retry_chunk;       /* ... and the chunk within the step */
+  uint32_t writes;            /* results that are being written from its buffers */
+  bool spent;                 /* its steps have run; it waits for those */
+  struct lsi_hole *old_holes; /* of the first try */
+  uint32_t n_old_holes;
+  struct lsi_flight_extent one;
+};
+
+/* An open object. */
+struct lsi_slot {
+  struct lsi_handle handle;
+  uint32_t object;
+  uint32_t device;    /* of the object, index into the plan's */
+  uint32_t refs;      /* extents in flight */
+  uint32_t hash_next; /* slot index + 1 */
+  uint32_t newer;     /* LRU list, slot index + 1 */
+  uint32_t older;
+  bool open;
+};
+
+struct lsi_objects {
+  struct lsi_slot *slots;
+  uint32_t free;      /* slot index + 1, chained by hash_next */
+  uint32_t *buckets;
+  uint32_t mask;
+  uint32_t newest;    /* ends of the LRU list */
+  uint32_t oldest;
+  struct lsi_slot *last;
+  bool starving;      /* this worker waits for a descriptor, ... */
+  bool all_starve;    /* ... and so did all, when it last looked */
+};
+
+/* Operations, made in blocks. */
+struct lsi_eops {
+  struct lsi_eop *free;
+  struct lsi_eop **blocks;
+  uint32_t n_blocks;
+};
+
+/* How much a worker has in flight: depth.c climbs it. */
+struct lsi_depth {
+  bool hot;              /* the last object opened is resident: no latency is to be hidden */
+  bool fixed;            /* by the caller, or found */
+  bool hit;              /* since the last judgement it was the limit */
+  uint32_t ops;
+  uint32_t ops_max;
+  uint64_t bytes;
+  uint64_t begin_bytes;  /* units begin while less is in flight: `bytes`, or what stays hot */
+  uint64_t judged_ns;    /* when the rate was last looked at, ... */
+  uint64_t judged_bytes; /* ... and what had been read by then */
+  double rate;           /* bytes a ns with half of it; 0: not known */
+};
+
+/* In flight of what is resident: there is no latency to hide, and the bytes stay in the L2 cache from
+ * the copy to the transform. */
+#define LSI_HOT_BYTES (256u << 10)
+
+static inline void lsi_depth_begin(struct lsi_depth *d) {
+  d->begin_bytes = d->hot ? LSI_MIN(d->bytes, (uint64_t)LSI_HOT_BYTES) : d->bytes;
+}
+
+/* Flights that were read as their files were opened, in order; their steps have not run. */
+struct lsi_at_once {
+  struct lsi_flight *first;
+  struct lsi_flight **end;
+  uint32_t n;
+  bool run; /* all of these, before more are opened */
+};
+
+/* Files of which only names were planned: late.c. */
+struct lsi_late {
+  bool any;
+  uint32_t opens;
+  uint64_t most;            /* stored bytes of a step up to which it is read like any other */
+  uint64_t allowed;         /* bytes that a larger one may need; 0: it is put off */
+  struct lsi_buffer large;
+};
+
+/* Bytes of mapped files are used where they lie, or copied into a buffer: lending.c. */
+struct lsi_lending {
+  bool maps;                /* a mapped file has been opened */
+  uint64_t most;            /* longest extent of the last object opened that is used where it lies */
+  bool lend;                /* now */
+  bool fixed;               /* there is no choice */
+  bool comparing;
+  bool settling;
+  bool lends;               /* what the last comparison said, ... */
+  uint64_t keep;            /* ... and for how many bytes */
+  uint32_t trials;          /* left of the comparison */
+  uint64_t next;            /* bytes read at which something is to be decided, ... */
+  uint64_t wait;            /* ... at the latest, while ways to store are compared */
+  uint64_t next_file;       /* ... or from which on in another object than this */
+  uint32_t object;
+  uint64_t from_bytes;      /* where the trial began */
+  uint64_t from_cpu_ns;
+  uint64_t cpu_ns[2];       /* of the trials: copied, lent */
+  uint64_t bytes[2];
+};
+
+/* Bytes are read straight into the result: straight.c. */
+struct lsi_straight {
+  bool possible;            /* they are the result, which lies in memory */
+  bool direct;              /* also past the page cache, where all is aligned: the CPU is the bound */
+  bool judged;              /* that is decided */
+  uint64_t from_ns;         /* where judging began, ... */
+  uint64_t from_wait_ns;    /* ... and what had been waited by then */
+};
+
+struct lsi_reader {
+  struct lsi_arena arena;
+  struct lsi_objects objects;
+  struct lsi_depth depth;
+  struct lsi_lending lending;
+  struct lsi_straight straight;
+  struct lsi_late late;
+  struct lsi_eops eops;
+  uint32_t next_unit;            /* taken, not yet in flight, ... */
+  uint32_t units_end;            /* ... up to this one */
+  struct lsi_flight *issuing;    /* its operations are being made */
+  struct lsi_flight *retrying;   /* being read again, chunk by chunk */
+  struct lsi_flight *free_flights;
+  struct lsi_at_once at_once;
+  uint32_t flights;              /* in flight, without those that wait for their steps to run */
+  uint32_t ops_in_flight;        /* with those in the worker's queue */
+  uint64_t bytes_in_flight;
+};
+
+#endif

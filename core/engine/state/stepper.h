@@ -1,0 +1,61 @@
+/* What one worker needs to take a step from its bytes to its result. */
+#ifndef LSI_STEPPER_H
+#define LSI_STEPPER_H
+
+#include "codec/codec.h"
+#include "engine/state/held.h"
+#include "memory/buffer.h"
+#include "seams/step.h"
+
+struct lsi_flight;
+
+/* Results stored past the cache: past_cache.c. */
+struct lsi_past_cache {
+  bool possible;         /* transforms write where their result belongs */
+  bool on;               /* now */
+  bool chosen;           /* for good; else it is tried: */
+  bool settling;
+  uint32_t trials;       /* begun */
+  uint64_t done;         /* bytes of results */
+  uint64_t next;         /* where trying goes on */
+  uint64_t from;         /* of the trial in hand */
+  uint64_t from_cpu_ns;
+  double least[2];       /* CPU ns a byte in a trial; the least without and with */
+};
+
+struct lsi_stepper {
+  struct lsi_step step;
+  struct lsi_chunk *chunks;
+  uint64_t *chunk_at;         /* offsets in `decoded` */
+  uint32_t chunks_cap;
+  uint32_t shown;             /* object that chunks[0] shows */
+  unsigned item_shift;        /* an element of the sources has 1 << item_shift bytes, ... */
+  uint64_t item_mask;         /* ... which is item_mask + 1 */
+  bool as_stored;             /* elements are used as they are stored, one chunk a step */
+  bool untransformed;         /* as_stored, and no transform; no longer once a file is mapped */
+  bool yields;                /* steps have a transform, or somewhere to go */
+  bool defers;                /* steps may have to wait: for the window, or for a write to land */
+  bool looks;                 /* steps count only after a look behind their reads: held.h */
+  bool ahead;                 /* the result lies in memory that nobody has touched yet */
+  void *transform;
+  bool transform_open;
+  bool ran;                   /* it has seen a step */
+  struct lsi_decoder *decoder;
+  struct lsi_buffer decoded;
+  struct lsi_buffer out;
+  struct lsi_buffer scratch;
+  struct lsi_buffer pieces;   /* with `piece` only: where they are decoded, ... */
+  uint64_t piece_limit; /* ... which takes at most so much of memory, with the decoder's own; ... */
+  uint64_t gather_limit;      /* ... and results that are put together from them so many bytes */
+  uint64_t decode_limit;
+  uint64_t decoded_max;       /* largest chunk decoded so far */
+  uint64_t time_from;         /* steps of so many stored bytes or more are timed; 0 with pieces */
+  uint32_t sample;            /* of the others one in several is */
+  double pos_unknown;         /* of a whole chunk whose place is not known */
+  struct lsi_flight *ready;   /* read, waiting for the window or for a write; by unit */
+  uint32_t n_ready;
+  struct lsi_past_cache past_cache;
+  struct lsi_held held;
+};
+
+#endif
