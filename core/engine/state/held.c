@@ -20,7 +20,7 @@ void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to) {
   u->slot = slot;
   u->to = to;
   u->bytes = LSI_MAX(u->bytes, h->running->bytes);
-  if (!h->n++) h->since_ns = lsi_os_now_ns();
+  h->n++;
   h->bytes += u->bytes;
 }
 
@@ -69,5 +69,6 @@ void lsi_held_deliver(struct lsi_worker *w) {
   }
   h->n = 0;
   h->bytes = 0;
+  h->delivered_ns = lsi_os_now_ns();
   if (first) lsi_run_complete(w->run, first);
 }

@@ -14,7 +14,8 @@ struct lsi_run_completion;
 struct lsi_slot;
 struct lsi_worker;
 
-/* Results wait for at most so many units, so many bytes, and so long. */
+/* Results wait for at most so many units, so many bytes, and so long, or until the step that runs then has
+ * ended: the result of a slow step does not wait for the next one. */
 #define LSI_HELD_UNITS 64u
 #define LSI_HELD_BYTES (1u << 20)
 #define LSI_HELD_NS 200000u
@@ -30,7 +31,8 @@ struct lsi_held_unit {
 struct lsi_held {
   const struct lsi_flight *running; /* the unit whose steps run, if they need a look */
   struct lsi_held_unit now;         /* of it; `to` is not set yet */
-  uint64_t bytes, since_ns;         /* of `units`; when the oldest of them came */
+  uint64_t bytes;                   /* of `units` */
+  uint64_t delivered_ns;            /* when results were last handed out */
   uint32_t n;
   struct lsi_held_unit units[LSI_HELD_UNITS];
 };

@@ -33,6 +33,10 @@ void lsi_looks_flush(struct lsi_worker *w) {
   lsi_held_deliver(w);
 }
 
+static bool late(const struct lsi_worker *w) {
+  return lsi_os_now_ns() - w->stepper.held.delivered_ns >= LSI_HELD_NS;
+}
+
 /* The unit's steps up to `to`, which must wait. A unit of several objects does not. */
 static void keep(struct lsi_worker *w, const struct lsi_flight *f, uint32_t to) {
   struct lsi_slot *slot = f->extents[0].slot;
@@ -45,8 +49,7 @@ static void keep(struct lsi_worker *w, const struct lsi_flight *f, uint32_t to) 
     }
   }
   lsi_held_put(w, slot, to);
-  if (w->stepper.held.n == LSI_HELD_UNITS || w->stepper.held.bytes >= LSI_HELD_BYTES ||
-      lsi_os_now_ns() - w->stepper.held.since_ns >= LSI_HELD_NS)
+  if (w->stepper.held.n == LSI_HELD_UNITS || w->stepper.held.bytes >= LSI_HELD_BYTES || late(w))
     lsi_looks_flush(w);
 }
 
@@ -61,6 +64,13 @@ void lsi_looks_unit_end(struct lsi_worker *w) {
   const bool waits = w->run->config.stream || any_lent(f);
   if (waits && w->stepper.held.now.from < f->next_step) keep(w, f, f->next_step);
   w->stepper.held.running = NULL;
+}
+
+void lsi_looks_step_end(struct lsi_worker *w) {
+  const struct lsi_flight *f = w->stepper.held.running;
+  if (!w->stepper.held.now.first || !late(w)) return;
+  keep(w, f, f->next_step + 1);
+  w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step + 1};
 }
 
 int lsi_looks_now(struct lsi_worker *w) {

@@ -8,6 +8,8 @@
 /* Around lsi_steps_run, where w->stepper.looks. */
 void lsi_looks_unit_begin(struct lsi_worker *w, const struct lsi_flight *f);
 void lsi_looks_unit_end(struct lsi_worker *w);
+/* After each step of the unit, counted: where results have waited long enough, looks and hands them out. */
+void lsi_looks_step_end(struct lsi_worker *w);
 /* What the steps of the running unit saw until now is what planning saw: 0, or negative with w->error.
  * For a step whose result does not wait: it is on its way to a file. */
 int lsi_looks_now(struct lsi_worker *w);

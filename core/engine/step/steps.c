@@ -153,6 +153,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
                                        : run_step(w, f, step, NULL);
     if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
     if (LSI_LIKELY(rc <= 0)) count_step(w, step, rc == 0);
+    if (LSI_UNLIKELY(w->stepper.looks)) lsi_looks_step_end(w);
   }
   lsi_set_phase(w, LSI_PHASE_READ, 0);
   return true;
