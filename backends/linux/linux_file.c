@@ -254,9 +254,10 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
     if (h->whole) return 0;
     near->unsettled = LSI_NEAR_RUN;
   }
-  if (h->room && (code = lsi_near_rest(fd, &st, &h->info)) != 0) {
+  const int unrest_ns = h->settle ? lsi_near_unrest_ns(&st) : 0;
+  if (unrest_ns) {
     close(fd);
-    return lsi_linux_source_error(name, code, err);
+    return unrest_ns;
   }
   uint64_t size = h->info.size;
   if (size == 0) {

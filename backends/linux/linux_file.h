@@ -22,8 +22,8 @@ enum lsi_file_flag {
 /* Which files are lent from a mapping (linux_map.h). */
 enum lsi_file_maps { LSI_MAPS_NONE, LSI_MAPS_RESIDENT, LSI_MAPS_ALL };
 
-/* Opens and decides. Fills *h. Errors as lsi_linux_source_error; LSIO_ERR_UNSUPPORTED when `direct` is
- * LSI_DIRECT_ALWAYS and the file system can't. */
+/* Opens and decides. Fills *h. As the hook `open`; errors as lsi_linux_source_error, LSIO_ERR_UNSUPPORTED
+ * when `direct` is LSI_DIRECT_ALWAYS and the file system can't. */
 int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direct,
                   enum lsi_file_maps maps, struct lsi_handle *h, struct lsi_error *err);
 /* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or

@@ -7,7 +7,6 @@
 
 #include "linux/os_linux.h"
 
-#define RESTS 8
 #define SETTLED_S 3 /* a file system's times may be whole seconds, and late by a tick */
 
 static int64_t clock_s(void) {
@@ -71,19 +70,13 @@ int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h) {
   return got;
 }
 
-int lsi_near_rest(int fd, struct stat *st, struct lsi_object_info *info) {
-  for (int i = 0; i < RESTS; i++) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const int64_t s = (int64_t)now.tv_sec - st->st_ctim.tv_sec;
-    if (s < 0 || s > 1) return 0;
-    const int64_t ns = s * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec;
-    if (ns < 0 || ns >= LSI_NEAR_REST_NS) return 0; /* or of another clock */
-    lsi_os_sleep_ns((uint64_t)(LSI_NEAR_REST_NS - ns));
-    const int code = lsi_linux_fstat(fd, st, info);
-    if (code) return code;
-  }
-  return 0;
+int lsi_near_unrest_ns(const struct stat *st) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  const int64_t s = (int64_t)now.tv_sec - st->st_ctim.tv_sec;
+  if (s < 0 || s > 1) return 0; /* or of another clock */
+  const int64_t ns = s * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec;
+  return ns < 0 || ns >= LSI_NEAR_REST_NS ? 0 : (int)(LSI_NEAR_REST_NS - ns);
 }
 
 bool lsi_near_settled(const struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,

@@ -27,9 +27,9 @@ int lsi_near_open(struct lsi_near *n, const char *name);
 /* Reads what h->room has room for, if it is worth a try and takes no waiting: bytes read, or negative. */
 int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h);
 /* A write that began before a file is first looked at and goes on while it is read changes no time that
- * shows. So one that changed within the last LSI_NEAR_REST_NS is looked at again (*st, *info) when such a
- * write has had time to end; a few times at most. 0 or an errno. */
-int lsi_near_rest(int fd, struct stat *st, struct lsi_object_info *info);
+ * shows. So one that changed within the last LSI_NEAR_REST_NS is to be looked at again when such a write has
+ * had time to end. How many ns that is from now on; 0: it is at rest. */
+int lsi_near_unrest_ns(const struct stat *st);
 /* True when these `got` bytes are all of the file as it was at one moment: st was asked for after they were
  * read, and the file's last change of any kind (ctime, which no program can set) is older than the
  * instance. Writes set it before they change a byte. Of a truncation that sets it last (ext4) the size may

@@ -176,7 +176,7 @@ static int make_pool(struct lsi_backend *b, struct lsi_error *err) {
 static int uring_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
                       struct lsi_error *err) {
   int rc = lsi_file_open(&b->near, name, b->direct, b->maps, h, err);
-  if (rc < 0 || h->mapped) return rc;
+  if (rc || h->mapped) return rc;
   if (h->priv[1] & LSI_FILE_WAITS && (rc = make_pool(b, err)) < 0) {
     struct lsi_object_info now;
     lsi_file_close(h, &now);

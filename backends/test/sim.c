@@ -137,6 +137,10 @@ static int sim_open(struct lsi_backend *b, const char *name, struct lsi_handle *
     atomic_fetch_add(&b->sim->emfiles, 1);
     return lsi_fail(err, LSIO_ERR_IO, EMFILE, "a source could not be opened");
   }
+  if (h->settle && chance(b, b->sim->restless)) {
+    atomic_fetch_add(&b->sim->rests, 1);
+    return 1 + (int)draw(b, 100000);
+  }
   h->info = info_of(b->sim, i, b->sim->objects[i].changed_at_open);
   h->priv[0] = (uint64_t)i;
   h->direct = b->direct == LSI_DIRECT_ALWAYS;

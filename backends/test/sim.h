@@ -11,6 +11,7 @@
  *   full          submit takes only a part
  *   descriptors   open answers EMFILE while another object is open
  *   changed       an object that is another one (inode) when it is opened or closed
+ *   restless      an object is being written to when it is opened
  *   changing      an object that is modified at some moment after it was opened: from then on reads bring
  *                 other bytes, and looks tell it
  *   truncated     an object that ends earlier than stat said
@@ -44,12 +45,13 @@ struct lsi_sim {
   uint32_t cap[LSI_SIM_DEVICES]; /* 0 = none; by device number */
   /* chances in 1,000 */
   uint32_t bad_block, short_read, again, full, emfile, short_write, write_error;
+  uint32_t restless;             /* that an object which must settle is said to be written to */
   uint32_t whole;                /* that a small object to which nothing happens is read as it is opened */
   uint32_t delay_max;            /* virtual time units; 0 = in order */
   /* counted */
   atomic_uint in_flight[LSI_SIM_DEVICES];
   atomic_uint instances;
-  atomic_uint_fast64_t operations, emfiles, writes_failed, wholes;
+  atomic_uint_fast64_t operations, emfiles, writes_failed, wholes, rests;
 };
 
 uint8_t lsi_sim_byte(const struct lsi_sim *sim, uint32_t object, uint64_t offset);

@@ -48,6 +48,7 @@ struct lsi_handle {
   bool whole;            /* out: all bytes lie in `room`, and they are what `info` tells of: the object
                             did not change while they were read, and `close` need not look at it */
   uint32_t room_bytes;
+  bool settle;           /* in: an object that is changing at this moment is not opened: see `open` */
   void *room;            /* in: NULL, or where a backend may put all of an object at once that has fewer
                             than room_bytes, if that takes no waiting */
   struct lsi_object_info info; /* out of open: what the object is now */
@@ -99,8 +100,10 @@ struct lsi_backend_ops {
                 struct lsi_error *err);
   /* Required. No operation is in flight. */
   void (*destroy)(struct lsi_backend *b);
-  /* Required. Fills *h. Chooses direct, buffered or lent for this object. On EMFILE/ENFILE it returns
-   * LSIO_ERR_IO with os_code EMFILE and the engine closes others and tries again. */
+  /* Required. Fills *h. Chooses direct, buffered or lent for this object. Where h->settle asks for it and
+   * what is there now may be a mixture because somebody is writing to it, nothing is open and the nanoseconds
+   * (more than 0) are returned after which to ask again. On EMFILE/ENFILE it returns LSIO_ERR_IO with os_code
+   * EMFILE and the engine closes others and tries again. */
   int (*open)(struct lsi_backend *b, const char *name, struct lsi_handle *h,
               struct lsi_error *err);
   /* Required. No operation on it is in flight. Returns, in *now, what the object is at this moment

@@ -64,6 +64,8 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
     if (even || engine_job_random(j, 5)) w->infos[i].inode = 0;
   }
   w->sim.delay_max = (uint32_t)engine_job_random(j, 2) * 50;
+  static const uint32_t restless[] = {0, 0, 100, 1000};
+  w->sim.restless = restless[engine_job_random(j, LSI_COUNTOF(restless))];
   if (calm) return;
   w->sim.bad_block = (uint32_t)engine_job_random(j, 2) * 5;
   engine_job_faults(j, &w->sim);

@@ -145,6 +145,7 @@ void lsi_worker_close(struct lsi_worker *w) {
   lsi_objects_clear(&w->reader.objects);
   lsi_arena_clear(&w->reader.arena, !w->broken);
   lsi_writer_close(w);
+  lsi_late_clear(w);
   if (w->stepper.decoder) lsi_decoder_destroy(w->stepper.decoder);
   w->stepper.decoder = NULL;
 }

@@ -270,6 +270,10 @@ struct lsi_flight *lsi_flight_at_once(struct lsi_worker *w) {
   return f;
 }
 
+static bool take(struct lsi_worker *w) {
+  return lsi_take_units(w) || (w->reader.late.n_resting && lsi_late_rested(w));
+}
+
 struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
   if (LSI_UNLIKELY(w->reader.at_once.run)) return lsi_flight_at_once(w);
   while (!lsi_stopping(w->run)) {
@@ -284,7 +288,7 @@ struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
       w->reader.depth.hit = !w->reader.depth.hot;
       break;
     }
-    if (w->reader.next_unit == w->reader.units_end && !lsi_take_units(w)) break;
+    if (w->reader.next_unit == w->reader.units_end && !take(w)) break;
     int rc = begin(w, w->reader.next_unit);
     if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);
     if (LSI_UNLIKELY(rc <= 0)) break;

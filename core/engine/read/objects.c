@@ -151,17 +151,18 @@ static void has_descriptor(struct lsi_worker *w) {
 }
 
 /* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
- * w->error: all are in use, try again when a unit has ended. */
-static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name, void *room,
-                     uint32_t room_bytes) {
+ * w->error: all are in use, try again when a unit has ended. Else as the hook `open`. */
+static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
+                     const struct lsi_late_open *how) {
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
-    s->handle.room = room;
-    s->handle.room_bytes = room_bytes;
+    s->handle.room = how->room;
+    s->handle.room_bytes = how->room_bytes;
+    s->handle.settle = how->settle;
     int rc = w->ops->open(w->backend, name, &s->handle, &w->error);
     if (rc >= 0) {
       has_descriptor(w);
-      return 0;
+      return rc;
     }
     bool out_of_descriptors =
         rc == LSIO_ERR_IO && (w->error.os_code == EMFILE || w->error.os_code == ENFILE);
@@ -210,17 +211,20 @@ static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
   o->last = s;
 }
 
-static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, void *room,
-                                 uint32_t room_bytes) {
+static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how) {
   struct lsi_slot *s = slot_get(w);
-  if (!s || slot_open(w, s, lsi_request_name(w->run->request, object), room, room_bytes) >= 0) return s;
+  if (!s) return NULL;
+  const int rc = slot_open(w, s, lsi_request_name(w->run->request, object), how);
+  if (rc == 0) return s;
+  how->unrest_ns = rc > 0 ? rc : 0;
   slot_put(&w->reader.objects, s);
   return NULL;
 }
 
 struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   struct lsi_slot *s = find(w, object);
-  if (s || !(s = open_new(w, object, NULL, 0))) return s;
+  struct lsi_late_open how = {0};
+  if (s || !(s = open_new(w, object, &how))) return s;
   keep(w, s, object);
   if (check_same(w, object, &s->handle.info) < 0) {
     s->refs = 0;
@@ -229,18 +233,18 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   return s;
 }
 
-struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, void *room,
-                                      uint32_t room_bytes, bool *whole) {
-  *whole = false;
+struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how) {
+  how->whole = false;
+  how->unrest_ns = 0;
   if (w->run->request->objects[object].inode) return lsi_object_open(w, object);
-  struct lsi_slot *s = open_new(w, object, room, room_bytes);
+  struct lsi_slot *s = open_new(w, object, how);
   if (!s) return NULL;
   w->run->config.spec->request->objects[object] = s->handle.info;
-  if (!s->handle.whole) {
+  how->whole = s->handle.whole;
+  if (!how->whole) {
     keep(w, s, object);
     return s;
   }
-  *whole = true;
   slot_put(&w->reader.objects, s);
   struct lsi_object_info now = s->handle.info;
   return judge(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;

@@ -7,10 +7,16 @@
 int lsi_objects_init(struct lsi_objects *o, uint32_t slots);
 /* An open object, which is then the last one; refs + 1. NULL: w->error, or (code 0) all are in use. */
 struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object);
-/* The first opening of an object of which only the name was known; any other as lsi_object_open. With
- * `room` (NULL: none) it may be read right away: then *whole, and it is closed again. NULL: w->error. */
-struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, void *room,
-                                      uint32_t room_bytes, bool *whole);
+/* How an object of which only the name was known is opened, and what came of it. */
+struct lsi_late_open {
+  void *room;          /* in: NULL, or where all of it may be read right away */
+  uint32_t room_bytes; /* in */
+  bool settle;         /* in: not while somebody writes to it */
+  bool whole;          /* out: it was read, and is closed again */
+  int unrest_ns;       /* out: not 0: somebody writes to it; nothing is open */
+};
+/* Any other one as lsi_object_open. NULL: w->error, or (code 0) all are in use, or unrest_ns. */
+struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how);
 /* Closes one that is not needed again, while what the kernel knows of it is in the cache. Negative if it
  * has changed (w->error). */
 int lsi_object_close(struct lsi_worker *w, struct lsi_slot *s);

@@ -133,10 +133,22 @@ struct lsi_at_once {
   bool run; /* all of these, before more are opened */
 };
 
+/* A unit whose file was being written to when it was opened. */
+struct lsi_resting {
+  uint32_t unit;
+  uint32_t tries;           /* so far */
+  uint64_t until_ns;        /* when to open it again */
+};
+
 /* Files of which only names were planned: late.c. */
 struct lsi_late {
   bool any;
   uint32_t opens;
+  struct lsi_resting *resting; /* a ring, in the order in which they came */
+  uint32_t resting_cap;
+  uint32_t resting_first;
+  uint32_t n_resting;
+  struct lsi_resting again; /* the last one taken from there */
   uint64_t most;            /* stored bytes of a step up to which it is read like any other */
   uint64_t allowed;         /* bytes that a larger one may need; 0: it is put off */
   struct lsi_buffer large;
