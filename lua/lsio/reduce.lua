@@ -193,10 +193,11 @@ function M.plain(v, what, depth)
     .. "workers"):format(what, t), 0)
 end
 
--- Arrays in a merged value become 0-based views; `keep` anchors their memory.
-function M.present(v, keep)
-  if type(v) ~= "table" then return M.number(v) end
-  if v.__array then
+-- Arrays in a merged value become 0-based views; `keep` anchors their memory. What a reduce function has
+-- returned may hold anything: views already, objects, itself.
+function M.present(v, keep, seen)
+  if type(v) ~= "table" then return is_integer64(v) and M.number(v) or v end
+  if rawget(v, "__array") then
     local exact, unsigned = false, v.__array == "u64"
     for i = 0, v.n - 1 do exact = exact or type(v[i]) == "cdata" end
     local t = view.by_name[exact and (unsigned and "u64" or "i64") or "f64"]
@@ -205,7 +206,10 @@ function M.present(v, keep)
     keep[#keep + 1] = data
     return view.make(t.id, data, v.n, true)
   end
-  for key, x in pairs(v) do v[key] = M.present(x, keep) end
+  seen = seen or {}
+  if seen[v] then return v end
+  seen[v] = true
+  for key, x in pairs(v) do v[key] = M.present(x, keep, seen) end
   return v
 end
 

@@ -82,6 +82,20 @@ describe("plain data", function()
     assert.equal(5, shown.i)
     assert.equal(1, #keep)
   end)
+  it("may be mixed with views, objects and itself by a reduce function", function()
+    local keep = {}
+    local v = reduce.plain({ h = ffi.new("double[2]", 3, 4), big = 2LL ^ 60, n = 7LL }, "v")
+    v.t, v.f = v, print
+    setmetatable(v, { __index = function(_, key) error("no field " .. key) end })
+    for _ = 1, 3 do
+      assert.equal(v, reduce.present(v, keep))
+      assert.same({ 3, 4, 2 }, { v.h[0], v.h[1], #v.h })
+    end
+    assert.equal(print, v.f)
+    assert.equal(7, v.n)
+    assert.equal("number", type(v.n))
+    assert.is_true(v.big == 2LL ^ 60)
+  end)
   it("is all that crosses", function()
     assert.truthy(support.message(reduce.plain, { f = print }, "v"):find "v.f is a function")
     assert.truthy(support.message(reduce.plain, { [{}] = 1 }, "v"):find "key of type table")
