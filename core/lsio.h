@@ -244,12 +244,19 @@ LSIO_API int lsio_job_status(const lsio_job *job);
 LSIO_API int lsio_job_exit_code(const lsio_job *job);
 /* The error that ended the job; NULL when it succeeded. Belongs to the job. */
 LSIO_API const lsio_error *lsio_job_error(const lsio_job *job);
+/* Why `state` is null in the summary of a job that succeeded: what workers ended with has no form in JSON,
+ * as a table with the keys 1 and "1" has none. The status is 0 then, and the exit code 6. NULL: it has, or it
+ * was not asked for (LSIO_JOB_NO_STATE). Belongs to the job. */
+LSIO_API const lsio_error *lsio_job_state_error(const lsio_job *job);
 /* The errors of steps that failed: their count, and the first of them (at most 100 are kept). */
 LSIO_API uint64_t lsio_job_error_count(const lsio_job *job);
 LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
 /* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: out of memory. */
 LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
 /* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
+ * Integers of the `state` stand there with all their digits (uint64: up to 2^64 - 1), bytes of strings that
+ * are no UTF-8 as \xNN; NaN and infinities are null, and `state_nonfinite` says how many. `state_error`
+ * is as lsio_job_state_error, or null.
  * `bytes_direct` are bytes that no CPU copied on their way from storage into the process' memory (read
  * with O_DIRECT, or used where they lie in the page cache), or of results from there to storage: a byte
  * that went both ways counts twice. Where what was read is a result in memory already, or is written from

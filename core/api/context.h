@@ -44,7 +44,8 @@ struct lsio_job {
   int status, exit_code;
   struct lsi_error error;
   struct lsi_summary summary;
-  char *state_json, *json, *text, *explain_text, *explain_json;
+  struct lsi_state_json state;
+  char *json, *text, *explain_text, *explain_json;
 };
 
 /* job_prepare.c: from the script's spec to everything that a run needs. */

@@ -172,7 +172,7 @@ static void finish(struct lsio_job *job) {
   lsi_run_summary(job->run, s);
   s->workers_wanted = job->workers_wanted;
   if (job->sink) s->bytes_written = lsi_sink_bytes_written(job->sink);
-  if (!e->code) lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state_json, e);
+  if (!e->code) lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
   const uint64_t before = lsi_os_now_ns(), cpu_before = lsi_os_cpu_ns();
   const bool publishes = job->sink && !e->code;
   end_sink(job, e);
@@ -182,7 +182,10 @@ static void finish(struct lsio_job *job) {
               : e->code                     ? "failed"
               : s->steps_failed             ? "skipped"
                                             : "done";
-  s->exit_code = e->code ? lsi_error_exit_code(e->code) : s->steps_failed ? 1 : 0;
+  s->exit_code = e->code                    ? lsi_error_exit_code(e->code)
+                 : job->state.error.code    ? lsi_error_exit_code(job->state.error.code)
+                 : s->steps_failed          ? 1
+                                            : 0;
   if (!e->code) {
     lsi_script_host_ops->done(job->script, s, e);
     if (e->code) {
@@ -190,7 +193,7 @@ static void finish(struct lsio_job *job) {
       s->exit_code = lsi_error_exit_code(e->code);
     }
   }
-  s->state_json = job->state_json;
+  s->state = &job->state;
   job->status = e->code;
   job->exit_code = s->exit_code;
   job->ended = true;
@@ -284,6 +287,9 @@ int lsio_job_exit_code(const lsio_job *job) { return job->exit_code; }
 const lsio_error *lsio_job_error(const lsio_job *job) {
   return job->error.code ? &job->error : NULL;
 }
+const lsio_error *lsio_job_state_error(const lsio_job *job) {
+  return job->state.error.code ? &job->state.error : NULL;
+}
 uint64_t lsio_job_error_count(const lsio_job *job) { return job->summary.n_errors; }
 const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i) {
   return i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
@@ -317,7 +323,7 @@ void lsio_job_destroy(lsio_job *job) {
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);
   if (job->bell >= 0) lsi_os_bell_destroy(job->bell);
-  char *owned[] = {job->script_text, job->script_name, job->sink_path,    job->state_json,
+  char *owned[] = {job->script_text, job->script_name, job->sink_path,    job->state.text,
                    job->json,        job->text,        job->explain_text, job->explain_json};
   for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);
   lsi_free(job->sink_pos);

@@ -97,6 +97,10 @@ static json_t *workers_json(const struct lsi_summary *s) {
   return list;
 }
 
+static json_t *state_error_json(const struct lsi_state_json *state) {
+  return state && state->error.code ? error_json(&state->error) : json_null();
+}
+
 /* All but the state, which keeps the digits that the host gave it. */
 static json_t *figures_json(const struct lsi_summary *s) {
   const struct {
@@ -116,6 +120,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
       {"bytes_direct", s->bytes_direct},
       {"peak_memory", s->peak_memory},
       {"error_count", s->n_errors},
+      {"state_nonfinite", s->state ? s->state->nonfinite : 0},
   };
   json_t *o = json_object();
   bool ok = o && put(o, "status", json_string(s->status ? s->status : "failed")) &&
@@ -126,7 +131,8 @@ static json_t *figures_json(const struct lsi_summary *s) {
        put(o, "publish_s", seconds_json(s->publish_s)) &&
        put(o, "backend", s->backend ? json_string(s->backend) : json_null()) &&
        put(o, "bound", s->bound ? json_string(s->bound) : json_null()) &&
-       put(o, "workers", workers_json(s)) && put(o, "errors", errors_json(s));
+       put(o, "workers", workers_json(s)) && put(o, "errors", errors_json(s)) &&
+       put(o, "state_error", state_error_json(s->state));
   if (ok) return o;
   json_decref(o);
   return NULL;
@@ -137,17 +143,18 @@ char *lsi_summary_json(const struct lsi_summary *s) {
   char *head = figures ? json_dumps(figures, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
   json_decref(figures);
   if (!head) return NULL;
-  /* A state that is no JSON must not spoil the rest of the report. */
-  const char *state = s->state_json ? s->state_json : "null";
-  json_t *parsed = json_loads(state, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-  if (!parsed) state = "null";
-  json_decref(parsed);
-
-  size_t n = strlen(head);
-  while (n && (head[n - 1] == '}' || head[n - 1] == '\n')) n--;
-  const size_t cap = n + strlen(state) + 32;
-  char *text = lsi_malloc(cap);
-  if (text) snprintf(text, cap, "%.*s,\n  \"state\": %s\n}", (int)n, head, state);
+  const char *state = s->state && s->state->text ? s->state->text : "null";
+  size_t n = strlen(head) - 1; /* the last one closes the object */
+  while (n && head[n - 1] == '\n') n--;
+  static const char key[] = ",\n  \"state\": ", end[] = "\n}";
+  const size_t length = strlen(state);
+  char *text = lsi_malloc(n + length + sizeof key + sizeof end), *at = text;
+  if (text) {
+    memcpy(at, head, n), at += n;
+    memcpy(at, key, sizeof key - 1), at += sizeof key - 1;
+    memcpy(at, state, length), at += length;
+    memcpy(at, end, sizeof end);
+  }
   free(head); /* lint: allow free: jansson's own allocation */
   return text;
 }

@@ -2,7 +2,7 @@
 #ifndef LSI_SUMMARY_H
 #define LSI_SUMMARY_H
 
-#include "ground/err.h"
+#include "seams/xform.h"
 
 struct lsi_worker_summary {
   uint64_t steps;
@@ -27,7 +27,7 @@ struct lsi_summary {
   uint64_t n_errors;               /* in all */
   const struct lsi_error *errors;  /* the first n_errors_kept */
   uint32_t n_errors_kept;
-  const char *state_json;          /* NULL until workers are merged */
+  const struct lsi_state_json *state; /* NULL: workers were not merged */
 };
 
 /* An error as it stands in the summary, on one line (lsi_free), NULL = no memory. */

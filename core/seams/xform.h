@@ -28,6 +28,13 @@ struct lsi_transform_ops {
   void (*close)(void *state);
 };
 
+/* The reduced state as a JSON value. */
+struct lsi_state_json {
+  char *text;             /* lsi_free; NULL: it has no such form, `error` says why */
+  uint64_t nonfinite;     /* NaN and infinities, which are null in it */
+  struct lsi_error error; /* code 0: none */
+};
+
 /* The language host. All but `transform` runs on the coordinator's thread. */
 struct lsi_script_source {
   const char *text; /* borrowed until unload */
@@ -52,9 +59,9 @@ struct lsi_script_ops {
   int (*help)(struct lsi_script *script, char **text, struct lsi_error *err);
   /* setup(), source(): fills *spec. spec->transform_job is what open_worker gets. */
   int (*prepare)(struct lsi_script *script, struct lsi_spec *spec, struct lsi_error *err);
-  /* After the last worker has closed: merges in worker order. *state_json (NULL: not wanted)
-   * receives the reduced fields as a JSON object (handed over, lsi_free). */
-  int (*merge)(struct lsi_script *script, char **state_json, struct lsi_error *err);
+  /* After the last worker has closed: merges in worker order. *state, zeroed, receives the reduced
+   * fields; NULL: not wanted. That they have no JSON form is no failure: `done` gets them as they are. */
+  int (*merge)(struct lsi_script *script, struct lsi_state_json *state, struct lsi_error *err);
   /* After merge, and once the output has its name: calls done(result, info). */
   int (*done)(struct lsi_script *script, const struct lsi_summary *summary, struct lsi_error *err);
   void (*unload)(struct lsi_script *script);

@@ -33,6 +33,7 @@ struct lsi_vt {
   int (*sha256_reset)(struct lsi_sha256 *h, struct lsi_error *err);
   int (*sha256_update)(struct lsi_sha256 *h, const void *src, size_t n, struct lsi_error *err);
   int (*sha256_digest)(struct lsi_sha256 *h, uint8_t *out, struct lsi_error *err); /* 32 bytes */
+  double (*utf8_clean)(const char *text, size_t n, char *out); /* see core/ground/utf8.h */
   void (*hex)(const uint8_t *bytes, size_t n, bool backwards, char *text);
   const char *(*error_text)(int code); /* static */
   /* Hands what is allocated to C at once: Lua may find no memory to hold even a pointer. False: no memory. */
@@ -99,7 +100,9 @@ struct lsi_lua_call {
   bool has_out_type;
   bool user_code;      /* out of open: the script's top level had run when an error came */
   double state_size, slot_size;        /* out of load: bytes to restore on skip, bytes to allocate */
-  bool wants_text;     /* merge: text is the result as JSON */
+  bool wants_text;     /* merge: text is the result as JSON, */
+  bool no_json;        /* or why it has no such form */
+  double nonfinite;    /* merge: numbers that are null in it */
   const char *text;    /* out, or in for open: bytes that Lua owns until the next call */
   size_t text_length;
   const struct lsi_lua_value *values;  /* done: by worker */

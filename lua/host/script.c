@@ -214,20 +214,31 @@ static void push_info(lua_State *L, const void *arg) {
   lua_setfield(L, -2, "errors");
 }
 
-static int merge(struct lsi_script *s, char **state_json, struct lsi_error *err) {
+/* What merge left: the state as JSON, or why it has no such form. */
+static int take_state(const struct lsi_lua_call *call, struct lsi_state_json *state,
+                      struct lsi_error *err) {
+  state->nonfinite = (uint64_t)call->nonfinite;
+  if (!call->no_json) return take_text(call, &state->text, err);
+  lsi_fail(&state->error, LSIO_ERR_OUTPUT, 0, "the state can't be written as JSON: %.*s",
+           (int)LSI_MIN(call->text_length, sizeof state->error.what), call->text);
+  lsi_error_remedy(&state->error, "let finish or reduce return what JSON can hold");
+  return 0;
+}
+
+static int merge(struct lsi_script *s, struct lsi_state_json *state, struct lsi_error *err) {
   struct lsi_lua_value *values = lsi_calloc(LSI_LUA_WORKERS_MAX, sizeof *values);
   if (!values) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to merge what workers ended with");
   for (size_t i = 0; i < LSI_LUA_WORKERS_MAX; i++)
     values[i] = (struct lsi_lua_value){s->workers[i].value, s->workers[i].value_length};
   struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX,
-                              .wants_text = state_json != NULL};
+                              .wants_text = state != NULL};
   int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_TRANSFORM, err);
   lsi_free(values);
   for (size_t i = 0; rc == 0 && i < LSI_COUNTOF(s->workers); i++) { /* merged: they may be large */
     lsi_free(s->workers[i].value);
     s->workers[i].value = NULL;
   }
-  return rc || !state_json ? rc : take_text(&call, state_json, err);
+  return rc || !state ? rc : take_state(&call, state, err);
 }
 
 static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {

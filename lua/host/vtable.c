@@ -5,6 +5,7 @@
 
 #include "codec/hash.h"
 #include "ground/mem.h"
+#include "ground/utf8.h"
 #include "host/host.h"
 #include "host/paths.h"
 #include "lists/csv.h"
@@ -38,6 +39,10 @@ static int vt_codec(const char *name) {
 
 static double vt_decode(int codec, const void *src, size_t n, void *dst, size_t cap) {
   return (double)lsi_decode_once(codec, src, n, dst, cap);
+}
+
+static double vt_utf8_clean(const char *text, size_t n, char *out) {
+  return (double)lsi_utf8_clean(text, n, out);
 }
 
 static bool vt_sink_path(struct lsi_lua_spec *spec, const char *text, size_t length) {
@@ -235,6 +240,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .sha256_reset = lsi_sha256_reset,
       .sha256_update = lsi_sha256_update,
       .sha256_digest = lsi_sha256_digest,
+      .utf8_clean = vt_utf8_clean,
       .hex = lsi_hex,
       .error_text = lsio_strerror,
       .kernels = lsi_kernels,

@@ -232,7 +232,10 @@ function M.merge(address)
   entry.result = result
   if not call.wants_text then return end
   if type(result) ~= "table" then result = { result = result } end
-  give(call, encode.json(result, true))
+  local ok, text, nonfinite = pcall(encode.json, result, "the state")
+  if text == "not enough memory" then error(text, 0) end
+  call.no_json, call.nonfinite = not ok, ok and nonfinite or 0 -- done is called all the same
+  give(call, text)
 end
 
 function M.done(address, info)

@@ -210,6 +210,9 @@ static int run_job(lsio_context *context, const struct flags *f, const struct sc
     fflush(stdout); /* the job's own words first */
     report_error(report, lsio_job_error(job));
     tell_end(job, f, exit_code);
+    const lsio_error *state_error = lsio_job_state_error(job);
+    if (state_error) say_error(state_error, lsio_error_code(state_error));
+    report_error(report, state_error);
     report_summary(report, job, NULL, exit_code);
   }
   lsio_job_destroy(job);

@@ -127,6 +127,8 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   if (error) json_array_append_new(errors, json_loads(error, 0, NULL));
   lsio_free(error);
   json_object_set_new(o, "errors", errors);
+  json_object_set_new(o, "state_nonfinite", json_integer(0));
+  json_object_set_new(o, "state_error", json_null());
   json_object_set_new(o, "state", json_null());
   return o;
 }

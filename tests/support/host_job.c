@@ -164,13 +164,14 @@ char *host_end(struct host_job *j, struct host_worker *w, size_t n) {
   struct lsi_worker_summary ws[2] = {{.steps = 4, .wait_s = 0.5}, {.steps = 1}};
   struct lsi_summary s = {.status = "done", .chunks = 5, .backend = "mem", .bound = "device",
                           .n_workers = 2, .workers = ws, .wall_s = 1.5};
-  char *json = NULL;
-  int rc = host_ops->merge(j->script, &json, &j->err);
+  struct lsi_state_json state = {0};
+  int rc = host_ops->merge(j->script, &state, &j->err);
   if (rc == 0) rc = host_ops->done(j->script, &s, &j->err);
   if (rc) fprintf(stderr, "done: %s\n", j->err.what);
   assert_int_equal(rc, 0);
-  assert_non_null(json);
-  return json;
+  if (!state.text) fprintf(stderr, "merge: %s\n", state.error.what);
+  assert_non_null(state.text);
+  return state.text;
 }
 
 struct host_worker host_workers[4];

@@ -47,7 +47,7 @@ static void test_no_memory(void **state) {
       if (rc == 0) rc = finished;
       j.spec.transform->close(host_workers[0].state);
     }
-    char *json = NULL;
+    struct lsi_state_json json = {0};
     struct lsi_summary s = {.status = "done"};
     if (rc == 0) rc = host_ops->merge(j.script, &json, &j.err);
     if (rc == 0) rc = host_ops->done(j.script, &s, &j.err);
@@ -56,10 +56,10 @@ static void test_no_memory(void **state) {
       host_check_message(&j, LSIO_ERR_NOMEM, "");
       failures++;
     } else {
-      assert_string_equal(json, "{\"n\":1}");
+      assert_string_equal(json.text, "{\"n\":1}");
       through = true;
     }
-    lsi_free(json);
+    lsi_free(json.text);
     host_unload(&j);
     /* a state that a worker opened stays with the host */
     assert_true(lsi_mem_live() - before <= 1);
@@ -148,11 +148,11 @@ static void test_threads(void **state) {
     for (unsigned i = 0; i < 4; i++) assert_int_equal(args[i].rc, 0);
     struct lsi_worker_summary ws[1] = {{.wait_s = 0.5}};
     struct lsi_summary s = {.status = "done", .chunks = 5, .n_workers = 1, .workers = ws};
-    char *json;
+    struct lsi_state_json json = {0};
     assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
     assert_int_equal(host_ops->done(j.script, &s, &j.err), 0);
-    assert_string_equal(json, "{\"above\":792000,\"n\":800000,\"sum\":39600000}");
-    lsi_free(json);
+    assert_string_equal(json.text, "{\"above\":792000,\"n\":800000,\"sum\":39600000}");
+    lsi_free(json.text);
     host_unload(&j);
   }
 }

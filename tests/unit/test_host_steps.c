@@ -115,6 +115,9 @@ static void test_results(void **state) {
       "12345678901234567LL }", "",
                LSI_RESULT_RECORD, 0,
                "{\"b\":true,\"e\":{},\"f\":null,\"i\":12345678901234567,\"list\":[1,2.5,\"x\"],\"n\":100}");
+  check_result("return { ['\\255'] = '\\195\\169\\128', n = 18446744073709551615ULL }", "", LSI_RESULT_RECORD, 0,
+               "{\"n\":18446744073709551615,\"\\\\xFF\":\"\xC3\xA9\\\\x80\"}");
+  check_result("return { 7, ['1'] = 8 }", "", LSIO_ERR_TRANSFORM, 0, NULL);
   check_result("return true", "", LSIO_ERR_TRANSFORM, 0, NULL);
   check_result("return 7", "", LSIO_ERR_TRANSFORM, 0, NULL);
   check_result("return 101", "out_max = 200,", LSIO_ERR_TRANSFORM, 0, NULL);
@@ -334,12 +337,52 @@ static void test_worker_errors(void **state) {
   host_unload(&j);
   host_start(&j, HOST_HEAD " done = function(r, info)\n error('in done') end }", NULL);
   struct lsi_summary s = {.status = "done"};
-  char *json = NULL;
+  struct lsi_state_json json = {0};
   assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
   assert_int_equal(host_ops->done(j.script, &s, &j.err), LSIO_ERR_TRANSFORM);
   host_check_message(&j, LSIO_ERR_TRANSFORM, "job.lua:5: in done");
-  lsi_free(json);
+  lsi_free(json.text);
   host_unload(&j);
+}
+
+/* What a reduce function returns goes to done as it is, JSON or not. */
+static void ends(const char *reduced, bool no_json, const char *text) {
+  char job[1024];
+  snprintf(job, sizeof job,
+           HOST_HEAD " type = 'f32', state = 'double n, h[2]; int64_t big;', transform = function(c, s) s.n = 1 end,\n"
+                     " init = function(s) s.big = 2LL ^ 60 end,\n"
+                     " reduce = function(a, b) %s end, done = function(r) assert(r.done == 7) end }", reduced);
+  struct host_job j;
+  host_start(&j, job, NULL);
+  for (unsigned i = 0; i < 2; i++) {
+    assert_int_equal(host_open_worker(&j, &host_workers[i], i, 2), 0);
+    assert_int_equal(host_step(&j, &host_workers[i], host_floats, 100, 4, i), 0);
+  }
+  for (unsigned i = 0; i < 2; i++) {
+    assert_int_equal(j.spec.transform->finish(host_workers[i].state, &j.err), 0);
+    j.spec.transform->close(host_workers[i].state);
+  }
+  struct lsi_state_json json = {0};
+  struct lsi_summary s = {.status = "done"};
+  assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
+  assert_int_equal(host_ops->done(j.script, &s, &j.err), 0);
+  assert_int_equal(json.text == NULL, no_json);
+  assert_int_equal(json.error.code, no_json ? LSIO_ERR_OUTPUT : 0);
+  const char *got = no_json ? json.error.what : json.text;
+  if (!strstr(got, text)) fail_msg("%s: %s", reduced, got);
+  lsi_free(json.text);
+  host_unload(&j);
+}
+
+static void test_ends_of_a_reduce_function(void **state) {
+  (void)state;
+  ends("a.done = 7 return a", false, "{\"big\":1152921504606846976,\"done\":7,\"h\":[0,0],\"n\":1}");
+  ends("a.x = '\\255\\195\\169' a.done = 7 return a", false, "\"x\":\"\\\\xFF\xC3\xA9\"");
+  ends("return { done = 7, f = { 1, print } }", true, "a function can't be part of the state at f[2]");
+  ends("a.done, a.t = 7, a return a", true, "nests deeper than 64 tables (or contains itself)");
+  ends("return { done = 7, [true] = 1 }", true, "the state has a key of type boolean");
+  ends("return { done = 7, p = require 'ffi'.new 'double *' }", true, "a cdata can't be part of the state at p");
+  ends("return setmetatable({ done = 7 }, { __index = function(_, k) error(k) end })", false, "{\"done\":7}");
 }
 
 int main(void) {
@@ -356,6 +399,7 @@ int main(void) {
       cmocka_unit_test(test_random),
       cmocka_unit_test(test_hard_errors),
       cmocka_unit_test(test_worker_errors),
+      cmocka_unit_test(test_ends_of_a_reduce_function),
   };
   return cmocka_run_group_tests(tests, host_setup, host_teardown);
 }

@@ -14,6 +14,8 @@
 
 static const struct lsi_worker_summary workers[2] = {{3, 0.25, 0.5, 1.0, 0.125}, {4, 1, 2, 3, 4}};
 
+static const struct lsi_state_json reduced = {.text = "{\"sum\": 0.1, \"n\": 9007199254740993}", .nonfinite = 3};
+
 static struct lsi_summary example(void) {
   return (struct lsi_summary){
       .status = "done",
@@ -33,7 +35,7 @@ static struct lsi_summary example(void) {
       .bound = "device",
       .n_workers = 2,
       .workers = workers,
-      .state_json = "{\"sum\": 0.1, \"n\": 9007199254740993}",
+      .state = &reduced,
   };
 }
 
@@ -82,9 +84,11 @@ static void test_json_fields(void **state) {
   assert_true(json_real_value(json_object_get(w, "transform_s")) == 1.0);
   assert_true(json_real_value(json_object_get(w, "place_s")) == 0.125);
   /* The state keeps all its digits. */
-  json_t *reduced = json_object_get(o, "state");
-  assert_true(json_real_value(json_object_get(reduced, "sum")) == 0.1);
-  assert_true(integer(reduced, "n") == 9007199254740993);
+  json_t *end = json_object_get(o, "state");
+  assert_true(json_real_value(json_object_get(end, "sum")) == 0.1);
+  assert_true(integer(end, "n") == 9007199254740993);
+  assert_int_equal(integer(o, "state_nonfinite"), 3);
+  assert_true(json_is_null(json_object_get(o, "state_error")));
   assert_int_equal(json_array_size(json_object_get(o, "errors")), 0);
   json_decref(o);
 }
@@ -101,13 +105,18 @@ static void test_json_errors(void **state) {
   s.steps_failed = s.chunks_failed = s.n_errors = 205;
   s.errors = errors;
   s.n_errors_kept = 2;
-  s.state_json = "{broken";
+  struct lsi_state_json none = {.text = NULL};
+  lsi_fail(&none.error, LSIO_ERR_OUTPUT, 0, "no JSON");
+  s.state = &none;
   json_t *o = parse(&s);
   assert_int_equal(integer(o, "error_count"), 205);
   assert_true(json_is_null(json_object_get(o, "state")));
+  json_t *e = json_object_get(o, "state_error");
+  assert_string_equal(json_string_value(json_object_get(e, "code")), "LSIO_ERR_OUTPUT");
+  assert_string_equal(json_string_value(json_object_get(e, "message")), "no JSON");
   json_t *list = json_object_get(o, "errors");
   assert_int_equal(json_array_size(list), 2);
-  json_t *e = json_array_get(list, 0);
+  e = json_array_get(list, 0);
   assert_string_equal(json_string_value(json_object_get(e, "code")), "LSIO_ERR_CORRUPT");
   assert_string_equal(json_string_value(json_object_get(e, "object")), "a\\xFF\xc3\xa9.f32");
   assert_int_equal(integer(e, "offset"), 10);
