@@ -105,7 +105,7 @@ struct lsi_lua_call {
   double nonfinite;    /* merge: numbers that are null in it */
   const char *text;    /* out, or in for open: bytes that Lua owns until the next call */
   size_t text_length;
-  const struct lsi_lua_value *values;  /* done: by worker */
+  const struct lsi_lua_value *values;  /* merge: by worker */
   size_t n_values;
 };
 
