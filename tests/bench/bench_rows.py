@@ -63,7 +63,7 @@ class Table:
     # -- rows
     def rows(self):
         return [*self.device_rows(), *self.merge_rows(), *self.block_rows(), self.overhead_row(),
-                self.cache_row(), *self.small_rows(), *JobTable(self.t, self.d).rows(),
+                self.cache_row(), self.stream_row(), *self.small_rows(), *JobTable(self.t, self.d).rows(),
                 *PieceTable(self.t, self.d).rows(), *WriteTable(self.t, self.d).rows(), self.plan_row(),
                 *self.memory_rows()]
 
@@ -122,6 +122,21 @@ class Table:
                     rate("ranges/s", "uring", None, "items_per_s", "1/s"),
                     rate("unmerged", "pread", None, "items_per_s", "1/s", side="unmerged")],
                    before=lambda: self.d.warm(self.d.f32))
+
+    def stream_row(self):
+        """What it costs to hand 4 KiB results to a program: copied, looked behind, queued, polled, freed."""
+        paths = self.d.f32[:1]
+
+        def side(program, *options):
+            return lambda: run_json([self.t.ref(program), "--chunk=4K", *options, *paths])
+        return Row("stream4k", "4 KiB of a file in the page cache, handed to a program that polls, 2 workers",
+                   {"lsio": side("drive_stream"), "C": side("ref_stream"),
+                    "C, checking": side("ref_stream", "--check")},
+                   [cost("CPU per result", "C", None, "us_per_op", "us"),
+                    cost("CPU per result", "C, checking", None, "us_per_op", "us"),
+                    rate("results/s", "C, checking", None, "ops_per_s", "1/s")],
+                   before=lambda: self.d.warm(paths),
+                   check=lambda sides: check_same([("words", "words")], sides, lambda side: side))
 
     def small_rows(self):
         """Whole processes: listing the folders is part of the work, and LSIO does it before it starts
