@@ -140,7 +140,8 @@ void lsi_worker_close(struct lsi_worker *w) {
     c->spec->transform->close(w->stepper.transform);
   }
   lsi_return_credits(w);
-  lsi_free_flight_pools(w);
+  lsi_flights_clear(w);
+  lsi_ops_clear(&w->reader.eops);
   free_step_buffers(w);
   lsi_objects_clear(&w->reader.objects);
   lsi_arena_clear(&w->reader.arena, !w->broken);

@@ -2,7 +2,8 @@
 #ifndef LSI_FLIGHT_H
 #define LSI_FLIGHT_H
 
-#include "engine/state/run.h"
+#include "engine/read/operation.h"
+#include "engine/read/retry.h"
 
 /* Makes the operations of one unit after the other while there is room and something to do. Returns a
  * flight that has settled in here: one with nothing to read or read already, or whose last operation came
@@ -10,20 +11,10 @@
 struct lsi_flight *lsi_flights_begin(struct lsi_worker *w);
 /* The first of those that were read as they were opened, or NULL. */
 struct lsi_flight *lsi_flight_at_once(struct lsi_worker *w);
-/* An operation brought less than it asked for: true when it goes on, else the rest is a hole. */
-bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e);
 /* Copies what was lent to its place in the extent's buffer and gives it back. */
 void lsi_flight_copy(struct lsi_worker *w, struct lsi_eop *e);
-/* Puts a flight with holes among those whose chunks are read one by one; false: not, or not again. */
-bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f);
-/* Goes on with the first flight of w->reader.retrying; false when out of credit or room. */
-bool lsi_flight_retry(struct lsi_worker *w);
 void lsi_flight_free(struct lsi_flight *f); /* one that does not go back to the pool */
-/* The bytes of a chunk as they lie in its extent; NULL with w->error if some could not be read. NULL is
- * also what an empty chunk may get. */
-const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, uint32_t chunk,
-                             uint32_t step);
-void lsi_free_flight_pools(struct lsi_worker *w);
+void lsi_flights_clear(struct lsi_worker *w); /* those that are kept for the next units */
 /* The backend is broken: ends those whose operations it never gives back. The run is stopping. */
 void lsi_flights_lost(struct lsi_worker *w);
 
@@ -31,11 +22,6 @@ void lsi_flights_lost(struct lsi_worker *w);
 static inline bool lsi_flight_settled(struct lsi_worker *w, struct lsi_flight *f) {
   if (f->ops_left || f == w->reader.issuing || f->retrying) return false;
   return LSI_LIKELY(!f->n_holes) || !lsi_flight_begin_retry(w, f);
-}
-
-static inline void lsi_op_put(struct lsi_worker *w, struct lsi_eop *e) {
-  e->next_free = w->reader.eops.free;
-  w->reader.eops.free = e;
 }
 
 /* Takes a finished operation; returns the flight when that was its last. */
