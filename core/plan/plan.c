@@ -154,28 +154,3 @@ uint64_t lsi_plan_memory(const struct lsi_plan *p) {
          p->n_extents * (uint64_t)sizeof *p->extents +
          p->unit_step[p->n_units] * (uint64_t)sizeof *p->step_order;
 }
-
-static bool holds(const struct lsi_extent *e, uint32_t object, uint64_t offset, uint64_t length) {
-  return e->object == object && e->offset <= offset && offset - e->offset <= e->length &&
-         length <= e->length - (offset - e->offset);
-}
-
-uint32_t lsi_plan_find_extent(const struct lsi_plan *p, uint32_t unit, uint32_t object,
-                              uint64_t offset, uint64_t length) {
-  const uint32_t first = p->unit_extent[unit];
-  uint32_t lo = first, hi = p->unit_extent[unit + 1];
-  while (lo < hi) { /* the first extent that starts behind (object, offset) */
-    const uint32_t mid = lo + (hi - lo) / 2;
-    const struct lsi_extent *e = &p->extents[mid];
-    if (e->object < object || (e->object == object && e->offset <= offset))
-      lo = mid + 1;
-    else
-      hi = mid;
-  }
-  /* Under LSI_MERGE_NEVER several may start there, shorter ones first: take the tightest. */
-  uint32_t found = UINT32_MAX;
-  while (lo-- > first && holds(&p->extents[lo], object, offset, length) &&
-         (found == UINT32_MAX || p->extents[lo].offset == p->extents[found].offset))
-    found = lo;
-  return found;
-}
