@@ -1,4 +1,4 @@
-/* The inside of a sink, shared by sink.c and sink_window.c and by nobody else. */
+/* The inside of a sink, shared by the files sink*.c and by nobody else. */
 #ifndef LSI_SINK_IMPL_H
 #define LSI_SINK_IMPL_H
 
@@ -35,7 +35,7 @@ struct lsi_sink {
 #define LSI_INDEX_HEADER 4096u
 #define LSI_INDEX_ROW (3 * sizeof(int64_t))
 
-/* Writes at a byte offset of the file and, as asked for, syncs it. Any thread. */
+/* sink_write.c: writes at a byte offset of the file and, as asked for, syncs it. Any thread. */
 int lsi_sink_write(struct lsi_sink *s, const void *data, uint64_t length, uint64_t offset,
                    struct lsi_error *err);
 
