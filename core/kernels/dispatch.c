@@ -1,7 +1,6 @@
-/* Which level of the vector kernels runs here; and what they share that needs no vectors. */
+/* Which level of the vector kernels runs here. */
 #include "kernels/kernels.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -9,31 +8,6 @@
 
 _Static_assert(LSI_TYPE_COUNT == 10 && LSI_U64 == 7 && LSI_F64 == 9,
                "kernels.h counts on this order");
-
-_Thread_local struct lsi_stream lsi_stream;
-
-void lsi_kernels_stream(const void *begin, size_t bytes) {
-  lsi_stream = (struct lsi_stream){(uintptr_t)begin, bytes};
-}
-
-/* Which operand's payload a NaN keeps is up to the compiler; callers compare results by their
- * bits. */
-static double canonical(double x) { return x == x ? x : (double)NAN; }
-
-void lsi_moments_merge(lsio_moments *into, const lsio_moments *from) {
-  if (from->n == 0)
-    return;
-  if (into->n == 0) {
-    *into = *from;
-    return;
-  }
-  double n = into->n + from->n;
-  double delta = from->mean - into->mean;
-  double part = from->n / n;
-  into->mean = canonical(into->mean + delta * part);
-  into->m2 = canonical(into->m2 + (from->m2 + delta * delta * (into->n * part)));
-  into->n = n;
-}
 
 #if defined(__x86_64__)
 static bool runs_v2(void) {
