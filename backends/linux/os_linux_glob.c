@@ -89,12 +89,6 @@ static int expand_braces(struct glob *g, const char *s) {
   return 0;
 }
 
-bool lsi_walk_magic(const char *s, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (s[i] == '*' || s[i] == '?' || s[i] == '[') return true;
-  return false;
-}
-
 /* ---- the whole ---- */
 
 /* What several patterns find, or one that finds in another order, is sorted here. */

@@ -62,6 +62,12 @@ static int too_long(struct walker *w) {
   return lsi_fail(&w->error, LSIO_ERR_SOURCE, ENAMETOOLONG, "a name is too long");
 }
 
+bool lsi_walk_magic(const char *s, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (s[i] == '*' || s[i] == '?' || s[i] == '[') return true;
+  return false;
+}
+
 /* ---- entries that matched ---- */
 
 /* Notes w->path, up to `at`, by what it has beyond the folder's own path. */
