@@ -114,6 +114,12 @@ void lsi_lua_close(struct lsi_lua *lua) {
   lsi_free(lua);
 }
 
+void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua) {
+  if (strcmp(lua->jit, "dead") == 0 && !atomic_flag_test_and_set(&host->warned))
+    fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
+                    "interpreted, about 40 times slower; see --doctor\n");
+}
+
 /* ---- messages ---- */
 
 /* "job.lua:12: ..." : length up to and with the blank, 0 if the text begins with no place. */

@@ -7,12 +7,6 @@
 #include "host/paths.h"
 #include "job/summary.h"
 
-void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua) {
-  if (strcmp(lua->jit, "dead") == 0 && !atomic_flag_test_and_set(&host->warned))
-    fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
-                    "interpreted, about 40 times slower; see --doctor\n");
-}
-
 static int host_create(struct lsi_script_host **out, struct lsi_error *err) {
   struct lsi_script_host *h = lsi_calloc(1, sizeof *h);
   if (!h) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
