@@ -80,6 +80,13 @@ static int read_script(const struct flags *f, struct script *s) {
   return 0;
 }
 
+/* While files are listed. Not 0: a signal asks to stop. */
+static int planning(void *unused, uint64_t listed, uint64_t looked_at) {
+  (void)unused;
+  progress_planning(listed, looked_at);
+  return interrupt_signal();
+}
+
 static struct lsio_job_options job_options(const struct flags *f, const struct script *s) {
   return (struct lsio_job_options){
       .struct_size = sizeof(struct lsio_job_options),
@@ -92,7 +99,7 @@ static struct lsio_job_options job_options(const struct flags *f, const struct s
       .n_settings = f->n_settings,
       .flags = LSIO_JOB_OWN_CPUS | LSIO_JOB_NO_MEMORY | (f->json ? 0 : LSIO_JOB_NO_STATE) |
                (f->explain ? LSIO_JOB_PLAN_ONLY : 0),
-      .planning = progress_planning,
+      .planning = planning,
   };
 }
 

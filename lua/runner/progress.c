@@ -100,9 +100,8 @@ static void draw(const char *line) {
   p.drawn = true;
 }
 
-int progress_planning(void *unused, uint64_t listed, uint64_t looked_at) {
+void progress_planning(uint64_t listed, uint64_t looked_at) {
   static double first, next;
-  (void)unused;
   const double now = seconds();
   if (first == 0) first = now, next = now + (p.mode == PLAIN ? PLAIN_EVERY_S : PLANNING_AFTER_S);
   if (p.mode != OFF && now >= next) {
@@ -114,7 +113,6 @@ int progress_planning(void *unused, uint64_t listed, uint64_t looked_at) {
     else draw(line);
     next = now + (p.mode == PLAIN ? PLAIN_EVERY_S : TERMINAL_EVERY_S);
   }
-  return interrupt_signal();
 }
 
 void progress_show(const lsio_job *job) {

@@ -41,8 +41,8 @@ void flags_print_help(void);
 
 /* Decides whether and how progress is shown. */
 void progress_start(enum when when);
-/* While files are listed: draws if it is time to. Not 0: a signal asks to stop (lsio_job_options). */
-int progress_planning(void *unused, uint64_t listed, uint64_t looked_at);
+/* While files are listed: draws if it is time to. */
+void progress_planning(uint64_t listed, uint64_t looked_at);
 /* Draws if it is time to. */
 void progress_show(const lsio_job *job);
 /* Takes the line away so that something else can be printed. */
