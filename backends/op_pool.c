@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "ground/mem.h"
-#include "linux/linux_file.h"
 #include "op_list.h"
 #include "seams/os.h"
 
@@ -14,9 +13,10 @@
 #define THREADS_LEAST 8u
 #define NS_PER_S 1000000000u
 
-struct lsi_pread_pool {
+struct lsi_op_pool {
+  void (*work)(struct lsi_op *op);
   pthread_mutex_t mutex;
-  pthread_cond_t work;   /* threads wait here */
+  pthread_cond_t wanted; /* threads wait here */
   pthread_cond_t ready;  /* the instance waits here */
   struct lsi_op_list queue, done;
   uint32_t queued, idle; /* under the mutex, as the lists are */
@@ -27,13 +27,13 @@ struct lsi_pread_pool {
   struct lsi_thread *threads[THREADS_MOST];
 };
 
-uint32_t lsi_pread_pool_threads(uint32_t workers) {
+uint32_t lsi_op_pool_threads(uint32_t workers) {
   uint32_t share = THREADS_ALL / LSI_MAX(workers, 1u);
   return LSI_MIN(LSI_MAX(share, THREADS_LEAST), THREADS_MOST);
 }
 
 /* Under the mutex. */
-static void finished(struct lsi_pread_pool *p, struct lsi_op *op) {
+static void finished(struct lsi_op_pool *p, struct lsi_op *op) {
   bool first = !p->done.first;
   lsi_op_list_add(&p->done, op);
   if (p->waiting) pthread_cond_signal(&p->ready);
@@ -41,54 +41,55 @@ static void finished(struct lsi_pread_pool *p, struct lsi_op *op) {
 }
 
 static void thread_main(void *arg) {
-  struct lsi_pread_pool *p = arg;
+  struct lsi_op_pool *p = arg;
   pthread_mutex_lock(&p->mutex);
   while (!p->stop) {
     struct lsi_op *op = lsi_op_list_take(&p->queue);
     if (!op) {
       p->idle++;
-      pthread_cond_wait(&p->work, &p->mutex);
+      pthread_cond_wait(&p->wanted, &p->mutex);
       p->idle--;
       continue;
     }
     p->queued--;
     pthread_mutex_unlock(&p->mutex);
-    lsi_file_do(op);
+    p->work(op);
     pthread_mutex_lock(&p->mutex);
     finished(p, op);
   }
   pthread_mutex_unlock(&p->mutex);
 }
 
-struct lsi_pread_pool *lsi_pread_pool_create(uint32_t threads, int bell) {
-  struct lsi_pread_pool *p = lsi_calloc(1, sizeof *p);
+struct lsi_op_pool *lsi_op_pool_create(void (*work)(struct lsi_op *op), uint32_t threads, int bell) {
+  struct lsi_op_pool *p = lsi_calloc(1, sizeof *p);
   if (!p) return NULL;
   pthread_condattr_t attr;
   pthread_condattr_init(&attr);
   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
   pthread_mutex_init(&p->mutex, NULL);
-  pthread_cond_init(&p->work, NULL);
+  pthread_cond_init(&p->wanted, NULL);
   pthread_cond_init(&p->ready, &attr);
   pthread_condattr_destroy(&attr);
+  p->work = work;
   p->bell = bell;
   p->threads_max = LSI_MIN(LSI_MAX(threads, 1u), THREADS_MOST);
   return p;
 }
 
-void lsi_pread_pool_destroy(struct lsi_pread_pool *p) {
+void lsi_op_pool_destroy(struct lsi_op_pool *p) {
   if (!p) return;
   pthread_mutex_lock(&p->mutex);
   p->stop = true;
-  pthread_cond_broadcast(&p->work);
+  pthread_cond_broadcast(&p->wanted);
   pthread_mutex_unlock(&p->mutex);
   for (uint32_t i = 0; i < p->n_threads; i++) lsi_os_thread_join(p->threads[i]);
-  pthread_cond_destroy(&p->work);
+  pthread_cond_destroy(&p->wanted);
   pthread_cond_destroy(&p->ready);
   pthread_mutex_destroy(&p->mutex);
   lsi_free(p);
 }
 
-void lsi_pread_pool_put(struct lsi_pread_pool *p, struct lsi_op *first, uint32_t n) {
+void lsi_op_pool_put(struct lsi_op_pool *p, struct lsi_op *first, uint32_t n) {
   if (!n) return;
   p->held += n;
   pthread_mutex_lock(&p->mutex);
@@ -97,7 +98,7 @@ void lsi_pread_pool_put(struct lsi_pread_pool *p, struct lsi_op *first, uint32_t
     lsi_op_list_add(&p->queue, op);
   }
   p->queued += n;
-  for (uint32_t wake = LSI_MIN(n, p->idle); wake; wake--) pthread_cond_signal(&p->work);
+  for (uint32_t wake = LSI_MIN(n, p->idle); wake; wake--) pthread_cond_signal(&p->wanted);
   uint32_t more = p->queued > p->idle ? p->queued - p->idle : 0;
   pthread_mutex_unlock(&p->mutex);
   while (more-- && p->n_threads < p->threads_max &&
@@ -108,7 +109,7 @@ void lsi_pread_pool_put(struct lsi_pread_pool *p, struct lsi_op *first, uint32_t
   pthread_mutex_lock(&p->mutex);
   struct lsi_op *op;
   while ((op = lsi_op_list_take(&p->queue))) {
-    lsi_file_do(op);
+    p->work(op);
     finished(p, op);
   }
   p->queued = 0;
@@ -116,7 +117,7 @@ void lsi_pread_pool_put(struct lsi_pread_pool *p, struct lsi_op *first, uint32_t
 }
 
 /* Under the mutex: until something is done or the time is over. */
-static void wait_done(struct lsi_pread_pool *p, int64_t timeout_ns) {
+static void wait_done(struct lsi_op_pool *p, int64_t timeout_ns) {
   struct timespec t = {0};
   if (timeout_ns > 0) {
     uint64_t at;
@@ -133,7 +134,7 @@ static void wait_done(struct lsi_pread_pool *p, int64_t timeout_ns) {
   p->waiting = false;
 }
 
-int lsi_pread_pool_take(struct lsi_pread_pool *p, struct lsi_op **done, int max,
+int lsi_op_pool_take(struct lsi_op_pool *p, struct lsi_op **done, int max,
                         int64_t timeout_ns) {
   if (!p->held) return 0;
   pthread_mutex_lock(&p->mutex);
@@ -145,7 +146,7 @@ int lsi_pread_pool_take(struct lsi_pread_pool *p, struct lsi_op **done, int max,
   return n;
 }
 
-void lsi_pread_pool_cancel(struct lsi_pread_pool *p) {
+void lsi_op_pool_cancel(struct lsi_op_pool *p) {
   pthread_mutex_lock(&p->mutex);
   struct lsi_op *op;
   while ((op = lsi_op_list_take(&p->queue))) {
@@ -157,4 +158,4 @@ void lsi_pread_pool_cancel(struct lsi_pread_pool *p) {
   pthread_mutex_unlock(&p->mutex);
 }
 
-uint32_t lsi_pread_pool_held(const struct lsi_pread_pool *p) { return p->held; }
+uint32_t lsi_op_pool_held(const struct lsi_op_pool *p) { return p->held; }

@@ -11,11 +11,12 @@
 #include "op_pool.h"
 
 struct lsi_backend {
-  struct lsi_pread_pool *pool; /* for what is not mapped */
-  uint32_t depth, held;        /* held: taken and not returned */
+  struct lsi_op_pool *pool; /* for what is not mapped */
+  uint32_t depth;
+  uint32_t held;            /* operations taken and not returned */
   enum lsi_direct direct;
   struct lsi_near near;
-  struct lsi_op_list ready;    /* finished */
+  struct lsi_op_list ready; /* finished */
 };
 
 /* Not whether the handler of SIGBUS is installed, which is the context's to allow. */
@@ -32,7 +33,7 @@ static int mapped_create(const struct lsi_backend_config *config, struct lsi_bac
     return LSIO_ERR_UNSUPPORTED;
   }
   struct lsi_backend *b = lsi_calloc(1, sizeof *b);
-  if (b) b->pool = lsi_pread_pool_create(lsi_pread_pool_threads(config->workers), -1);
+  if (b) b->pool = lsi_op_pool_create(lsi_file_do, lsi_op_pool_threads(config->workers), -1);
   if (!b || !b->pool) {
     lsi_free(b);
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a backend");
@@ -45,7 +46,7 @@ static int mapped_create(const struct lsi_backend_config *config, struct lsi_bac
 }
 
 static void mapped_destroy(struct lsi_backend *b) {
-  lsi_pread_pool_destroy(b->pool);
+  lsi_op_pool_destroy(b->pool);
   lsi_near_clear(&b->near);
   lsi_free(b);
 }
@@ -76,7 +77,7 @@ static int mapped_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n
       n_pooled++;
     }
   }
-  lsi_pread_pool_put(b->pool, pooled.first, n_pooled);
+  lsi_op_pool_put(b->pool, pooled.first, n_pooled);
   return taken;
 }
 
@@ -84,12 +85,12 @@ static int mapped_reap(struct lsi_backend *b, struct lsi_op **done, int max, int
                        struct lsi_error *err) {
   (void)err;
   int n = lsi_op_list_drain(&b->ready, done, max);
-  if (n < max) n += lsi_pread_pool_take(b->pool, done + n, max - n, n ? 0 : timeout_ns);
+  if (n < max) n += lsi_op_pool_take(b->pool, done + n, max - n, n ? 0 : timeout_ns);
   b->held -= (uint32_t)n;
   return n;
 }
 
-static void mapped_cancel(struct lsi_backend *b) { lsi_pread_pool_cancel(b->pool); }
+static void mapped_cancel(struct lsi_backend *b) { lsi_op_pool_cancel(b->pool); }
 
 const struct lsi_backend_ops lsi_backend_mapped = {
     .version = LSI_BACKEND_VERSION,

@@ -10,7 +10,7 @@
 #define HOT_BYTES (256u * 1024) /* of the page cache copied before they are processed */
 
 struct lsi_backend {
-  struct lsi_pread_pool *pool;
+  struct lsi_op_pool *pool;
   uint32_t depth, held; /* held: taken and not returned */
   enum lsi_direct direct;
   enum lsi_file_maps maps;
@@ -27,7 +27,7 @@ static int pread_probe(struct lsi_error *err) {
 static int pread_create(const struct lsi_backend_config *config, struct lsi_backend **out,
                         struct lsi_error *err) {
   struct lsi_backend *b = lsi_calloc(1, sizeof *b);
-  if (b) b->pool = lsi_pread_pool_create(lsi_pread_pool_threads(config->workers), -1);
+  if (b) b->pool = lsi_op_pool_create(lsi_file_do, lsi_op_pool_threads(config->workers), -1);
   if (!b || !b->pool) {
     lsi_free(b);
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a backend");
@@ -41,7 +41,7 @@ static int pread_create(const struct lsi_backend_config *config, struct lsi_back
 }
 
 static void pread_destroy(struct lsi_backend *b) {
-  lsi_pread_pool_destroy(b->pool);
+  lsi_op_pool_destroy(b->pool);
   lsi_near_clear(&b->near);
   lsi_free(b);
 }
@@ -73,7 +73,7 @@ static int pread_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n)
       n_pooled++;
     }
   }
-  lsi_pread_pool_put(b->pool, pooled.first, n_pooled);
+  lsi_op_pool_put(b->pool, pooled.first, n_pooled);
   return taken;
 }
 
@@ -88,7 +88,7 @@ static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max) {
     if (op->handle->priv[1] & LSI_FILE_MEMORY) {
       lsi_file_do(op); /* does not block: there is no device */
     } else if (!lsi_file_read_resident(&b->near, op)) {
-      lsi_pread_pool_put(b->pool, op, 1);
+      lsi_op_pool_put(b->pool, op, 1);
       continue;
     }
     done[n++] = op;
@@ -100,12 +100,12 @@ static int pread_reap(struct lsi_backend *b, struct lsi_op **done, int max, int6
                       struct lsi_error *err) {
   (void)err;
   int n = lsi_op_list_drain(&b->ready, done, max);
-  if (n < max) n += lsi_pread_pool_take(b->pool, done + n, max - n, 0);
+  if (n < max) n += lsi_op_pool_take(b->pool, done + n, max - n, 0);
   while (n < max && b->resident.first) {
     n += read_resident(b, done + n, max - n);
     if (n) break;
   }
-  if (!n && timeout_ns) n = lsi_pread_pool_take(b->pool, done, max, timeout_ns);
+  if (!n && timeout_ns) n = lsi_op_pool_take(b->pool, done, max, timeout_ns);
   b->held -= (uint32_t)n;
   return n;
 }
@@ -117,7 +117,7 @@ static void pread_cancel(struct lsi_backend *b) {
     op->os_code = 0;
     lsi_op_list_add(&b->ready, op);
   }
-  lsi_pread_pool_cancel(b->pool);
+  lsi_op_pool_cancel(b->pool);
 }
 
 const struct lsi_backend_ops lsi_backend_pread = {

@@ -43,7 +43,7 @@ struct lsi_backend {
   uint64_t left_at_ns;     /* when reap last returned */
   struct lsi_op_list ready;    /* finished */
   struct lsi_op_list resident; /* to be read from the page cache just before they are processed */
-  struct lsi_pread_pool *pool; /* for files that wait; made when the first is opened */
+  struct lsi_op_pool *pool; /* for files that wait; made when the first is opened */
   int bell;                /* the pool's doorbell, -1 = none */
   bool bell_armed;         /* the ring polls it */
   void *offered;           /* memory to register, once an object is read past the page cache */
@@ -156,7 +156,7 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
 }
 
 static void uring_destroy(struct lsi_backend *b) {
-  lsi_pread_pool_destroy(b->pool);
+  lsi_op_pool_destroy(b->pool);
   io_uring_queue_exit(&b->ring);
   lsi_os_bell_destroy(b->bell);
   lsi_near_clear(&b->near);
@@ -169,7 +169,7 @@ static int make_pool(struct lsi_backend *b, struct lsi_error *err) {
   if (b->pool) return 0;
   int code = b->bell < 0 ? lsi_os_bell_create(&b->bell) : 0;
   if (code) return lsi_fail(err, LSIO_ERR_IO, code, "no descriptor for a doorbell");
-  b->pool = lsi_pread_pool_create(lsi_pread_pool_threads(b->workers), b->bell);
+  b->pool = lsi_op_pool_create(lsi_file_do, lsi_op_pool_threads(b->workers), b->bell);
   return b->pool ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a pool of threads");
 }
 
@@ -199,7 +199,7 @@ static int uring_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_o
 /* ---- the submission queue ---- */
 
 static uint32_t pooled(const struct lsi_backend *b) {
-  return b->pool ? lsi_pread_pool_held(b->pool) : 0;
+  return b->pool ? lsi_op_pool_held(b->pool) : 0;
 }
 
 /* One system call that submits and waits, or (timeout 0) lets the kernel run what completions need.
@@ -264,7 +264,7 @@ static bool queue_op(struct lsi_backend *b, struct lsi_op *op) {
 
 static void to_pool(struct lsi_backend *b, struct lsi_op *op) {
   op->next = NULL;
-  lsi_pread_pool_put(b->pool, op, 1);
+  lsi_op_pool_put(b->pool, op, 1);
 }
 
 /* A write. An output is not opened here, so its pool is made when its first write comes. */
@@ -406,7 +406,7 @@ static void arm_bell(struct lsi_backend *b) {
 static int collect(struct lsi_backend *b, struct lsi_op **done, int max, int *rc) {
   bool more = false;
   int n = lsi_op_list_drain(&b->ready, done, max);
-  if (n < max && pooled(b)) n += lsi_pread_pool_take(b->pool, done + n, max - n, 0);
+  if (n < max && pooled(b)) n += lsi_op_pool_take(b->pool, done + n, max - n, 0);
   if (n < max && b->resident.first) {
     if (b->queued) *rc = enter(b, 0); /* the device works while we copy */
     n += read_resident(b, done + n, max - n, &more);
@@ -434,14 +434,14 @@ static int uring_reap(struct lsi_backend *b, struct lsi_op **done, int max, int6
       if (left <= 0) break;
     }
     if (pooled(b) && !b->in_ring) {
-      n = lsi_pread_pool_take(b->pool, done, max, left);
+      n = lsi_op_pool_take(b->pool, done, max, left);
       if (n || timeout_ns >= 0) break;
       continue;
     }
     if (pooled(b) && timeout_ns != 0) {
       lsi_os_bell_clear(b->bell);
       arm_bell(b);
-      n = lsi_pread_pool_take(b->pool, done, max, 0); /* what came before the clearing */
+      n = lsi_op_pool_take(b->pool, done, max, 0); /* what came before the clearing */
       if (n) break;
     }
     rc = enter(b, left);
@@ -462,7 +462,7 @@ static void uring_cancel(struct lsi_backend *b) {
     op->os_code = 0;
     lsi_op_list_add(&b->ready, op);
   }
-  if (b->pool) lsi_pread_pool_cancel(b->pool);
+  if (b->pool) lsi_op_pool_cancel(b->pool);
 #ifdef IORING_ASYNC_CANCEL_ANY
   struct io_uring_sqe *e = b->in_ring ? get_entry(b) : NULL;
   if (!e) return;
