@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ground/mem.h"
 
@@ -205,7 +204,6 @@ static void read_now(struct lsi_backend *b, struct lsi_op *op) {
   op->result = (int64_t)n;
 }
 
-/* To the file behind the handle: of a test's own, so that what is there afterwards can be looked at. */
 static void write_now(struct lsi_backend *b, struct lsi_op *op) {
   static const int codes[] = {EIO, ENOSPC, EDQUOT};
   uint64_t n = op->length;
@@ -217,13 +215,14 @@ static void write_now(struct lsi_backend *b, struct lsi_op *op) {
     atomic_fetch_add(&b->sim->writes_failed, 1);
     return;
   }
-  const ssize_t put = n ? pwrite((int)op->handle->fd[0], op->buf, n, (off_t)op->offset) : 0;
-  op->os_code = put < 0 ? errno : 0;
+  const int64_t put = n ? b->sim->put(op->handle, op->buf, n, op->offset) : 0;
+  op->os_code = put < 0 ? (int32_t)-put : 0;
   op->result = put < 0 ? LSIO_ERR_IO : put;
   if (n == 0) atomic_fetch_add(&b->sim->writes_failed, 1); /* nothing written is no room */
 }
 
 static void check_write(const struct lsi_sim *sim, const struct lsi_op *op) {
+  if (!sim->put) violated(sim, "a write, and nowhere to put it");
   if (((uintptr_t)op->buf | op->offset | op->length) % SECTOR)
     violated(sim, "a direct write that is not aligned");
 }

@@ -5,7 +5,7 @@
  *                 in front of it (a short read) or EIO at once
  *   short reads   fewer bytes than asked, at least one
  *   short writes  fewer bytes than given, whole sectors or none (which means: no room)
- *   write errors  EIO, ENOSPC or EDQUOT; what is written goes to the handle's own file
+ *   write errors  EIO, ENOSPC or EDQUOT; what is written goes where the test's `put` puts it
  *   again         EAGAIN or EINTR, which go away when asked again
  *   delays        completions come back in an order drawn from the seed (virtual time, no sleeping)
  *   full          submit takes only a part
@@ -48,6 +48,8 @@ struct lsi_sim {
   uint32_t restless;             /* that an object which must settle is said to be written to */
   uint32_t whole;                /* that a small object to which nothing happens is read as it is opened */
   uint32_t delay_max;            /* virtual time units; 0 = in order */
+  /* Puts what is written to an output: the bytes taken, or -errno. Any thread. NULL: nothing is written. */
+  int64_t (*put)(const struct lsi_handle *output, const void *data, uint64_t length, uint64_t offset);
   /* counted */
   atomic_uint in_flight[LSI_SIM_DEVICES];
   atomic_uint instances;

@@ -3,6 +3,7 @@
  * to be asked again. The file holds what it should, or the run has failed and says where. A tenth
  * of LSIO_SIM_SEEDS is how many seeds, for each takes ten times as long as one of test_engine;
  * LSIO_SIM_SEED runs one. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -78,8 +79,15 @@ static const struct lsi_transform_ops transform = {
 
 /* ---- the world ---- */
 
+/* To the sink's own file, so that what is there afterwards can be looked at. */
+static int64_t put(const struct lsi_handle *h, const void *data, uint64_t length, uint64_t offset) {
+  const ssize_t n = pwrite((int)h->fd[0], data, length, (off_t)offset);
+  return n < 0 ? -errno : n;
+}
+
 static void make_objects(struct world *w, uint64_t device) {
-  w->sim = (struct lsi_sim){.seed = w->seed, .objects = w->objects, .n_objects = OBJECTS};
+  w->sim = (struct lsi_sim){.seed = w->seed, .objects = w->objects, .n_objects = OBJECTS,
+                            .put = put};
   w->sim.delay_max = (uint32_t)draw(w, 2) * 50;
   if (draw(w, 2)) {
     w->sim.bad_block = (uint32_t)draw(w, 2) * 10;
