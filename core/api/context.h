@@ -50,15 +50,15 @@ struct lsio_job {
 
 /* job_prepare.c: from the script's spec to everything that a run needs. */
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);
+
+/* job_output.c: where results go. */
+/* Is an output array of the caller's what the script's sink can use? One without a sink is a sink. */
+int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err);
+/* Their type, and whether each has a place that is known before it is read. */
+void lsi_job_decide_results(struct lsio_job *job);
 int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err);
 /* Index of the plan's device that the sink writes to directly; UINT32_MAX: none of them. */
 uint32_t lsi_job_sink_device(const struct lsio_job *job);
-
-/* job_output.c: results in memory. */
-/* Is an output array of the caller's what the script's sink can use? One without a sink is a sink. */
-int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err);
-/* Puts the memory that results go into in *c. */
-int lsi_job_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_error *err);
 
 /* lsio.c: a copy of *e (or of `code` alone) for the caller; returns code. Where there is no memory for the
  * copy, what the caller gets and what is returned says that. */

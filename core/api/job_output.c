@@ -1,10 +1,13 @@
-/* Results in memory: whose array they go into, how large it must be, and how the caller gets it. */
+/* A job's results: whether their sizes are known beforehand, into which file or array they go and where in
+ * it, and how the caller gets an array. */
+#include <stdio.h>
 #include <string.h>
 
 #include "api/context.h"
+#include "ground/mem.h"
 #include "memory/array.h"
 
-/* ---- before the run ---- */
+/* ---- what they will be ---- */
 
 int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err) {
   struct lsi_sink_spec *sink = &job->spec.sink;
@@ -23,6 +26,38 @@ int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err) {
   }
   return 0;
 }
+
+/* Elements of the sink's shape; false if it does not say. */
+static bool shape_elements(const struct lsi_sink_spec *sink, uint64_t *elements) {
+  *elements = 1;
+  for (uint32_t i = 0; i < sink->ndim; i++)
+    if (sink->shape[i] < 0 || lsi_mul_overflow(*elements, (uint64_t)sink->shape[i], elements))
+      return false;
+  return sink->ndim > 0;
+}
+
+/* Compressed chunks have known places too where `decoded` and the sink's shape leave them no choice: when
+ * as many chunks of just that size, but for the last, which may be shorter, are what the shape holds. */
+static bool decoded_is_exact(const struct lsio_job *job) {
+  const struct lsi_spec *s = &job->spec;
+  const uint64_t each = s->decoded / lsi_type_size(s->type.type);
+  uint64_t elements, most, chunks = 0;
+  if (!s->decoded || s->has_out_max || !shape_elements(&s->sink, &elements)) return false;
+  for (uint32_t c = 0; c < s->request->n_chunks; c++) chunks += s->request->length[c] != 0;
+  return !lsi_mul_overflow(each, chunks, &most) && most >= elements && most - elements < each;
+}
+
+void lsi_job_decide_results(struct lsio_job *job) {
+  const struct lsi_spec *s = &job->spec;
+  const bool sink = s->sink.kind != LSI_SINK_NONE;
+  job->sink_type = s->sink.has_type ? s->sink.type
+                                    : (struct lsi_dtype){.type = s->type.type, .big = false};
+  job->sink_variable =
+      sink && (s->has_out_max || (s->codec != LSI_CODEC_NONE && !decoded_is_exact(job)));
+  job->in_place = s->sink.kind == LSI_SINK_MEMORY && !job->sink_variable;
+}
+
+/* ---- in memory ---- */
 
 /* Bytes that results of variable size can take at most; UINT64_MAX: nothing bounds them. */
 static uint64_t most_bytes(const struct lsio_job *job) {
@@ -58,7 +93,8 @@ static int use_callers(struct lsio_job *job, uint64_t bytes, struct lsi_sink_con
   return 0;
 }
 
-int lsi_job_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_error *err) {
+/* Puts the memory that results go into in *c. */
+static int choose_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_error *err) {
   uint64_t bytes;
   if (job->no_memory_sink) {
     lsi_fail(err, LSIO_ERR_SCRIPT, 0, "lsio.memory() has no use here: results in memory are for programs");
@@ -86,7 +122,85 @@ int lsi_job_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_e
   return 0;
 }
 
-/* ---- after it ---- */
+/* ---- the sink ---- */
+
+/* "{shard}" becomes "0003-of-0016"; a job with shards must have it. */
+static int shard_path(struct lsio_job *job, struct lsi_error *err) {
+  static const char mark[] = "{shard}";
+  const char *path = job->spec.sink.path;
+  const char *at = strstr(path, mark);
+  if (!at) {
+    if (job->settings.shard_count) {
+      lsi_fail(err, LSIO_ERR_USAGE, 0, "with --shard, the output path '%s' must contain {shard}",
+               path);
+      return LSIO_ERR_USAGE;
+    }
+    job->sink_path = lsi_strdup(path);
+    return job->sink_path ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
+  }
+  size_t cap = strlen(path) + 32;
+  job->sink_path = lsi_malloc(cap);
+  if (!job->sink_path) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
+  uint32_t n = job->settings.shard_count ? job->settings.shard_count : 1;
+  snprintf(job->sink_path, cap, "%.*s%04u-of-%04u%s", (int)(at - path), path,
+           job->settings.shard_index, n, at + sizeof mark - 1);
+  return 0;
+}
+
+/* Where each step's elements begin, when sizes are known before anything is read. */
+static int fixed_places(struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_spec *s = &job->spec;
+  const struct lsi_request *r = s->request;
+  const size_t size = lsi_type_size(s->type.type);
+  uint64_t all = UINT64_MAX;
+  if (s->codec != LSI_CODEC_NONE) shape_elements(&s->sink, &all);
+  job->sink_pos = lsi_reallocarray(NULL, (size_t)r->n_steps + 1, sizeof *job->sink_pos);
+  if (!job->sink_pos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for places in the output");
+  uint64_t pos = 0;
+  for (uint32_t i = 0; i < r->n_steps; i++) {
+    job->sink_pos[i] = pos;
+    for (uint32_t c = lsi_request_chunk_begin(r, i); c < lsi_request_chunk_end(r, i); c++) {
+      uint64_t bytes = r->length[c];
+      if (s->codec != LSI_CODEC_NONE && bytes) bytes = s->decoded;
+      if (lsi_add_overflow(pos, LSI_MIN(bytes / size, all - pos), &pos))
+        return lsi_fail(err, LSIO_ERR_LIMIT, 0, "the output has more than 2^64 elements");
+    }
+  }
+  job->sink_pos[r->n_steps] = pos;
+  return 0;
+}
+
+int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
+  if (job->spec.sink.kind == LSI_SINK_NONE) return 0;
+  if (job->stream)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0, "a streamed job can't have a sink as well");
+  const bool in_memory = job->spec.sink.kind == LSI_SINK_MEMORY;
+  int rc = in_memory ? 0 : shard_path(job, err);
+  if (rc >= 0 && !job->sink_variable) rc = fixed_places(job, err);
+  if (rc < 0) return rc;
+  struct lsi_sink_config config = {
+      .spec = &job->spec.sink,
+      .path = job->sink_path,
+      .type = job->sink_type,
+      .n_steps = job->spec.request->n_steps,
+      .variable = job->sink_variable,
+      .total = job->sink_pos ? job->sink_pos[job->spec.request->n_steps] : 0,
+      .window_bytes = job->window,
+      .first_index = job->spec.request->first_index,
+      .direct = (enum lsi_direct)job->settings.direct};
+  if (in_memory && (rc = choose_memory(job, &config, err)) < 0) return rc;
+  return lsi_sink_open(&config, &job->sink, err);
+}
+
+uint32_t lsi_job_sink_device(const struct lsio_job *job) {
+  const struct lsi_request *r = job->spec.request;
+  const struct lsi_handle *h = job->sink ? lsi_sink_handle(job->sink) : NULL;
+  for (uint32_t i = 0; h && i < r->n_objects; i++)
+    if (r->objects[i].device == h->info.device) return r->object_device[i];
+  return UINT32_MAX;
+}
+
+/* ---- after the run ---- */
 
 static int describe(const struct lsio_job *job, struct lsio_array *out) {
   if (!job->ended) return LSIO_ERR_BUSY;
