@@ -13,39 +13,67 @@ struct lsio_context {
   bool maps;            /* SIGBUS is handled: files may be mapped */
 };
 
+/* Where a job's results go. */
+struct lsi_job_results {
+  struct lsi_sink *sink;  /* NULL: none, or it has ended */
+  struct lsi_dtype type;  /* of the elements */
+  bool variable;          /* sizes are known only when a step has run */
+  bool in_place;          /* into an array, where each result has its place */
+  uint64_t *pos;          /* n_steps + 1: the element at which each step's result begins; NULL if variable */
+  char *path;
+};
+
+/* Results in memory: in the caller's array, or in one of ours until it is taken over. */
+struct lsi_job_array {
+  bool refused;           /* the caller has no use for results in memory */
+  void *callers;
+  uint64_t callers_bytes;
+  struct lsi_array *own;
+  bool taken;
+  struct lsi_sink_shape shape;
+};
+
+/* Between the run's completions and those that the caller has seen. */
+struct lsi_job_poll {
+  struct lsi_run_completion *pending; /* taken from the run, not yet returned */
+  struct lsi_run_completion *lent;    /* returned by the last poll */
+  bool done;                          /* the last one of all has been returned */
+};
+
+/* Made when they are asked for; the caller's until the job is destroyed. */
+struct lsi_job_texts {
+  char *summary, *summary_json;
+  char *explain, *explain_json;
+};
+
 struct lsio_job {
   struct lsio_context *context;
   struct lsi_settings settings;
   char *script_text, *script_name;
   struct lsi_script *script;
   struct lsi_spec spec;
-  const struct lsi_backend_ops *backend, *fallback; /* no fallback (NULL) from one asked for by name */
+  const struct lsi_backend_ops *backend;
+  const struct lsi_backend_ops *fallback; /* NULL: none, as from one that was asked for by name */
   struct lsi_plan *plan;
-  uint32_t workers, workers_wanted;
-  uint64_t ceiling, share, window;
-  struct lsi_dtype sink_type;
-  bool sink_variable, stream;
-  uint64_t *sink_pos;
-  char *sink_path;
-  struct lsi_sink *sink;
-  /* results in memory: in the caller's array, or in one of ours until it is taken over */
-  bool no_memory_sink, no_state, in_place, taken;
-  void *output;
-  uint64_t output_length;
-  struct lsi_array *array;
-  struct lsi_sink_shape shape;
+  uint32_t workers;
+  uint32_t workers_wanted;                /* more than `workers` where memory allows no more */
+  uint64_t ceiling;                       /* bytes of memory for all of it */
+  uint64_t share;                         /* of each worker */
+  uint64_t window;                        /* for results that wait for their turn */
+  bool stream;                            /* results become completions */
+  bool no_state;                          /* nobody will ask for the state */
+  struct lsi_job_results results;
+  struct lsi_job_array array;
   struct lsi_run *run;
-  int bell;
-  /* polling */
-  struct lsi_run_completion *pending; /* taken from the run, not yet returned */
-  struct lsi_run_completion *lent;    /* returned by the last poll */
-  bool ended, done_polled;
-  /* the end */
-  int status, exit_code;
+  int bell;                               /* rings when there is something to poll */
+  struct lsi_job_poll poll;
+  bool ended;                             /* what follows is known */
+  int status;                             /* LSIO_ERR_BUSY until it has ended */
+  int exit_code;
   struct lsi_error error;
   struct lsi_summary summary;
   struct lsi_state_json state;
-  char *json, *text, *explain_text, *explain_json;
+  struct lsi_job_texts texts;
 };
 
 /* job_prepare.c: from the script's spec to everything that a run needs. */

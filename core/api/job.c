@@ -63,10 +63,10 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   lsi_error_clear(&job->error);
   lsi_spec_init(&job->spec);
   job->stream = o->flags & LSIO_JOB_STREAM;
-  job->no_memory_sink = o->flags & LSIO_JOB_NO_MEMORY;
+  job->array.refused = o->flags & LSIO_JOB_NO_MEMORY;
   job->no_state = o->flags & LSIO_JOB_NO_STATE;
-  job->output = o->output;
-  job->output_length = o->output_length;
+  job->array.callers = o->output;
+  job->array.callers_bytes = o->output_length;
   context->job = job;
   *out = job;
   return 0;
@@ -84,11 +84,11 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .plan = job->plan,
       .backend = job->backend,
       .fallback = job->fallback,
-      .sink = job->sink,
-      .sink_variable = job->sink_variable,
-      .in_place = job->in_place,
-      .sink_pos = job->sink_pos,
-      .sink_type = job->sink_type,
+      .sink = job->results.sink,
+      .sink_variable = job->results.variable,
+      .in_place = job->results.in_place,
+      .sink_pos = job->results.pos,
+      .sink_type = job->results.type,
       .sink_device = lsi_job_sink_device(job),
       .stream = job->stream,
       .pool = job->context->pool,
@@ -111,7 +111,7 @@ static int prepare(struct lsio_job *job, const struct lsio_job_options *o, struc
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
   job->spec.request->watch = &watch;
   /* What is shown must be known, and so must be the places of results. */
-  job->spec.request->all_known = o->flags & LSIO_JOB_PLAN_ONLY || job->output;
+  job->spec.request->all_known = o->flags & LSIO_JOB_PLAN_ONLY || job->array.callers;
   int rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
   job->spec.request->watch = NULL;
   return rc;
@@ -153,13 +153,13 @@ int lsio_script_help(lsio_context *context, const struct lsio_job_options *optio
 /* ---- the end ---- */
 
 static void end_sink(struct lsio_job *job, struct lsi_error *e) {
-  if (!job->sink) return;
+  if (!job->results.sink) return;
   if (e->code)
-    lsi_sink_discard(job->sink);
+    lsi_sink_discard(job->results.sink);
   else
-    lsi_sink_publish(job->sink, e);
-  job->sink = NULL;
-  if (job->array) lsi_array_settle(job->array);
+    lsi_sink_publish(job->results.sink, e);
+  job->results.sink = NULL;
+  if (job->array.own) lsi_array_settle(job->array.own);
 }
 
 /* What can fail does so before the output gets its name; `done` is called after it, to find it there. */
@@ -171,10 +171,10 @@ static void finish(struct lsio_job *job) {
   memset(s, 0, sizeof *s);
   lsi_run_summary(job->run, s);
   s->workers_wanted = job->workers_wanted;
-  if (job->sink) s->bytes_written = lsi_sink_bytes_written(job->sink);
+  if (job->results.sink) s->bytes_written = lsi_sink_bytes_written(job->results.sink);
   if (!e->code) lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
   const uint64_t before = lsi_os_now_ns(), cpu_before = lsi_os_cpu_ns();
-  const bool publishes = job->sink && !e->code;
+  const bool publishes = job->results.sink && !e->code;
   end_sink(job, e);
   if (publishes)
     lsi_run_published(job->run, lsi_os_now_ns() - before, lsi_os_cpu_ns() - cpu_before, s);
@@ -210,16 +210,16 @@ static void free_list(struct lsi_run_completion *list) {
 }
 
 int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms) {
-  free_list(job->lent);
-  job->lent = NULL;
-  if (!job->run || !max || job->done_polled) return 0;
-  if (!job->pending && !job->ended)
-    job->pending = lsi_run_take(job->run, timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000);
+  free_list(job->poll.lent);
+  job->poll.lent = NULL;
+  if (!job->run || !max || job->poll.done) return 0;
+  if (!job->poll.pending && !job->ended)
+    job->poll.pending = lsi_run_take(job->run, timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000);
   int n = 0;
-  struct lsi_run_completion **tail = &job->lent;
-  while (job->pending && (size_t)n < max && n < INT32_MAX) {
-    struct lsi_run_completion *c = job->pending;
-    job->pending = c->next;
+  struct lsi_run_completion **tail = &job->poll.lent;
+  while (job->poll.pending && (size_t)n < max && n < INT32_MAX) {
+    struct lsi_run_completion *c = job->poll.pending;
+    job->poll.pending = c->next;
     c->next = NULL;
     *tail = c;
     tail = &c->next;
@@ -232,12 +232,13 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
                                         .error = c->error};
   }
   /* Taking them silenced the bell, but there is more to return. */
-  if (job->pending) lsi_os_bell_ring(job->bell);
-  if (n || job->pending || !lsi_run_ended(job->run)) return n;
+  if (job->poll.pending) lsi_os_bell_ring(job->bell);
+  if (n || job->poll.pending || !lsi_run_ended(job->run)) return n;
   /* What arrived between the last take and the end. */
-  if (!job->ended && (job->pending = lsi_run_take(job->run, 0))) return lsio_poll(job, out, max, 0);
+  if (!job->ended && (job->poll.pending = lsi_run_take(job->run, 0)))
+    return lsio_poll(job, out, max, 0);
   finish(job);
-  job->done_polled = true;
+  job->poll.done = true;
   lsi_os_bell_clear(job->bell);
   out[0] = (struct lsio_completion){.kind = LSIO_DONE};
   return 1;
@@ -245,7 +246,7 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
 
 int lsio_wait(lsio_job *job) {
   struct lsio_completion batch[64];
-  while (job->run && !job->done_polled) lsio_poll(job, batch, LSI_COUNTOF(batch), -1);
+  while (job->run && !job->poll.done) lsio_poll(job, batch, LSI_COUNTOF(batch), -1);
   return job->status;
 }
 
@@ -296,13 +297,13 @@ const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i) {
 }
 
 const char *lsio_job_summary_json(lsio_job *job) {
-  if (job->ended && !job->json) job->json = lsi_summary_json(&job->summary);
-  return job->json;
+  if (job->ended && !job->texts.summary_json) job->texts.summary_json = lsi_summary_json(&job->summary);
+  return job->texts.summary_json;
 }
 
 const char *lsio_job_summary_text(lsio_job *job) {
-  if (job->ended && !job->text) job->text = lsi_summary_text(&job->summary);
-  return job->text;
+  if (job->ended && !job->texts.summary) job->texts.summary = lsi_summary_text(&job->summary);
+  return job->texts.summary;
 }
 
 void lsio_job_destroy(lsio_job *job) {
@@ -312,22 +313,22 @@ void lsio_job_destroy(lsio_job *job) {
     lsi_run_join(job->run, NULL);
   }
   if (job->run && lsi_run_broke(job->run)) {
-    lsi_array_give_up(job->array);
-    job->array = NULL;
+    lsi_array_give_up(job->array.own);
+    job->array.own = NULL;
   }
-  if (job->sink) lsi_sink_discard(job->sink);
-  free_list(job->pending);
-  free_list(job->lent);
+  if (job->results.sink) lsi_sink_discard(job->results.sink);
+  free_list(job->poll.pending);
+  free_list(job->poll.lent);
   lsi_run_destroy(job->run);
   if (job->script) lsi_script_host_ops->unload(job->script);
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);
   if (job->bell >= 0) lsi_os_bell_destroy(job->bell);
-  char *owned[] = {job->script_text, job->script_name, job->sink_path,    job->state.text,
-                   job->json,        job->text,        job->explain_text, job->explain_json};
+  char *owned[] = {job->script_text,   job->script_name,        job->results.path,  job->state.text,
+                   job->texts.summary, job->texts.summary_json, job->texts.explain, job->texts.explain_json};
   for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);
-  lsi_free(job->sink_pos);
-  lsi_array_free(job->array);
+  lsi_free(job->results.pos);
+  lsi_array_free(job->array.own);
   job->context->job = NULL;
   lsi_free(job);
 }

@@ -11,10 +11,10 @@
 
 int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err) {
   struct lsi_sink_spec *sink = &job->spec.sink;
-  if (!job->output && job->output_length)
+  if (!job->array.callers && job->array.callers_bytes)
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "output_length is %llu, but output is NULL",
-                    (unsigned long long)job->output_length);
-  if (!job->output) return 0;
+                    (unsigned long long)job->array.callers_bytes);
+  if (!job->array.callers) return 0;
   if (job->stream)
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "a streamed job can't have an output array as well");
   if (sink->kind == LSI_SINK_NONE) sink->kind = LSI_SINK_MEMORY;
@@ -50,11 +50,11 @@ static bool decoded_is_exact(const struct lsio_job *job) {
 void lsi_job_decide_results(struct lsio_job *job) {
   const struct lsi_spec *s = &job->spec;
   const bool sink = s->sink.kind != LSI_SINK_NONE;
-  job->sink_type = s->sink.has_type ? s->sink.type
-                                    : (struct lsi_dtype){.type = s->type.type, .big = false};
-  job->sink_variable =
+  job->results.type = s->sink.has_type ? s->sink.type
+                                       : (struct lsi_dtype){.type = s->type.type, .big = false};
+  job->results.variable =
       sink && (s->has_out_max || (s->codec != LSI_CODEC_NONE && !decoded_is_exact(job)));
-  job->in_place = s->sink.kind == LSI_SINK_MEMORY && !job->sink_variable;
+  job->results.in_place = s->sink.kind == LSI_SINK_MEMORY && !job->results.variable;
 }
 
 /* ---- in memory ---- */
@@ -66,58 +66,58 @@ static uint64_t most_bytes(const struct lsio_job *job) {
   uint64_t each = s->has_out_max ? s->out_max : s->decoded / lsi_type_size(s->type.type), all;
   if (!s->has_out_max && !s->decoded) return UINT64_MAX;
   if (lsi_mul_overflow(each, s->has_out_max ? r->n_steps : r->n_chunks, &all) ||
-      lsi_mul_overflow(all, lsi_type_size(job->sink_type.type), &all))
+      lsi_mul_overflow(all, lsi_type_size(job->results.type.type), &all))
     return UINT64_MAX;
   return all;
 }
 
 static int wrong_size(const struct lsio_job *job, uint64_t bytes, struct lsi_error *err) {
-  const uint64_t item = lsi_type_size(job->sink_type.type);
+  const uint64_t item = lsi_type_size(job->results.type.type);
   lsi_fail(err, LSIO_ERR_OUTPUT, 0,
            "the output array has %llu bytes, but the result has %llu (%llu elements of %s)",
-           (unsigned long long)job->output_length, (unsigned long long)bytes,
-           (unsigned long long)(bytes / item), lsi_type_name(job->sink_type.type));
+           (unsigned long long)job->array.callers_bytes, (unsigned long long)bytes,
+           (unsigned long long)(bytes / item), lsi_type_name(job->results.type.type));
   lsi_error_remedy(err, "make `output` and `output_length` fit, or leave both 0 and LSIO makes an array");
   return LSIO_ERR_OUTPUT;
 }
 
 static int use_callers(struct lsio_job *job, uint64_t bytes, struct lsi_sink_config *c,
                        struct lsi_error *err) {
-  const size_t item = lsi_type_size(job->sink_type.type);
-  if (!job->sink_variable && job->output_length != bytes) return wrong_size(job, bytes, err);
-  if ((uintptr_t)job->output % item)
+  const size_t item = lsi_type_size(job->results.type.type);
+  if (!job->results.variable && job->array.callers_bytes != bytes) return wrong_size(job, bytes, err);
+  if ((uintptr_t)job->array.callers % item)
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "the output array is not aligned to elements of %zu bytes",
                     item);
-  c->memory = job->output;
-  c->memory_bytes = job->output_length;
+  c->memory = job->array.callers;
+  c->memory_bytes = job->array.callers_bytes;
   return 0;
 }
 
 /* Puts the memory that results go into in *c. */
 static int choose_memory(struct lsio_job *job, struct lsi_sink_config *c, struct lsi_error *err) {
   uint64_t bytes;
-  if (job->no_memory_sink) {
+  if (job->array.refused) {
     lsi_fail(err, LSIO_ERR_SCRIPT, 0, "lsio.memory() has no use here: results in memory are for programs");
     lsi_error_remedy(err, "write sink = lsio.npy(path) or lsio.raw(path)");
     return LSIO_ERR_SCRIPT;
   }
-  if (lsi_mul_overflow(c->total, lsi_type_size(job->sink_type.type), &bytes)) bytes = UINT64_MAX;
-  if (job->sink_variable) bytes = most_bytes(job);
-  c->shape = &job->shape;
-  if (job->output) return use_callers(job, bytes, c, err);
+  if (lsi_mul_overflow(c->total, lsi_type_size(job->results.type.type), &bytes)) bytes = UINT64_MAX;
+  if (job->results.variable) bytes = most_bytes(job);
+  c->shape = &job->array.shape;
+  if (job->array.callers) return use_callers(job, bytes, c, err);
   if (bytes == UINT64_MAX) {
     lsi_fail(err, LSIO_ERR_LIMIT, 0, "how large the result will be can't be known before it is read");
     lsi_error_remedy(err, "give the job `decoded`, or the program an `output` array that is large enough");
     return LSIO_ERR_LIMIT;
   }
   if (!bytes) return 0;
-  if (!(job->array = lsi_array_create(job->context->pool, bytes))) {
+  if (!(job->array.own = lsi_array_create(job->context->pool, bytes))) {
     lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a result of up to %llu bytes",
              (unsigned long long)bytes);
     lsi_error_remedy(err, "read less at a time, or write to a file with lsio.npy(path)");
     return LSIO_ERR_NOMEM;
   }
-  c->memory = job->array->data;
+  c->memory = job->array.own->data;
   c->memory_bytes = bytes;
   return 0;
 }
@@ -135,14 +135,14 @@ static int shard_path(struct lsio_job *job, struct lsi_error *err) {
                path);
       return LSIO_ERR_USAGE;
     }
-    job->sink_path = lsi_strdup(path);
-    return job->sink_path ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
+    job->results.path = lsi_strdup(path);
+    return job->results.path ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
   }
   size_t cap = strlen(path) + 32;
-  job->sink_path = lsi_malloc(cap);
-  if (!job->sink_path) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
+  job->results.path = lsi_malloc(cap);
+  if (!job->results.path) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
   uint32_t n = job->settings.shard_count ? job->settings.shard_count : 1;
-  snprintf(job->sink_path, cap, "%.*s%04u-of-%04u%s", (int)(at - path), path,
+  snprintf(job->results.path, cap, "%.*s%04u-of-%04u%s", (int)(at - path), path,
            job->settings.shard_index, n, at + sizeof mark - 1);
   return 0;
 }
@@ -154,11 +154,11 @@ static int fixed_places(struct lsio_job *job, struct lsi_error *err) {
   const size_t size = lsi_type_size(s->type.type);
   uint64_t all = UINT64_MAX;
   if (s->codec != LSI_CODEC_NONE) shape_elements(&s->sink, &all);
-  job->sink_pos = lsi_reallocarray(NULL, (size_t)r->n_steps + 1, sizeof *job->sink_pos);
-  if (!job->sink_pos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for places in the output");
+  job->results.pos = lsi_reallocarray(NULL, (size_t)r->n_steps + 1, sizeof *job->results.pos);
+  if (!job->results.pos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for places in the output");
   uint64_t pos = 0;
   for (uint32_t i = 0; i < r->n_steps; i++) {
-    job->sink_pos[i] = pos;
+    job->results.pos[i] = pos;
     for (uint32_t c = lsi_request_chunk_begin(r, i); c < lsi_request_chunk_end(r, i); c++) {
       uint64_t bytes = r->length[c];
       if (s->codec != LSI_CODEC_NONE && bytes) bytes = s->decoded;
@@ -166,7 +166,7 @@ static int fixed_places(struct lsio_job *job, struct lsi_error *err) {
         return lsi_fail(err, LSIO_ERR_LIMIT, 0, "the output has more than 2^64 elements");
     }
   }
-  job->sink_pos[r->n_steps] = pos;
+  job->results.pos[r->n_steps] = pos;
   return 0;
 }
 
@@ -176,25 +176,25 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "a streamed job can't have a sink as well");
   const bool in_memory = job->spec.sink.kind == LSI_SINK_MEMORY;
   int rc = in_memory ? 0 : shard_path(job, err);
-  if (rc >= 0 && !job->sink_variable) rc = fixed_places(job, err);
+  if (rc >= 0 && !job->results.variable) rc = fixed_places(job, err);
   if (rc < 0) return rc;
   struct lsi_sink_config config = {
       .spec = &job->spec.sink,
-      .path = job->sink_path,
-      .type = job->sink_type,
+      .path = job->results.path,
+      .type = job->results.type,
       .n_steps = job->spec.request->n_steps,
-      .variable = job->sink_variable,
-      .total = job->sink_pos ? job->sink_pos[job->spec.request->n_steps] : 0,
+      .variable = job->results.variable,
+      .total = job->results.pos ? job->results.pos[job->spec.request->n_steps] : 0,
       .window_bytes = job->window,
       .first_index = job->spec.request->first_index,
       .direct = (enum lsi_direct)job->settings.direct};
   if (in_memory && (rc = choose_memory(job, &config, err)) < 0) return rc;
-  return lsi_sink_open(&config, &job->sink, err);
+  return lsi_sink_open(&config, &job->results.sink, err);
 }
 
 uint32_t lsi_job_sink_device(const struct lsio_job *job) {
   const struct lsi_request *r = job->spec.request;
-  const struct lsi_handle *h = job->sink ? lsi_sink_handle(job->sink) : NULL;
+  const struct lsi_handle *h = job->results.sink ? lsi_sink_handle(job->results.sink) : NULL;
   for (uint32_t i = 0; h && i < r->n_objects; i++)
     if (r->objects[i].device == h->info.device) return r->object_device[i];
   return UINT32_MAX;
@@ -204,15 +204,15 @@ uint32_t lsi_job_sink_device(const struct lsio_job *job) {
 
 static int describe(const struct lsio_job *job, struct lsio_array *out) {
   if (!job->ended) return LSIO_ERR_BUSY;
-  if (job->spec.sink.kind != LSI_SINK_MEMORY || job->taken) return LSIO_ERR_USAGE;
+  if (job->spec.sink.kind != LSI_SINK_MEMORY || job->array.taken) return LSIO_ERR_USAGE;
   if (!out || out->struct_size < sizeof *out) return LSIO_ERR_USAGE;
   if (job->status) return job->status;
   struct lsio_array a = {.struct_size = out->struct_size,
-                         .data = job->array ? job->array->data : job->output,
+                         .data = job->array.own ? job->array.own->data : job->array.callers,
                          .bytes = (size_t)job->summary.bytes_written,
-                         .type = lsi_type_name(job->sink_type.type),
-                         .ndim = job->shape.ndim};
-  memcpy(a.shape, job->shape.size, job->shape.ndim * sizeof *a.shape);
+                         .type = lsi_type_name(job->results.type.type),
+                         .ndim = job->array.shape.ndim};
+  memcpy(a.shape, job->array.shape.size, job->array.shape.ndim * sizeof *a.shape);
   *out = a;
   return 0;
 }
@@ -222,9 +222,9 @@ int lsio_job_output(const lsio_job *job, struct lsio_array *out) { return descri
 int lsio_job_take_output(lsio_job *job, struct lsio_array *out) {
   int rc = describe(job, out);
   if (rc < 0) return rc;
-  out->owner = job->array;
-  job->array = NULL;
-  job->taken = true;
+  out->owner = job->array.own;
+  job->array.own = NULL;
+  job->array.taken = true;
   return 0;
 }
 

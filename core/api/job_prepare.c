@@ -98,7 +98,7 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
     struct lsi_plan_options options = {
         .merge = job->settings.merge,
         /* Results that find their place only in order are read in order. */
-        .in_request_order = job->sink_variable && !job->spec.sink.any_order,
+        .in_request_order = job->results.variable && !job->spec.sink.any_order,
         /* A file may be written from where the chunks were read. */
         .large_apart = job->spec.identity && job->spec.sink.kind != LSI_SINK_NONE &&
                        job->spec.sink.kind != LSI_SINK_MEMORY,
@@ -124,8 +124,8 @@ static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t dec
   struct lsi_price_request need = {
       .workers = job->settings.workers ? job->settings.workers : lsi_os_cpu_count(),
       .ceiling = job->ceiling - job->window};
-  const bool sink = s->sink.kind != LSI_SINK_NONE && !job->in_place;
-  lsi_price_step(s, decoded, job->sink_type, sink, job->stream, &need);
+  const bool sink = s->sink.kind != LSI_SINK_NONE && !job->results.in_place;
+  lsi_price_step(s, decoded, job->results.type, sink, job->stream, &need);
   return need;
 }
 
@@ -135,7 +135,7 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
   uint64_t ceiling = job->settings.memory ? job->settings.memory : default_ceiling();
   job->ceiling = ceiling;
   /* Results that wait for their turn live beside the workers' shares. */
-  job->window = job->sink_variable ? ceiling / 4 : 0;
+  job->window = job->results.variable ? ceiling / 4 : 0;
   struct lsi_price_request want = need_of(job, s->decoded ? s->decoded : plan->step_bytes_max);
   struct lsi_price p;
   int rc = lsi_price(plan, job->spec.request, &want, &p, err);
@@ -174,7 +174,7 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
   if (rc < 0) return rc;
   lsi_job_decide_results(job);
   if (spec->on_error == LSI_ON_ERROR_SKIP && spec->sink.kind != LSI_SINK_NONE &&
-      !job->sink_variable && !spec->has_fill) {
+      !job->results.variable && !spec->has_fill) {
     lsi_fail(err, LSIO_ERR_SCRIPT, 0, "on_error = \"skip\" with a sink of fixed places needs `fill`");
     lsi_error_remedy(err, "add `fill = 0` (or another value) to the job: it stands for skipped steps");
     return LSIO_ERR_SCRIPT;
@@ -217,14 +217,14 @@ static double sink_seconds(const struct lsio_job *job, double elements) {
   if (s->sink.kind != LSI_SINK_NPY && s->sink.kind != LSI_SINK_RAW) return 0;
   lsi_os_output_model(s->sink.path, &m);
   const double count = elements / (double)lsi_type_size(s->type.type);
-  const double writing = count * (double)lsi_type_size(job->sink_type.type) / m.bandwidth;
+  const double writing = count * (double)lsi_type_size(job->results.type.type) / m.bandwidth;
   return s->sink.durability == LSI_DURABLE_EACH
              ? writing + s->request->n_steps * m.latency_s * SYNC_LATENCIES
              : writing;
 }
 
 const char *lsio_job_explain(lsio_job *job, int json) {
-  char **text = json ? &job->explain_json : &job->explain_text;
+  char **text = json ? &job->texts.explain_json : &job->texts.explain;
   if (*text) return *text;
   const double elements = element_bytes(job), rate = decode_rates[job->spec.codec];
   const struct lsi_explain_input in = {
