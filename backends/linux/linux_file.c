@@ -184,25 +184,26 @@ static int open_direct(const char *name, const struct lsi_object_info *info) {
 static int choose_direct(const char *name, enum lsi_direct direct, const struct statx_buf *s,
                          unsigned class, unsigned percent, struct lsi_handle *h,
                          struct lsi_error *err) {
+  struct lsi_linux_file *f = lsi_linux_file(h);
   bool always = direct == LSI_DIRECT_ALWAYS;
   uint32_t align = direct_align(s, class, always);
   if (!align) return always ? no_direct(name, 0, err) : 0;
   if (!always && percent >= RESIDENT_PERCENT) {
     h->resident = true;
-    h->priv[1] |= LSI_FILE_RESIDENT;
+    f->flags |= LSI_FILE_RESIDENT;
     return 0;
   }
   int fd = open_direct(name, &h->info);
   if (fd == -EMFILE || fd == -ENFILE) return lsi_linux_source_error(name, -fd, err);
   if (fd < 0) return always ? no_direct(name, -fd, err) : 0;
-  h->fd[1] = fd;
-  h->priv[0] = align;
+  f->direct = fd;
+  f->align = align;
   h->direct = true;
-  if (always) h->priv[1] |= LSI_FILE_FORCED;
+  if (always) f->flags |= LSI_FILE_FORCED;
   return 0;
 }
 
-uint32_t lsi_file_direct_align(int fd, uint64_t st_dev, bool asked, uint64_t *flags) {
+uint32_t lsi_file_direct_align(int fd, uint64_t st_dev, bool asked, uint32_t *flags) {
   unsigned class = class_of(st_dev, fd);
   *flags = (class & CLASS_WAITS ? LSI_FILE_WAITS : 0u) | (class & CLASS_MEMORY ? LSI_FILE_MEMORY : 0u);
   if (class & CLASS_MEMORY && !asked) return 0;
@@ -221,7 +222,7 @@ static bool choose_map(enum lsi_file_maps maps, mode_t mode, unsigned class, uns
     return false;
   if (!lsi_map_file(h)) return false;
   h->resident = percent >= MAP_PERCENT;
-  if (h->resident) h->priv[1] |= LSI_FILE_RESIDENT;
+  if (h->resident) lsi_linux_file(h)->flags |= LSI_FILE_RESIDENT;
   return true;
 }
 
@@ -233,28 +234,28 @@ static bool small_resident(struct lsi_near *near) {
   return false;
 }
 
-int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direct,
+int lsi_file_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_direct direct,
                   enum lsi_file_maps maps, struct lsi_handle *h, struct lsi_error *err) {
+  const char *name = order->name;
+  struct lsi_linux_file *f = lsi_linux_file(h);
   struct stat st;
   int fd = lsi_near_open(near, name);
-  const bool try = fd >= 0 && h->room && direct != LSI_DIRECT_ALWAYS && maps != LSI_MAPS_ALL;
-  const int64_t got = try ? lsi_near_read(near, fd, h) : -1;
+  const bool try = fd >= 0 && order->room && direct != LSI_DIRECT_ALWAYS && maps != LSI_MAPS_ALL;
+  const int64_t got = try ? lsi_near_read(near, fd, order->room, order->room_bytes) : -1;
   int code = fd < 0 ? -fd : lsi_linux_fstat(fd, &st, &h->info);
   if (code) {
     if (fd >= 0) close(fd);
     return lsi_linux_source_error(name, code, err);
   }
-  h->fd[0] = fd;
-  h->fd[1] = -1;
-  h->priv[0] = h->priv[1] = 0;
-  h->lends = h->mapped = h->direct = h->resident = false;
-  if (st.st_nlink) h->priv[1] |= LSI_FILE_LINKED;
+  lsi_linux_file_init(f, fd);
+  h->lends = h->mapped = h->direct = h->resident = h->whole = false;
+  if (st.st_nlink) f->flags |= LSI_FILE_LINKED;
   if (got >= 0) {
-    h->whole = class_of(st.st_dev, fd) & CLASS_MAPS && lsi_near_settled(near, h, &st, got);
+    h->whole = class_of(st.st_dev, fd) & CLASS_MAPS && lsi_near_settled(near, order->room_bytes, &st, got);
     if (h->whole) return 0;
     near->unsettled = LSI_NEAR_RUN;
   }
-  const int unrest_ns = h->settle ? lsi_near_unrest_ns(&st) : 0;
+  const int unrest_ns = order->settle ? lsi_near_unrest_ns(&st) : 0;
   if (unrest_ns) {
     close(fd);
     return unrest_ns;
@@ -267,8 +268,8 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
   }
   bool small = size < LSI_FILE_SMALL && direct != LSI_DIRECT_ALWAYS;
   unsigned class = class_of(st.st_dev, fd);
-  if (class & CLASS_WAITS) h->priv[1] |= LSI_FILE_WAITS;
-  if (class & CLASS_MEMORY) h->priv[1] |= LSI_FILE_MEMORY;
+  if (class & CLASS_WAITS) f->flags |= LSI_FILE_WAITS;
+  if (class & CLASS_MEMORY) f->flags |= LSI_FILE_MEMORY;
   unsigned percent = 0;
   if (class & CLASS_MEMORY)
     percent = 100;
@@ -280,7 +281,7 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
   if (small || direct == LSI_DIRECT_NEVER || (class & CLASS_MEMORY && direct != LSI_DIRECT_ALWAYS)) {
     h->resident = !(class & CLASS_WAITS) &&
                   (small ? small_resident(near) : percent >= RESIDENT_PERCENT);
-    if (h->resident) h->priv[1] |= LSI_FILE_RESIDENT;
+    if (h->resident) f->flags |= LSI_FILE_RESIDENT;
     return 0;
   }
   struct statx_buf s;
@@ -292,26 +293,28 @@ int lsi_file_open(struct lsi_near *near, const char *name, enum lsi_direct direc
     return rc;
   }
   /* Reads come as planned ranges: reading ahead would fetch what nobody asked for. */
-  if (!h->direct && !(h->priv[1] & LSI_FILE_RESIDENT)) posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+  if (!h->direct && !(f->flags & LSI_FILE_RESIDENT)) posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
   return 0;
 }
 
 int lsi_file_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
+  const struct lsi_linux_file *f = lsi_linux_file(h);
   struct stat st;
-  if (lsi_linux_fstat((int)h->fd[0], &st, now)) return LSIO_ERR_SOURCE;
+  if (lsi_linux_fstat(f->fd, &st, now)) return LSIO_ERR_SOURCE;
   /* Replaced: what we have read is whole, but no longer what the name stands for. */
-  if (st.st_nlink == 0 && h->priv[1] & LSI_FILE_LINKED) now->inode = 0;
+  if (st.st_nlink == 0 && f->flags & LSI_FILE_LINKED) now->inode = 0;
   return lsi_map_lost(h) ? LSIO_ERR_IO : 0;
 }
 
 int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now) {
+  struct lsi_linux_file *f = lsi_linux_file(h);
   int rc = h->whole ? 0 : lsi_file_look(NULL, h, now);
   if (h->whole) *now = h->info;
   lsi_map_drop(h);
-  lsi_linux_close((int)h->fd[0]);
-  if (h->fd[1] >= 0) close((int)h->fd[1]);
-  h->fd[0] = h->fd[1] = -1;
+  lsi_linux_close(f->fd);
+  if (f->direct >= 0) close(f->direct);
+  f->fd = f->direct = -1;
   return rc;
 }
 
@@ -325,9 +328,10 @@ int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *ou
 
 bool lsi_file_turn_buffered(struct lsi_handle *h, int64_t got) {
   /* overlay over squashfs accepts O_DIRECT and refuses the read. */
-  uint64_t align = __atomic_load_n(&h->priv[0], __ATOMIC_RELAXED);
-  if (got != -EINVAL || h->priv[1] & LSI_FILE_FORCED || h->fd[1] < 0) return false;
-  if (align) __atomic_store_n(&h->priv[0], 0, __ATOMIC_RELAXED);
+  struct lsi_linux_file *f = lsi_linux_file(h);
+  uint32_t align = __atomic_load_n(&f->align, __ATOMIC_RELAXED);
+  if (got != -EINVAL || f->flags & LSI_FILE_FORCED || f->direct < 0) return false;
+  if (align) __atomic_store_n(&f->align, 0, __ATOMIC_RELAXED);
   return true;
 }
 
@@ -345,13 +349,14 @@ void lsi_file_do(struct lsi_op *op) {
     lsi_file_finish(op, op->offset, 0, false);
     return;
   }
+  const int fd = lsi_linux_file(op->handle)->fd;
   struct lsi_file_call r = lsi_file_plan(op);
   int64_t got = call_once(op, &r);
-  if (got < 0 && r.fd != (int)op->handle->fd[0] && lsi_file_turn_buffered(op->handle, got)) {
-    r = (struct lsi_file_call){(int)op->handle->fd[0], op->buf, op->length, op->offset};
+  if (got < 0 && r.fd != fd && lsi_file_turn_buffered(op->handle, got)) {
+    r = (struct lsi_file_call){fd, op->buf, op->length, op->offset};
     got = call_once(op, &r);
   }
-  lsi_file_finish(op, r.offset, got, r.fd != (int)op->handle->fd[0]);
+  lsi_file_finish(op, r.offset, got, r.fd != fd);
 }
 
 bool lsi_file_read_resident(struct lsi_near *near, struct lsi_op *op) {
@@ -359,7 +364,7 @@ bool lsi_file_read_resident(struct lsi_near *near, struct lsi_op *op) {
     lsi_file_finish(op, op->offset, 0, false);
     return true;
   }
-  const ssize_t got = lsi_linux_pread_now((int)op->handle->fd[0], op->buf, op->length, op->offset);
+  const ssize_t got = lsi_linux_pread_now(lsi_linux_file(op->handle)->fd, op->buf, op->length, op->offset);
   if (got < 0 || ((uint64_t)got < op->length && op->offset + (uint64_t)got < op->handle->info.size)) {
     near->absent = LSI_NEAR_RUN;
     return false;

@@ -16,10 +16,6 @@
 /* Of the address space, for all mappings together: a quarter. */
 #define MAPPED_MOST ((uint64_t)1 << (sizeof(void *) == 8 ? 45 : 30))
 
-/* What this file keeps in a handle, indices of priv: address of the mapping, its place among the guarded
- * ranges, and what has been released since the page table was last told: from, to, bytes. */
-enum { BASE = 2, PLACE, LOW, HIGH, RELEASED };
-
 static _Atomic uint64_t mapped; /* bytes, of all handles */
 
 static uint64_t page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
@@ -51,13 +47,10 @@ bool lsi_map_file(struct lsi_handle *h) {
   if (!lsi_guard_works() || !addresses_are_free() || h->info.size > MAPPED_MOST) return false;
   const uint64_t bytes = mapping_bytes(h);
   if (atomic_fetch_add(&mapped, bytes) + bytes <= MAPPED_MOST) {
-    void *p = map_far((int)h->fd[0], (size_t)bytes);
+    void *p = map_far(lsi_linux_file(h)->fd, (size_t)bytes);
     int place = p == MAP_FAILED ? -1 : lsi_guard_add(p, (size_t)bytes);
     if (place >= 0) {
-      h->priv[BASE] = (uintptr_t)p;
-      h->priv[PLACE] = (uint64_t)place;
-      h->priv[LOW] = UINT64_MAX;
-      h->priv[HIGH] = h->priv[RELEASED] = 0;
+      lsi_linux_file(h)->map = (struct lsi_linux_map){.base = p, .guard = place, .low = UINT64_MAX};
       h->lends = h->mapped = true;
       return true;
     }
@@ -69,9 +62,10 @@ bool lsi_map_file(struct lsi_handle *h) {
 
 void lsi_map_drop(struct lsi_handle *h) {
   if (!h->mapped) return;
+  const struct lsi_linux_map *m = &lsi_linux_file(h)->map;
   const uint64_t bytes = mapping_bytes(h);
-  lsi_guard_remove((int)h->priv[PLACE]);
-  munmap((void *)(uintptr_t)h->priv[BASE], (size_t)bytes);
+  lsi_guard_remove(m->guard);
+  munmap(m->base, (size_t)bytes);
   atomic_fetch_sub(&mapped, bytes);
   h->lends = h->mapped = false;
 }
@@ -82,33 +76,33 @@ void lsi_map_drop(struct lsi_handle *h) {
 void lsi_map_lend(struct lsi_op *op) {
   const struct lsi_handle *h = op->handle;
   const uint64_t size = h->info.size, left = op->offset < size ? size - op->offset : 0;
-  const char *base = (const char *)(uintptr_t)h->priv[BASE];
+  const struct lsi_linux_file *f = lsi_linux_file(h);
   op->os_code = 0;
   op->result = (int64_t)LSI_MIN(left, (uint64_t)op->length);
   op->direct = true;
   if (!left) return;
-  op->data = base + op->offset;
-  if (h->priv[1] & LSI_FILE_RESIDENT) return;
+  op->data = f->map.base + op->offset;
+  if (f->flags & LSI_FILE_RESIDENT) return;
   /* From the device: ahead and in large reads, while others are in flight. */
   uint64_t from = lsi_round_down(op->offset, page_size());
-  madvise((void *)(uintptr_t)(base + from), (size_t)(op->offset + (uint64_t)op->result - from),
+  madvise(f->map.base + from, (size_t)(op->offset + (uint64_t)op->result - from),
           MADV_WILLNEED);
 }
 
 void lsi_map_release(struct lsi_backend *b, struct lsi_op *op) {
   (void)b;
-  struct lsi_handle *h = op->handle;
-  h->priv[LOW] = LSI_MIN(h->priv[LOW], op->offset);
-  h->priv[HIGH] = LSI_MAX(h->priv[HIGH], op->offset + (uint64_t)op->result);
-  h->priv[RELEASED] += (uint64_t)op->result;
-  if (h->priv[RELEASED] < BEHIND) return;
+  struct lsi_linux_map *m = &lsi_linux_file(op->handle)->map;
+  m->low = LSI_MIN(m->low, op->offset);
+  m->high = LSI_MAX(m->high, op->offset + (uint64_t)op->result);
+  m->released += (uint64_t)op->result;
+  if (m->released < BEHIND) return;
   /* What another unit still uses in there comes back by a fault. */
-  const uint64_t from = lsi_round_down(h->priv[LOW], page_size());
-  madvise((char *)(uintptr_t)h->priv[BASE] + from, (size_t)(h->priv[HIGH] - from), MADV_DONTNEED);
-  h->priv[LOW] = UINT64_MAX;
-  h->priv[HIGH] = h->priv[RELEASED] = 0;
+  const uint64_t from = lsi_round_down(m->low, page_size());
+  madvise(m->base + from, (size_t)(m->high - from), MADV_DONTNEED);
+  m->low = UINT64_MAX;
+  m->high = m->released = 0;
 }
 
 bool lsi_map_lost(const struct lsi_handle *h) {
-  return h->mapped && lsi_guard_lost((int)h->priv[PLACE]);
+  return h->mapped && lsi_guard_lost(lsi_linux_file(h)->map.guard);
 }

@@ -9,8 +9,17 @@
 /* Smaller files are not worth a mapping: making one and ending it costs what copying 256 KiB does. */
 #define LSI_MAP_LEAST (1u << 20)
 
-/* Maps the file behind h->fd[0]: h->lends and h->mapped are set. False: it must be read, as SIGBUS is
- * not handled, the address space is limited or full, or there are mappings enough. */
+/* The mapping of a handle that is `mapped`. */
+struct lsi_linux_map {
+  char *base;
+  int guard;         /* its place among the guarded ranges */
+  uint64_t released; /* bytes given back since the page table was last told */
+  uint64_t low;      /* where these begin in the file */
+  uint64_t high;     /* and where they end */
+};
+
+/* Maps the file of a handle whose descriptor is known: h->lends and h->mapped are set. False: it must be
+ * read, as SIGBUS is not handled, the address space is limited or full, or there are mappings enough. */
 bool lsi_map_file(struct lsi_handle *h);
 void lsi_map_drop(struct lsi_handle *h);
 /* Finishes an operation on a mapped handle. */

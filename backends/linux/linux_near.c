@@ -58,13 +58,13 @@ int lsi_near_open(struct lsi_near *n, const char *name) {
   return open_path(name);
 }
 
-int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h) {
+int64_t lsi_near_read(struct lsi_near *n, int fd, void *room, uint32_t room_bytes) {
   if (n->absent) return -1; /* counted by who opens */
   if (n->unsettled) {
     n->unsettled--;
     return -1;
   }
-  const ssize_t got = lsi_linux_pread_now(fd, h->room, h->room_bytes, 0);
+  const ssize_t got = lsi_linux_pread_now(fd, room, room_bytes, 0);
   if (got < 0 && errno == EAGAIN) n->absent = LSI_NEAR_RUN;
   else if (got < 0) n->unsettled = errno == EOPNOTSUPP ? UINT32_MAX : LSI_NEAR_RUN;
   return got;
@@ -79,9 +79,8 @@ int lsi_near_unrest_ns(const struct stat *st) {
   return ns < 0 || ns >= LSI_NEAR_REST_NS ? 0 : (int)(LSI_NEAR_REST_NS - ns);
 }
 
-bool lsi_near_settled(const struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
-                      int64_t got) {
-  const bool all = got == st->st_size && got < (int64_t)h->room_bytes && S_ISREG(st->st_mode);
+bool lsi_near_settled(const struct lsi_near *n, uint32_t room_bytes, const struct stat *st, int64_t got) {
+  const bool all = got == st->st_size && got < (int64_t)room_bytes && S_ISREG(st->st_mode);
   /* Had the clock been set back in between, it would show here. */
   return all && st->st_nlink && st->st_ctim.tv_sec + SETTLED_S < n->began_s && clock_s() >= n->began_s;
 }

@@ -24,8 +24,8 @@ void lsi_near_init(struct lsi_near *n);
 void lsi_near_clear(struct lsi_near *n);
 /* open(2) for reading, O_CLOEXEC. A descriptor, or a negative errno. */
 int lsi_near_open(struct lsi_near *n, const char *name);
-/* Reads what h->room has room for, if it is worth a try and takes no waiting: bytes read, or negative. */
-int64_t lsi_near_read(struct lsi_near *n, int fd, const struct lsi_handle *h);
+/* Reads what `room` has room for, if it is worth a try and takes no waiting: bytes read, or negative. */
+int64_t lsi_near_read(struct lsi_near *n, int fd, void *room, uint32_t room_bytes);
 /* A write that began before a file is first looked at and goes on while it is read changes no time that
  * shows. So one that changed within the last LSI_NEAR_REST_NS is to be looked at again when such a write has
  * had time to end. How many ns that is from now on; 0: it is at rest. */
@@ -35,7 +35,6 @@ int lsi_near_unrest_ns(const struct stat *st);
  * instance. Writes set it before they change a byte. Of a truncation that sets it last (ext4) the size may
  * be seen first: the bytes are then those of the shorter file. Only for local file systems, which take the
  * time from this clock. */
-bool lsi_near_settled(const struct lsi_near *n, const struct lsi_handle *h, const struct stat *st,
-                      int64_t got);
+bool lsi_near_settled(const struct lsi_near *n, uint32_t room_bytes, const struct stat *st, int64_t got);
 
 #endif

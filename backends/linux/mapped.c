@@ -51,9 +51,9 @@ static void mapped_destroy(struct lsi_backend *b) {
   lsi_free(b);
 }
 
-static int mapped_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+static int mapped_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                        struct lsi_error *err) {
-  return lsi_file_open(&b->near, name, b->direct, LSI_MAPS_ALL, h, err);
+  return lsi_file_open(&b->near, order, b->direct, LSI_MAPS_ALL, h, err);
 }
 
 static int mapped_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {

@@ -143,19 +143,19 @@ int lsi_os_file_direct(struct lsi_os_file *f, enum lsi_direct direct, struct lsi
                        struct lsi_error *err) {
   const bool always = direct == LSI_DIRECT_ALWAYS;
   struct stat st;
+  struct lsi_linux_file *file = lsi_linux_file(h);
   memset(h, 0, sizeof *h);
-  h->fd[0] = f->fd;
-  h->fd[1] = -1;
+  lsi_linux_file_init(file, f->fd);
   int code = lsi_linux_fstat(f->fd, &st, &h->info);
   if (code) return lsi_output_error(f->path, code, "an output file can't be looked at", err);
   if (direct == LSI_DIRECT_NEVER) return 0;
-  const uint32_t align = lsi_file_direct_align(f->fd, st.st_dev, always, &h->priv[1]);
+  const uint32_t align = lsi_file_direct_align(f->fd, st.st_dev, always, &file->flags);
   code = align ? open_direct(f, &st) : EINVAL;
   if (!code) {
-    h->fd[1] = f->direct;
-    h->priv[0] = align;
+    file->direct = f->direct;
+    file->align = align;
     h->direct = true;
-    if (always) h->priv[1] |= LSI_FILE_FORCED;
+    if (always) file->flags |= LSI_FILE_FORCED;
     return 0;
   }
   if (!always) return 0;

@@ -46,9 +46,9 @@ static void pread_destroy(struct lsi_backend *b) {
   lsi_free(b);
 }
 
-static int pread_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+static int pread_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                       struct lsi_error *err) {
-  return lsi_file_open(&b->near, name, b->direct, b->maps, h, err);
+  return lsi_file_open(&b->near, order, b->direct, b->maps, h, err);
 }
 
 static int pread_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
@@ -62,7 +62,7 @@ static int pread_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n)
   int taken = 0;
   for (; taken < n && b->held < b->depth; taken++, b->held++) {
     struct lsi_op *op = ops[taken];
-    uint64_t flags = op->handle->priv[1];
+    const uint32_t flags = lsi_linux_file(op->handle)->flags;
     if (op->handle->mapped && !op->buf) {
       lsi_map_lend(op);
       lsi_op_list_add(&b->ready, op);
@@ -85,7 +85,7 @@ static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max) {
   while (n < max && bytes < HOT_BYTES && b->resident.first) {
     struct lsi_op *op = lsi_op_list_take(&b->resident);
     bytes += op->length;
-    if (op->handle->priv[1] & LSI_FILE_MEMORY) {
+    if (lsi_linux_file(op->handle)->flags & LSI_FILE_MEMORY) {
       lsi_file_do(op); /* does not block: there is no device */
     } else if (!lsi_file_read_resident(&b->near, op)) {
       lsi_op_pool_put(b->pool, op, 1);

@@ -58,9 +58,7 @@ struct lsi_backend {
   uint32_t workers;
 };
 
-/* ---- slots of registered files: slot + 1 in the upper half of handle->priv[1] ---- */
-
-static int slot_of(const struct lsi_handle *h) { return (int)(h->priv[1] >> 32) - 1; }
+/* ---- slots of registered files ---- */
 
 static void register_files(struct lsi_backend *b, uint32_t n) {
 #ifdef IORING_RSRC_REGISTER_SPARSE
@@ -75,21 +73,22 @@ static void register_files(struct lsi_backend *b, uint32_t n) {
 }
 
 static void slot_get(struct lsi_backend *b, struct lsi_handle *h) {
-  if (!b->n_free_slots || h->info.size < FIXED_FILE || h->priv[1] & LSI_FILE_WAITS) return;
-  int fd = (int)(h->direct ? h->fd[1] : h->fd[0]);
+  struct lsi_linux_file *f = lsi_linux_file(h);
+  if (!b->n_free_slots || h->info.size < FIXED_FILE || f->flags & LSI_FILE_WAITS) return;
+  int fd = h->direct ? f->direct : f->fd;
   int slot = b->free_slots[b->n_free_slots - 1];
   if (io_uring_register_files_update(&b->ring, (unsigned)slot, &fd, 1) != 1) return;
   b->n_free_slots--;
-  h->priv[1] |= (uint64_t)(slot + 1) << 32;
+  f->slot = slot;
 }
 
-static void slot_put(struct lsi_backend *b, struct lsi_handle *h) {
-  int slot = slot_of(h), none = -1;
+static void slot_put(struct lsi_backend *b, struct lsi_linux_file *f) {
+  const int slot = f->slot, none = -1;
   if (slot < 0) return;
   /* The table would hold the file open. */
   if (io_uring_register_files_update(&b->ring, (unsigned)slot, &none, 1) == 1)
     b->free_slots[b->n_free_slots++] = slot;
-  h->priv[1] &= UINT32_MAX;
+  f->slot = -1;
 }
 
 /* ---- instance ---- */
@@ -173,11 +172,11 @@ static int make_pool(struct lsi_backend *b, struct lsi_error *err) {
   return b->pool ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a pool of threads");
 }
 
-static int uring_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+static int uring_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                       struct lsi_error *err) {
-  int rc = lsi_file_open(&b->near, name, b->direct, b->maps, h, err);
+  int rc = lsi_file_open(&b->near, order, b->direct, b->maps, h, err);
   if (rc || h->mapped) return rc;
-  if (h->priv[1] & LSI_FILE_WAITS && (rc = make_pool(b, err)) < 0) {
+  if (lsi_linux_file(h)->flags & LSI_FILE_WAITS && (rc = make_pool(b, err)) < 0) {
     struct lsi_object_info now;
     lsi_file_close(h, &now);
     return rc;
@@ -192,7 +191,7 @@ static int uring_open(struct lsi_backend *b, const char *name, struct lsi_handle
 }
 
 static int uring_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
-  slot_put(b, h);
+  slot_put(b, lsi_linux_file(h));
   return lsi_file_close(h, now);
 }
 
@@ -239,6 +238,7 @@ static bool queue_op(struct lsi_backend *b, struct lsi_op *op) {
   struct io_uring_sqe *e = get_entry(b);
   if (!e) return false;
   const struct lsi_handle *h = op->handle;
+  const struct lsi_linux_file *f = lsi_linux_file(h);
   struct lsi_file_call r = lsi_file_plan(op);
   const char *buf = r.buf;
   if (op->kind == LSI_OP_WRITE)
@@ -249,10 +249,9 @@ static bool queue_op(struct lsi_backend *b, struct lsi_op *op) {
   else
     io_uring_prep_read(e, r.fd, r.buf, r.length, r.offset);
   op->priv[AT] = r.offset;
-  op->priv[HOW] = r.fd == (int)h->fd[1] ? HOW_DIRECT : 0;
-  int slot = slot_of(h);
-  if (slot >= 0 && h->direct == (op->priv[HOW] == HOW_DIRECT)) {
-    e->fd = slot;
+  op->priv[HOW] = r.fd == f->direct ? HOW_DIRECT : 0;
+  if (f->slot >= 0 && h->direct == (op->priv[HOW] == HOW_DIRECT)) {
+    e->fd = f->slot;
     e->flags |= IOSQE_FIXED_FILE;
   }
   io_uring_sqe_set_data(e, op);
@@ -269,7 +268,7 @@ static void to_pool(struct lsi_backend *b, struct lsi_op *op) {
 
 /* A write. An output is not opened here, so its pool is made when its first write comes. */
 static bool start_write(struct lsi_backend *b, struct lsi_op *op) {
-  if (!(op->handle->priv[1] & LSI_FILE_WAITS)) return queue_op(b, op);
+  if (!(lsi_linux_file(op->handle)->flags & LSI_FILE_WAITS)) return queue_op(b, op);
   struct lsi_error ignored;
   lsi_error_clear(&ignored);
   if (make_pool(b, &ignored) == 0) {
@@ -283,7 +282,7 @@ static bool start_write(struct lsi_backend *b, struct lsi_op *op) {
 
 /* Sends one operation on its way. False: nothing taken, the queue is full. */
 static bool start(struct lsi_backend *b, struct lsi_op *op) {
-  uint64_t flags = op->handle->priv[1];
+  const uint32_t flags = lsi_linux_file(op->handle)->flags;
   op->priv[TRIES] = 0;
   if (LSI_UNLIKELY(op->kind == LSI_OP_WRITE)) return start_write(b, op);
   if (op->handle->mapped && !op->buf) {
@@ -368,7 +367,7 @@ static int read_resident(struct lsi_backend *b, struct lsi_op **done, int max, b
   int n = 0, queued = 0;
   while (n + queued < max && bytes < HOT_BYTES && b->resident.first) {
     struct lsi_op *op = b->resident.first;
-    uint64_t flags = op->handle->priv[1];
+    const uint32_t flags = lsi_linux_file(op->handle)->flags;
     bytes += op->length;
     if (flags & LSI_FILE_MEMORY) {
       lsi_file_do(op); /* does not block: there is no device */

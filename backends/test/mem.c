@@ -41,6 +41,11 @@ static int mem_stat(const void *user, const char *name, struct lsi_object_info *
   return 0;
 }
 
+/* What it keeps in a handle's `own`. */
+static const struct lsi_mem_object *object_of(const struct lsi_handle *h) {
+  return (const struct lsi_mem_object *)(uintptr_t)h->own[0];
+}
+
 /* Required: an instance, on the thread that will use it. */
 static int mem_create(const struct lsi_backend_config *config, struct lsi_backend **out,
                       struct lsi_error *err) {
@@ -57,11 +62,11 @@ static int mem_create(const struct lsi_backend_config *config, struct lsi_backen
 static void mem_destroy(struct lsi_backend *b) { lsi_free(b); }
 
 /* Required: fills *h; `info` is what the object is now, so that the engine sees a change. */
-static int mem_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+static int mem_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                     struct lsi_error *err) {
-  int rc = mem_stat(b->objects, name, &h->info, err);
+  int rc = mem_stat(b->objects, order->name, &h->info, err);
   if (rc < 0) return rc;
-  h->priv[0] = (uintptr_t)find(b->objects, name);
+  h->own[0] = (uintptr_t)find(b->objects, order->name);
   h->lends = !b->objects->copies;
   return 0;
 }
@@ -69,19 +74,19 @@ static int mem_open(struct lsi_backend *b, const char *name, struct lsi_handle *
 /* Required: *now is what the object is at this moment. */
 static int mem_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
-  *now = info_of((const struct lsi_mem_object *)(uintptr_t)h->priv[0]);
+  *now = info_of(object_of(h));
   return 0;
 }
 
 /* Required: the same of one that stays open. */
 static int mem_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
-  *now = info_of((const struct lsi_mem_object *)(uintptr_t)h->priv[0]);
+  *now = info_of(object_of(h));
   return 0;
 }
 
 static void finish(struct lsi_op *op) {
-  const struct lsi_mem_object *o = (const struct lsi_mem_object *)(uintptr_t)op->handle->priv[0];
+  const struct lsi_mem_object *o = object_of(op->handle);
   uint64_t left = op->offset < o->size ? o->size - op->offset : 0;
   op->result = (int64_t)LSI_MIN(left, (uint64_t)op->length);
   const char *from = (const char *)o->data + (left ? op->offset : 0);

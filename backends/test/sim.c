@@ -25,6 +25,17 @@ struct lsi_backend {
   bool cancelled;
 };
 
+/* What it keeps in a handle. */
+struct sim_object {
+  uint32_t index;
+  bool changed; /* modified since it was opened */
+};
+_Static_assert(sizeof(struct sim_object) <= LSI_HANDLE_OWN, "it fits into a handle");
+
+static struct sim_object *object_of(const struct lsi_handle *h) {
+  return (struct sim_object *)(uintptr_t)h->own; /* handles are never in const memory */
+}
+
 static uint64_t mix(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -117,68 +128,70 @@ static void sim_destroy(struct lsi_backend *b) {
 }
 
 /* What the engine may not believe of an object that can't be read so is garbage in its room. */
-static void read_whole(struct lsi_backend *b, uint32_t i, struct lsi_handle *h) {
+static void read_whole(struct lsi_backend *b, uint32_t i, const struct lsi_open *order,
+                       struct lsi_handle *h) {
   const struct lsi_sim_object *o = &b->sim->objects[i];
-  if (!h->room_bytes) return;
-  h->whole = o->size < h->room_bytes && o->real_size == o->size && !o->changed_at_open &&
+  if (!order->room_bytes) return;
+  h->whole = o->size < order->room_bytes && o->real_size == o->size && !o->changed_at_open &&
              !o->changed_at_close && !lsi_sim_bad(b->sim, i, 0, o->size) && chance(b, b->sim->whole);
-  memset(h->room, 0xee, h->room_bytes);
+  memset(order->room, 0xee, order->room_bytes);
   for (uint64_t at = 0; h->whole && at < o->size; at++)
-    ((uint8_t *)h->room)[at] = lsi_sim_byte(b->sim, i, at);
+    ((uint8_t *)order->room)[at] = lsi_sim_byte(b->sim, i, at);
   if (h->whole) atomic_fetch_add(&b->sim->wholes, 1);
 }
 
-static int sim_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                     struct lsi_error *err) {
-  int i = find(b->sim, name);
-  if (i < 0) return sim_stat(b->sim, name, &h->info, err);
+  int i = find(b->sim, order->name);
+  if (i < 0) return sim_stat(b->sim, order->name, &h->info, err);
   if (b->open && chance(b, b->sim->emfile)) {
     atomic_fetch_add(&b->sim->emfiles, 1);
     return lsi_fail(err, LSIO_ERR_IO, EMFILE, "a source could not be opened");
   }
-  if (h->settle && chance(b, b->sim->restless)) {
+  if (order->settle && chance(b, b->sim->restless)) {
     atomic_fetch_add(&b->sim->rests, 1);
     return 1 + (int)draw(b, 100000);
   }
   h->info = info_of(b->sim, i, b->sim->objects[i].changed_at_open);
-  h->priv[0] = (uint64_t)i;
+  *object_of(h) = (struct sim_object){.index = (uint32_t)i};
   h->direct = b->direct == LSI_DIRECT_ALWAYS;
   b->open++;
-  read_whole(b, (uint32_t)i, h);
+  read_whole(b, (uint32_t)i, order, h);
   return 0;
 }
 
 static int sim_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
-  const struct lsi_sim_object *o = &b->sim->objects[h->priv[0]];
-  *now = info_of(b->sim, (int)h->priv[0], o->changed_at_open);
+  const struct sim_object *opened = object_of(h);
+  const struct lsi_sim_object *o = &b->sim->objects[opened->index];
+  *now = info_of(b->sim, (int)opened->index, o->changed_at_open);
   if (o->real_size < o->size) now->size = o->real_size;
-  now->mtime_ns += (int64_t)h->priv[1];
+  now->mtime_ns += opened->changed;
   return 0;
 }
 
 static int sim_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
-  const struct lsi_sim_object *o = &b->sim->objects[h->priv[0]];
+  const uint32_t i = object_of(h)->index;
   sim_look(b, h, now);
-  if (o->changed_at_close) *now = info_of(b->sim, (int)h->priv[0], true);
+  if (b->sim->objects[i].changed_at_close) *now = info_of(b->sim, (int)i, true);
   b->open--;
   return 0;
 }
 
 /* The bytes of the whole aligned hull: true ones inside the object, garbage behind its end. */
 static void fill(struct lsi_backend *b, const struct lsi_op *op, uint64_t from, uint64_t to) {
-  uint32_t i = (uint32_t)op->handle->priv[0];
+  const uint32_t i = object_of(op->handle)->index;
   uint64_t end = b->sim->objects[i].real_size;
   char *base = (char *)op->buf;
-  const char other = op->handle->priv[1] ? 0x55 : 0;
+  const char other = object_of(op->handle)->changed ? 0x55 : 0;
   for (uint64_t at = from; at < to; at++)
     base[(int64_t)(at - op->offset)] = at < end ? (char)lsi_sim_byte(b->sim, i, at) ^ other : (char)0xee;
 }
 
 static void read_now(struct lsi_backend *b, struct lsi_op *op) {
   struct lsi_sim *sim = b->sim;
-  uint32_t i = (uint32_t)op->handle->priv[0];
+  const uint32_t i = object_of(op->handle)->index;
   uint64_t size = sim->objects[i].real_size;
-  if (sim->objects[i].changing && draw(b, 8) == 0) op->handle->priv[1] = 1;
+  if (sim->objects[i].changing && draw(b, 8) == 0) object_of(op->handle)->changed = true;
   uint64_t n = op->offset < size ? LSI_MIN((uint64_t)op->length, size - op->offset) : 0;
   uint64_t good = 0; /* bytes in front of the first bad block */
   while (good < n && !bad_block(sim, i, (op->offset + good) / BLOCK))
@@ -229,7 +242,7 @@ static void check_write(const struct lsi_sim *sim, const struct lsi_op *op) {
 
 static void check_place(const struct lsi_sim *sim, const struct lsi_op *op) {
   const uint64_t at = (uintptr_t)op->buf;
-  const bool ended = op->offset >= sim->objects[op->handle->priv[0]].real_size;
+  const bool ended = op->offset >= sim->objects[object_of(op->handle)->index].real_size;
   if (!op->exact && (at - op->offset) % LSI_ALIGN) violated(sim, "buffer not congruent to offset");
   /* What is left of a read that met the end of a truncated object lies anywhere. */
   if (op->exact && op->handle->direct && !ended && (at | op->offset | op->length) % LSI_ALIGN)

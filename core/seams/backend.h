@@ -13,7 +13,7 @@
 #include "ground/err.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 4u
+#define LSI_BACKEND_VERSION 5u
 
 /* What planning knows of an object; kept for every object of a request. */
 struct lsi_object_info {
@@ -36,22 +36,28 @@ struct lsi_backend_config {
   const void *user;      /* mem, sim: the objects and faults of a test */
 };
 
-/* An open object. The engine allocates it (zeroed but for what is "in") and keeps it still until close. */
+/* What the engine asks for when it has an object opened. */
+struct lsi_open {
+  const char *name;
+  void *room;            /* a backend may put all bytes here at once if that takes no waiting; NULL: not */
+  uint32_t room_bytes;   /* of `room`: only an object that has fewer is put there */
+  bool settle;           /* an object that is changing at this moment is not opened: see the hook `open` */
+};
+
+#define LSI_HANDLE_OWN 64u /* bytes of a handle that are its backend's own */
+
+/* An open object: what its backend has decided on for it. The engine allocates it, zeroed, and keeps it still
+ * until close. */
 struct lsi_handle {
-  int64_t fd[2];         /* the backend's own: descriptors, slots, pointers */
-  uint64_t priv[8];
-  bool lends;            /* out: completions carry `data` instead of filling `buf` */
-  bool mapped;           /* out: it lends where an operation has no `buf`, and reads where it has one; what
-                            it lends may change or be lost meanwhile: see `look` */
-  bool direct;           /* out: large reads go round the page cache */
-  bool resident;         /* out: reads need not wait for a device: few in flight are enough */
-  bool whole;            /* out: all bytes lie in `room`, and they are what `info` tells of: the object
+  struct lsi_object_info info; /* what the object was when it was opened */
+  bool lends;            /* completions carry `data` instead of filling `buf` */
+  bool mapped;           /* it lends where an operation has no `buf`, and reads where it has one; what it
+                            lends may change or be lost meanwhile: see `look` */
+  bool direct;           /* large reads go round the page cache */
+  bool resident;         /* reads need not wait for a device: few in flight are enough */
+  bool whole;            /* all bytes lie in the order's `room`, and they are what `info` tells of: the object
                             did not change while they were read, and `close` need not look at it */
-  uint32_t room_bytes;
-  bool settle;           /* in: an object that is changing at this moment is not opened: see `open` */
-  void *room;            /* in: NULL, or where a backend may put all of an object at once that has fewer
-                            than room_bytes, if that takes no waiting */
-  struct lsi_object_info info; /* out of open: what the object is now */
+  uint64_t own[LSI_HANDLE_OWN / sizeof(uint64_t)]; /* a struct of its backend's: nobody else looks at it */
 };
 
 /* Writes: whole LSI_ALIGN pages to a handle of lsi_os_file_direct, only where the table says
@@ -67,11 +73,10 @@ struct lsi_op {
   uint8_t kind;          /* enum lsi_op_kind */
   bool direct;           /* out: the CPU has copied none of the bytes */
   bool exact;            /* no byte outside [buf, buf + length) may be written */
-  /* out */
-  int32_t os_code;       /* errno of a failure */
-  int64_t result;        /* bytes now at `buf` from `offset` (fewer than length: short read, 0: end
+  int32_t os_code;       /* out: errno of a failure */
+  int64_t result;        /* out: bytes now at `buf` from `offset` (fewer than length: short read, 0: end
                             of object), or written from there, or negative LSIO_ERR_* */
-  const void *data;      /* lends: the bytes, valid until release */
+  const void *data;      /* out: of a handle that lends, the bytes, valid until release */
   uint64_t priv[4];      /* the backend's own while it holds the operation */
   struct lsi_op *next;   /* the holder's own: the backend may queue with it while it holds the op */
 };
@@ -100,11 +105,11 @@ struct lsi_backend_ops {
                 struct lsi_error *err);
   /* Required. No operation is in flight. */
   void (*destroy)(struct lsi_backend *b);
-  /* Required. Fills *h. Chooses direct, buffered or lent for this object. Where h->settle asks for it and
+  /* Required. Fills *h. Chooses direct, buffered or lent for this object. Where the order says `settle` and
    * what is there now may be a mixture because somebody is writing to it, nothing is open and the nanoseconds
    * (more than 0) are returned after which to ask again. On EMFILE/ENFILE it returns LSIO_ERR_IO with os_code
-   * EMFILE and the engine closes others and tries again. */
-  int (*open)(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+   * EMFILE and the engine closes others and tries again. `order` is borrowed. */
+  int (*open)(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
               struct lsi_error *err);
   /* Required. No operation on it is in flight. Returns, in *now, what the object is at this moment
    * (for the check that it has not changed); negative if that can't be known. */

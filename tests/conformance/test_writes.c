@@ -17,6 +17,7 @@
 #include "seams/backend.h"
 #include "confined.h"
 #include "ground/mem.h"
+#include "linux/linux_file.h"
 #include "seams/os.h"
 
 #define DEPTH 32u
@@ -42,6 +43,7 @@ static struct stage {
   struct lsi_error err;
   char path[64];
   struct lsi_handle h;
+  struct lsi_linux_file *file; /* in h */
   char *memory; /* what is written: as long as the file, page for page */
   uint64_t rng;
   bool written[PAGES];
@@ -62,9 +64,11 @@ static bool make_file(struct stage *s) {
   memset(page, OLD, sizeof page);
   for (unsigned i = 0; i < PAGES; i++)
     if (write(fd, page, sizeof page) != sizeof page) return false;
-  s->h = (struct lsi_handle){.fd = {fd, open(s->path, O_RDWR | O_DIRECT | O_CLOEXEC)},
-                             .priv = {LSI_ALIGN, 0}, .direct = true};
-  return s->h.fd[1] >= 0;
+  s->h.direct = true;
+  s->file->fd = fd;
+  s->file->direct = open(s->path, O_RDWR | O_DIRECT | O_CLOEXEC);
+  s->file->align = LSI_ALIGN;
+  return s->file->direct >= 0;
 }
 
 static int set_up(void **state) {
@@ -72,7 +76,8 @@ static int set_up(void **state) {
   memset(s, 0, sizeof *s);
   s->v = *state;
   s->rng = 7;
-  s->h.fd[0] = s->h.fd[1] = -1;
+  s->file = lsi_linux_file(&s->h);
+  lsi_linux_file_init(s->file, -1);
   *state = s;
   s->ops = lsi_backend_find(s->v->backend);
   assert_true(s->ops->caps & LSI_CAP_WRITES);
@@ -89,8 +94,8 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
   struct stage *s = *state;
   if (s->b) s->ops->destroy(s->b);
-  for (int i = 0; i < 2; i++)
-    if (s->h.fd[i] >= 0) close((int)s->h.fd[i]);
+  if (s->file->fd >= 0) close(s->file->fd);
+  if (s->file->direct >= 0) close(s->file->direct);
   if (s->path[0]) unlink(s->path);
   lsi_os_unmap(s->memory, BYTES);
   return 0;
@@ -122,7 +127,7 @@ static void check_file(struct stage *s) {
   char page[LSI_ALIGN], old[LSI_ALIGN];
   memset(old, OLD, sizeof old);
   for (unsigned i = 0; i < PAGES; i++) {
-    assert_int_equal(pread((int)s->h.fd[0], page, sizeof page, (off_t)i * LSI_ALIGN), LSI_ALIGN);
+    assert_int_equal(pread(s->file->fd, page, sizeof page, (off_t)i * LSI_ALIGN), LSI_ALIGN);
     assert_memory_equal(page, s->written[i] ? s->memory + (size_t)i * LSI_ALIGN : old, LSI_ALIGN);
   }
 }
@@ -198,14 +203,14 @@ static void cancel_brings_all_back(void **state) {
 static void turns_buffered_where_direct_is_refused(void **state) {
   struct stage *s = ready(state);
   struct lsi_op op;
-  s->h.priv[0] = 1;
+  s->file->align = 1;
   write_op(s, &op, 8, 4);
   op.buf = (char *)op.buf + 8;
   run_one(s, &op);
   if (op.result == op.length && op.direct) skip(); /* any alignment will do here */
   assert_int_equal(op.result, op.length);
   assert_false(op.direct);
-  assert_int_equal(s->h.priv[0], 0);
+  assert_int_equal(s->file->align, 0);
   memmove(s->memory + 8 * LSI_ALIGN, op.buf, op.length);
   for (uint32_t i = 8; i < 12; i++) s->written[i] = true;
   check_file(s);
@@ -220,14 +225,14 @@ static void turns_buffered_where_direct_is_refused(void **state) {
 static void tells_errors(void **state) {
   struct stage *s = ready(state);
   struct lsi_op op;
-  const int good = (int)s->h.fd[1];
-  s->h.fd[1] = open(s->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+  const int good = s->file->direct;
+  s->file->direct = open(s->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
   write_op(s, &op, 0, 4);
   run_one(s, &op);
   assert_int_equal(op.result, LSIO_ERR_IO);
   assert_int_equal(op.os_code, EBADF);
-  close((int)s->h.fd[1]);
-  s->h.fd[1] = good;
+  close(s->file->direct);
+  s->file->direct = good;
   check_file(s);
 }
 

@@ -72,11 +72,11 @@ static int faulty_reap(struct lsi_backend *b, struct lsi_op **done, int max, int
   return n;
 }
 
-static int faulty_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+static int faulty_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                        struct lsi_error *err) {
-  if (!fails(OPEN)) return real->open(b, name, h, err);
+  if (!fails(OPEN)) return real->open(b, order, h, err);
   lsi_fail(err, LSIO_ERR_IO, atomic_load(&fail_code), "a file can't be opened");
-  lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_at(err, order->name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   return LSIO_ERR_IO;
 }
 

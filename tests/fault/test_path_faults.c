@@ -157,9 +157,9 @@ static int no_open(const char *name, struct lsi_error *err) {
                            int64_t timeout_ns, struct lsi_error *err) {                            \
     return fails(REAP) ? broken(err) : spoil(done, (ops)->reap(b, done, max, timeout_ns, err));    \
   }                                                                                                \
-  static int prefix##_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,          \
-                           struct lsi_error *err) {                                                \
-    return fails(OPEN) ? no_open(name, err) : (ops)->open(b, name, h, err);                        \
+  static int prefix##_open(struct lsi_backend *b, const struct lsi_open *order,                    \
+                           struct lsi_handle *h, struct lsi_error *err) {                          \
+    return fails(OPEN) ? no_open(order->name, err) : (ops)->open(b, order, h, err);                \
   }                                                                                                \
   static int prefix##_close(struct lsi_backend *b, struct lsi_handle *h,                           \
                             struct lsi_object_info *now) {                                         \

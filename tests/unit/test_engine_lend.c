@@ -53,10 +53,10 @@ static int lend_create(const struct lsi_backend_config *config, struct lsi_backe
 
 static void lend_destroy(struct lsi_backend *b) { lsi_free(b); }
 
-static int lend_open(struct lsi_backend *b, const char *name, struct lsi_handle *h,
+static int lend_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                      struct lsi_error *err) {
   (void)b;
-  (void)name;
+  (void)order;
   (void)err;
   h->info = info;
   h->lends = true;

@@ -54,10 +54,11 @@ static int map_create(const struct lsi_backend_config *config, struct lsi_backen
 
 static void map_destroy(struct lsi_backend *b) { lsi_free(b); }
 
-static int map_open(struct lsi_backend *b, const char *name, struct lsi_handle *h, struct lsi_error *err) {
+static int map_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
+                    struct lsi_error *err) {
   (void)b, (void)err;
-  h->info = info_of(object_of(name));
-  h->lends = h->mapped = object_of(name) == LENT;
+  h->info = info_of(object_of(order->name));
+  h->lends = h->mapped = object_of(order->name) == LENT;
   return 0;
 }
 

@@ -16,6 +16,7 @@
 
 #include "engine/state/engine.h"
 #include "ground/mem.h"
+#include "linux/linux_file.h"
 #include "seams/os.h"
 #include "test/sim.h"
 
@@ -81,7 +82,7 @@ static const struct lsi_transform_ops transform = {
 
 /* To the sink's own file, so that what is there afterwards can be looked at. */
 static int64_t put(const struct lsi_handle *h, const void *data, uint64_t length, uint64_t offset) {
-  const ssize_t n = pwrite((int)h->fd[0], data, length, (off_t)offset);
+  const ssize_t n = pwrite(lsi_linux_file(h)->fd, data, length, (off_t)offset);
   return n < 0 ? -errno : n;
 }
 

@@ -139,17 +139,22 @@ static void test_out_of_descriptors(void **state) {
   lsi_near_clear(&n);
 }
 
+static int open_by_name(struct lsi_near *n, const char *name, struct lsi_handle *h) {
+  const struct lsi_open order = {.name = path_of(name)};
+  struct lsi_error err = {0};
+  return lsi_file_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, h, &err);
+}
+
 /* One small file that is not in the page cache, and the next ones are not tried. */
 static void test_residency_is_learnt(void **state) {
   (void)state;
   run("for i in 1 2 3; do head -c 4096 /dev/zero >$i; done; sync 1 2");
   struct lsi_near n;
   struct lsi_handle h = {0};
-  struct lsi_error err = {0};
   struct lsi_object_info now;
   lsi_near_init(&n);
-  assert_int_equal(lsi_file_open(&n, path_of("1"), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
-  if (h.priv[1] & LSI_FILE_WAITS) { /* tmpfs, overlay: nothing is learnt there */
+  assert_int_equal(open_by_name(&n, "1", &h), 0);
+  if (lsi_linux_file(&h)->flags & LSI_FILE_WAITS) { /* tmpfs, overlay: nothing is learnt there */
     assert_int_equal(lsi_file_close(&h, &now), 0);
     skip();
   }
@@ -158,14 +163,14 @@ static void test_residency_is_learnt(void **state) {
   struct lsi_op op = {.handle = &h, .buf = buf, .length = sizeof buf};
   assert_true(lsi_file_read_resident(&n, &op));
   assert_int_equal(op.result, sizeof buf);
-  bool gone = posix_fadvise((int)h.fd[0], 0, 0, POSIX_FADV_DONTNEED) == 0 &&
+  bool gone = posix_fadvise(lsi_linux_file(&h)->fd, 0, 0, POSIX_FADV_DONTNEED) == 0 &&
               !lsi_file_read_resident(&n, &op);
   assert_int_equal(lsi_file_close(&h, &now), 0);
   if (gone) {
     assert_true(n.absent > 0);
     uint32_t left = n.absent;
     for (uint32_t i = 0; i <= left; i++) {
-      assert_int_equal(lsi_file_open(&n, path_of("2"), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
+      assert_int_equal(open_by_name(&n, "2", &h), 0);
       assert_int_equal(h.resident, i == left);
       assert_int_equal(lsi_file_close(&h, &now), 0);
     }
@@ -175,10 +180,11 @@ static void test_residency_is_learnt(void **state) {
 
 /* Opens, and closes again; what the room got stays in `room`. */
 static bool opened_whole(struct lsi_near *n, const char *name, char *room, uint32_t bytes) {
-  struct lsi_handle h = {.room = room, .room_bytes = bytes};
+  const struct lsi_open order = {.name = path_of(name), .room = room, .room_bytes = bytes};
+  struct lsi_handle h = {0};
   struct lsi_error err = {0};
   struct lsi_object_info now = {0};
-  assert_int_equal(lsi_file_open(n, path_of(name), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
+  assert_int_equal(lsi_file_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
   struct stat st;
   assert_int_equal(stat(path_of(name), &st), 0);
   assert_int_equal(h.info.size, st.st_size);
@@ -193,22 +199,21 @@ static void test_says_what_is_not_at_rest(void **state) {
   (void)state;
   struct lsi_near n;
   lsi_near_init(&n);
+  const struct lsi_open order = {.name = path_of("8"), .settle = true};
+  struct lsi_handle h = {0};
   struct lsi_object_info now;
   int ns = 0;
   for (int i = 0; i < 100 && ns == 0; i++) { /* a busy machine may take longer than that to come here */
     run("printf abcdefgh >8");
-    struct lsi_handle h = {.settle = true};
-    ns = lsi_file_open(&n, path_of("8"), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL);
+    ns = lsi_file_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL);
     if (ns == 0) assert_int_equal(lsi_file_close(&h, &now), 0);
   }
   assert_in_range(ns, 1, LSI_NEAR_REST_NS);
-  struct lsi_handle h = {0};
   run("printf abcdefgh >8");
-  assert_int_equal(lsi_file_open(&n, path_of("8"), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL), 0);
+  assert_int_equal(open_by_name(&n, "8", &h), 0);
   assert_int_equal(lsi_file_close(&h, &now), 0);
   usleep(LSI_NEAR_REST_NS / 1000);
-  h = (struct lsi_handle){.settle = true};
-  assert_int_equal(lsi_file_open(&n, path_of("8"), LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL), 0);
+  assert_int_equal(lsi_file_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL), 0);
   assert_int_equal(lsi_file_close(&h, &now), 0);
   lsi_near_clear(&n);
 }
@@ -248,10 +253,11 @@ static void test_reads_what_is_at_rest(void **state) {
   n.began_s -= 1000;
   n.unsettled = 0;
   assert_true(opened_whole(&n, "8", room, sizeof room));
-  struct lsi_handle h = {.room = room, .room_bytes = sizeof room};
+  const struct lsi_open order = {.name = path_of("8"), .room = room, .room_bytes = sizeof room};
+  struct lsi_handle h = {0};
   struct lsi_error err = {0};
   struct lsi_object_info now;
-  const int rc = lsi_file_open(&n, path_of("8"), LSI_DIRECT_ALWAYS, LSI_MAPS_NONE, &h, &err);
+  const int rc = lsi_file_open(&n, &order, LSI_DIRECT_ALWAYS, LSI_MAPS_NONE, &h, &err);
   assert_false(h.whole); /* it was told to go past the page cache */
   if (rc == 0) assert_int_equal(lsi_file_close(&h, &now), 0);
   lsi_near_clear(&n);

@@ -156,10 +156,9 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
                      const struct lsi_late_open *how) {
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
-    s->handle.room = how->room;
-    s->handle.room_bytes = how->room_bytes;
-    s->handle.settle = how->settle;
-    int rc = w->ops->open(w->backend, name, &s->handle, &w->error);
+    const struct lsi_open order = {
+        .name = name, .room = how->room, .room_bytes = how->room_bytes, .settle = how->settle};
+    int rc = w->ops->open(w->backend, &order, &s->handle, &w->error);
     if (rc >= 0) {
       has_descriptor(w);
       return rc;
