@@ -197,8 +197,31 @@ def fields(body):
     return n
 
 
+FUNCTION = re.compile(r"[\w\s*]+\(\s*\*\s*\w+\s*(\[[^\]]*\]\s*)*\)\s*(?=\()")
+NAME = re.compile(r"const\s+char\s*\*\s*\w+$")
+
+
+def is_table(body):
+    """Whether a struct's body declares functions only: pointers to them, arrays of these, and one name."""
+    declared = [d.strip() for d in body.split(";") if d.strip()]
+    functions = [d for d in declared if FUNCTION.match(d) and closes(d, FUNCTION.match(d).end())]
+    rest = [d for d in declared if d not in functions]
+    return bool(functions) and len(rest) <= 1 and all(NAME.match(d) for d in rest)
+
+
+def closes(text, start):
+    """Whether the parenthesis that opens at `start` is closed where the text ends."""
+    depth = 0
+    for i in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[i], 0)
+        if depth == 0:
+            return i == len(text) - 1
+    return False
+
+
 def structs(code):
-    """(name, line, number of fields) of each struct that is defined in C code, not within another one."""
+    """(name, line, number of fields) of each struct that is defined in C code, not within another one. What is
+    a table of functions counts as one field: it owns none of what it is called with."""
     code, at = strip_preprocessor(code), 0
     while True:
         m = re.compile(r"\b(?:struct|union)\s*(\w*)\s*\{").search(code, at)
@@ -206,7 +229,8 @@ def structs(code):
             return
         at = closing(code, m.end() - 1)
         name = m.group(1) or (re.match(r"}\s*(\w*)", code[at:]) or [0, ""])[1] or "?"
-        yield name, code[:m.start()].count("\n") + 1, fields(code[m.end():at])
+        body = code[m.end():at]
+        yield name, code[:m.start()].count("\n") + 1, 1 if is_table(body) else fields(body)
 
 
 def check_structs(t):

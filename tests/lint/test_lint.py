@@ -239,6 +239,16 @@ class TheLint(unittest.TestCase):
             self.assert_found(dict(listed, **{"core/a.h": struct(n)}), lint.check_structs, pattern)
         self.assert_found(listed, lint.check_structs, "known.txt:1.*remove the line")
 
+    def test_table_of_functions(self):
+        calls = "".join("  void (*call_%d%s)(const void *src, int (*f)(void));\n" % (i, "[10]" if i % 2 else "")
+                        for i in range(41))
+        for more in ("", "  const char *name;\n"):  # a table goes by a name at most
+            self.assert_clean({"core/a.h": "struct s {\n" + more + calls + "};\n"}, lint.check_structs)
+        for more in ("int n;", "const char *a, *b;", "char *name;", "const char *a; const char *b;",
+                     "struct { int (*f)(void); } in;", "void *(*f)(void), *data;"):
+            self.assert_found({"core/a.h": "struct s {\n" + calls + more + "\n};\n"}, lint.check_structs,
+                              "struct s has 4[1-9] fields, at most 40")
+
     def test_header_that_is_part_of_another(self):
         for first in ("/* Part of run.h: more. */\n", "/* A\n * part\n * of `job/run.h`. */\n"):
             self.assert_found({"core/a.h": first}, lint.check_headers, "part of another")
