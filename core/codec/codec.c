@@ -147,10 +147,19 @@ static int decode_none(const uint8_t *src, size_t len, struct lsi_outbuf *out,
   return 0;
 }
 
+/* A chunk of 0 bytes. `zstd -t` calls such a file one that ends too early, `lz4 -t` takes it. */
+static int decode_empty(enum lsi_codec codec, struct lsi_error *err) {
+  if (codec == LSI_CODEC_NONE || codec == LSI_CODEC_LZ4) return 0;
+  return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "an empty chunk holds no %s",
+                  codec == LSI_CODEC_LZ4_BLOCK ? "lz4 block"
+                  : codec == LSI_CODEC_ZSTD    ? "zstd frame"
+                                               : "blosc frame");
+}
+
 int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
                struct lsi_outbuf *out, struct lsi_error *err) {
   out->length = 0;
-  if (!src_len) return 0;
+  if (!src_len) return decode_empty(codec, err);
   int rc;
   switch (codec) {
   case LSI_CODEC_NONE: rc = decode_none(src, src_len, out, err); break;

@@ -12,7 +12,9 @@
  *               bits or not at all. Zeros may follow it (z5 writes chunks so), other bytes are corrupt
  *               data; it carries no checksum. Its bytes must not change while they are decoded: the
  *               library reads its header a second time.
- * An empty chunk (0 stored bytes) decodes to 0 bytes with every codec. */
+ * An empty chunk (0 stored bytes) is what the codec's own tool says of an empty file: no data for lz4, and
+ * without a codec; corrupt data for zstd, lz4_block and blosc, whose shortest chunks have a few bytes.
+ * Skippable frames alone are no data. */
 #ifndef LSI_CODEC_H
 #define LSI_CODEC_H
 

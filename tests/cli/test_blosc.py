@@ -53,7 +53,6 @@ class Blosc(RunnerTest):
                                                               shuffle, name))
                     want.append(values)
                     i += 1
-            self.put("999.blosc", b"")
             self.expect(0, "-e", COPY % kind)
             np.testing.assert_array_equal(np.load(self.path("out.npy")), np.concatenate(want))
 
@@ -87,12 +86,14 @@ class Blosc(RunnerTest):
         self.put("c.blosc", frame + b"x")
         self.put("d.blosc", b"\x02\x01\x81\x04" + frame[4:16] + bytes(len(frame) - 16))
         self.put("e.blosc", b"\x05" + frame[1:])
+        self.put("f.blosc", b"")
         r = self.expect(1, "--errors=e.jsonl", "-e", SUM % ())
         self.assertEqual(r.out, "%d 100000\n" % int(values.sum(dtype="f8")))
         with open(self.path("e.jsonl")) as f:
             errors = {e["object"]: e for e in map(json.loads, f)}
         self.assertEqual({e["code"] for e in errors.values()}, {"LSIO_ERR_CORRUPT"})
-        for name, what in (("b", "cut short"), ("c", "bytes after"), ("d", "does not lie"), ("e", "blosc2")):
+        for name, what in (("b", "cut short"), ("c", "bytes after"), ("d", "does not lie"), ("e", "blosc2"),
+                           ("f", "an empty chunk holds no blosc frame")):
             self.assertIn(what, json.dumps(errors[name + ".blosc"]))
 
     def test_messages_say_what_to_do(self):

@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import shutil
+import subprocess
 import time
 import unittest
 
@@ -208,11 +209,34 @@ class NoSources(RunnerTest):
             self.assertEqual(np.load(self.path("out.npy")).shape, (0,))
             os.unlink(self.path("out.npy"))
         self.assertEqual(self.expect(0, "-e", STATS).out, "result 0 0 0\n")
-        for codec in ("lz4", "zstd"):  # no frame at all is no data, not corrupt data
-            r = self.run_lsio("-e", job.replace("type =", 'codec = "%s", type =' % codec))
-            self.assertEqual(r.code, 0, r)
-            self.assertEqual(np.load(self.path("out.npy")).shape, (0,))
-            os.unlink(self.path("out.npy"))
+
+    def test_empty_files_of_a_codec(self):
+        """They are what the codec's own tool says: of lz4 no data, of zstd cut short."""
+        path = self.path("a.f32")
+        open(path, "w").close()
+        job = COPY.replace("type =", 'codec = "%s", decoded = 64, %s type =')
+        identity = "piece = 4, transform = function(chunk) return chunk.n end, out_max = 9,"
+        for codec in ("lz4", "zstd", "lz4_block", "blosc"):
+            tool = shutil.which(codec)
+            sound = subprocess.run([tool, "-t", path], capture_output=True).returncode == 0 if tool else codec == "lz4"
+            for more in ("", identity):
+                r = self.run_lsio("-e", job % (codec, more))
+                self.assertEqual(r.code, 0 if sound else 8, (codec, r))
+                if sound:
+                    self.assertEqual(np.load(self.path("out.npy")).shape, (0,))
+                    os.unlink(self.path("out.npy"))
+                    continue
+                what = "block" if codec == "lz4_block" else codec + " frame"
+                self.assertRegex(r.err, "an empty chunk holds no .*%s: object 'a.f32', offset 0, length 0" % what)
+                self.assertIn("--on-error skip", r.err)
+                skip = 'on_error = "skip", fill = 0,' + more
+                self.expect(1, "-e", job % (codec, skip))
+                os.unlink(self.path("out.npy"))
+            ranges = (job % (codec, "")).replace('lsio.files("a.f32")',
+                                                 'lsio.ranges { object = "a.f32", offset = { 0 }, length = { 0 } }')
+            self.assertEqual(self.run_lsio("-e", ranges).code, 0 if sound else 8, codec)
+            if sound:
+                os.unlink(self.path("out.npy"))
 
 
 class Limits(RunnerTest):

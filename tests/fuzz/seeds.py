@@ -51,6 +51,8 @@ def codec_seeds():
                     blosc.set_blocksize(0 if shuffle else 128)
                     frame = blosc.compress(data, 4, 5, shuffle, cname)
                     yield "blosc-%s-%d-%s" % (cname, shuffle, name), bytes([BLOSC, 14]) + frame
+    for codec in range(4):
+        yield "nothing-%d" % codec, bytes([codec, 14])
     blosc.set_blocksize(128)
     for name, data in (("zeros", text), ("zeros-stored", noise)):
         yield "blosc-" + name, bytes([BLOSC, 14]) + blosc.compress(data, 4, 5, blosc.SHUFFLE, "lz4") + bytes(40)

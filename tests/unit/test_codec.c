@@ -260,13 +260,22 @@ static void frames_in_a_row(void **state) {
   lsi_free(data);
 }
 
+/* As `lz4 -t` and `zstd -t` say of empty files, and liblz4 of an empty block. */
 static void empty_chunks(void **state) {
   (void)state;
   for (int c = LSI_CODEC_NONE; c <= LSI_CODEC_BLOSC; c++) {
+    const int want = c == LSI_CODEC_NONE || c == LSI_CODEC_LZ4 ? 0 : LSIO_ERR_CORRUPT;
+    uint8_t room[8];
     struct lsi_outbuf out = output(0, 0);
-    assert_int_equal(decode((enum lsi_codec)c, NULL, 0, &out), 0);
-    assert_int_equal(lsi_decode_once(c, NULL, 0, NULL, 0), 0);
+    assert_int_equal(decode((enum lsi_codec)c, NULL, 0, &out), want);
+    assert_int_equal(lsi_decode_once(c, NULL, 0, NULL, 0), want);
+    assert_int_equal(lsi_decode_once(c, "", 0, room, sizeof room), want);
+    if (want) expect_error((enum lsi_codec)c, "", 0, 100, want, "an empty chunk holds no");
+    out = output(0, 100); /* no pieces of nothing: whole, with the same code */
+    assert_int_equal(lsi_pieces_begin(decoder, (enum lsi_codec)c, "", 0, 10, 100, &out, &error), 0);
   }
+  int64_t n = LZ4_decompress_safe("", (char[8]){0}, 0, 8);
+  assert_true(n < 0);
 }
 
 static void every_truncation(void **state) {
