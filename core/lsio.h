@@ -57,7 +57,7 @@ extern "C" {
   X(LSIO_ERR_LIMIT, -9, 9, "a limit of memory or time was reached")                     \
   X(LSIO_ERR_NOMEM, -10, 9, "out of memory")                                            \
   X(LSIO_ERR_CANCELLED, -11, 130, "cancelled")                                          \
-  X(LSIO_ERR_UNSUPPORTED, -12, 5, "not supported on this system")                       \
+  X(LSIO_ERR_UNSUPPORTED, -12, 5, "not supported here")                                 \
   X(LSIO_ERR_BUSY, -13, 2, "another job is running in this context")                    \
   X(LSIO_ERR_BUG, -14, 70, "internal error of LSIO, please report it")
 

@@ -77,8 +77,22 @@ static const struct {
     {LSI_CODEC_LZ4, 4, {0x04, 0x22, 0x4D, 0x18}, "lz4"},
     {LSI_CODEC_ZSTD, 4, {0x28, 0xB5, 0x2F, 0xFD}, "zstd"},
     {LSI_CODEC_BLOSC, 2, {0x02, 0x01}, "blosc"},
-    {LSI_CODEC_NONE, 4, {0x02, 0x21, 0x4C, 0x18}, "lz4 before 1.4"},
+    {LSI_CODEC_NONE, 4, {0x02, 0x21, 0x4C, 0x18}, "the legacy format of lz4"}, /* `lz4 -l` */
+    {LSI_CODEC_NONE, 4, {0xFD, 0x2F, 0xB5, 0x1E}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x22, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x23, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x24, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x25, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x26, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x27, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x37, 0xA4, 0x30, 0xEC}, "a dictionary of zstd"},
     {LSI_CODEC_NONE, 3, {0x1F, 0x8B, 0x08}, "gzip"},
+    {LSI_CODEC_NONE, 2, {0x78, 0x01}, "zlib"},
+    {LSI_CODEC_NONE, 2, {0x78, 0x5E}, "zlib"},
+    {LSI_CODEC_NONE, 2, {0x78, 0x9C}, "zlib"},
+    {LSI_CODEC_NONE, 2, {0x78, 0xDA}, "zlib"},
+    {LSI_CODEC_NONE, 4, {0xFF, 0x06, 0x00, 0x00}, "snappy"},
+    {LSI_CODEC_NONE, 4, {0x50, 0x4B, 0x03, 0x04}, "zip"},
     {LSI_CODEC_NONE, 4, {0xFD, 0x37, 0x7A, 0x58}, "xz"},
     {LSI_CODEC_NONE, 3, {0x42, 0x5A, 0x68}, "bzip2"},
     {LSI_CODEC_NONE, 1, {0x03}, "blosc2"},
@@ -86,14 +100,15 @@ static const struct {
     {LSI_CODEC_NONE, 1, {0x05}, "blosc2"},
 };
 
-int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err) {
-  const char *name = lsi_codec_name(codec);
-  lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a chunk does not begin with %s %s frame",
-           codec == LSI_CODEC_LZ4 ? "an" : "a", name);
+/* One byte says too little, but where blosc was expected; a block of lz4 may begin with any two. */
+static unsigned bytes_that_tell(enum lsi_codec codec) {
+  return codec == LSI_CODEC_BLOSC ? 1 : codec == LSI_CODEC_LZ4_BLOCK ? 3 : 2;
+}
+
+void lsi_say_what_it_is(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err) {
   for (size_t i = 0; i < LSI_COUNTOF(beginnings); i++) {
-    /* One byte says too little, but where blosc was expected. */
     if (beginnings[i].n > len || memcmp(src, beginnings[i].bytes, beginnings[i].n) ||
-        beginnings[i].codec == codec || (beginnings[i].n == 1 && codec != LSI_CODEC_BLOSC))
+        beginnings[i].codec == codec || beginnings[i].n < bytes_that_tell(codec))
       continue;
     if (beginnings[i].codec)
       lsi_error_remedy(err, "it looks like %s: write codec = \"%s\"", beginnings[i].name,
@@ -101,10 +116,26 @@ int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct 
     else
       lsi_error_remedy(err, "it looks like %s, which is not supported: write it again with "
                             "one of lz4, zstd or blosc", beginnings[i].name);
-    break;
+    return;
   }
+}
+
+int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a chunk does not begin with %s %s frame",
+           codec == LSI_CODEC_LZ4 ? "an" : "a", lsi_codec_name(codec));
+  lsi_say_what_it_is(codec, src, len, err);
   lsi_error_remedy(err, "check `codec`; what is not compressed is read without it");
   return LSIO_ERR_CORRUPT;
+}
+
+int lsi_fail_dictionary(enum lsi_codec codec, uint32_t id, struct lsi_error *err) {
+  const char *name = lsi_codec_name(codec);
+  lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0,
+           "%s %s frame needs the dictionary with ID %u, which LSIO can't be given yet",
+           codec == LSI_CODEC_LZ4 ? "an" : "a", name, id);
+  lsi_error_remedy(err, "decompress it with its dictionary (`%s -d -D FILE`) and write it again without "
+                        "a dictionary; --on-error skip leaves such steps out", name);
+  return LSIO_ERR_UNSUPPORTED;
 }
 
 int lsi_next_frame(enum lsi_codec codec, const uint8_t *begin, const uint8_t **at,

@@ -4,8 +4,9 @@
  * What a chunk may be:
  *   lz4, zstd   one frame or several, one after the other; skippable frames are skipped. Bytes after
  *               the last frame that are not a frame, and a frame cut short, are corrupt data.
- *               Checksums that a frame carries are verified. Frames that need a dictionary and
- *               frames of formats older than LZ4 1.4 and Zstandard 0.8 are refused.
+ *               Checksums that a frame carries are verified. Frames of formats older than LZ4 1.4
+ *               and Zstandard 0.8 are refused as corrupt data, saying what they are, and those that
+ *               name a dictionary as LSIO_ERR_UNSUPPORTED.
  *   lz4_block   one LZ4 block without a frame; it does not say its size, so the limit is its size or
  *               more.
  *   blosc       one frame of blosc 1: any of its compressors that libblosc has, shuffled by bytes, by
@@ -57,7 +58,8 @@ void lsi_decoder_destroy(struct lsi_decoder *d); /* NULL is fine */
 /* Decodes src[0 .. src_len) to the start of *out and sets out->length. A frame that states its size
  * makes `out` grow once, to that size, after it has been checked against the limit and against what
  * so many stored bytes can hold at all; else `out` doubles up to the limit.
- * 0, or LSIO_ERR_CORRUPT, LSIO_ERR_LIMIT (more than out->limit), LSIO_ERR_NOMEM, what grow returned.
+ * 0, or LSIO_ERR_CORRUPT, LSIO_ERR_UNSUPPORTED (a dictionary; what libblosc was built without),
+ * LSIO_ERR_LIMIT (more than out->limit), LSIO_ERR_NOMEM, what grow returned.
  * After an error the contents of `out` are unspecified and its length is 0. */
 int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
                struct lsi_outbuf *out, struct lsi_error *err);

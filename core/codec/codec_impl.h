@@ -24,6 +24,10 @@ static inline size_t lsi_outbuf_room(const struct lsi_outbuf *out) {
 int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err);
 /* `size`: what the chunk states that it decodes to, at least; 0 = it states nothing. */
 int lsi_fail_limit(uint64_t size, uint64_t limit, struct lsi_error *err);
+/* A frame that can be decoded with that dictionary only: LSIO_ERR_UNSUPPORTED. */
+int lsi_fail_dictionary(enum lsi_codec codec, uint32_t id, struct lsi_error *err);
+/* The remedy of an error: which codec the chunk looks like, if it looks like one. */
+void lsi_say_what_it_is(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err);
 /* src does not begin as a chunk of `codec` does: LSIO_ERR_CORRUPT, with the codec that it looks like. */
 int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err);
 

@@ -70,7 +70,8 @@ int lsi_lz4_open(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f
   if (f->has_size) f->content_size = lsi_le64(p + 6);
   if ((lsi_xxh32(p + 4, length) >> 8 & 0xFF) != p[4 + length])
     return corrupt(err, "the checksum of an lz4 frame's header is wrong");
-  if (flags & 1) return corrupt(err, "an lz4 frame needs a dictionary, which is not supported");
+  if (flags & 1) /* its ID stands last */
+    return lsi_fail_dictionary(LSI_CODEC_LZ4, lsi_le32(p + 4 + length - 4), err);
   f->at = p + 4 + length + 1;
   /* No sequence of tokens yields more than 255 bytes for each of its own. */
   if (f->has_size && f->content_size / 255 > (uint64_t)(f->end - f->at))
@@ -193,6 +194,12 @@ bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size) {
 
 /* ---- bare blocks ---- */
 
+static int corrupt_block(const uint8_t *src, size_t len, struct lsi_error *err) {
+  corrupt(err, "an lz4 block is corrupt");
+  lsi_say_what_it_is(LSI_CODEC_LZ4_BLOCK, src, len, err);
+  return LSIO_ERR_CORRUPT;
+}
+
 int lsi_lz4_block_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out,
                          struct lsi_error *err) {
   if (len > INT_MAX) return corrupt(err, "an lz4 block has more than 2 GiB");
@@ -202,12 +209,11 @@ int lsi_lz4_block_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out,
   if (got < 0) {
     int64_t size = block_size(src, len);
     if (size == 0 && !room) return 0;
-    if (size < 0 || size > INT_MAX || (uint64_t)size <= room)
-      return corrupt(err, "an lz4 block is corrupt");
+    if (size < 0 || size > INT_MAX || (uint64_t)size <= room) return corrupt_block(src, len, err);
     int rc = lsi_outbuf_need(out, (uint64_t)size, false, err);
     if (rc) return rc;
     if ((got = LZ4_decompress_safe(from, out->data, (int)len, (int)size)) < 0)
-      return corrupt(err, "an lz4 block is corrupt");
+      return corrupt_block(src, len, err);
   }
   out->length = (size_t)got;
   return 0;

@@ -11,6 +11,15 @@ static int corrupt(struct lsi_error *err, const char *what) {
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
 }
 
+/* What it finds wrong. A frame that names no dictionary and needs one (`--no-dictID`) looks like a damaged
+ * one, but where it begins with tables of the dictionary's. */
+static int library_says(size_t result, struct lsi_error *err) {
+  if (ZSTD_getErrorCode(result) == ZSTD_error_dictionary_corrupted)
+    return corrupt(err, "a zstd frame uses tables that are not in it: it is damaged, or was written with a "
+                        "dictionary");
+  return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)", ZSTD_getErrorName(result));
+}
+
 /* The frame's length and, when it states one, the size of its content. */
 static int measure(const uint8_t *src, size_t left, size_t *length, bool *known, uint64_t *size,
                    struct lsi_error *err) {
@@ -18,8 +27,9 @@ static int measure(const uint8_t *src, size_t left, size_t *length, bool *known,
   if (ZSTD_isError(*length))
     return ZSTD_getErrorCode(*length) == ZSTD_error_srcSize_wrong
                ? corrupt(err, "a zstd frame is cut short")
-               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
-                          ZSTD_getErrorName(*length));
+               : library_says(*length, err);
+  const unsigned dictionary = ZSTD_getDictID_fromFrame(src, *length);
+  if (dictionary) return lsi_fail_dictionary(LSI_CODEC_ZSTD, dictionary, err);
   *size = ZSTD_getFrameContentSize(src, *length);
   if (*size == ZSTD_CONTENTSIZE_ERROR)
     return corrupt(err, "the header of a zstd frame is not valid");
@@ -53,9 +63,7 @@ static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct
     ZSTD_ErrorCode code = ZSTD_getErrorCode(got);
     if (code == ZSTD_error_memory_allocation)
       return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
-    if (code != ZSTD_error_dstSize_tooSmall || known)
-      return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
-                      ZSTD_getErrorName(got));
+    if (code != ZSTD_error_dstSize_tooSmall || known) return library_says(got, err);
     /* It does not state its size: again from its beginning, with twice the room. All tries together
      * decode less than twice the content; a worker's buffer keeps its size for the next chunk. */
     uint64_t more = LSI_MAX((uint64_t)room + 1, BLOCK_MAX), most = out->limit - out->length;
@@ -139,8 +147,7 @@ int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, si
     ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
     return code == ZSTD_error_memory_allocation
                ? lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder")
-               : lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)",
-                          ZSTD_getErrorName(left));
+               : library_says(left, err);
   }
   const bool stuck = room && !out.pos && in.pos == f->used;
   f->used = in.pos;

@@ -117,7 +117,8 @@ class Frames(RunnerTest):
         with open(self.path("e.jsonl")) as f:
             errors = [json.loads(line) for line in f]
         for e in errors:
-            self.assertEqual(e["code"], "LSIO_ERR_CORRUPT", (self.seed, e))
+            # A header of random bytes may ask for a dictionary.
+            self.assertIn(e["code"], ("LSIO_ERR_CORRUPT", "LSIO_ERR_UNSUPPORTED"), (self.seed, e))
             self.assertTrue(e["object"].endswith("." + codec))
         failed = {e["step"] for e in errors}
         return {i: data[at:at + n] for i, at, n in index if i not in failed}, failed

@@ -51,6 +51,10 @@ def codec_seeds():
                     blosc.set_blocksize(0 if shuffle else 128)
                     frame = blosc.compress(data, 4, 5, shuffle, cname)
                     yield "blosc-%s-%d-%s" % (cname, shuffle, name), bytes([BLOSC, 14]) + frame
+    # Frames that name a dictionary, which need not be there for that; and a format that is not read.
+    yield "zstd-dictionary", bytes([ZSTD, 14]) + bytes.fromhex("28b52ffd210703190000616263")
+    yield "lz4-dictionary", bytes([LZ4, 14]) + bytes.fromhex("04224d1861402a0000008100000000")
+    yield "lz4-legacy", bytes([LZ4, 14]) + tool("lz4", "-l", "-c", "-q", data=text)
     for codec in range(4):
         yield "nothing-%d" % codec, bytes([codec, 14])
     blosc.set_blocksize(128)

@@ -1,0 +1,170 @@
+/* What a codec is given and can't decode: nothing at all, chunks of other formats, frames that need a
+ * dictionary. The error says what it is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <lz4.h>
+#include <lz4frame.h>
+#include <zstd.h>
+
+#include "codec_support.h"
+
+static int grow(struct lsi_outbuf *out, size_t at_least) {
+  void *p = lsi_realloc(out->data, at_least);
+  if (!p) return LSIO_ERR_NOMEM;
+  out->data = p;
+  out->capacity = at_least;
+  return 0;
+}
+
+static void fails(enum lsi_codec codec, const void *src, size_t n, int code, const char *what) {
+  struct lsi_outbuf out = {.limit = 1 << 20, .grow = grow};
+  lsi_error_clear(&error);
+  const int rc = lsi_decode(decoder, codec, src, n, &out, &error);
+  lsi_free(out.data);
+  if (rc != code) fail_msg("code %d instead of %d: %s", rc, code, error.what);
+  if (!strstr(error.what, what)) fail_msg("'%s' does not say '%s'", error.what, what);
+}
+
+/* As `lz4 -t` and `zstd -t` say of empty files, and liblz4 of an empty block. */
+static void empty_chunks(void **state) {
+  (void)state;
+  for (int c = LSI_CODEC_NONE; c <= LSI_CODEC_BLOSC; c++) {
+    const int want = c == LSI_CODEC_NONE || c == LSI_CODEC_LZ4 ? 0 : LSIO_ERR_CORRUPT;
+    uint8_t room[8];
+    struct lsi_outbuf out = {.limit = 100};
+    assert_int_equal(lsi_decode(decoder, (enum lsi_codec)c, NULL, 0, &out, NULL), want);
+    assert_int_equal(lsi_decode_once(c, NULL, 0, NULL, 0), want);
+    assert_int_equal(lsi_decode_once(c, "", 0, room, sizeof room), want);
+    if (want) fails((enum lsi_codec)c, "", 0, want, "an empty chunk holds no");
+    /* No pieces of nothing: whole, with the same code. */
+    assert_int_equal(lsi_pieces_begin(decoder, (enum lsi_codec)c, "", 0, 10, 100, &out, &error), 0);
+  }
+  int64_t n = LZ4_decompress_safe("", (char[8]){0}, 0, 8);
+  assert_true(n < 0);
+}
+
+/* A chunk of another format: what it is, in the remedy. */
+static void looks_like_another_codec(void **state) {
+  (void)state;
+  const struct {
+    enum lsi_codec codec;
+    const char *bytes, *remedy;
+  } rows[] = {
+      {LSI_CODEC_LZ4, "\x28\xB5\x2F\xFD", "codec = \"zstd\""},
+      {LSI_CODEC_ZSTD, "\x04\x22\x4D\x18", "codec = \"lz4\""},
+      {LSI_CODEC_BLOSC, "\x04\x22\x4D\x18", "codec = \"lz4\""},
+      {LSI_CODEC_BLOSC, "\x28\xB5\x2F\xFD", "codec = \"zstd\""},
+      {LSI_CODEC_LZ4, "\x02\x01\x21\x04", "codec = \"blosc\""},
+      {LSI_CODEC_ZSTD, "\x02\x01\x21\x04", "codec = \"blosc\""},
+      {LSI_CODEC_BLOSC, "\x05\x01\x21\x04", "blosc2, which is not supported"},
+      {LSI_CODEC_ZSTD, "\x05\x01\x21\x04", "check `codec`"},
+      {LSI_CODEC_LZ4, "\x1F\x8B\x08\x08", "gzip, which is not supported"},
+      {LSI_CODEC_LZ4, "\x02\x21\x4C\x18", "the legacy format of lz4, which is not supported"},
+      {LSI_CODEC_ZSTD, "\x02\x21\x4C\x18", "the legacy format of lz4"},
+      {LSI_CODEC_ZSTD, "\x22\xB5\x2F\xFD", "zstd before 0.8, which is not supported"},
+      {LSI_CODEC_ZSTD, "\x27\xB5\x2F\xFD", "zstd before 0.8"},
+      {LSI_CODEC_LZ4, "\xFD\x2F\xB5\x1E", "zstd before 0.8"},
+      {LSI_CODEC_ZSTD, "\x21\xB5\x2F\xFD", "check `codec`"},
+      {LSI_CODEC_ZSTD, "\x37\xA4\x30\xEC", "a dictionary of zstd"},
+      {LSI_CODEC_ZSTD, "\x78\x9C\xED", "zlib, which is not supported"},
+      {LSI_CODEC_BLOSC, "\x78\x01\xED", "zlib"},
+      {LSI_CODEC_LZ4, "\x78\x02\xED", "check `codec`"},
+      {LSI_CODEC_ZSTD, "PK\3\4", "zip"},
+      {LSI_CODEC_LZ4, "\x04\x22\x4D", "check `codec`"},
+      {LSI_CODEC_ZSTD, "BZh9", "bzip2"},
+      {LSI_CODEC_ZSTD, "\xFD\x37zX", "xz"},
+      {LSI_CODEC_BLOSC, "abcd", "check `codec`"},
+      {LSI_CODEC_LZ4_BLOCK, "\x04\x22\x4D\x18\x64\x40\xA7", "codec = \"lz4\""},
+      {LSI_CODEC_LZ4_BLOCK, "\x28\xB5\x2F\xFD\x04\x58\x61", "codec = \"zstd\""},
+      {LSI_CODEC_LZ4_BLOCK, "\x1F\x8B\x08\x08", "gzip"},
+  };
+  for (size_t i = 0; i < LSI_COUNTOF(rows); i++) {
+    struct lsi_decoder *d = lsi_decoder_create();
+    struct lsi_outbuf out = {.limit = 64};
+    struct lsi_error err;
+    lsi_error_clear(&err);
+    assert_int_equal(lsi_decode(d, rows[i].codec, rows[i].bytes, strlen(rows[i].bytes), &out, &err),
+                     LSIO_ERR_CORRUPT);
+    assert_non_null(strstr(err.what, rows[i].codec == LSI_CODEC_LZ4_BLOCK
+                                         ? "an lz4 block is corrupt"
+                                         : "a chunk does not begin with a"));
+    if (!strstr(err.remedy, rows[i].remedy)) fail_msg("row %zu: '%s'", i, err.remedy);
+    lsi_decoder_destroy(d);
+  }
+}
+
+/* Whole and by pieces. */
+static void needs_dictionary(enum lsi_codec codec, const uint8_t *src, size_t n, uint32_t id) {
+  char what[80];
+  snprintf(what, sizeof what, "needs the dictionary with ID %u, which", id);
+  fails(codec, src, n, LSIO_ERR_UNSUPPORTED, what);
+  assert_non_null(strstr(error.remedy, "without a dictionary"));
+  struct lsi_outbuf hot = {.limit = 64 << 20, .grow = grow};
+  const void *data;
+  size_t length;
+  lsi_error_clear(&error);
+  int rc = lsi_pieces_begin(decoder, codec, src, n, 100, 1 << 20, &hot, &error);
+  while (rc == 1) rc = lsi_pieces_next(decoder, &data, &length, &error);
+  assert_int_equal(rc, LSIO_ERR_UNSUPPORTED);
+  assert_non_null(strstr(error.what, what));
+  lsi_free(hot.data);
+}
+
+enum { N = 5000, ROOM = 3 * N };
+static const uint32_t ids[] = {1, 255, 256, 65535, 65536, UINT32_MAX};
+
+static void lz4_frames_with_a_dictionary(void **state) {
+  (void)state;
+  uint8_t data[N], frame[ROOM];
+  for (size_t i = 0; i < N; i++) data[i] = (uint8_t)(next(4) * i);
+  for (size_t i = 0; i < 2 * LSI_COUNTOF(ids); i++) {
+    LZ4F_preferences_t p = LZ4F_INIT_PREFERENCES;
+    p.frameInfo.dictID = ids[i / 2];
+    p.frameInfo.contentSize = i & 1 ? N : 0;
+    const size_t n = LZ4F_compressFrame(frame, sizeof frame, data, N, &p);
+    assert_false(LZ4F_isError(n));
+    needs_dictionary(LSI_CODEC_LZ4, frame, n, ids[i / 2]);
+  }
+}
+
+/* The header tells: an ID is put into one of a plain frame. Also where a later frame needs it. */
+static void zstd_frames_with_a_dictionary(void **state) {
+  (void)state;
+  uint8_t data[N], plain[ROOM], row[2 * ROOM + 4];
+  for (size_t i = 0; i < N; i++) data[i] = (uint8_t)(next(4) * i);
+  ZSTD_CCtx *c = ZSTD_createCCtx();
+  for (size_t i = 0; i < 2 * LSI_COUNTOF(ids); i++) {
+    const uint32_t id = ids[i / 2];
+    ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, i & 1);
+    const size_t n = ZSTD_compress2(c, plain, sizeof plain, data, N);
+    assert_false(ZSTD_isError(n));
+    const size_t at = plain[4] & 0x20 ? 5 : 6, bytes = id > 65535 ? 4 : id > 255 ? 2 : 1;
+    uint8_t *frame = row + n;
+    memcpy(row, plain, n);
+    memcpy(frame, plain, at);
+    frame[4] |= bytes == 4 ? 3 : (uint8_t)bytes;
+    for (size_t b = 0; b < bytes; b++) frame[at + b] = (uint8_t)(id >> 8 * b);
+    memcpy(frame + at + bytes, plain + at, n - at);
+    assert_int_equal(ZSTD_getDictID_fromFrame(frame, n + bytes), id);
+    needs_dictionary(LSI_CODEC_ZSTD, frame, n + bytes, id);
+    needs_dictionary(LSI_CODEC_ZSTD, row, 2 * n + bytes, id);
+  }
+  ZSTD_freeCCtx(c);
+}
+
+int main(void) {
+  seed_from_env();
+  const struct CMUnitTest tests[] = {
+      TEST(empty_chunks),
+      TEST(looks_like_another_codec),
+      TEST(lz4_frames_with_a_dictionary),
+      TEST(zstd_frames_with_a_dictionary),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
