@@ -29,21 +29,22 @@ unsigned lsi_codec_overhead(enum lsi_codec codec) { return codec == LSI_CODEC_BL
 
 /* ---- room ---- */
 
-int lsi_fail_limit(uint64_t size, uint64_t limit, struct lsi_error *err) {
+int lsi_fail_limit(uint64_t size, uint64_t limit, bool pieces, struct lsi_error *err) {
   if (size)
     lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk states that it decodes to %llu bytes, but %llu are allowed",
              (unsigned long long)size, (unsigned long long)limit);
   lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %llu bytes allowed",
            (unsigned long long)limit); /* the first one counts */
   lsi_error_remedy(err, "raise `decoded` if it is set, else give the job more memory (--memory) or "
-                        "fewer workers (--workers), or take such chunks in pieces (`piece`)");
+                        "fewer workers (--workers)%s",
+                   pieces ? "" : ", or take such chunks in pieces (`piece`)");
   return LSIO_ERR_LIMIT;
 }
 
 int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err) {
   uint64_t need;
   if (lsi_add_overflow((uint64_t)out->length, more, &need)) need = UINT64_MAX;
-  if (need > out->limit) return lsi_fail_limit(doubling ? 0 : need, out->limit, err);
+  if (need > out->limit) return lsi_fail_limit(doubling ? 0 : need, out->limit, out->pieces, err);
   if (need <= out->capacity) return 0;
   if (!out->grow) {
     lsi_fail(err, LSIO_ERR_LIMIT, 0, "a chunk decodes to more than the %zu bytes of its buffer",

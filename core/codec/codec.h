@@ -48,6 +48,7 @@ struct lsi_outbuf {
   size_t limit;    /* decoded bytes of the chunk at most */
   int (*grow)(struct lsi_outbuf *out, size_t at_least);
   void *ctx;       /* for grow */
+  bool pieces;     /* messages don't advise to take the chunk in pieces: that was tried */
 };
 
 /* Reusable state, one per worker; not thread-safe. It stays usable after every error. */
@@ -74,14 +75,17 @@ int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, siz
  * begin: 1 = call next; 0 = decode the chunk whole: it is short (less than 2 pieces), one block or one
  *   window, or its codec has no inner blocks, so that pieces would save nothing. src stays borrowed
  *   until the last piece. `limit`: decoded bytes of the chunk at most. `out` is the buffer, kept
- *   between chunks: its `limit` is what it and the decoder may take together of memory (lz4: 64 KiB
- *   of history and a block beside the piece; zstd: its window; blosc: about 3 blocks, or 2 and a
- *   piece): LSIO_ERR_LIMIT if that is too little.
+ *   between chunks: its `limit` is what it and the decoder may take together of memory beside the
+ *   piece (lz4: 64 KiB of history and a block; zstd: its window, or its content where the header
+ *   states more; blosc: about 3 blocks, or 2). `whole`: decoded bytes that the caller can take at
+ *   once. What does not fit one way goes the other way: 0 also for what pieces take too much for,
+ *   unless it says that it is larger than `whole`: LSIO_ERR_LIMIT.
  * next: 1 = more pieces follow, 0 = this is the last one, which may be empty; it is given out only once
  *   all of the chunk is known to be right. *data: valid until the next call; in `out`, or in src with
  *   codec none. After 0 or an error, begin again. */
 int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
-                     size_t size, uint64_t limit, struct lsi_outbuf *out, struct lsi_error *err);
+                     size_t size, uint64_t limit, uint64_t whole, struct lsi_outbuf *out,
+                     struct lsi_error *err);
 int lsi_pieces_next(struct lsi_decoder *d, const void **data, size_t *length,
                     struct lsi_error *err);
 

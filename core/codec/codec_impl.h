@@ -22,8 +22,9 @@ static inline size_t lsi_outbuf_room(const struct lsi_outbuf *out) {
 /* Makes room for `more` bytes behind out->length. With `doubling`, for at least twice what was there,
  * so that many small steps cost few calls. LSIO_ERR_LIMIT when the limit forbids it. */
 int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct lsi_error *err);
-/* `size`: what the chunk states that it decodes to, at least; 0 = it states nothing. */
-int lsi_fail_limit(uint64_t size, uint64_t limit, struct lsi_error *err);
+/* `size`: what the chunk states that it decodes to, at least; 0 = it states nothing. `pieces`: that is no
+ * remedy, for it is what is done. */
+int lsi_fail_limit(uint64_t size, uint64_t limit, bool pieces, struct lsi_error *err);
 /* A frame that can be decoded with that dictionary only: LSIO_ERR_UNSUPPORTED. */
 int lsi_fail_dictionary(enum lsi_codec codec, uint32_t id, struct lsi_error *err);
 /* The remedy of an error: which codec the chunk looks like, if it looks like one. */
@@ -65,6 +66,8 @@ int lsi_lz4_open(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f
  * must stand before that if blocks are linked. !*more: that was the end of the frame, and all is right. */
 int lsi_lz4_block(struct lsi_lz4_frame *f, struct lsi_outbuf *out, bool *more,
                   struct lsi_error *err);
+/* Right after open: where the frame ends, from the lengths of its blocks; NULL: not within the chunk. */
+const uint8_t *lsi_lz4_skip(const struct lsi_lz4_frame *f);
 /* Right after open: the chunk ends with this frame, which is one block or holds up to `size` bytes. */
 bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size);
 int lsi_lz4_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err);
@@ -74,6 +77,8 @@ int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struc
                     struct lsi_error *err);
 void lsi_zstd_free(struct lsi_decoder *d);
 int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err); /* d->zstd, if it is not there */
+/* The same, without a large window of an earlier chunk when this one needs `memory` bytes only. */
+int lsi_zstd_shrink(struct lsi_decoder *d, uint64_t memory, struct lsi_error *err);
 /* Frames that hold just `size` bytes; false: they don't, or are corrupt. After lsi_zstd_make(). */
 bool lsi_zstd_part(struct lsi_decoder *d, const uint8_t *src, size_t n, void *dst, size_t size);
 
@@ -83,9 +88,12 @@ struct lsi_zstd_frame {
   size_t length, used;  /* stored bytes */
   bool known;
   uint64_t size;        /* of the content, if known */
-  uint64_t window;      /* how far back it refers */
+  uint64_t window;      /* how far back it may refer: what it states, or its content if that is less */
   uint64_t memory;      /* that the decoder will take for itself */
+  bool streams;         /* false: the window is too large for the library, it must be taken whole */
   uint64_t given;       /* bytes decoded so far */
+  uint8_t head[18];     /* its header with a smaller window, of head_length bytes; 0: as it is */
+  size_t head_length;
 };
 int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
                   struct lsi_zstd_frame *f, struct lsi_error *err);
@@ -122,6 +130,7 @@ struct lsi_piece_state {
   const uint8_t *begin, *at, *end; /* stored bytes; `at`: the next frame, or codec none's next byte */
   size_t size;
   uint64_t total, limit;           /* decoded so far, and at most */
+  uint64_t whole;                  /* decoded bytes that the caller could take at once */
   struct lsi_outbuf *out;          /* [taken, length) has not been given out yet */
   size_t taken;
   bool ended;                      /* all is decoded, and right */

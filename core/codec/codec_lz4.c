@@ -177,6 +177,20 @@ int lsi_lz4_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struc
   return rc;
 }
 
+const uint8_t *lsi_lz4_skip(const struct lsi_lz4_frame *f) {
+  const uint8_t *at = f->at;
+  while (f->end - at >= 4) {
+    const uint32_t head = lsi_le32(at);
+    at += 4;
+    const size_t n = head ? (head & 0x7FFFFFFFu) + (f->block_checksum ? 4 : 0)
+                          : f->content_checksum ? 4 : 0;
+    if ((size_t)(f->end - at) < n) return NULL;
+    at += n;
+    if (!head) return at;
+  }
+  return NULL;
+}
+
 bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size) {
   const uint8_t *at = f->at;
   for (unsigned blocks = 0; blocks < SHORT_BLOCKS && f->end - at >= 4; blocks++) {

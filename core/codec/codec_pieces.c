@@ -4,28 +4,39 @@
 
 #define BUFFER_FIRST (1u << 20)        /* bytes that a buffer gets at first, if its pieces are as large */
 #define ZSTD_UNIT ((size_t)128 << 10)  /* a block */
+#define LZ4_BLOCK_MAX ((size_t)4 << 20)
 
 static size_t unread(const struct lsi_piece_state *p) { return p->out->length - p->taken; }
 
-static int too_large(const struct lsi_piece_state *p, uint64_t buffer, struct lsi_error *err) {
+static uint64_t plus(uint64_t a, uint64_t b) {
+  uint64_t sum;
+  return lsi_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static int too_large(const struct lsi_piece_state *p, uint64_t memory, struct lsi_error *err) {
   lsi_fail(err, LSIO_ERR_LIMIT, 0,
            "%s takes %llu bytes of memory to decode by pieces of %zu, more than the %zu allowed",
-           lsi_codec_name(p->codec), (unsigned long long)(buffer + p->inside), p->size,
-           p->out->limit);
+           lsi_codec_name(p->codec), (unsigned long long)memory, p->size, p->out->limit);
   lsi_error_remedy(err, "give the job more memory (--memory) or fewer workers (--workers); what it "
                         "takes depends on the size of the blocks or of the window of the data");
   return LSIO_ERR_LIMIT;
 }
 
-/* Of a frame: a block, the history before it, and what the decoder takes for itself, must fit. (Sizes
- * are bounded by what the stored bytes can hold: sums do not overflow.) */
+/* What must fit at once: a block, what stays before it (history, or what no piece has taken yet), and
+ * what the decoder takes for itself. Where blocks are just a piece, nothing is left over. */
+static uint64_t memory_of(const struct lsi_piece_state *p, size_t unit, size_t history,
+                          uint64_t inside) {
+  const size_t before = unit == p->size && p->codec != LSI_CODEC_LZ4 ? 0 : LSI_MAX(p->size, history);
+  return plus(plus(unit, before), inside);
+}
+
 static int take_memory(struct lsi_piece_state *p, size_t unit, size_t history, uint64_t inside,
                        struct lsi_error *err) {
   p->unit = unit;
   p->history = history;
   p->inside = inside;
-  const uint64_t least = (uint64_t)unit + history;
-  return least + inside > p->out->limit ? too_large(p, least, err) : 0;
+  const uint64_t memory = memory_of(p, unit, history, inside);
+  return memory > p->out->limit ? too_large(p, memory, err) : 0;
 }
 
 /* Room for `unit` bytes behind out->length. */
@@ -42,7 +53,7 @@ static int make_room(struct lsi_piece_state *p, struct lsi_error *err) {
   /* More than a block and what must stay only as far as a piece goes: small chunks need less. */
   const uint64_t need = (uint64_t)keep + p->unit, most = out->limit - p->inside;
   const uint64_t full = (uint64_t)p->history + p->size + p->unit;
-  if (need > most) return too_large(p, need, err);
+  if (need > most) return too_large(p, plus(need, p->inside), err);
   const uint64_t some = LSI_MAX(2 * (uint64_t)out->capacity, (uint64_t)BUFFER_FIRST);
   const uint64_t want = LSI_MIN(LSI_MAX(need, LSI_MIN(full, some)), most);
   return lsi_outbuf_need(out, want - out->length, false, err);
@@ -50,14 +61,13 @@ static int make_room(struct lsi_piece_state *p, struct lsi_error *err) {
 
 static int count(struct lsi_piece_state *p, size_t got, struct lsi_error *err) {
   p->total += got;
-  return p->total > p->limit ? lsi_fail_limit(0, p->limit, err) : 0;
+  return p->total > p->limit ? lsi_fail_limit(0, p->limit, true, err) : 0;
 }
 
 /* A frame states its size. */
 static int expect(const struct lsi_piece_state *p, uint64_t size, struct lsi_error *err) {
-  uint64_t all;
-  if (lsi_add_overflow(size, p->total, &all)) all = UINT64_MAX;
-  return all > p->limit ? lsi_fail_limit(all, p->limit, err) : 0;
+  const uint64_t all = plus(size, p->total);
+  return all > p->limit ? lsi_fail_limit(all, p->limit, true, err) : 0;
 }
 
 /* ---- lz4 ---- */
@@ -109,8 +119,9 @@ static int zstd_frame(struct lsi_decoder *d, struct lsi_error *err) {
   return p->zstd.known ? expect(p, p->zstd.size, err) : 0;
 }
 
+/* p->inside is of the largest frame, for the decoder keeps its window. */
 static int zstd_memory(struct lsi_piece_state *p, struct lsi_error *err) {
-  return take_memory(p, LSI_MIN(p->size, ZSTD_UNIT), 0, p->zstd.memory, err);
+  return take_memory(p, LSI_MIN(p->size, ZSTD_UNIT), 0, LSI_MAX(p->inside, p->zstd.memory), err);
 }
 
 /* Some of what the piece lacks, and then a look whether anything follows. */
@@ -161,12 +172,59 @@ static bool is_short(const struct lsi_piece_state *p, uint64_t decoded) {
   return decoded / 2 < p->size;
 }
 
+/* What is known of a chunk before any of it is decoded. */
+struct outlook {
+  uint64_t memory;  /* that pieces take */
+  uint64_t content; /* decoded bytes, if all its frames state them */
+  bool known;
+  bool single;      /* it is short, a block or a window: pieces would save nothing */
+};
+
+/* 1 = by pieces, 0 = whole: what does not fit the one way may fit the other. */
+static int choose(const struct lsi_piece_state *p, const struct outlook *o, struct lsi_error *err) {
+  const bool fits = !o->known || o->content <= p->whole;
+  if (o->single && fits) return 0;
+  if (o->memory <= p->out->limit) return 1;
+  return o->single || fits || o->memory == UINT64_MAX ? 0 : too_large(p, o->memory, err);
+}
+
+/* Later frames may have larger blocks. What is wrong with one of them is found when its turn comes. */
+static void look_at_lz4(const struct lsi_piece_state *p, struct outlook *o) {
+  struct lsi_lz4_frame f = p->lz4;
+  const uint8_t *at;
+  do {
+    const size_t history = f.linked ? LSI_LZ4_HISTORY : 0;
+    o->memory = LSI_MAX(o->memory, memory_of(p, f.block_max, history, 0));
+    o->known &= f.has_size;
+    o->content = plus(o->content, f.content_size);
+    at = lsi_lz4_skip(&f);
+  } while (at && lsi_next_frame(LSI_CODEC_LZ4, p->begin, &at, p->end, NULL) > 0 &&
+           !lsi_lz4_open(at, p->end, &f, NULL));
+}
+
 static int begin_lz4(struct lsi_piece_state *p, struct lsi_error *err) {
   int rc = lz4_frame(p, err);
   if (rc || p->ended) return rc;
-  if (lsi_lz4_is_short(&p->lz4, 2 * p->size - 1)) return 0;
-  rc = lz4_memory(p, err);
-  return rc ? rc : 1;
+  struct outlook o = {.known = true, .single = lsi_lz4_is_short(&p->lz4, 2 * p->size - 1)};
+  if (o.single || memory_of(p, LZ4_BLOCK_MAX, LSI_LZ4_HISTORY, 0) > p->out->limit) look_at_lz4(p, &o);
+  rc = choose(p, &o, err);
+  if (rc <= 0 || (rc = lz4_memory(p, err))) return rc;
+  return 1;
+}
+
+/* Later frames may have larger windows. */
+static void look_at_zstd(struct lsi_decoder *d, struct outlook *o) {
+  struct lsi_piece_state *p = &d->pieces;
+  struct lsi_zstd_frame f = p->zstd;
+  const uint8_t *at = p->at;
+  do {
+    p->inside = LSI_MAX(p->inside, f.streams ? f.memory : UINT64_MAX);
+    o->known &= f.known;
+    o->content = plus(o->content, f.size);
+    at += f.length;
+  } while (lsi_next_frame(LSI_CODEC_ZSTD, p->begin, &at, p->end, NULL) > 0 &&
+           !lsi_zstd_open(d, at, p->end, &f, NULL));
+  o->memory = memory_of(p, LSI_MIN(p->size, ZSTD_UNIT), 0, p->inside);
 }
 
 static int begin_zstd(struct lsi_decoder *d, struct lsi_error *err) {
@@ -174,31 +232,40 @@ static int begin_zstd(struct lsi_decoder *d, struct lsi_error *err) {
   int rc = zstd_frame(d, err);
   if (rc || p->ended) return rc;
   const struct lsi_zstd_frame *f = &p->zstd;
-  if (f->known && f->length == (size_t)(p->end - p->at) &&
-      (is_short(p, f->size) || f->window >= f->size))
-    return 0;
-  rc = zstd_memory(p, err);
-  return rc ? rc : 1;
+  const bool last = f->length == (size_t)(p->end - p->at);
+  struct outlook o = {.known = true,
+                      .single = last && f->known && (is_short(p, f->size) || f->window >= f->size)};
+  look_at_zstd(d, &o);
+  rc = choose(p, &o, err);
+  if (rc <= 0 || (rc = zstd_memory(p, err)) || (rc = lsi_zstd_shrink(d, p->inside, err))) return rc;
+  return 1;
 }
 
 static int begin_blosc(struct lsi_piece_state *p, struct lsi_error *err) {
   int rc = lsi_blosc_open(p->begin, (size_t)(p->end - p->begin), &p->blosc, err);
-  if (rc || p->blosc.blocks < 2 || is_short(p, p->blosc.nbytes)) return rc;
-  if ((rc = expect(p, p->blosc.nbytes, err)) || (rc = lsi_blosc_check(&p->blosc, err))) return rc;
+  if (rc || !p->blosc.nbytes) return rc;
+  struct outlook o = {.known = true, .content = p->blosc.nbytes,
+                      .single = p->blosc.blocks < 2 || is_short(p, p->blosc.nbytes)};
   p->group = lsi_blosc_group(&p->blosc, p->size);
   const size_t unit = (size_t)p->group * p->blosc.block;
-  rc = take_memory(p, unit, 0, lsi_blosc_memory(&p->blosc, p->group), err);
-  return rc ? rc : 1;
+  const uint64_t inside = lsi_blosc_memory(&p->blosc, p->group);
+  o.memory = memory_of(p, unit, 0, inside);
+  rc = choose(p, &o, err);
+  if (rc <= 0 || (rc = expect(p, p->blosc.nbytes, err)) || (rc = lsi_blosc_check(&p->blosc, err)) ||
+      (rc = take_memory(p, unit, 0, inside, err)))
+    return rc;
+  return 1;
 }
 
 int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
-                     size_t size, uint64_t limit, struct lsi_outbuf *out, struct lsi_error *err) {
+                     size_t size, uint64_t limit, uint64_t whole, struct lsi_outbuf *out,
+                     struct lsi_error *err) {
   struct lsi_piece_state *p = &d->pieces;
   out->length = 0;
   if (!src_len) return 0;
   const uint8_t *from = src;
   *p = (struct lsi_piece_state){.codec = codec, .begin = from, .at = from, .end = from + src_len,
-                                .size = size, .limit = limit, .out = out};
+                                .size = size, .limit = limit, .whole = whole, .out = out};
   switch (codec) {
   case LSI_CODEC_NONE: return !is_short(p, src_len);
   case LSI_CODEC_LZ4: return begin_lz4(p, err);

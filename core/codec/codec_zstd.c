@@ -6,6 +6,8 @@
 #include "codec/codec_impl.h"
 
 #define BLOCK_MAX ((uint64_t)128 << 10)
+#define WINDOW_LOG_MAX (sizeof(size_t) == 4 ? 30 : 31) /* that the library streams with */
+#define KEPT_MAX ((uint64_t)5 << 20) /* of a decoder beyond what the next chunk needs */
 
 static int corrupt(struct lsi_error *err, const char *what) {
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
@@ -67,14 +69,25 @@ static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct
     /* It does not state its size: again from its beginning, with twice the room. All tries together
      * decode less than twice the content; a worker's buffer keeps its size for the next chunk. */
     uint64_t more = LSI_MAX((uint64_t)room + 1, BLOCK_MAX), most = out->limit - out->length;
-    if (room == most) return lsi_fail_limit(0, out->limit, err);
+    if (room == most) return lsi_fail_limit(0, out->limit, out->pieces, err);
     if ((rc = lsi_outbuf_need(out, LSI_MIN(more, most), true, err))) return rc;
   }
 }
 
 int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err) {
-  if (d->zstd || (d->zstd = ZSTD_createDCtx())) return 0;
+  if (d->zstd) return 0;
+  if ((d->zstd = ZSTD_createDCtx())) {
+    /* Who decodes by pieces holds what a frame takes against a limit of his own. */
+    ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+    return 0;
+  }
   return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
+}
+
+int lsi_zstd_shrink(struct lsi_decoder *d, uint64_t memory, struct lsi_error *err) {
+  if (d->zstd && ZSTD_sizeof_DCtx(d->zstd) > KEPT_MAX && ZSTD_sizeof_DCtx(d->zstd) - KEPT_MAX > memory)
+    lsi_zstd_free(d);
+  return lsi_zstd_make(d, err);
 }
 
 bool lsi_zstd_part(struct lsi_decoder *d, const uint8_t *src, size_t n, void *dst, size_t size) {
@@ -86,7 +99,7 @@ bool lsi_zstd_part(struct lsi_decoder *d, const uint8_t *src, size_t n, void *ds
 
 int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
                     struct lsi_error *err) {
-  int rc = lsi_zstd_make(d, err);
+  int rc = lsi_zstd_shrink(d, 0, err);
   if (rc) return rc;
   const uint8_t *at = src, *end = src + len;
   while ((rc = lsi_next_frame(LSI_CODEC_ZSTD, src, &at, end, err)) > 0)
@@ -103,21 +116,39 @@ static uint64_t window_of(const uint8_t *frame, uint64_t content) {
   return base + base / 8 * (frame[5] & 7);
 }
 
-/* Does the frame, measured before, have a compressed block of no bytes? It is not valid, but the library
- * takes it when it decodes a stream (1.5), and only then. RFC 8878, 3.1.1.1 and 3.1.1.2. */
-static bool has_void_block(const uint8_t *frame, size_t length) {
+static size_t header_length(const uint8_t *frame) {
   static const uint8_t dictionary[] = {0, 1, 2, 4}, content[] = {0, 2, 4, 8};
   const bool single = frame[4] & 0x20;
-  size_t at = 5 + !single + dictionary[frame[4] & 3] + content[frame[4] >> 6];
-  at += single && frame[4] >> 6 == 0;
-  while (at + 3 <= length) {
+  return 5u + !single + dictionary[frame[4] & 3] + content[frame[4] >> 6] +
+         (single && frame[4] >> 6 == 0);
+}
+
+/* What the blocks of a frame, measured before, hold at most. False: one of them is compressed and has no
+ * bytes, which is not valid, but the library takes it when it decodes a stream (1.5), and only then.
+ * RFC 8878, 3.1.1.1 and 3.1.1.2. */
+static bool walk_blocks(const uint8_t *frame, size_t length, uint64_t *most) {
+  *most = 0;
+  for (size_t at = header_length(frame); at + 3 <= length;) {
     const uint32_t head = frame[at] | (uint32_t)frame[at + 1] << 8 | (uint32_t)frame[at + 2] << 16;
     const uint32_t kind = head >> 1 & 3, size = head >> 3;
-    if (kind == 2 && size == 0) return true;
+    if (kind == 2 && size == 0) return false;
+    *most += kind == 2 ? BLOCK_MAX : size;
     if (head & 1) break;
     at += 3 + (kind == 1 ? 1 : size); /* 1: one byte, repeated */
   }
-  return false;
+  return true;
+}
+
+/* The library reserves the window that the header states. Frames written from a pipe (`zstd --long=31`)
+ * may state 2 GiB for some MiB, so it gets to see a header that states what its blocks can hold, which is
+ * as good: nothing refers further back than to the content's beginning. */
+static void state_less(struct lsi_zstd_frame *f, uint64_t most) {
+  most = LSI_MAX(most, BLOCK_MAX); /* below, it would bound the blocks' sizes as well */
+  if (f->src[4] & 0x20 || f->window <= most) return;
+  f->head_length = header_length(f->src);
+  memcpy(f->head, f->src, f->head_length);
+  for (f->head[5] = 0; window_of(f->head, 0) < most;) f->head[5]++;
+  f->window = window_of(f->head, 0);
 }
 
 int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
@@ -127,21 +158,29 @@ int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
   *f = (struct lsi_zstd_frame){.src = src};
   rc = measure(src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
   if (rc) return rc;
-  if (has_void_block(src, f->length)) return corrupt(err, "a zstd frame has a block of no bytes");
+  uint64_t most;
+  if (!walk_blocks(src, f->length, &most)) return corrupt(err, "a zstd frame has a block of no bytes");
+  if (f->known) most = LSI_MIN(most, f->size);
   f->window = window_of(src, f->known ? f->size : 0);
+  state_less(f, most);
   f->memory = LSI_MIN(f->window, f->known ? f->size : UINT64_MAX) + 2 * BLOCK_MAX + 4096;
+  f->streams = f->window <= (uint64_t)1 << WINDOW_LOG_MAX;
   ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
-  /* The caller holds f->memory against its limit. */
-  ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, sizeof(size_t) == 4 ? 30 : 31);
   return 0;
 }
 
 int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, size_t room,
                   size_t *got, bool *more, struct lsi_error *err) {
   char none;
-  ZSTD_inBuffer in = {f->src, f->length, f->used};
+  const size_t before = f->used;
+  ZSTD_inBuffer head = {f->head, f->head_length, f->used}, in = {f->src, f->length, f->used};
   ZSTD_outBuffer out = {room ? dst : &none, room, 0};
-  const size_t left = ZSTD_decompressStream(d->zstd, &out, &in);
+  size_t left = 0;
+  if (f->used < f->head_length) {
+    left = ZSTD_decompressStream(d->zstd, &out, &head);
+    in.pos = head.pos;
+  }
+  if (!ZSTD_isError(left)) left = ZSTD_decompressStream(d->zstd, &out, &in);
   if (ZSTD_isError(left)) {
     const ZSTD_ErrorCode code = ZSTD_getErrorCode(left);
     ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
@@ -149,7 +188,7 @@ int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, si
                ? lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder")
                : library_says(left, err);
   }
-  const bool stuck = room && !out.pos && in.pos == f->used;
+  const bool stuck = room && !out.pos && in.pos == before;
   f->used = in.pos;
   f->given += out.pos;
   *got = out.pos;

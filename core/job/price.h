@@ -7,7 +7,8 @@
 #include "plan/plan.h"
 
 /* Beside two pieces: lz4's largest block and 64 KiB of history, zstd's window up to level 15 (4 MiB),
- * blosc's blocks up to 1.3 MiB (3 of them). What takes more must find it in the rest of the share. */
+ * blosc's blocks up to 1.3 MiB (3 of them). What takes more must find it in the rest of the share, or
+ * fit whole. */
 #define LSI_PIECE_INNER ((4u << 20) + (320u << 10))
 
 struct lsi_price_request {

@@ -6,6 +6,8 @@ import subprocess
 import unittest
 import zlib
 
+import numpy as np
+
 from support import RunnerTest
 
 SUM = """
@@ -19,6 +21,16 @@ return lsio.job {
     state.calls = state.calls + 1
   end,
   done = function(r) print(("%%.0f %%d %%d"):format(r.sum, r.n, r.calls)) end,
+}
+"""
+MAP = """
+local lsio = require "lsio"
+return lsio.job {
+  source = lsio.files("*.in", { whole = true }), type = "f32", codec = "zstd", piece = %s,
+  sink = lsio.npy("out.npy", { exists = "replace" }),
+  transform = function(chunk)
+    for i = 0, chunk.n - 1 do chunk.out[i] = -chunk.data[i] end
+  end,
 }
 """
 WAYS = ("", "piece = 4096,")
@@ -108,6 +120,48 @@ class Tools(RunnerTest):
             self.tool(codec, "-t", "a.in")
             for way in WAYS:
                 self.assertEqual(self.expect(0, "-e", SUM % (codec, way)).out, "0 0 1\n")
+
+    def values(self, n=2500000):
+        return (np.cumsum(np.random.RandomState(1).randint(-3, 4, n)) % 5000).astype("<f4")
+
+    def long(self, data, *options):
+        """From a pipe: the header states the window, and not that there is less."""
+        frame = self.tool("zstd", "-q", "-c", "-1", *options, data=data)
+        self.assertEqual(frame[4] >> 6, 0)
+        self.put("a.in", frame)
+        self.tool("zstd", "-t", *options, "a.in")
+        return frame
+
+    def test_a_window_that_is_stated_and_not_used(self):
+        values = self.values()
+        data = values.tobytes()
+        job = (SUM % ("zstd", 'piece = "64KiB",')).replace('"u8"', '"f32"')
+        for options in (("--long=31",), ("--long=27",), ("--long=30", "--no-check")):
+            frame = self.long(data, *options)
+            for more in (b"", frame):
+                self.put("a.in", frame + more)
+                out = self.expect(0, "-j1", "--memory=40MiB", "--json=s.json", "-e", job).out.split()
+                n = 2 if more else 1
+                self.assertEqual(out, [str(n * int(values.sum(dtype="f8"))), str(n * len(values)),
+                                       str(-(-n * len(values) // 16384))])
+                self.assertLess(self.summary()["peak_memory"], (40 + 24) << 20)
+
+    def test_a_window_that_does_not_fit_beside_the_pieces(self):
+        """Where results are gathered, pieces get little memory; the chunk fits whole."""
+        values = self.values()
+        frame = self.long(values.tobytes(), "--long=31")
+        small = self.tool("zstd", "-q", "-c", "--zstd=wlog=12", data=values.tobytes())
+        job = MAP % "65536"
+        for data in (frame, small + frame, self.tool("zstd", "-q", "-c", "-19", "--long=25", data=values.tobytes()) * 2):
+            self.put("a.in", data)
+            self.expect(0, "-j1", "--memory=512MiB", "-e", job)
+            out = np.load(self.path("out.npy"))
+            np.testing.assert_array_equal(out[:len(values)], -values)
+            np.testing.assert_array_equal(out[len(values):], -values[:len(out) - len(values)])
+            r = self.expect(9, "-j1", "--memory=16MiB", "-e", job)
+            self.assertIn("object 'a.in'", r.err)
+            self.assertIn("--memory", r.err)
+            self.assertNotIn("`piece`", r.err)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ static void check_pieces(struct lsi_decoder *decoder, enum lsi_codec codec, cons
   struct lsi_outbuf hot = {.limit = (size_t)64 << 20, .grow = grow};
   size_t at = 0, length;
   const void *p;
-  int got = lsi_pieces_begin(decoder, codec, src, n, piece, whole->limit, &hot, NULL);
+  int got = lsi_pieces_begin(decoder, codec, src, n, piece, whole->limit, whole->limit, &hot, NULL);
   if (got == 0) return lsi_free(hot.data);
   while (got == 1 && (got = lsi_pieces_next(decoder, &p, &length, NULL)) >= 0) {
     FUZZ_CHECK(rc || (length <= whole->length - at && (!length || !memcmp(p, (char *)whole->data + at, length))));

@@ -55,6 +55,8 @@ def codec_seeds():
     yield "zstd-dictionary", bytes([ZSTD, 14]) + bytes.fromhex("28b52ffd210703190000616263")
     yield "lz4-dictionary", bytes([LZ4, 14]) + bytes.fromhex("04224d1861402a0000008100000000")
     yield "lz4-legacy", bytes([LZ4, 14]) + tool("lz4", "-l", "-c", "-q", data=text)
+    # From a pipe: the header states a window of 2 GiB, and not that there is less.
+    yield "zstd-window", bytes([ZSTD + 4 * 8, 14]) + tool("zstd", "-c", "-q", "--long=31", data=text + noise)
     for codec in range(4):
         yield "nothing-%d" % codec, bytes([codec, 14])
     blosc.set_blocksize(128)

@@ -43,7 +43,7 @@ static void empty_chunks(void **state) {
     assert_int_equal(lsi_decode_once(c, "", 0, room, sizeof room), want);
     if (want) fails((enum lsi_codec)c, "", 0, want, "an empty chunk holds no");
     /* No pieces of nothing: whole, with the same code. */
-    assert_int_equal(lsi_pieces_begin(decoder, (enum lsi_codec)c, "", 0, 10, 100, &out, &error), 0);
+    assert_int_equal(lsi_pieces_begin(decoder, (enum lsi_codec)c, "", 0, 10, 100, 100, &out, &error), 0);
   }
   int64_t n = LZ4_decompress_safe("", (char[8]){0}, 0, 8);
   assert_true(n < 0);
@@ -109,7 +109,7 @@ static void needs_dictionary(enum lsi_codec codec, const uint8_t *src, size_t n,
   const void *data;
   size_t length;
   lsi_error_clear(&error);
-  int rc = lsi_pieces_begin(decoder, codec, src, n, 100, 1 << 20, &hot, &error);
+  int rc = lsi_pieces_begin(decoder, codec, src, n, 100, 1 << 20, 1 << 20, &hot, &error);
   while (rc == 1) rc = lsi_pieces_next(decoder, &data, &length, &error);
   assert_int_equal(rc, LSIO_ERR_UNSUPPORTED);
   assert_non_null(strstr(error.what, what));

@@ -193,7 +193,8 @@ static int begin(struct lsi_worker *w, struct lsi_flight *f, const struct run *p
                              .grow = grow_pieces,
                              .ctx = w};
   int rc = lsi_pieces_begin(w->stepper.decoder, spec->codec, stored, r->length[p->chunk], spec->piece,
-                            spec->decoded ? spec->decoded : UINT64_MAX, hot, &w->error);
+                            spec->decoded ? spec->decoded : UINT64_MAX, w->stepper.decode_limit, hot,
+                            &w->error);
   return rc < 0 ? rc : !rc;
 }
 

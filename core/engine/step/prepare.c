@@ -33,7 +33,8 @@ static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t lengt
                            .capacity = LSI_MIN(w->stepper.decoded.capacity - *used, limit),
                            .limit = limit,
                            .grow = grow_decoded,
-                           .ctx = w};
+                           .ctx = w,
+                           .pieces = spec->piece != 0};
   int rc = lsi_decode(w->stepper.decoder, spec->codec, stored, length, &out, &w->error);
   if (rc < 0) return rc;
   *decoded = out.length;
