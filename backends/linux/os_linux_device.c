@@ -261,6 +261,7 @@ void lsi_os_output_model(const char *path, struct lsi_device_model *out) {
     if (!n) memcpy(folder, "/", 2);
   }
   struct stat st;
-  const uint64_t device = stat(folder, &st) == 0 ? lsi_linux_whole_device(st.st_dev) : 0;
-  lsi_os_device_model(device, folder, out);
+  const bool there = stat(path, &st) == 0 && S_ISREG(st.st_mode); /* perhaps by a link to another disk */
+  const uint64_t device = there || stat(folder, &st) == 0 ? lsi_linux_whole_device(st.st_dev) : 0;
+  lsi_os_device_model(device, there ? path : folder, out);
 }

@@ -57,9 +57,17 @@ int lsi_output_error(const char *path, int code, const char *what, struct lsi_er
   else if (code == ENOENT || code == ENOTDIR)
     lsi_error_remedy(err, "create its folder first");
   else if (code == EEXIST)
-    lsi_error_remedy(err, "choose another name, or write exists = \"replace\" in the sink");
+    lsi_error_remedy(err, "%s", LSI_OUTPUT_EXISTS);
   else if (code == EFBIG)
     lsi_error_remedy(err, "raise the limit of file sizes (ulimit -f) or use another file system");
+  return LSIO_ERR_OUTPUT;
+}
+
+int lsi_output_fail(const struct lsi_os_file *f, int code, const char *what, struct lsi_error *err) {
+  if (!f->what) return lsi_output_error(f->path, code, what, err);
+  lsi_fail(err, LSIO_ERR_OUTPUT, code == EINVAL ? 0 : code, "%s", f->what);
+  lsi_error_at(err, f->path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_remedy(err, "%s", f->remedy);
   return LSIO_ERR_OUTPUT;
 }
 
@@ -68,44 +76,28 @@ void lsi_output_free(struct lsi_os_file *f) {
   if (f->fd >= 0) close(f->fd);
   if (f->direct >= 0) close(f->direct);
   if (f->dir >= 0) close(f->dir);
+  if (f->old >= 0) close(f->old);
   lsi_free(f->path);
+  lsi_free(f->name);
   lsi_free(f->temp);
   lsi_free(f->kept);
   lsi_free(f);
 }
 
-/* Splits path into an open directory and a name. 0 or an errno. */
-static int open_parent(struct lsi_os_file *f, const char *path) {
-  if (!(f->path = lsi_strdup(path))) return ENOMEM;
-  char *slash = strrchr(f->path, '/');
-  f->name = slash ? slash + 1 : f->path;
-  if (!*f->name || !strcmp(f->name, ".") || !strcmp(f->name, "..")) return EISDIR;
-  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-  if (!slash) {
-    f->dir = open(".", flags);
-  } else if (slash == f->path) {
-    f->dir = open("/", flags);
-  } else {
-    *slash = 0;
-    f->dir = open(f->path, flags);
-    *slash = '/';
-  }
-  return f->dir < 0 ? errno : 0;
-}
-
-int lsi_os_temp_create(const char *path, struct lsi_os_file **out, struct lsi_error *err) {
+int lsi_os_temp_create(const char *path, bool replace, struct lsi_os_file **out, struct lsi_error *err) {
   struct lsi_os_file *f = lsi_calloc(1, sizeof *f);
   if (!f) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for an output file");
-  f->fd = f->direct = f->dir = -1;
+  f->fd = f->direct = f->dir = f->old = -1;
+  f->replace = replace;
   atomic_init(&f->linked, false);
   remember(f);
-  int code = open_parent(f, path);
-  if (!code && strlen(f->name) > 255) code = ENAMETOOLONG;
+  int code = (f->path = lsi_strdup(path)) ? lsi_output_find(f) : ENOMEM;
   if (!code) code = lsi_output_begin(f);
   if (code) {
+    int rc = code == ENOMEM ? lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for an output file")
+                            : lsi_output_fail(f, code, "an output file can't be created", err);
     lsi_output_free(f);
-    if (code == ENOMEM) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for an output file");
-    return lsi_output_error(path, code, "an output file can't be created", err);
+    return rc;
   }
   *out = f;
   return 0;

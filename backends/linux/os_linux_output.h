@@ -1,5 +1,6 @@
-/* An output file, shared by os_linux_file.c (making and writing it) and os_linux_name.c (the name that
- * it has meanwhile, and the one that it gets). */
+/* An output file, shared by os_linux_file.c (making and writing it), os_linux_target.c (where it
+ * goes, and what it takes over from the file there) and os_linux_name.c (the name that it has
+ * meanwhile, and the one that it gets). */
 #ifndef LSI_OS_LINUX_OUTPUT_H
 #define LSI_OS_LINUX_OUTPUT_H
 
@@ -14,8 +15,12 @@ struct lsi_os_file {
   int fd;
   int direct;         /* the same file with O_DIRECT, or -1 */
   int dir;
+  int old;            /* the file that it replaces, open as a path only; -1: none */
+  bool replace;
   char *path;         /* as the user named it, for messages */
-  char *name;         /* its last part */
+  char *name;         /* its name in `dir`: the last part of `path`, or of what links lead to from there */
+  bool followed;      /* the latter */
+  const char *what, *remedy; /* what is wrong with the target; NULL: the errno says it */
   char *temp;         /* the name that it has meanwhile, or passes through when it is nameless: only
                        * while `linked` can it be opened again by this, always by /proc/self/fd/N */
   char *kept;         /* while publishing: a second name of the file that `name` replaced; NULL: none */
@@ -31,7 +36,19 @@ struct lsi_os_file {
 
 /* LSIO_ERR_OUTPUT about `path`, with the errno's text and what to do about it. */
 int lsi_output_error(const char *path, int code, const char *what, struct lsi_error *err);
-/* Opens f->fd, a new file in f->dir without a name where that can be, else under f->temp. 0 or errno. */
+/* The same in the words of f->what and f->remedy where they say what is wrong. */
+int lsi_output_fail(const struct lsi_os_file *f, int code, const char *what, struct lsi_error *err);
+#define LSI_OUTPUT_EXISTS "remove it, choose another name, or write exists = \"replace\" in the sink"
+
+/* os_linux_target.c: sets dir, name and old from path and replace. 0 or an errno; EINVAL with
+ * f->what: the name is that of something that is no plain file. */
+int lsi_output_find(struct lsi_os_file *f);
+/* The same of what stands under f->name by now; a link has got there since, so it is EINVAL. */
+int lsi_output_find_again(struct lsi_os_file *f);
+/* Gives f->fd what it keeps of f->old, if there is one. 0 or an errno. */
+int lsi_output_keep(struct lsi_os_file *f, bool *changed);
+/* Opens f->fd, a new file in f->dir without a name where that can be, else under f->temp. 0 or
+ * an errno. */
 int lsi_output_begin(struct lsi_os_file *f);
 /* Removes the temporary name, if there is one. Any thread. */
 void lsi_output_unlink(struct lsi_os_file *f);

@@ -104,8 +104,11 @@ void lsi_os_output_model(const char *path, struct lsi_device_model *out);
 /* -- output files -- */
 struct lsi_os_file;
 /* A new file in the directory of `path`, without a name where the file system allows it, else under a
- * hidden one (mode 0666 less umask). LSIO_ERR_OUTPUT with cause and remedy. */
-int lsi_os_temp_create(const char *path, struct lsi_os_file **out, struct lsi_error *err);
+ * hidden one (mode 0666 less umask). The name must be free, of links to nowhere too. With `replace` a plain
+ * file may stand there, or links that lead to one or to a free name, which is then meant, in its directory:
+ * the new file gets the old one's mode, owner, group and POSIX access list, or, where this process may not
+ * give them, a narrower mode. LSIO_ERR_OUTPUT with cause and remedy. */
+int lsi_os_temp_create(const char *path, bool replace, struct lsi_os_file **out, struct lsi_error *err);
 /* Reserves space; quietly does nothing where the file system can't. ENOSPC is LSIO_ERR_OUTPUT. */
 int lsi_os_file_reserve(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
 /* All of it or an error; several threads at once on disjoint ranges. */
@@ -121,13 +124,11 @@ int lsi_os_file_write_error(const struct lsi_os_file *f, int code, struct lsi_er
 int lsi_os_file_truncate(struct lsi_os_file *f, uint64_t bytes, struct lsi_error *err);
 /* fdatasync. A failure is final: never called again on this file. */
 int lsi_os_file_sync(struct lsi_os_file *f, struct lsi_error *err);
-/* Gives n files (at least 1) of one directory their names, all or none: after a failure what stood under
- * the names before stands there again, where the file system has hard links. The last one is what
- * readers look for. Without `replace`, EEXIST as LSIO_ERR_OUTPUT when a name is taken (also when taken
- * since). sync_dir: fsync of the directory after it, whose failure is one of all. Closes and frees all
- * of them, whatever happens. */
-int lsi_os_files_publish(struct lsi_os_file *const *files, unsigned n, bool replace, bool sync_dir,
-                         struct lsi_error *err);
+/* Gives n files (at least 1, all with `replace` or none) their names, all or none: after a failure what
+ * stood under the names before stands there again, where the file system has hard links. The last one is
+ * what readers look for. LSIO_ERR_OUTPUT when a name has been taken since. sync_dir: fsync of the
+ * directories after it, whose failure is one of all. Closes and frees all of them, whatever happens. */
+int lsi_os_files_publish(struct lsi_os_file *const *files, unsigned n, bool sync_dir, struct lsi_error *err);
 /* Removes the file, closes and frees. */
 void lsi_os_file_discard(struct lsi_os_file *f);
 /* Leaving in a hurry, from any thread: removes the temporary names of all files of this process that are

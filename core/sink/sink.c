@@ -89,32 +89,6 @@ static char *join(const char *a, const char *b) {
   return text;
 }
 
-/* What stands under an output's name must be absent, or a file that may be replaced. */
-static int check_path(const struct lsi_sink *s, const char *path, struct lsi_error *err) {
-  if (!path[0]) return lsi_fail(err, LSIO_ERR_USAGE, 0, "the sink's path is empty");
-  char *inside = join(path, "/.");
-  if (!inside) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the output's path");
-  const bool directory = lsi_os_exists(inside) || path[strlen(path) - 1] == '/';
-  lsi_free(inside);
-  int rc = 0;
-  if (directory) {
-    rc = lsi_fail(err, LSIO_ERR_OUTPUT, EISDIR, "the output is a directory");
-    lsi_error_remedy(err, "give the sink the path of a file");
-  } else if (lsi_os_exists(path)) {
-    struct lsi_object_info info;
-    if (!s->spec->replace) {
-      rc = lsi_fail(err, LSIO_ERR_OUTPUT, EEXIST, "the output exists already");
-      lsi_error_remedy(err, "remove it, or write exists = \"replace\" in the sink");
-    } else if (lsi_os_stat(path, &info, NULL) != 0) {
-      /* Renaming over /dev/null would take it away from everybody. */
-      rc = lsi_fail(err, LSIO_ERR_OUTPUT, 0, "the output exists and is not a plain file");
-      lsi_error_remedy(err, "give the sink the path of a file");
-    }
-  }
-  if (rc) lsi_error_at(err, path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  return rc;
-}
-
 /* ---- open, close ---- */
 
 static void sink_free(struct lsi_sink *s) {
@@ -129,8 +103,9 @@ static void sink_free(struct lsi_sink *s) {
 
 static int sink_create_files(struct lsi_sink *s, const struct lsi_sink_config *c,
                              struct lsi_error *err) {
-  int rc = lsi_os_temp_create(s->path, &s->file, err);
-  if (!rc && s->index_path) rc = lsi_os_temp_create(s->index_path, &s->index, err);
+  if (!s->path[0]) return lsi_fail(err, LSIO_ERR_USAGE, 0, "the sink's path is empty");
+  int rc = lsi_os_temp_create(s->path, s->spec->replace, &s->file, err);
+  if (!rc && s->index_path) rc = lsi_os_temp_create(s->index_path, s->spec->replace, &s->index, err);
   if (!rc && s->variable) rc = lsi_window_create(s, c->window_bytes, &s->window, err);
   if (!rc && !s->variable) rc = lsi_os_file_direct(s->file, c->direct, &s->handle, err);
   uint64_t bytes = s->header;
@@ -159,8 +134,6 @@ static int sink_prepare(struct lsi_sink *s, const struct lsi_sink_config *c,
     rc = lsi_sink_memory_open(s, err);
     return rc || !s->variable ? rc : lsi_window_create(s, c->window_bytes, &s->window, err);
   }
-  if (!rc) rc = check_path(s, s->path, err);
-  if (!rc && s->index_path) rc = check_path(s, s->index_path, err);
   return rc ? rc : sink_create_files(s, c, err);
 }
 
@@ -278,15 +251,13 @@ static int finish_files(struct lsi_sink *s, struct lsi_error *err) {
 
 int lsi_sink_publish(struct lsi_sink *s, struct lsi_error *err) {
   int rc = finish_files(s, err);
-  if (!rc && s->file) rc = check_path(s, s->path, err); /* before the index takes its name */
   if (!rc && s->file) {
     struct lsi_os_file *files[2];
     unsigned n = 0;
     if (s->index) files[n++] = s->index;
     files[n++] = s->file;
     s->index = s->file = NULL; /* publish frees them whatever happens */
-    rc = lsi_os_files_publish(files, n, s->spec->replace, s->spec->durability != LSI_DURABLE_NONE,
-                              err);
+    rc = lsi_os_files_publish(files, n, s->spec->durability != LSI_DURABLE_NONE, err);
   }
   if (rc && s->path) lsi_error_at(err, s->path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   sink_free(s);

@@ -42,10 +42,14 @@ void say_error(const lsio_error *e, int code) {
 
 /* ---- files ---- */
 
-/* A plain file is replaced in one go; a pipe or a device is written to as it is. */
+/* A new file appears in one go. What is there stays what it is, with its mode, owner and links: a file
+ * is emptied and written to once there is a summary, a pipe or a device as it is; a link is followed. */
 static FILE *open_summary(struct report *r, const char *path) {
   struct stat st;
-  if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return fopen(path, "we");
+  if (lstat(path, &st) == 0) {
+    const int there = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    return there < 0 ? NULL : fdopen(there, "w");
+  }
   const char *slash = strrchr(path, '/');
   const int folder = slash ? (int)(slash - path) + 1 : 0;
   int n = snprintf(r->temporary, sizeof r->temporary, "%.*s.%s.%ld.lsio-tmp", folder, path,
@@ -136,6 +140,10 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
 void report_summary(struct report *r, lsio_job *job, const lsio_error *e, int exit_code) {
   if (!r->json) return;
   r->summarised = true;
+  struct stat st;
+  const int fd = fileno(r->json);
+  if (r->json != stdout && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0)
+    r->json_failed = true;
   if (job) {
     const char *text = lsio_job_summary_json(job);
     if (!text || fputs(text, r->json) < 0) r->json_failed = true;

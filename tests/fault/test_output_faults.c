@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -29,9 +30,13 @@
 
 /* ---- between LSIO and the C library ---- */
 
-enum call { OPENAT, FALLOCATE, PWRITE, FTRUNCATE, FDATASYNC, RENAMEAT, RENAMEAT2, LINKAT, FSYNC, CALLS };
-static const char *const names[CALLS] = {"openat",   "fallocate", "pwrite", "ftruncate", "fdatasync",
-                                         "renameat", "renameat2", "linkat", "fsync"};
+enum call {
+  OPENAT, LOOK, FALLOCATE, PWRITE, FTRUNCATE, FDATASYNC, RENAMEAT, RENAMEAT2, LINKAT, FSYNC, READLINKAT, FCHOWN,
+  FCHMOD, GETXATTR, FSETXATTR, FREMOVEXATTR, CALLS
+};
+static const char *const names[CALLS] = {
+    "openat", "openat (a look)", "fallocate", "pwrite", "ftruncate", "fdatasync", "renameat", "renameat2",
+    "linkat", "fsync", "readlinkat", "fchown", "fchmod", "getxattr", "fsetxattr", "fremovexattr"};
 
 static atomic_int counted;      /* calls since the start of the job */
 static atomic_int fail_at;      /* 0 = none */
@@ -61,7 +66,8 @@ static bool fails(enum call call) {
 int __real_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...) {
-  if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE) return __real_openat(dir, path, flags);
+  if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE)
+    return flags & (O_PATH | O_DIRECTORY) && fails(LOOK) ? -1 : __real_openat(dir, path, flags);
   va_list ap;
   va_start(ap, flags);
   const mode_t mode = va_arg(ap, mode_t);
@@ -86,6 +92,23 @@ WRAPPED(int, ftruncate, int fd, off_t length) {
 
 WRAPPED(int, fdatasync, int fd) { return fails(FDATASYNC) ? -1 : __real_fdatasync(fd); }
 WRAPPED(int, fsync, int fd) { return fails(FSYNC) ? -1 : __real_fsync(fd); }
+
+WRAPPED(ssize_t, readlinkat, int at, const char *path, char *to, size_t cap) {
+  return fails(READLINKAT) ? -1 : __real_readlinkat(at, path, to, cap);
+}
+WRAPPED(int, fchown, int fd, uid_t owner, gid_t group) {
+  return fails(FCHOWN) ? -1 : __real_fchown(fd, owner, group);
+}
+WRAPPED(int, fchmod, int fd, mode_t mode) { return fails(FCHMOD) ? -1 : __real_fchmod(fd, mode); }
+WRAPPED(ssize_t, getxattr, const char *path, const char *name, void *value, size_t size) {
+  return fails(GETXATTR) ? -1 : __real_getxattr(path, name, value, size);
+}
+WRAPPED(int, fsetxattr, int fd, const char *name, const void *value, size_t size, int flags) {
+  return fails(FSETXATTR) ? -1 : __real_fsetxattr(fd, name, value, size, flags);
+}
+WRAPPED(int, fremovexattr, int fd, const char *name) {
+  return fails(FREMOVEXATTR) ? -1 : __real_fremovexattr(fd, name);
+}
 
 WRAPPED(int, renameat, int from, const char *old, int to, const char *name) {
   return fails(RENAMEAT) ? -1 : __real_renameat(from, old, to, name);
@@ -196,25 +219,73 @@ static bool is_new(const struct scene *s) {
          (s->files == 1 || read_all("out.index.npy", got, sizeof got) == 4096 + 6 * 24);
 }
 
-static int count_files(void) {
+/* ---- what is replaced: another user's file, of which a third one may read "out" by its access list ---- */
+
+#define OLD_MODE 0640
+#define OLD_USER 12345
+#define OLD_GROUP 23456
+#define ACL "system.posix_acl_access"
+
+static const struct {
+  uint32_t version;
+  struct {
+    uint16_t tag, perm;
+    uint32_t id;
+  } entry[5];
+} shared = {2, {{1, 6, UINT32_MAX}, {2, 4, 777}, {4, 0, UINT32_MAX}, {16, 4, UINT32_MAX}, {32, 0, UINT32_MAX}}};
+
+static bool linked;   /* "out" is a link to "a.d/out" */
+static bool has_acls; /* the file system has access lists */
+
+static int count_in(const char *folder) {
   int n = 0;
-  DIR *d = opendir(".");
+  DIR *d = opendir(folder);
   for (struct dirent *e; (e = readdir(d));) n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
   closedir(d);
   return n;
 }
 
+/* Without the folder, and the link, which has to be there. */
+static int count_files(void) {
+  struct stat st;
+  if (linked && (lstat("out", &st) != 0 || !S_ISLNK(st.st_mode))) fail_msg("the link is gone");
+  return count_in(".") - 1 + count_in("a.d") - linked;
+}
+
 static void put_old(const char *name) {
+  const bool out = strcmp(name, "out") == 0;
+  if (linked && out) assert_int_equal(symlink("a.d/out", "out"), 0);
   FILE *f = fopen(name, "wb");
   fputs("old", f);
   fclose(f);
+  if (out) has_acls = setxattr(name, ACL, &shared, sizeof shared, 0) == 0;
+  assert_int_equal(chmod(name, OLD_MODE), 0);
+  if (geteuid() == 0) assert_int_equal(chown(name, OLD_USER, OLD_GROUP), 0);
+}
+
+/* The new file has what the old one had, or is for fewer people. */
+static bool is_kept(const char *name, bool exactly) {
+  struct stat st;
+  if (stat(name, &st) != 0) return false;
+  const bool list = getxattr(name, ACL, NULL, 0) > 0, wants = has_acls && strcmp(name, "out") == 0;
+  const bool group = geteuid() != 0 || st.st_gid == OLD_GROUP, owner = geteuid() != 0 || st.st_uid == OLD_USER;
+  if (exactly) return (st.st_mode & 07777) == OLD_MODE && list == wants && group && owner;
+  return !(st.st_mode & 07777 & ~OLD_MODE) && ((group && list == wants) || !(st.st_mode & 077));
+}
+
+static void remove_in(const char *folder) {
+  char path[300];
+  DIR *d = opendir(folder);
+  for (struct dirent *e; (e = readdir(d));) {
+    snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+    if (folder[0] != '.' || e->d_name[0] != 'a') unlink(path);
+  }
+  closedir(d);
 }
 
 static void remove_all(void) {
-  DIR *d = opendir(".");
-  for (struct dirent *e; (e = readdir(d));)
-    if (e->d_name[0] != 'a') unlink(e->d_name);
-  closedir(d);
+  remove_in(".");
+  remove_in("a.d");
 }
 
 /* The name of the directory failed to reach the disk and the old file has no second name: then the new
@@ -227,14 +298,19 @@ static bool stands_for_good(const struct scene *s, const struct outcome *o) {
 static bool told_where(const struct outcome *o) {
   static const char words[] = "the file that it was to replace is now '";
   const char *at = strstr(o->message, words);
-  char name[300];
-  return at && sscanf(at + sizeof words - 1, "%299[^']", name) == 1 && is_old(name);
+  char name[300], folder[300] = ".", path[601];
+  if (!at || sscanf(at + sizeof words - 1, "%299[^']' in %299[^:;]", name, folder) < 1) return false;
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  return is_old(path);
 }
 
 static void check(const struct scene *s, bool replace, const struct outcome *o, const char *where) {
   const int old = replace ? (int)s->files : 0;
   if (!o->rc) {
     if (!is_new(s) || count_files() != 1 + (int)s->files) fail_msg("%s: wrong output", where);
+    const bool exactly = atomic_load(&failed_call) < FCHOWN;
+    if (old && (!is_kept("out", exactly) || (old == 2 && !is_kept("out.index.npy", exactly))))
+      fail_msg("%s: not for whom the old file was", where);
     return;
   }
   if (o->rc != LSIO_ERR_OUTPUT) fail_msg("%s: %s: %s", where, lsio_error_name(o->rc), o->message);
@@ -267,8 +343,8 @@ static void sweep(const struct scene *s, bool replace, int code, bool forever) {
     const struct outcome o = run_job(s, replace);
     const int call = atomic_load(&failed_call);
     atomic_store(&fail_at, 0);
-    snprintf(where, sizeof where, "%s, %s%s%s%s%s: call %d%s (%s) answers %d", s->sink, s->options,
-             replace ? ", replace" : "", no_nameless ? ", no O_TMPFILE" : "", no_links ? ", no links" : "",
+    snprintf(where, sizeof where, "%s, %s%s%s%s%s%s: call %d%s (%s) answers %d", s->sink, s->options,
+             replace ? ", replace" : "", linked ? " by a link" : "", no_nameless ? ", no O_TMPFILE" : "", no_links ? ", no links" : "",
              no_rename2 ? ", no renameat2" : "", n, forever ? " and later ones" : "",
              call < 0 ? "none" : names[call], code);
     check(s, replace, &o, where);
@@ -298,6 +374,19 @@ static void sweep_scenes(int first_code, ...) {
 static void test_every_call(void **state) {
   (void)state;
   sweep_scenes(EIO, EDQUOT, EINTR, SHORT_WRITE, 0);
+}
+
+/* The file that is replaced lies in another folder. */
+static void test_through_a_link(void **state) {
+  (void)state;
+  linked = true;
+  for (int i = 0; i < 2; i++)
+    for (size_t k = 0; k < sizeof scenes / sizeof *scenes; k++) {
+      no_links = i == 1;
+      sweep(&scenes[k], true, EIO, false);
+      sweep(&scenes[k], true, EIO, true);
+    }
+  linked = no_links = false;
 }
 
 /* A hidden name from the start, as on NFS. */
@@ -359,7 +448,7 @@ static void test_abandon(void **state) {
 static void test_all_stages_were_reached(void **state) {
   (void)state;
   for (int i = 0; i < CALLS; i++)
-    if (!reached[i]) fail_msg("%s was never made to fail", names[i]);
+    if (!reached[i] && (i != FCHOWN || geteuid() == 0) && (i != FSETXATTR || has_acls)) fail_msg("%s was never made to fail", names[i]);
 }
 
 static int setup(void **state) {
@@ -367,7 +456,7 @@ static int setup(void **state) {
   /* Where syncing costs nothing; with LSIO_SWEEP on a disk. */
   const bool memory = !getenv("LSIO_SWEEP") && access("/dev/shm", W_OK) == 0;
   snprintf(dir, sizeof dir, "%s/lsio-output-XXXXXX", memory ? "/dev/shm" : "/tmp");
-  if (!mkdtemp(dir) || chdir(dir) != 0) return -1;
+  if (!mkdtemp(dir) || chdir(dir) != 0 || mkdir("a.d", 0700) != 0) return -1;
   for (int i = 0; i < VALUES; i++) values[i] = (float)i;
   FILE *f = fopen("a.f32", "wb");
   if (!f || fwrite(values, 1, sizeof values, f) != sizeof values) return -1;
@@ -381,12 +470,14 @@ static int teardown(void **state) {
   lsio_context_destroy(context);
   remove_all();
   unlink("a.f32");
+  rmdir("a.d");
   return chdir("/") || rmdir(dir);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_call),
+      cmocka_unit_test(test_through_a_link),
       cmocka_unit_test(test_named_from_the_start),
       cmocka_unit_test(test_nameless_files_that_cannot_be_named),
       cmocka_unit_test(test_abandon),

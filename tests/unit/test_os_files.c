@@ -207,10 +207,10 @@ static int count_files(void) {
   return n;
 }
 
-static struct lsi_os_file *begin(const char *path, const char *text) {
+static struct lsi_os_file *begin(const char *path, const char *text, bool replace) {
   struct lsi_os_file *f;
   struct lsi_error err = {0};
-  assert_int_equal(lsi_os_temp_create(path, &f, &err), 0);
+  assert_int_equal(lsi_os_temp_create(path, replace, &f, &err), 0);
   assert_int_equal(lsi_os_file_reserve(f, 100, &err), 0);
   assert_int_equal(lsi_os_file_write(f, text, strlen(text), 0, &err), 0);
   assert_int_equal(lsi_os_file_truncate(f, strlen(text), &err), 0);
@@ -218,8 +218,8 @@ static struct lsi_os_file *begin(const char *path, const char *text) {
   return f;
 }
 
-static int publish(struct lsi_os_file *f, bool replace, bool sync_dir, struct lsi_error *err) {
-  return lsi_os_files_publish(&f, 1, replace, sync_dir, err);
+static int publish(struct lsi_os_file *f, bool sync_dir, struct lsi_error *err) {
+  return lsi_os_files_publish(&f, 1, sync_dir, err);
 }
 
 static void expect_text(const char *path, const char *want) {
@@ -234,29 +234,32 @@ static void outputs_appear_whole(void **state) {
   (void)state;
   struct lsi_error err = {0};
   mode_t mask = umask(027);
-  struct lsi_os_file *f = begin("out", "one");
+  struct lsi_os_file *f = begin("out", "one", false), *second = begin("out", "two", false);
   umask(mask);
   assert_false(lsi_os_exists("out"));
-  assert_true(count_files() <= 1); /* a hidden name, where it needs one */
-  assert_int_equal(publish(f, false, true, &err), 0);
+  assert_true(count_files() <= 2); /* hidden names, where they need them */
+  assert_int_equal(publish(f, true, &err), 0);
   expect_text("out", "one");
   struct stat st;
   assert_int_equal(stat("out", &st), 0);
   assert_int_equal(st.st_mode & 0777, 0640);
-  /* Taken: the name keeps its file, and nothing is left behind. */
-  f = begin("out", "two");
-  assert_int_equal(publish(f, false, false, &err), LSIO_ERR_OUTPUT);
-  assert_int_equal(err.os_code, EEXIST);
-  assert_string_equal(err.object, "out");
-  assert_true(err.remedy[0]);
-  expect_text("out", "one");
-  assert_int_equal(count_files(), 1);
-  f = begin("out", "three");
+  /* Taken since, or before: the name keeps its file, and nothing is left behind. */
+  for (int i = 0; i < 2; i++) {
+    lsi_error_clear(&err);
+    assert_int_equal(i ? lsi_os_temp_create("out", false, &f, &err) : publish(second, false, &err),
+                     LSIO_ERR_OUTPUT);
+    assert_int_equal(err.os_code, EEXIST);
+    assert_string_equal(err.object, "out");
+    assert_true(err.remedy[0]);
+    expect_text("out", "one");
+    assert_int_equal(count_files(), 1);
+  }
+  f = begin("out", "three", true);
   lsi_error_clear(&err);
-  assert_int_equal(publish(f, true, true, &err), 0);
+  assert_int_equal(publish(f, true, &err), 0);
   expect_text("out", "three");
-  lsi_os_file_discard(begin("other", "x"));
-  f = begin("other", "x");
+  lsi_os_file_discard(begin("other", "x", false));
+  f = begin("other", "x", false);
   lsi_os_files_abandon();
   assert_int_equal(count_files(), 1);
   lsi_os_file_discard(f);
@@ -267,14 +270,14 @@ static void outputs_go_where_they_were_begun(void **state) {
   (void)state;
   struct lsi_error err = {0};
   assert_int_equal(mkdir("a", 0755), 0);
-  struct lsi_os_file *f = begin("a/out", "x");
+  struct lsi_os_file *f = begin("a/out", "x", false);
   assert_int_equal(rename("a", "b"), 0);
-  assert_int_equal(publish(f, false, true, &err), 0);
+  assert_int_equal(publish(f, true, &err), 0);
   expect_text("b/out", "x");
   char name[256];
   memset(name, 'n', 255);
   name[255] = 0;
-  assert_int_equal(publish(begin(name, "long"), false, false, &err), 0);
+  assert_int_equal(publish(begin(name, "long", false), false, &err), 0);
   expect_text(name, "long");
 }
 
@@ -291,7 +294,7 @@ static void outputs_that_cannot_be_say_why(void **state) {
              {long_name, ENAMETOOLONG}};
   for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
     struct lsi_error err = {0};
-    assert_int_equal(lsi_os_temp_create(bad[i].path, &f, &err), LSIO_ERR_OUTPUT);
+    assert_int_equal(lsi_os_temp_create(bad[i].path, i % 2, &f, &err), LSIO_ERR_OUTPUT);
     if (bad[i].path[0] != '/' && bad[i].path[0] != 'd') assert_int_equal(err.os_code, bad[i].code);
     assert_true(err.what[0] && err.object[0]);
   }
@@ -305,7 +308,7 @@ static int write_too_much(void *arg) {
   struct lsi_os_file *f;
   struct lsi_error err = {0};
   static char data[200000];
-  if (lsi_os_temp_create("out", &f, &err) < 0) return 2;
+  if (lsi_os_temp_create("out", false, &f, &err) < 0) return 2;
   if (lsi_os_file_write(f, data, sizeof data, 0, &err) != LSIO_ERR_OUTPUT) return 3;
   if (err.os_code != EFBIG || !err.remedy[0]) return 4;
   lsi_os_file_discard(f);
