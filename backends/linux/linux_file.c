@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "linux/linux_made.h"
 #include "linux/linux_map.h"
 #include "linux/os_linux.h"
 
@@ -83,10 +84,7 @@ static unsigned classify(int fd) {
   /* Kernels before 6.1 do not tell the alignment; with these two 4096 is always enough. */
   if (magic == EXT4_SUPER_MAGIC || magic == XFS_MAGIC) class |= CLASS_DIO_4096 | CLASS_MAPS;
   if (magic == BTRFS_SUPER_MAGIC || magic == F2FS_SUPER_MAGIC) class |= CLASS_MAPS;
-  /* Nothing has a size there: content is made when it is read. */
-  if (magic == PROC_SUPER_MAGIC || magic == DEBUGFS_MAGIC || magic == TRACEFS_MAGIC ||
-      magic == SECURITYFS_MAGIC || magic == CGROUP_SUPER_MAGIC || magic == CGROUP2_SUPER_MAGIC)
-    class |= CLASS_MADE;
+  if (lsi_made_magic(magic)) class |= CLASS_MADE;
   if (!(class & CLASS_WAITS) && !knows_nowait(fd)) class |= CLASS_WAITS;
   return class;
 }
@@ -142,14 +140,6 @@ static unsigned resident(int fd, uint64_t size) {
 }
 
 /* ---- opening ---- */
-
-static int no_size(const char *name, struct lsi_error *err) {
-  lsi_fail(err, LSIO_ERR_SOURCE, 0,
-           "a source tells no size: its file system makes the content when it is read");
-  lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  lsi_error_remedy(err, "copy it to a file first (cat)");
-  return LSIO_ERR_SOURCE;
-}
 
 static int no_direct(const char *name, int code, struct lsi_error *err) {
   lsi_fail(err, LSIO_ERR_UNSUPPORTED, code, "the file system of a source has no direct reads");
@@ -261,13 +251,13 @@ int lsi_file_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_
     return unrest_ns;
   }
   uint64_t size = h->info.size;
-  if (size == 0) {
-    if (!(class_of(st.st_dev, fd) & CLASS_MADE)) return 0;
-    close(fd);
-    return no_size(name, err);
-  }
-  bool small = size < LSI_FILE_SMALL && direct != LSI_DIRECT_ALWAYS;
   unsigned class = class_of(st.st_dev, fd);
+  if (class & CLASS_MADE && lsi_made_no_size(fd, size)) {
+    close(fd);
+    return lsi_linux_source_error(name, LSI_LINUX_NO_SIZE, err);
+  }
+  if (size == 0) return 0;
+  const bool small = size < LSI_FILE_SMALL && direct != LSI_DIRECT_ALWAYS;
   if (class & CLASS_WAITS) f->flags |= LSI_FILE_WAITS;
   if (class & CLASS_MEMORY) f->flags |= LSI_FILE_MEMORY;
   unsigned percent = 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ground/mem.h"
+#include "linux/linux_made.h"
 #include "linux/os_linux.h"
 
 #define STAT_RUN 256u      /* paths that a thread takes at once */
@@ -30,8 +31,10 @@ int lsi_linux_source_error(const char *name, int code, struct lsi_error *err) {
                      : code == EISDIR                  ? "a source is a directory"
                      : code == EINVAL                  ? "a source is neither a file nor a disk"
                      : code == ESTALE                  ? "a source has gone from its server"
+                     : code == LSI_LINUX_NO_SIZE       ? "a source has no size of its own: its file system "
+                                                         "makes the content when it is read"
                                                        : "a source can't be opened";
-  lsi_fail(err, rc, code, "%s", what);
+  lsi_fail(err, rc, code == LSI_LINUX_NO_SIZE ? 0 : code, "%s", what);
   lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   if (code == ENOENT || code == ENOTDIR)
     lsi_error_remedy(err, "check the path; relative paths start at the working directory");
@@ -40,6 +43,8 @@ int lsi_linux_source_error(const char *name, int code, struct lsi_error *err) {
   else if (code == EACCES || code == EPERM)
     lsi_error_remedy(err, "it and the folders above it must be readable by user id %u",
                      (unsigned)geteuid());
+  else if (code == LSI_LINUX_NO_SIZE)
+    lsi_error_remedy(err, "copy it to a file first (cat)");
   else if (code == EMFILE || code == ENFILE)
     lsi_error_remedy(err, "raise the limit of open files (ulimit -n)");
   return rc;
@@ -81,6 +86,7 @@ static int stat_path(const char *path, struct lsi_object_info *out) {
     return code;
   }
   lsi_linux_info(&st, out);
+  if (S_ISREG(st.st_mode) && lsi_made_path(path, st.st_dev, out->size)) return LSI_LINUX_NO_SIZE;
   return check_kind(st.st_mode);
 }
 

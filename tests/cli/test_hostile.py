@@ -187,12 +187,65 @@ class NoSources(RunnerTest):
         for word in ("a.f32", "Permission denied", "user id 65534"):
             self.assertIn(word, err.decode())
 
+    SIZELESS = r"""
+local lsio = require "lsio"
+return lsio.job {
+  source = %s, type = "u8", state = "double n;", reduce = { n = "sum" },
+  transform = function(chunk, state) state.n = state.n + chunk.n end,
+  done = function(r) print(string.format("%%.0f", r.n)) end,
+}
+"""
+
+    @staticmethod
+    def attribute():
+        """One of /sys that says that it holds a page, as they all do, and holds a line."""
+        for path in ("/sys/kernel/mm/transparent_hugepage/enabled", "/sys/kernel/fscaps", "/sys/kernel/uevent_seqnum"):
+            if os.path.exists(path) and os.stat(path).st_size > 1000:
+                return path
+        raise unittest.SkipTest("there is no /sys")
+
+    def check_sizeless(self, path, source, *args):
+        r = self.expect(4, *args, "-e", self.SIZELESS % source)
+        self.assertIn("a source has no size of its own: its file system makes the content when it is read", r.err)
+        self.assertIn(path, r.err)
+        self.assertIn("copy it to a file first (cat)", r.err)
+        return r
+
     def test_files_without_a_size(self):
-        """Those of /proc say that they are empty and are not."""
-        for backend in ("uring", "pread"):
-            r = self.expect(4, "--backend=" + backend, "-e", STATS.replace("*.f32", "/proc/self/status"))
-            self.assertIn("tells no size", r.err)
-            self.assertIn("/proc/self/status", r.err)
+        """Those of /proc say that they are empty, those of /sys that they hold a page: neither is true."""
+        for path in ("/proc/self/status", self.attribute()):
+            for options in ("chunk = '1KiB'", "whole = true"):
+                source = "lsio.files('%s', { %s })" % (path, options)
+                for backend in ("uring", "pread", "mapped"):
+                    self.check_sizeless(path, source, "--backend=" + backend)
+                self.check_sizeless(path, source, "--explain")  # planning says it in the same words
+            ranges = 'lsio.ranges { objects = { "%s" }, offset = { 0 }, length = { 10 } }' % path
+            self.check_sizeless(path, ranges)
+
+    def test_files_without_a_size_found_late(self):
+        """Of many files only names are planned: it is found when the file is opened."""
+        path = self.attribute()
+        os.mkdir(self.path("d"))
+        for i in range(1500):
+            self.write("d/%04d" % i, "x")
+        os.remove(self.path("d/1400"))
+        source = "lsio.files('d/*', { whole = true })"
+        for target in (path, "/proc/self/status"):
+            os.symlink(target, self.path("d/1400"))
+            self.check_sizeless("d/1400", source)
+            os.remove(self.path("d/1400"))
+
+    def test_what_has_its_size_although_it_is_made(self):
+        """Binary attributes of /sys are as long as they say."""
+        path = "/sys/kernel/notes"
+        if not os.access(path, os.R_OK):
+            self.skipTest("there is no %s" % path)
+        with open(path, "rb") as f:
+            length = len(f.read())
+        self.assertEqual(length, os.stat(path).st_size)
+        for options in ("chunk = 100", "whole = true"):
+            r = self.expect(0, "-e", self.SIZELESS % ("lsio.files('%s', { %s })" % (path, options)))
+            self.assertEqual("%d\n" % length, r.out)
 
     def test_empty_files(self):
         for name in ("a.f32", "c.f32"):
