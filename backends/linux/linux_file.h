@@ -90,7 +90,7 @@ static inline bool lsi_file_beyond(const struct lsi_op *op) {
 
 /* Turns what the call at `offset` returned (a count, or -errno) into the operation's result. */
 static inline void lsi_file_finish(struct lsi_op *op, uint64_t offset, int64_t got, bool direct) {
-  op->direct = direct;
+  op->uncopied = direct;
   if (got < 0) {
     op->os_code = (int32_t)-got;
     op->result = op->os_code == ESTALE ? LSIO_ERR_SOURCE : LSIO_ERR_IO;

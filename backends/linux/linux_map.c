@@ -79,7 +79,7 @@ void lsi_map_lend(struct lsi_op *op) {
   const struct lsi_linux_file *f = lsi_linux_file(h);
   op->os_code = 0;
   op->result = (int64_t)LSI_MIN(left, (uint64_t)op->length);
-  op->direct = true;
+  op->uncopied = true;
   if (!left) return;
   op->data = f->map.base + op->offset;
   if (f->flags & LSI_FILE_RESIDENT) return;

@@ -220,7 +220,7 @@ static void read_now(struct lsi_backend *b, struct lsi_op *op) {
 static void write_now(struct lsi_backend *b, struct lsi_op *op) {
   static const int codes[] = {EIO, ENOSPC, EDQUOT};
   uint64_t n = op->length;
-  op->direct = op->handle->direct;
+  op->uncopied = op->handle->direct;
   if (chance(b, b->sim->short_write)) n = draw(b, n / SECTOR + 1) * SECTOR;
   if (chance(b, b->sim->write_error)) {
     op->result = LSIO_ERR_IO;

@@ -71,7 +71,7 @@ struct lsi_op {
   void *buf;             /* NULL: to be lent */
   uint32_t length;       /* 1 .. 1 GiB */
   uint8_t kind;          /* enum lsi_op_kind */
-  bool direct;           /* out: the CPU has copied none of the bytes */
+  bool uncopied;         /* out: the CPU has copied none of the bytes */
   bool exact;            /* no byte outside [buf, buf + length) may be written */
   int32_t os_code;       /* out: errno of a failure */
   int64_t result;        /* out: bytes now at `buf` from `offset` (fewer than length: short read, 0: end

@@ -47,7 +47,7 @@ static void exact_reads_touch_nothing_else(void **state) {
     const unsigned char *begin = op.buf, *end = begin + op.length;
     for (const unsigned char *q = (unsigned char *)s->arena; q < begin; q++) assert_int_equal(*q, GUARD);
     for (const unsigned char *q = end; q < end + LSI_ALIGN; q++) assert_int_equal(*q, GUARD);
-    if (aligned && s->v->direct == LSI_DIRECT_ALWAYS) assert_true(op.direct);
+    if (aligned && s->v->direct == LSI_DIRECT_ALWAYS) assert_true(op.uncopied);
   }
   struct lsi_object_info now;
   assert_int_equal(s->ops->close(s->b, &h, &now), 0);

@@ -102,7 +102,7 @@ static void bytes_stay_right_behind(void **state) {
     uint64_t at = stage_random(s, object_sizes[BIG]);
     struct lsi_op *op = lend(s, &h, at, 1 + (uint32_t)stage_random(s, 500000));
     assert_int_equal(op->result, LSI_MIN((uint64_t)op->length, object_sizes[BIG] - at));
-    assert_true(op->direct);
+    assert_true(op->uncopied);
     assert_memory_equal(op->data, s->data[BIG] + at, (size_t)op->result);
     s->ops->release(s->b, op);
   }

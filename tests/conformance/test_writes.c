@@ -140,7 +140,7 @@ static void writes_pages_and_nothing_else(void **state) {
     write_op(s, &op, runs[i][0], runs[i][1]);
     run_one(s, &op);
     assert_int_equal(op.result, runs[i][1] * LSI_ALIGN);
-    assert_true(op.direct);
+    assert_true(op.uncopied);
     for (uint32_t p = 0; p < runs[i][1]; p++) s->written[runs[i][0] + p] = true;
     check_file(s);
   }
@@ -207,9 +207,9 @@ static void turns_buffered_where_direct_is_refused(void **state) {
   write_op(s, &op, 8, 4);
   op.buf = (char *)op.buf + 8;
   run_one(s, &op);
-  if (op.result == op.length && op.direct) skip(); /* any alignment will do here */
+  if (op.result == op.length && op.uncopied) skip(); /* any alignment will do here */
   assert_int_equal(op.result, op.length);
-  assert_false(op.direct);
+  assert_false(op.uncopied);
   assert_int_equal(s->file->align, 0);
   memmove(s->memory + 8 * LSI_ALIGN, op.buf, op.length);
   for (uint32_t i = 8; i < 12; i++) s->written[i] = true;
@@ -217,7 +217,7 @@ static void turns_buffered_where_direct_is_refused(void **state) {
   write_op(s, &op, 20, 2); /* and stays so */
   run_one(s, &op);
   assert_int_equal(op.result, op.length);
-  assert_false(op.direct);
+  assert_false(op.uncopied);
   s->written[20] = s->written[21] = true;
   check_file(s);
 }

@@ -32,7 +32,7 @@ static inline struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct 
   w->figures.operations++;
   if (LSI_LIKELY(op->result >= (int64_t)op->length)) {
     w->figures.bytes_read += (uint64_t)op->result;
-    w->figures.bytes_direct += op->direct ? (uint64_t)op->result : 0;
+    w->figures.bytes_direct += op->uncopied ? (uint64_t)op->result : 0;
   } else if (lsi_flight_short(w, e))
     return NULL;
   w->reader.bytes_in_flight -= op->length;

@@ -108,7 +108,7 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   uint64_t got = again ? 0 : (uint64_t)op->result;
   w->reader.bytes_in_flight -= got;
   w->figures.bytes_read += got;
-  w->figures.bytes_direct += op->direct ? got : 0;
+  w->figures.bytes_direct += op->uncopied ? got : 0;
   op->offset += got;
   op->length -= (uint32_t)got;
   if (op->buf) op->buf = (char *)op->buf + got;
@@ -125,7 +125,7 @@ bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
   if (!lsi_stopping(w->run) && w->n_queue < LSI_COUNTOF(w->queue) && continue_op(w, e)) return true;
   uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
   w->figures.bytes_read += got;
-  w->figures.bytes_direct += op->direct ? got : 0;
+  w->figures.bytes_direct += op->uncopied ? got : 0;
   struct lsi_hole hole = {.offset = op->offset + got, .length = op->length - got,
                           .extent = (uint32_t)(e->extent - e->flight->extents), .chunk = e->chunk,
                           .code = LSIO_ERR_SOURCE, .end = op->result >= 0};

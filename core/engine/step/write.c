@@ -173,7 +173,7 @@ static bool issue_op(struct lsi_worker *w, struct lsi_writer *r) {
   o->op.offset = offset;
   o->op.buf = (char *)(uintptr_t)x->data + (offset - x->span.begin); /* only read from */
   o->op.length = (uint32_t)length;
-  o->op.direct = false;
+  o->op.uncopied = false;
   o->op.os_code = 0;
   o->op.result = 0;
   x->issued += length;
@@ -219,7 +219,7 @@ static bool go_on(struct lsi_worker *w, struct lsi_write_op *o) {
   const bool again = op->result == LSIO_ERR_IO && (op->os_code == EAGAIN || op->os_code == EINTR);
   if (lsi_stopping(w->run) || (again ? o->retries++ >= RETRIES : op->result <= 0)) return false;
   const uint64_t put = again ? 0 : (uint64_t)op->result;
-  w->figures.bytes_direct += op->direct ? put : 0;
+  w->figures.bytes_direct += op->uncopied ? put : 0;
   op->offset += put;
   op->buf = (char *)op->buf + put;
   op->length -= (uint32_t)put;
@@ -248,7 +248,7 @@ int lsi_write_landed(struct lsi_worker *w, struct lsi_op *op, uint32_t *step) {
   int rc = 0;
   *step = x->step;
   if (op->result >= (int64_t)op->length) {
-    w->figures.bytes_direct += op->direct ? op->length : 0;
+    w->figures.bytes_direct += op->uncopied ? op->length : 0;
   } else {
     if (go_on(w, o)) return 0;
     rc = lose(w, o);
