@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "linux/linux_made.h"
+#include "linux/linux_procfs.h"
 #include "linux/linux_map.h"
 #include "linux/os_linux.h"
 

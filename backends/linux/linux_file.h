@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "linux/linux_map.h"
-#include "linux/linux_near.h"
+#include "linux/linux_small.h"
 #include "seams/backend.h"
 
 #define LSI_FILE_SMALL (32u * 1024) /* smaller files are read through the page cache */

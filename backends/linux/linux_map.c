@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "linux/linux_file.h"
-#include "linux/linux_guard.h"
+#include "linux/linux_sigbus.h"
 #include "linux/os_linux.h"
 
 /* Bytes after whose use the page table forgets them. The page cache keeps them; what counts as this

@@ -4,7 +4,7 @@
  * that finish at once and others that take time. */
 #include "ground/mem.h"
 #include "linux/linux_file.h"
-#include "linux/linux_guard.h"
+#include "linux/linux_sigbus.h"
 #include "linux/linux_map.h"
 #include "list.h"
 #include "op_list.h"

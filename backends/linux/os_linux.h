@@ -39,7 +39,7 @@ int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out);
 /* The error for an errno of opening or looking at an object, with its name and a remedy:
  * LSIO_ERR_SOURCE for what the user named wrongly, LSIO_ERR_IO for the rest (EMFILE among it). */
 int lsi_linux_source_error(const char *name, int code, struct lsi_error *err);
-#define LSI_LINUX_NO_SIZE 4096 /* a code that is no errno: linux_made.h says so of the object */
+#define LSI_LINUX_NO_SIZE 4096 /* a code that is no errno: linux_procfs.h says so of the object */
 
 /* The mapping behind lsi_linux_info, cached: partition -> whole disk; anything else stays. */
 uint64_t lsi_linux_whole_device(uint64_t st_dev);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "ground/mem.h"
-#include "linux/linux_made.h"
+#include "linux/linux_procfs.h"
 #include "linux/os_linux.h"
 
 #define STAT_RUN 256u      /* paths that a thread takes at once */

@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "plan/plan_internal.h"
+#include "plan/plan_impl.h"
 
 /* The largest step of the unit that takes the most buffer. */
 static uint32_t step_of_largest_unit(const struct lsi_plan *p, const struct lsi_request *r,

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "ground/mem.h"
-#include "plan/plan_internal.h"
+#include "plan/plan_impl.h"
 
 struct device_share {
   uint32_t objects, extents;

@@ -1,7 +1,7 @@
 #include "plan/plan.h"
 
 #include "ground/mem.h"
-#include "plan/plan_internal.h"
+#include "plan/plan_impl.h"
 
 static int no_memory(const struct lsi_request *r, struct lsi_error *err) {
   return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to plan %u chunks", r->n_chunks);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "ground/mem.h"
-#include "plan/plan_internal.h"
+#include "plan/plan_impl.h"
 
 static bool holds(const struct lsi_extent *e, uint32_t object, uint64_t offset, uint64_t length) {
   return e->object == object && e->offset <= offset && offset - e->offset <= e->length &&

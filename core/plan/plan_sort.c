@@ -2,7 +2,7 @@
  * the index: a request of a million ranges in a few files needs one stage of two or three passes, and
  * moves 8 bytes an entry in each. */
 #include "ground/radix.h"
-#include "plan/plan_internal.h"
+#include "plan/plan_impl.h"
 
 enum field { FIELD_OFFSET, FIELD_OBJECT, FIELD_DEVICE };
 

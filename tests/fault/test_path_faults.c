@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "api/context.h"
-#include "linux/linux_guard.h"
+#include "linux/linux_sigbus.h"
 #include "list.h"
 #include "ground/mem.h"
 #include "path_jobs.h"

@@ -6,7 +6,7 @@
 
 #include "engine/loop/worker.h"
 #include "engine/state/run.h"
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 #include "ground/mem.h"
 
 static void free_run(struct lsi_run *run) {

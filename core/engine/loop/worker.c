@@ -6,15 +6,15 @@
 #include <string.h>
 
 #include "engine/loop/depth.h"
-#include "engine/loop/open.h"
+#include "engine/loop/worker_open.h"
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
-#include "engine/step/ahead.h"
+#include "engine/step/prefault.h"
 #include "engine/step/looks.h"
 #include "engine/step/steps.h"
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 
 #define REAP_BATCH 32
 
@@ -239,8 +239,8 @@ static void loop(struct lsi_worker *w) {
       w->figures.submit_ns += BLOCKED_NS;
       continue;
     }
-    int n = w->stepper.ahead || more ? reap(w, 0) : 0;
-    if (!n && !more && !(w->stepper.ahead && lsi_ahead(w)))
+    int n = w->stepper.prefaults || more ? reap(w, 0) : 0;
+    if (!n && !more && !(w->stepper.prefaults && lsi_prefault(w)))
       n = reap(w, w->stepper.n_ready && !w->writer ? (int64_t)BLOCKED_NS : -1);
     if (n < 0) lsi_worker_fail(w);
   }

@@ -14,7 +14,7 @@
  *   prepare.c  from stored bytes to what the transform sees,
  *   pieces.c   the same and the rest, piece by piece, where a job asks for it, and
  *   deliver.c  from what it yields to the sink or the stream
- *   write.c    results that a backend writes past the page cache while the worker goes on
+ *   write_direct.c    results that a backend writes past the page cache while the worker goes on
  */
 #ifndef LSI_ENGINE_H
 #define LSI_ENGINE_H

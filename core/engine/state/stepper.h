@@ -36,7 +36,7 @@ struct lsi_stepper {
   bool yields;                /* steps have a transform, or somewhere to go */
   bool defers;                /* steps may have to wait: for the window, or for a write to land */
   bool looks;                 /* steps count only after a look behind their reads: held.h */
-  bool ahead;                 /* the result lies in memory that nobody has touched yet */
+  bool prefaults;             /* the result lies in memory that nobody has touched yet */
   void *transform;
   bool transform_open;
   bool ran;                   /* it has seen a step */

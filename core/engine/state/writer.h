@@ -1,4 +1,4 @@
-/* Results of one worker on their way to a direct sink: write.c. */
+/* Results of one worker on their way to a direct sink: write_direct.c. */
 #ifndef LSI_WRITER_H
 #define LSI_WRITER_H
 

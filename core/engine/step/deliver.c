@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 #include "ground/mem.h"
 #include "kernels/kernels.h"
 

@@ -2,7 +2,7 @@
 #ifndef LSI_DELIVER_H
 #define LSI_DELIVER_H
 
-#include "engine/step/output.h"
+#include "engine/step/result.h"
 
 /* What the transform said of its result, or the identity's. Negative: w->error. */
 int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/read/flight.h"
-#include "engine/step/output.h"
+#include "engine/step/result.h"
 #include "ground/mem.h"
 #include "kernels/kernels.h"
 

@@ -9,7 +9,7 @@
 #include "engine/step/past_cache.h"
 #include "engine/step/pieces.h"
 #include "engine/step/prepare.h"
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 
 #define SAMPLE 16u /* of the steps below w->stepper.time_from, one in so many is timed */
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "linux/linux_file.h"
-#include "linux/linux_near.h"
+#include "linux/linux_small.h"
 
 static char root[64];
 

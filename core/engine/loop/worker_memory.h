@@ -1,6 +1,6 @@
-/* How a worker's share of the job's memory is divided (share.c). Inside of the engine. */
-#ifndef LSI_SHARE_H
-#define LSI_SHARE_H
+/* How a worker's share of the job's memory is divided (worker_memory.c). Inside of the engine. */
+#ifndef LSI_WORKER_MEMORY_H
+#define LSI_WORKER_MEMORY_H
 
 #include "engine/state/run.h"
 

@@ -1,13 +1,13 @@
 /* A worker's memory, backend and transform: made on its own thread, and given back there. */
-#include "engine/loop/open.h"
+#include "engine/loop/worker_open.h"
 
 #include "engine/loop/depth.h"
-#include "engine/loop/share.h"
+#include "engine/loop/worker_memory.h"
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
 #include "engine/read/objects.h"
 #include "engine/read/straight.h"
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 #include "ground/mem.h"
 
 /* Steps smaller than this are timed one in several: reading the clock would cost more than they do. */
@@ -32,7 +32,7 @@ static int open_memory(struct lsi_worker *w) {
              !run->request->step_first;
   w->stepper.untransformed = w->stepper.as_stored && !run->config.spec->transform;
   lsi_straight_init(w);
-  w->stepper.ahead = run->config.in_place && lsi_sink_untouched(run->config.sink);
+  w->stepper.prefaults = run->config.in_place && lsi_sink_untouched(run->config.sink);
   w->stepper.past_cache.possible = run->config.in_place && run->config.spec->transform;
   w->stepper.decoded.pool = w->stepper.out.pool = w->stepper.scratch.pool = w->stepper.pieces.pool =
       run->config.pool;

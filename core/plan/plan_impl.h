@@ -1,6 +1,6 @@
 /* What the planner's files (plan*.c, price.c, explain.c) share. Nobody else includes this. */
-#ifndef LSI_PLAN_INTERNAL_H
-#define LSI_PLAN_INTERNAL_H
+#ifndef LSI_PLAN_IMPL_H
+#define LSI_PLAN_IMPL_H
 
 #include "plan/plan.h"
 

@@ -1,10 +1,10 @@
 /* Memory of the result that is made ready before anything is written to it. */
-#include "engine/step/ahead.h"
+#include "engine/step/prefault.h"
 
 #define AHEAD ((uint64_t)32 << 20) /* of a worker's reading */
 
 /* From where the oldest unit in flight, or thereabouts, has its place. */
-bool lsi_ahead(struct lsi_worker *w) {
+bool lsi_prefault(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   if (!c->plan->n_units) return false;
   uint32_t unit = LSI_MIN(w->reader.next_unit, c->plan->n_units - 1);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "ground/mem.h"
-#include "plan/plan_internal.h"
+#include "plan/plan_impl.h"
 
 /* A unit of several extents stops growing here (unless one step has more): its operations fill a
  * queue already, and finding the extent of a chunk stays cheap. */

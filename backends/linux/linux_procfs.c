@@ -1,4 +1,4 @@
-#include "linux/linux_made.h"
+#include "linux/linux_procfs.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>

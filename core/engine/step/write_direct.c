@@ -1,4 +1,4 @@
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 
 #include <errno.h>
 #include <string.h>

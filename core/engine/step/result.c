@@ -1,8 +1,8 @@
 /* Where a step's result is made: in its place, where it is written from, or in a buffer; whole or part by
  * part. */
-#include "engine/step/output.h"
+#include "engine/step/result.h"
 
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 #include "kernels/kernels.h"
 
 /* Known places hold just what is planned for them; compressed chunks may hold something else. */

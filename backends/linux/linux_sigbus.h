@@ -2,8 +2,8 @@
  * its disk failed) raises SIGBUS in whoever reads it. The handler of lsi_os_sigbus_install (core/seams/os.h)
  * knows the ranges that are guarded here: it puts zeros in place of what is lost and marks the range,
  * so that the reader goes on and its results are dropped when it has ended. */
-#ifndef LSI_LINUX_GUARD_H
-#define LSI_LINUX_GUARD_H
+#ifndef LSI_LINUX_SIGBUS_H
+#define LSI_LINUX_SIGBUS_H
 
 #include <stdbool.h>
 #include <stddef.h>

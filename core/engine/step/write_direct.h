@@ -1,8 +1,8 @@
 /* Results on their way to a direct sink: the whole pages of each are written past the page cache by the
  * worker's backend, several at a time, while the worker computes the next ones into other buffers that
  * are still hot. A step is done when its result has landed. Inside of the engine; one worker. */
-#ifndef LSI_WRITE_H
-#define LSI_WRITE_H
+#ifndef LSI_WRITE_DIRECT_H
+#define LSI_WRITE_DIRECT_H
 
 #include "engine/state/run.h"
 

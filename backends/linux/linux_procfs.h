@@ -1,7 +1,7 @@
 /* Files whose content the kernel makes when they are read, as those of /proc and /sys: the size that they
  * tell is 0, or a page, or theirs. */
-#ifndef LSI_LINUX_MADE_H
-#define LSI_LINUX_MADE_H
+#ifndef LSI_LINUX_PROCFS_H
+#define LSI_LINUX_PROCFS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "confined.h"
-#include "linux/linux_guard.h"
+#include "linux/linux_sigbus.h"
 #include "seams/os.h"
 
 #define PAGE 4096u

@@ -1,6 +1,6 @@
-/* A worker from nothing to its loop, and back (open.c). Inside of the engine. */
-#ifndef LSI_OPEN_H
-#define LSI_OPEN_H
+/* A worker from nothing to its loop, and back (worker_open.c). Inside of the engine. */
+#ifndef LSI_WORKER_OPEN_H
+#define LSI_WORKER_OPEN_H
 
 #include "engine/state/run.h"
 

@@ -1,4 +1,4 @@
-#include "linux/linux_near.h"
+#include "linux/linux_small.h"
 
 #include <errno.h>
 #include <fcntl.h>

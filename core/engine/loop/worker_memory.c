@@ -15,9 +15,9 @@
  *             takes 1 + 2 + 1 with its output and its scratch: 116 / 4                = 29 MiB
  *
  * So a chunk may turn out to decode to 29 MiB before it fails for want of memory. */
-#include "engine/loop/share.h"
+#include "engine/loop/worker_memory.h"
 
-#include "engine/step/write.h"
+#include "engine/step/write_direct.h"
 #include "job/price.h"
 
 #define ARENA_USUAL ((uint64_t)4 << 20)

@@ -1,8 +1,8 @@
 /* Opening many files of few folders: the folder's own path is walked once, not once a file (1.4 us an
  * open instead of 1.65 where all is in memory), and how many small files lie in the page cache is
  * learnt from those read before. One per backend instance; used on its thread. */
-#ifndef LSI_LINUX_NEAR_H
-#define LSI_LINUX_NEAR_H
+#ifndef LSI_LINUX_SMALL_H
+#define LSI_LINUX_SMALL_H
 
 #include <sys/stat.h>
 

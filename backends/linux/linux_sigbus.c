@@ -1,6 +1,6 @@
 /* The handler of SIGBUS and its table. What the handler calls is async-signal-safe: atomics that are
  * lock-free, and mmap, which on Linux is one system call. */
-#include "linux/linux_guard.h"
+#include "linux/linux_sigbus.h"
 
 #include <errno.h>
 #include <pthread.h>

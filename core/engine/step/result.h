@@ -1,6 +1,6 @@
-/* Where a step's result is made, as a whole or part by part (output.c). Inside of the engine. */
-#ifndef LSI_OUTPUT_H
-#define LSI_OUTPUT_H
+/* Where a step's result is made, as a whole or part by part (result.c). Inside of the engine. */
+#ifndef LSI_RESULT_H
+#define LSI_RESULT_H
 
 #include "engine/state/run.h"
 
