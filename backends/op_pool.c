@@ -18,12 +18,18 @@ struct lsi_op_pool {
   pthread_mutex_t mutex;
   pthread_cond_t wanted; /* threads wait here */
   pthread_cond_t ready;  /* the instance waits here */
-  struct lsi_op_list queue, done;
-  uint32_t queued, idle; /* under the mutex, as the lists are */
-  bool stop, waiting;
+  /* Under the mutex. */
+  struct lsi_op_list queue;
+  struct lsi_op_list done;
+  uint32_t queued;       /* in `queue` */
+  uint32_t idle;         /* threads that wait */
+  bool stop;
+  bool waiting;          /* the instance does */
+  /* The instance's own. */
   int bell;
-  uint32_t held;         /* of the instance's thread */
-  uint32_t n_threads, threads_max;
+  uint32_t held;         /* operations put and not taken */
+  uint32_t n_threads;
+  uint32_t threads_max;
   struct lsi_thread *threads[THREADS_MOST];
 };
 

@@ -21,8 +21,10 @@
 /* A range. `from` is 0 in a free place and while a place is being filled. A handler on another thread
  * may read it at any moment: it takes `to` only between two equal readings of `from`. */
 struct place {
-  _Atomic uintptr_t from, to;
-  atomic_bool taken, lost;
+  _Atomic uintptr_t from;
+  _Atomic uintptr_t to;
+  atomic_bool taken;
+  atomic_bool lost; /* some of its pages were */
 };
 
 static struct place places[PLACES];

@@ -12,12 +12,12 @@
 #define LSI_NEAR_RUN 64u /* small files that are not tried after one that was tried in vain */
 
 struct lsi_near {
-  int folder;       /* of `path`, once a second file of it is opened; else -1 */
-  uint32_t length;  /* of path: up to the last slash, which is part of it; 0 = none yet */
-  char path[1024];  /* of the last file; longer ones are opened by their whole path */
-  uint32_t absent;  /* so many small files are taken to be out of the page cache before one is tried */
-  uint32_t unsettled; /* so many are taken to be too large, or changed too lately, for lsi_near_read */
-  int64_t began_s;  /* when the instance was made, by the clock of the file systems */
+  int folder;         /* of `path`, once a second file of it is opened; else -1 */
+  uint32_t length;    /* of path: up to the last slash, which is part of it; 0 = none yet */
+  char path[1024];    /* of the last file; longer ones are opened by their whole path */
+  uint32_t absent;    /* small files that are taken to be out of the page cache before one is tried */
+  uint32_t unsettled; /* small files that are taken to be too large or too new for lsi_near_read */
+  int64_t began_s;    /* when the instance was made, by the clock of the file systems */
 };
 
 void lsi_near_init(struct lsi_near *n);

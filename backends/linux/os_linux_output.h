@@ -27,7 +27,7 @@ struct lsi_os_file {
   atomic_bool linked; /* the temporary name is there */
   bool named;         /* while publishing: it has its name */
   bool taken;         /* what stood under `name` has been taken away */
-  bool lost_old;      /* and cannot be put back once it is */
+  bool lost_old;      /* what stands under `name` cannot be put back once it is replaced */
   pid_t owner;        /* the process that made it; a fork's files are its parent's */
   struct lsi_os_file *next; /* among those that are open */
 };

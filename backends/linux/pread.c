@@ -11,7 +11,8 @@
 
 struct lsi_backend {
   struct lsi_op_pool *pool;
-  uint32_t depth, held; /* held: taken and not returned */
+  uint32_t depth;
+  uint32_t held;                /* operations taken and not returned */
   enum lsi_direct direct;
   enum lsi_file_maps maps;
   struct lsi_near near;

@@ -36,8 +36,9 @@ enum { HOW_DIRECT = 1 };
 
 struct lsi_backend {
   struct io_uring ring;
-  uint32_t depth, held;    /* operations taken and not returned */
-  uint32_t in_ring;        /* of these, with a queue entry */
+  uint32_t depth;          /* operations that it takes at most */
+  uint32_t held;           /* operations taken and not returned */
+  uint32_t in_ring;        /* operations with a queue entry */
   bool cancelling;         /* an order to cancel is out: ECANCELED is its doing */
   uint32_t queued;         /* entries not yet told to the kernel */
   uint64_t left_at_ns;     /* when reap last returned */
@@ -48,9 +49,9 @@ struct lsi_backend {
   bool bell_armed;         /* the ring polls it */
   void *offered;           /* memory to register, once an object is read past the page cache */
   size_t offered_size;
-  const char *arena;       /* registered memory: */
-  size_t registered;
-  int32_t *free_slots;     /* of the table of files */
+  const char *arena;       /* memory that is registered */
+  size_t registered;       /* bytes of `arena` */
+  int32_t *free_slots;     /* places in the ring's table of files */
   uint32_t n_free_slots;
   enum lsi_direct direct;
   enum lsi_file_maps maps;

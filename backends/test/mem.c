@@ -8,8 +8,10 @@
 
 struct lsi_backend {
   const struct lsi_mem_objects *objects;
-  uint32_t depth, n_done;          /* operations held, all of them finished */
-  struct lsi_op *first, **last;    /* chained by op->next, oldest first */
+  uint32_t depth;
+  uint32_t n_done;       /* operations held, all of them finished */
+  struct lsi_op *first;  /* of those, chained by op->next, oldest first */
+  struct lsi_op **last;  /* where the next one is chained to */
 };
 
 static const struct lsi_mem_object *find(const struct lsi_mem_objects *objects, const char *name) {

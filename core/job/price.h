@@ -14,12 +14,10 @@
 struct lsi_price_request {
   uint32_t workers;  /* wanted; 0 counts as 1 */
   uint64_t ceiling;  /* bytes for all of them */
-  /* Bytes that the largest step needs beside the stored bytes of its unit; a worker has one step in
-   * its hands at a time. */
-  uint64_t decoded;
-  uint64_t out;
-  uint64_t scratch;
-  bool pieces;       /* they are counted by pieces already */
+  uint64_t decoded;  /* bytes that the largest step decodes to, beside the stored bytes of its unit */
+  uint64_t out;      /* bytes of its result; a worker has one step in its hands at a time */
+  uint64_t scratch;  /* bytes of its scratch */
+  bool pieces;       /* `decoded` is that of pieces already */
 };
 
 struct lsi_price {

@@ -17,7 +17,8 @@ struct lsi_settings {
   uint8_t direct;        /* enum lsi_auto */
   uint64_t merge;        /* LSI_MERGE_AUTO, LSI_MERGE_NEVER or bytes */
   uint64_t limit;        /* first N steps, 0 = all */
-  uint32_t shard_index, shard_count; /* count 0 = no shards */
+  uint32_t shard_index;
+  uint32_t shard_count;  /* 0 = no shards */
   uint8_t on_error;      /* enum lsi_on_error */
   uint8_t pin;           /* enum lsi_auto */
   uint64_t seed;

@@ -6,7 +6,10 @@
 
 struct lsi_worker_summary {
   uint64_t steps;
-  double wait_s, decode_s, transform_s, place_s;
+  double wait_s;      /* for the device */
+  double decode_s;
+  double transform_s;
+  double place_s;     /* handing results to the sink */
 };
 
 struct lsi_summary {
@@ -24,7 +27,7 @@ struct lsi_summary {
   uint32_t n_workers;
   uint32_t workers_wanted; /* more than n_workers: the memory ceiling allowed no more */
   const struct lsi_worker_summary *workers;
-  uint64_t n_errors;               /* in all */
+  uint64_t n_errors;               /* in all, kept or not */
   const struct lsi_error *errors;  /* the first n_errors_kept */
   uint32_t n_errors_kept;
   const struct lsi_state_json *state; /* NULL: workers were not merged */

@@ -6,18 +6,21 @@
 
 #include "memory/pool.h"
 
+/* In pages of LSI_ALIGN bytes. */
 struct lsi_arena_range {
-  uint32_t page, pages; /* of LSI_ALIGN bytes */
+  uint32_t page;  /* the first one */
+  uint32_t pages;
 };
 
 struct lsi_arena {
   char *base;
-  size_t size;       /* mapped */
-  size_t used;       /* leased now */
-  size_t peak;
+  size_t size;                  /* mapped */
+  size_t used;                  /* leased now */
+  size_t peak;                  /* of used */
   struct lsi_arena_range *free; /* sorted by page, never adjacent */
-  uint32_t n_free, cap_free;
-  struct lsi_pool *pool;
+  uint32_t n_free;
+  uint32_t cap_free;
+  struct lsi_pool *pool;        /* base goes back there; NULL: none */
 };
 
 /* 0 or LSIO_ERR_NOMEM. `size` is rounded up to 2 MiB; at most 16 TiB. It comes from the pool (NULL: it is

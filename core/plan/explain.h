@@ -11,8 +11,8 @@ struct lsi_explain_input {
   uint64_t memory;      /* bytes that the job will use at most */
   const char *backend;  /* name, or NULL */
   uint32_t queue_depth; /* operations in flight per device at most; 0 = what the device takes */
-  /* seconds that all workers together will take, guessed; 0 = nothing to do */
-  double decode_s, sink_s;
+  double decode_s;      /* that all workers together will take, guessed; 0 = nothing to decode */
+  double sink_s;        /* that writing the results will take, guessed; 0 = nothing to write */
   bool transform;       /* there is one; what it costs, only a run can tell */
 };
 

@@ -35,9 +35,10 @@ struct __attribute__((packed, aligned(4))) lsi_extent {
 };
 
 struct lsi_section {
-  uint32_t device;               /* index into devices; of mixed sections, the first */
-  uint32_t unit_begin, unit_end;
-  uint64_t bytes;                /* sum over its extents */
+  uint32_t device;     /* index into devices; of mixed sections, the first */
+  uint32_t unit_begin; /* its first unit */
+  uint32_t unit_end;   /* the first one that is behind it */
+  uint64_t bytes;      /* sum over its extents */
 };
 
 struct lsi_plan {
@@ -56,11 +57,12 @@ struct lsi_plan {
   uint64_t operations;        /* after merging and splitting */
   uint64_t merged;            /* chunks that share an operation with another */
   uint64_t split;             /* chunks read by more than one operation */
-  uint64_t bytes_requested, bytes_planned;
+  uint64_t bytes_requested;
+  uint64_t bytes_planned;     /* in all operations */
   uint64_t bytes_over_read;   /* planned bytes that nobody asked for, and bytes planned twice */
   uint64_t unit_bytes_max;    /* largest unit's buffers, rounded out to LSI_ALIGN */
   uint64_t step_bytes_max;    /* largest step's stored bytes */
-  uint32_t step_largest;      /* its index */
+  uint32_t step_largest;      /* the index of the step that has step_bytes_max */
   double expected_s;          /* by the device models, all devices at once */
 };
 

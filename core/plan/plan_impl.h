@@ -19,16 +19,18 @@ void lsi_plan_sort(const struct lsi_request *r, uint32_t n, const uint32_t *firs
 /* What merging costs on one device, in bytes that it could have moved meanwhile. */
 struct lsi_plan_cost {
   uint64_t op;        /* one more operation */
-  uint64_t merge_max;
+  uint64_t merge_max; /* the device's */
   uint64_t large;     /* chunks of this size are efficient operations by themselves */
-  uint64_t op_max;
-  uint64_t align;
+  uint64_t op_max;    /* the device's */
+  uint64_t align;     /* the device's */
   bool adds;          /* lsi_device_adds */
   bool joins;         /* large chunks that touch share operations too */
 };
 
-struct lsi_plan_totals { /* one per device */
-  uint64_t operations, bytes;
+/* What is read of one device. */
+struct lsi_plan_totals {
+  uint64_t operations;
+  uint64_t bytes;
 };
 
 static inline uint64_t lsi_sat_add(uint64_t a, uint64_t b) {
@@ -39,9 +41,10 @@ static inline uint64_t lsi_sat_add(uint64_t a, uint64_t b) {
 /* Counts the distinct bytes of chunks that come in order of object and offset. */
 struct lsi_plan_distinct {
   uint64_t sum;
-  uint64_t begin, end; /* of what has been seen of the object */
-  uint32_t object;
-  bool disorder;       /* a chunk came out of order: the sum is not right */
+  uint64_t begin;  /* of the last chunk of the object */
+  uint64_t end;    /* of what has been seen of the object */
+  uint32_t object; /* of the last chunk */
+  bool disorder;   /* a chunk came out of order: the sum is not right */
 };
 static inline void lsi_plan_distinct_add(struct lsi_plan_distinct *d, uint32_t object,
                                          uint64_t begin, uint64_t length) {
@@ -63,15 +66,18 @@ int lsi_plan_sweep(const struct lsi_request *r, const struct lsi_plan_options *o
                    struct lsi_plan *plan, struct lsi_plan_totals *totals,
                    struct lsi_plan_distinct *distinct, struct lsi_error *err);
 
-/* Counts merged and split for a unit whose chunks may share several operations. `*scratch` grows. */
+/* Where a chunk is read. */
 struct lsi_plan_span {
   uint32_t extent;
-  uint64_t first, last; /* operations of the extent that the chunk needs */
+  uint64_t first; /* operation of the extent that the chunk needs */
+  uint64_t last;  /* the last one that it needs */
 };
 struct lsi_plan_spans {
   struct lsi_plan_span *at;
   uint32_t cap;
 };
+/* Counts merged and split for a unit whose chunks may share several operations. *spans, which is of no use
+ * between two calls, grows. */
 int lsi_plan_count_unit(const struct lsi_request *r, struct lsi_plan *plan, uint32_t unit,
                         struct lsi_plan_spans *spans, struct lsi_error *err);
 

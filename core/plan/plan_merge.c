@@ -20,7 +20,8 @@
 #define PLENTY 1024u
 
 struct range {
-  uint64_t start, end;
+  uint64_t start;
+  uint64_t end;
   uint32_t object;
   bool large;   /* holds a chunk that is efficient by itself */
   uint8_t from; /* in a join: 1 = the unit's, 2 = the step's */
@@ -39,11 +40,13 @@ struct sweep {
   struct lsi_plan_cost *cost;  /* by device */
   uint64_t gap;                /* LSI_MERGE_AUTO or the largest gap */
   bool apart;                  /* LSI_MERGE_NEVER */
-  struct ranges unit, own, joined;
-  uint64_t unit_bytes;         /* of its extents */
-  uint64_t alone_bytes;        /* the most that one of its steps needs by itself */
-  uint32_t alone_extents;
-  uint64_t filled;             /* its chunks that are not empty */
+  struct ranges unit;          /* extents of the unit that grows */
+  struct ranges own;           /* what the step at hand needs */
+  struct ranges joined;        /* both, where it is tried */
+  uint64_t unit_bytes;         /* of the unit's extents */
+  uint64_t alone_bytes;        /* the most that one of the unit's steps needs by itself */
+  uint32_t alone_extents;      /* the most extents that one of the unit's steps needs by itself */
+  uint64_t filled;             /* chunks of the unit that are not empty */
   struct lsi_plan_spans spans;
 };
 

@@ -33,7 +33,9 @@ struct lsi_request {
   uint32_t *step_first;            /* n_steps + 1 chunk indices, or NULL: step i is chunk i */
   uint64_t first_index;            /* index of step 0 in the whole request (shards) */
   /* growth */
-  uint32_t objects_cap, chunks_cap, steps_cap;
+  uint32_t objects_cap;
+  uint32_t chunks_cap;
+  uint32_t steps_cap;
 };
 
 static inline const char *lsi_request_name(const struct lsi_request *r, uint32_t object) {

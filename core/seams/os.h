@@ -73,8 +73,8 @@ uint32_t lsi_os_open_limit(void);
 struct lsi_watch {
   int (*tell)(void *user, uint64_t listed, uint64_t looked_at); /* files; not 0: stop */
   void *user;
-  uint64_t next_ns;                  /* not before */
-  uint64_t listed_before;            /* by earlier patterns */
+  uint64_t next_ns;                  /* when it is time to tell again */
+  uint64_t listed_before;            /* files that earlier patterns found */
 };
 /* Tells if it is time to (20 times a second). LSIO_ERR_CANCELLED: stop. */
 int lsi_os_watch(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err);

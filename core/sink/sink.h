@@ -22,9 +22,8 @@ struct lsi_sink_config {
   struct lsi_sink_shape *shape;     /* NULL, or set when it is published; borrowed until then */
   struct lsi_dtype type;            /* of the elements written */
   uint32_t n_steps;
-  bool variable;                    /* sizes are known only when a step has run */
-  /* fixed: position of each step's first element is pos_of(ctx, step); total elements */
-  uint64_t total;
+  bool variable;                    /* sizes are known only when a step has run; else fixed */
+  uint64_t total;                   /* fixed: elements in all */
   uint64_t window_bytes;            /* variable: memory for results that wait for their turn */
   uint64_t first_index;             /* index of step 0 in the whole request */
   enum lsi_direct direct;           /* fixed: whole pages may go round the page cache, must, or not */
@@ -51,8 +50,10 @@ const struct lsi_handle *lsi_sink_handle(const struct lsi_sink *s);
  * results with too few of them none, so that whether a page is written directly or through the page
  * cache depends on its place alone and is never both. */
 struct lsi_sink_span {
-  uint64_t begin, end;
-  uint64_t direct_begin, direct_end; /* equal: none */
+  uint64_t begin;
+  uint64_t end;
+  uint64_t direct_begin; /* of the direct pages */
+  uint64_t direct_end;   /* direct_begin: there are none */
 };
 struct lsi_sink_span lsi_sink_span(const struct lsi_sink *s, uint64_t pos, uint64_t count);
 /* Writes what is not direct of a result that lies at `data` as a whole. Any thread. */
@@ -67,7 +68,7 @@ int lsi_sink_not_written(struct lsi_sink *s, int os_code, uint64_t offset, uint6
 /* In memory: `bytes` at `place` are part of a large array whose pages are there: stores that pass the cache
  * by are the fastest. Any thread. */
 bool lsi_sink_streams(const struct lsi_sink *s, const void *place, uint64_t bytes);
-/* In memory: there may be something for this to do: */
+/* In memory: there may be something for lsi_sink_populate to do. */
 bool lsi_sink_untouched(const struct lsi_sink *s);
 /* In memory: has the system make the pages of the first untouched 2 MiB between the element at `pos` and
  * `ahead` bytes behind it. False: there are none, or it can't. For threads that would wait. */

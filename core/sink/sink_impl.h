@@ -11,8 +11,10 @@ struct lsi_window;
 
 struct lsi_sink {
   const struct lsi_sink_spec *spec;
-  char *path, *index_path;            /* index_path: NULL unless the order is "any" */
-  struct lsi_os_file *file, *index;
+  char *path;                         /* NULL: in memory */
+  char *index_path;                   /* NULL unless the order is "any" */
+  struct lsi_os_file *file;           /* NULL: in memory */
+  struct lsi_os_file *index;          /* NULL: none */
   struct lsi_handle handle;           /* fixed: for direct writes, if handle.direct */
   struct lsi_dtype type;
   uint64_t item;                      /* bytes of an element */
@@ -21,10 +23,10 @@ struct lsi_sink {
   uint64_t first_index;
   uint32_t n_steps;
   bool variable;
-  char *memory;                       /* of a sink in memory; then there is no path and no file */
+  char *memory;                       /* of a sink in memory; NULL: it has no bytes */
   uint64_t memory_bytes;
-  bool populated;                     /* its pages are there already, all of them; else: */
-  atomic_uchar *blocks;               /* what is known of its blocks, see sink_memory.c */
+  bool populated;                     /* all pages of `memory` have been there from the beginning */
+  atomic_uchar *blocks;               /* what is known of its blocks (sink_memory.c); NULL: populated */
   uint64_t n_blocks;
   struct lsi_sink_shape *shape;       /* NULL, or where publish leaves what it has become */
   atomic_uint_fast64_t written;       /* fixed: bytes, without headers */

@@ -29,7 +29,8 @@ enum write_kind { WRITE_BORROWED, WRITE_OWNED, WRITE_STAGE };
 
 struct write {
   const void *data;
-  uint64_t length, offset; /* bytes in the file */
+  uint64_t length;
+  uint64_t offset; /* in the file */
   enum write_kind kind;
 };
 
@@ -50,16 +51,18 @@ struct lsi_window {
   uint64_t pos;            /* elements that have a place */
   struct entry *ring;      /* of ring_cap, a power of two; step & (ring_cap - 1) */
   uint64_t ring_cap;
-  uint64_t held, reserved, peak;
-  size_t stage_cap;
+  uint64_t held;           /* bytes of results that wait for their turn */
+  uint64_t reserved;       /* bytes for results of steps that may run */
+  uint64_t peak;           /* of held */
+  size_t stage_cap;        /* bytes of a buffer in which small results are gathered; 0: there are none */
   char *free_stages[STAGES];
   size_t n_free_stages;
   char *stage;             /* being filled, or NULL */
   size_t stage_length;
   uint64_t stage_offset;   /* in the file */
-  int64_t *rows;           /* of the index */
+  int64_t *rows;           /* of the index, not yet written */
   size_t n_rows;
-  uint64_t rows_written;
+  uint64_t rows_written;   /* before those */
   struct lsi_error error;  /* the first failure; later calls return it too */
 };
 

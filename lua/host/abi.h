@@ -100,8 +100,8 @@ struct lsi_lua_call {
   bool has_out_type;
   bool user_code;      /* out of open: the script's top level had run when an error came */
   double state_size, slot_size;        /* out of load: bytes to restore on skip, bytes to allocate */
-  bool wants_text;     /* merge: text is the result as JSON, */
-  bool no_json;        /* or why it has no such form */
+  bool wants_text;     /* merge: the result as JSON is wanted, in text */
+  bool no_json;        /* merge: text says why the result has no such form */
   double nonfinite;    /* merge: numbers that are null in it */
   const char *text;    /* out, or in for open: bytes that Lua owns until the next call */
   size_t text_length;
