@@ -1,97 +1,19 @@
-/* core/seams/os.h on Linux: output files that get their name only when they are whole. */
+/* core/seams/os.h on Linux: output files, made and written. They get their name only when they are whole
+ * (os_linux_name.c). */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ground/mem.h"
 #include "linux/linux_file.h"
 #include "linux/os_linux_output.h"
 
-static pthread_mutex_t live_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct lsi_os_file *live; /* every open one, under live_mutex */
-
-static void remember(struct lsi_os_file *f) {
-  f->owner = getpid();
-  pthread_mutex_lock(&live_mutex);
-  f->next = live;
-  live = f;
-  pthread_mutex_unlock(&live_mutex);
-}
-
-static void forget(struct lsi_os_file *f) {
-  pthread_mutex_lock(&live_mutex);
-  for (struct lsi_os_file **at = &live; *at; at = &(*at)->next)
-    if (*at == f) {
-      *at = f->next;
-      break;
-    }
-  pthread_mutex_unlock(&live_mutex);
-}
-
-void lsi_os_files_abandon(void) {
-  pthread_mutex_lock(&live_mutex);
-  for (struct lsi_os_file *f = live; f; f = f->next)
-    if (f->owner == getpid()) lsi_output_unlink(f);
-  pthread_mutex_unlock(&live_mutex);
-}
-
-/* A script that calls os.exit, or a program that returns from main, in the middle of a job. A fork may
- * have copied the mutex while it was held, but then the files are not its own. */
-static __attribute__((destructor)) void leave(void) {
-  if (live && live->owner == getpid()) lsi_os_files_abandon();
-}
-
-int lsi_output_error(const char *path, int code, const char *what, struct lsi_error *err) {
-  lsi_fail(err, LSIO_ERR_OUTPUT, code, "%s", what);
-  lsi_error_at(err, path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  if (code == ENOSPC || code == EDQUOT)
-    lsi_error_remedy(err, "make room on its file system or choose another place");
-  else if (code == EROFS)
-    lsi_error_remedy(err, "its file system is read-only, perhaps since an error (dmesg)");
-  else if (code == EACCES || code == EPERM)
-    lsi_error_remedy(err, "its folder must be writable by user id %u", (unsigned)geteuid());
-  else if (code == ENOENT || code == ENOTDIR)
-    lsi_error_remedy(err, "create its folder first");
-  else if (code == EEXIST)
-    lsi_error_remedy(err, "%s", LSI_OUTPUT_EXISTS);
-  else if (code == EFBIG)
-    lsi_error_remedy(err, "raise the limit of file sizes (ulimit -f) or use another file system");
-  return LSIO_ERR_OUTPUT;
-}
-
-int lsi_output_fail(const struct lsi_os_file *f, int code, const char *what, struct lsi_error *err) {
-  if (!f->what) return lsi_output_error(f->path, code, what, err);
-  lsi_fail(err, LSIO_ERR_OUTPUT, code == EINVAL ? 0 : code, "%s", f->what);
-  lsi_error_at(err, f->path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  lsi_error_remedy(err, "%s", f->remedy);
-  return LSIO_ERR_OUTPUT;
-}
-
-void lsi_output_free(struct lsi_os_file *f) {
-  forget(f);
-  if (f->fd >= 0) close(f->fd);
-  if (f->direct >= 0) close(f->direct);
-  if (f->dir >= 0) close(f->dir);
-  if (f->old >= 0) close(f->old);
-  lsi_free(f->path);
-  lsi_free(f->name);
-  lsi_free(f->temp);
-  lsi_free(f->kept);
-  lsi_free(f);
-}
-
 int lsi_os_temp_create(const char *path, bool replace, struct lsi_os_file **out, struct lsi_error *err) {
-  struct lsi_os_file *f = lsi_calloc(1, sizeof *f);
+  struct lsi_os_file *f = lsi_output_create(path, replace);
   if (!f) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for an output file");
-  f->fd = f->direct = f->dir = f->old = -1;
-  f->replace = replace;
-  atomic_init(&f->linked, false);
-  remember(f);
-  int code = (f->path = lsi_strdup(path)) ? lsi_output_find(f) : ENOMEM;
+  int code = lsi_output_find(f);
   if (!code) code = lsi_output_begin(f);
   if (code) {
     int rc = code == ENOMEM ? lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for an output file")
@@ -188,10 +110,4 @@ int lsi_os_file_sync(struct lsi_os_file *f, struct lsi_error *err) {
   /* No second try: after a failure the kernel may say yes though the data is lost. */
   if (fdatasync(f->fd) == 0) return 0;
   return lsi_output_error(f->path, errno, "an output file did not reach the disk", err);
-}
-
-void lsi_os_file_discard(struct lsi_os_file *f) {
-  if (!f) return;
-  lsi_output_unlink(f);
-  lsi_output_free(f);
 }

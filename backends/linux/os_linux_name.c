@@ -63,10 +63,6 @@ int lsi_output_begin(struct lsi_os_file *f) {
   return EEXIST;
 }
 
-void lsi_output_unlink(struct lsi_os_file *f) {
-  if (atomic_exchange(&f->linked, false)) unlinkat(f->dir, f->temp, 0);
-}
-
 /* ---- publishing ---- */
 
 /* Names a nameless file f->temp, from which it can be renamed. 0 or an errno. */

@@ -1,6 +1,6 @@
-/* An output file, shared by os_linux_file.c (making and writing it), os_linux_target.c (where it
- * goes, and what it takes over from the file there) and os_linux_name.c (the name that it has
- * meanwhile, and the one that it gets). */
+/* An output file: os_linux_output.c (its life, messages), and above that os_linux_target.c (where it goes,
+ * and what it takes over from the file there), os_linux_name.c (the name that it has meanwhile, and the
+ * one that it gets) and os_linux_file.c (making and writing it). */
 #ifndef LSI_OS_LINUX_OUTPUT_H
 #define LSI_OS_LINUX_OUTPUT_H
 
@@ -19,8 +19,9 @@ struct lsi_os_file {
   bool replace;
   char *path;         /* as the user named it, for messages */
   char *name;         /* its name in `dir`: the last part of `path`, or of what links lead to from there */
-  bool followed;      /* the latter */
-  const char *what, *remedy; /* what is wrong with the target; NULL: the errno says it */
+  bool followed;      /* `name` is what links led to */
+  const char *what;   /* is wrong with the target; NULL: the errno says it */
+  const char *remedy; /* of `what` */
   char *temp;         /* the name that it has meanwhile, or passes through when it is nameless: only
                        * while `linked` can it be opened again by this, always by /proc/self/fd/N */
   char *kept;         /* while publishing: a second name of the file that `name` replaced; NULL: none */
@@ -34,6 +35,11 @@ struct lsi_os_file {
 
 #define LSI_TEMP_NAME 256 /* bytes of `temp` and `kept` */
 
+/* One that is not open yet, among those that are abandoned when the process ends. NULL: no memory. */
+struct lsi_os_file *lsi_output_create(const char *path, bool replace);
+/* Removes the temporary name, if there is one. Any thread. */
+void lsi_output_unlink(struct lsi_os_file *f);
+void lsi_output_free(struct lsi_os_file *f); /* closes; removes nothing */
 /* LSIO_ERR_OUTPUT about `path`, with the errno's text and what to do about it. */
 int lsi_output_error(const char *path, int code, const char *what, struct lsi_error *err);
 /* The same in the words of f->what and f->remedy where they say what is wrong. */
@@ -47,11 +53,9 @@ int lsi_output_find(struct lsi_os_file *f);
 int lsi_output_find_again(struct lsi_os_file *f);
 /* Gives f->fd what it keeps of f->old, if there is one. 0 or an errno. */
 int lsi_output_keep(struct lsi_os_file *f, bool *changed);
-/* Opens f->fd, a new file in f->dir without a name where that can be, else under f->temp. 0 or
- * an errno. */
+
+/* os_linux_name.c: opens f->fd, a new file in f->dir without a name where that can be, else under f->temp.
+ * 0 or an errno. */
 int lsi_output_begin(struct lsi_os_file *f);
-/* Removes the temporary name, if there is one. Any thread. */
-void lsi_output_unlink(struct lsi_os_file *f);
-void lsi_output_free(struct lsi_os_file *f); /* closes; removes nothing */
 
 #endif
