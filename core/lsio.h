@@ -3,7 +3,7 @@
  *
  * This header is the manual of the C library. A program
  *
- *   1. makes a context (lsio_context_create): worker threads and their Lua states live in it,
+ *   1. makes a context (lsio_context_create): jobs, their Lua states and the memory they leave live in it,
  *   2. submits a job (lsio_submit): the Lua source of a job script, its parameters and settings,
  *   3. polls completions in batches (lsio_poll) until the one of kind LSIO_DONE arrives,
  *   4. reads the summary, the result (a file, or an array in memory: lsio_job_output) or the error, and
@@ -136,7 +136,7 @@ struct lsio_context_options {
 /* `options` may be NULL; copied. */
 LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsio_context **out,
                                  lsio_error **error);
-/* Its jobs must have been destroyed. Joins the threads, gives back the memory that it kept: buffers of its
+/* Its jobs must have been destroyed. Gives back the memory that it kept: buffers of its
  * jobs, and arrays after lsio_array_free, are used again by later jobs; of these it keeps no more than
  * the last job's setting `memory`. NULL is fine. */
 LSIO_API void lsio_context_destroy(lsio_context *context);

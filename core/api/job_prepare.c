@@ -196,6 +196,7 @@ static const double decode_rates[] = {[LSI_CODEC_NONE] = 0,
                                       [LSI_CODEC_LZ4_BLOCK] = 3.1e9,
                                       [LSI_CODEC_ZSTD] = 0.45e9,
                                       [LSI_CODEC_BLOSC] = 2.4e9};
+_Static_assert(LSI_COUNTOF(decode_rates) == LSI_CODECS, "a codec without a rate");
 
 /* A result that is made durable waits for its data, the file system's journal and the disk's cache. */
 #define SYNC_LATENCIES 4

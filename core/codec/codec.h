@@ -27,7 +27,8 @@ enum lsi_codec {
   LSI_CODEC_LZ4,
   LSI_CODEC_LZ4_BLOCK,
   LSI_CODEC_ZSTD,
-  LSI_CODEC_BLOSC
+  LSI_CODEC_BLOSC,
+  LSI_CODECS /* how many */
 };
 
 /* "none", "lz4", "lz4_block", "zstd", "blosc". False when it is none of these (*out is then unchanged). */

@@ -1,4 +1,4 @@
-/* What the files of the codecs share; nothing outside core/codec*.c includes it. */
+/* What the files of the codecs share; nothing outside core/codec includes it. */
 #ifndef LSI_CODEC_IMPL_H
 #define LSI_CODEC_IMPL_H
 

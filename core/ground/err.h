@@ -37,7 +37,7 @@ void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) LSI_PRINTF(2, 3
  * Writes at most `cap` bytes with the NUL and returns the length it has or would have. */
 size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap);
 
-/* The process exit code that an error code stands for (CONTRACT: 2..9, 130). */
+/* The process exit code that an error code stands for (2 to 9, 70 for a bug, 130). */
 int lsi_error_exit_code(int code);
 
 #endif

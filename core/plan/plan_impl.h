@@ -1,4 +1,4 @@
-/* What the planner's files (plan*.c, price.c, explain.c) share. Nobody else includes this. */
+/* What the planner's files share; job/price.c reads it as well, and nobody else. */
 #ifndef LSI_PLAN_IMPL_H
 #define LSI_PLAN_IMPL_H
 

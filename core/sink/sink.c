@@ -1,5 +1,5 @@
-/* A file sink: opens a temporary file, places elements (sink_write.c), and gives it its name once all is
- * well. Results of variable size go through sink_window.c. */
+/* Sinks from open to publish. Of a file: opens a temporary file, places elements (sink_write.c), and
+ * gives it its name once all is well. Results of variable size go through sink_window.c. */
 #include "sink/sink.h"
 
 #include <errno.h>

@@ -81,8 +81,8 @@ bool lsi_sink_may_run(struct lsi_sink *s, uint32_t step, uint64_t bytes_max);
 /* Hands over the result of a step: written at once if its place is known, else copied, also when it is
  * larger than what was reserved for it: where sizes are guessed (a codec without `decoded`), the window may
  * exceed its bytes by one result of each worker. Waiting instead could wait for a step that only this
- * worker can run. Every step of
- * the request must be appended exactly once, also those that failed (count 0, or `fill` elements). */
+ * worker can run. Every step of the request must be appended exactly once, also those that failed (count 0,
+ * or `fill` elements). */
 int lsi_sink_append(struct lsi_sink *s, uint32_t step, const void *data, uint64_t count,
                     struct lsi_error *err);
 

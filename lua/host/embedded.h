@@ -9,6 +9,6 @@ struct lsi_embedded {
   size_t length;
 };
 extern const struct lsi_embedded lsi_embedded_modules[]; /* ends with a NULL name */
-extern const struct lsi_embedded lsi_embedded_cdef;      /* core/seams/step.h for ffi.cdef */
+extern const struct lsi_embedded lsi_embedded_cdef;      /* for ffi.cdef: step.h, kernels.h, abi.h */
 
 #endif

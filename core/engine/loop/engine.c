@@ -1,4 +1,4 @@
-/* A run from start to end: threads, the first error, completions, and what is known of it meanwhile. */
+/* A run from start to end: its memory and its threads. */
 #include "engine/state/engine.h"
 
 #include <stdio.h>

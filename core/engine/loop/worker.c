@@ -19,6 +19,7 @@
 #define REAP_BATCH 32
 
 #define REFILL_NS 150000u     /* of compute, after which the device may run dry */
+#define REFILL_BYTES (REFILL_NS / 8)
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
 #define TURNS 64u /* units that had not to be waited for, before what is in flight is looked at */
 #define BLOCKED_NS 50000u     /* pause when another worker holds all credits or the window */
@@ -160,7 +161,8 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
     if (!f) continue;
     uint64_t bytes = f->bytes;
     landed(w, f);
-    if (i + 1 == n || (++since < REFILL_EVERY && bytes < REFILL_NS / 8)) continue;
+    /* A look at the clock after each large unit: of so many bytes (about one a ns goes through slow work). */
+    if (i + 1 == n || (++since < REFILL_EVERY && bytes < REFILL_BYTES)) continue;
     since = 0;
     uint64_t t = lsi_os_now_ns();
     if (t - w->last_refill_ns < REFILL_NS) continue;

@@ -9,7 +9,8 @@ struct lsi_share {
   size_t out;    /* of results that are being written; 0: none */
 };
 
-/* Says so, and sets the stepper's limits to what is left beside. Pure but for that. */
+/* Divides the share, and sets the stepper's limits (decode, piece, gather) to what is left beside. Before
+ * the arena is made. */
 struct lsi_share lsi_share_divide(struct lsi_worker *w);
 
 #endif

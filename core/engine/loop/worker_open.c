@@ -6,6 +6,7 @@
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
 #include "engine/read/objects.h"
+#include "engine/read/resting.h"
 #include "engine/read/straight.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
@@ -146,7 +147,7 @@ void lsi_worker_close(struct lsi_worker *w) {
   lsi_objects_clear(&w->reader.objects);
   lsi_arena_clear(&w->reader.arena, !w->broken);
   lsi_writer_close(w);
-  lsi_late_clear(w);
+  lsi_rest_clear(w);
   if (w->stepper.decoder) lsi_decoder_destroy(w->stepper.decoder);
   w->stepper.decoder = NULL;
 }

@@ -7,6 +7,7 @@
 #include "engine/read/late.h"
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
+#include "engine/read/resting.h"
 #include "engine/read/straight.h"
 #include "ground/mem.h"
 
@@ -186,7 +187,7 @@ struct lsi_flight *lsi_flight_at_once(struct lsi_worker *w) {
 }
 
 static bool take(struct lsi_worker *w) {
-  return lsi_take_units(w) || (w->reader.late.n_resting && lsi_late_rested(w));
+  return lsi_take_units(w) || (w->reader.late.n_resting && lsi_rest_take(w));
 }
 
 struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
@@ -227,7 +228,8 @@ void lsi_flights_lost(struct lsi_worker *w) {
     for (struct lsi_eop *e = w->reader.eops.blocks[b]; e < w->reader.eops.blocks[b] + LSI_OP_BLOCK; e++)
       if (e->flight && e->extent->lent == e) e->flight = NULL; /* it has come back */
   for (uint32_t b = 0; b < w->reader.eops.n_blocks; b++)
-    for (struct lsi_eop *e = w->reader.eops.blocks[b]; e < w->reader.eops.blocks[b] + LSI_OP_BLOCK; e++) {
+    for (struct lsi_eop *e = w->reader.eops.blocks[b]; e < w->reader.eops.blocks[b] + LSI_OP_BLOCK;
+         e++) {
       if (!e->flight) continue;
       e->op.result = LSIO_ERR_CANCELLED;
       struct lsi_flight *f = lsi_flight_landed(w, e);

@@ -10,12 +10,11 @@
 
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
+#include "engine/read/resting.h"
 #include "ground/mem.h"
 #include "job/price.h"
 
 #define WAIT_NS 50000u /* for the other workers to leave */
-#define WAIT_MOST_NS 1000000u /* before it is seen that the run has been stopped */
-#define RESTS 8u       /* of a file that somebody writes to all the time */
 #define SAMPLE 16u     /* of the files that are read as they are opened, one in so many is timed */
 
 void lsi_late_init(struct lsi_worker *w) {
@@ -34,59 +33,6 @@ static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct 
   x->length = r->length[lsi_request_chunk_begin(r, step)] = r->objects[object].size;
 }
 
-/* ---- files that are being written to ---- */
-
-/* The unit is put off for so long, and others go on meanwhile. */
-static int let_rest(struct lsi_worker *w, struct lsi_flight *f, int unrest_ns) {
-  struct lsi_late *l = &w->reader.late;
-  if (l->n_resting == l->resting_cap) {
-    const uint32_t cap = l->resting_cap ? 2 * l->resting_cap : 16;
-    struct lsi_resting *more = lsi_calloc(cap, sizeof *more);
-    if (!more) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to put a file off");
-    for (uint32_t i = 0; i < l->n_resting; i++)
-      more[i] = l->resting[(l->resting_first + i) % l->resting_cap];
-    lsi_free(l->resting);
-    l->resting = more;
-    l->resting_cap = cap;
-    l->resting_first = 0;
-  }
-  l->resting[(l->resting_first + l->n_resting++) % l->resting_cap] =
-      (struct lsi_resting){.unit = f->unit,
-                           .tries = 1 + (l->again.unit == f->unit ? l->again.tries : 0),
-                           .until_ns = lsi_os_now_ns() + (uint64_t)unrest_ns};
-  f->put_off = true;
-  return 1;
-}
-
-/* Whoever writes to it all the time has had enough tries: then it is read as it is. */
-static bool may_rest(const struct lsi_late *l, const struct lsi_flight *f) {
-  return l->again.unit != f->unit || l->again.tries < RESTS;
-}
-
-bool lsi_late_rested(struct lsi_worker *w) {
-  struct lsi_late *l = &w->reader.late;
-  if (!l->n_resting || lsi_os_now_ns() < l->resting[l->resting_first].until_ns) return false;
-  l->again = l->resting[l->resting_first];
-  l->resting_first = (l->resting_first + 1) % l->resting_cap;
-  l->n_resting--;
-  w->reader.next_unit = l->again.unit;
-  w->reader.units_end = l->again.unit + 1;
-  return true;
-}
-
-/* Nothing else is left to be done. */
-static void wait_for_rest(const struct lsi_late *l) {
-  const uint64_t now = lsi_os_now_ns(), until = l->resting[l->resting_first].until_ns;
-  if (now < until) lsi_os_sleep_ns(LSI_MIN(until - now, (uint64_t)WAIT_MOST_NS));
-}
-
-void lsi_late_clear(struct lsi_worker *w) {
-  lsi_free(w->reader.late.resting);
-  w->reader.late.resting = NULL;
-}
-
-/* ---- opening ---- */
-
 /* Reading a small file that lies in the page cache takes less than what it takes to come back to it: it
  * is read as it is opened. */
 static bool open_and_read(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
@@ -97,7 +43,7 @@ static bool open_and_read(struct lsi_worker *w, struct lsi_flight *f, struct lsi
   const uint64_t from = timed ? lsi_os_now_ns() : 0;
   struct lsi_late_open how = {.room = room,
                               .room_bytes = room ? LSI_LATE_BYTES : 0,
-                              .settle = may_rest(&w->reader.late, f)};
+                              .settle = lsi_rest_may(w, f)};
   x->slot = lsi_object_open_late(w, object, &how);
   *unrest_ns = how.unrest_ns;
   if (!how.whole || !x->slot) {
@@ -174,7 +120,7 @@ int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_
   int unrest_ns;
   f->at_once = open_and_read(w, f, x, object, &unrest_ns);
   if (f->at_once) return 1;
-  if (unrest_ns) return let_rest(w, f, unrest_ns);
+  if (unrest_ns) return lsi_rest_put(w, f, unrest_ns);
   if (!x->slot) return w->error.code;
   lsi_lending_object(w, x->slot);
   x->loan = x->slot->handle.lends;
@@ -187,7 +133,7 @@ bool lsi_late_take(struct lsi_worker *w) {
   struct lsi_run *run = w->run;
   if (!w->reader.late.any) return false;
   if (w->reader.late.n_resting) {
-    wait_for_rest(&w->reader.late);
+    lsi_rest_wait(w);
     return true;
   }
   lsi_os_lock(run->mutex);

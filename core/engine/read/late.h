@@ -12,11 +12,8 @@ int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_
                   uint32_t object);
 /* A unit has ended: its file (NULL: none is open) is not needed again. */
 void lsi_late_end(struct lsi_worker *w, struct lsi_slot *slot);
-/* Takes a unit whose file may be at rest by now: sets next_unit and units_end. */
-bool lsi_late_rested(struct lsi_worker *w);
 /* Nothing else is left: takes a unit that was put off, or waits a little for one. False: there are none. */
 bool lsi_late_take(struct lsi_worker *w);
-void lsi_late_clear(struct lsi_worker *w);
 /* A worker that never worked leaves. */
 void lsi_late_leave(struct lsi_worker *w);
 

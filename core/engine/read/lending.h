@@ -4,7 +4,8 @@
 
 #include "engine/state/run.h"
 
-/* The object has been asked for, and is the last one that was. */
+/* To be called when an extent of another object than before is begun: notes whether it is resident, and
+ * whether it is mapped and so may be lent. */
 void lsi_lending_object(struct lsi_worker *w, const struct lsi_slot *s);
 /* Now and then: decides whether what begins next is lent or copied. */
 void lsi_lending_choose(struct lsi_worker *w);

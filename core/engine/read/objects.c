@@ -1,11 +1,12 @@
 /* Open objects of one worker: a hash table over a fixed number of slots, the least recently used
- * unused one is closed for the next. An object must be, at open and when it is closed, what planning
- * saw; else the job stops, because steps may have seen a mixture. */
+ * unused one is closed for the next. */
 #include "engine/read/objects.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "engine/read/descriptors.h"
+#include "engine/read/unchanged.h"
 #include "ground/mem.h"
 
 #define NO_SLOT 0u /* indices are stored + 1 */
@@ -57,51 +58,6 @@ static void lru_push(struct lsi_objects *o, struct lsi_slot *s) {
   o->newest = me;
 }
 
-static int check_same(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *now) {
-  const struct lsi_request *r = w->run->request;
-  const struct lsi_object_info *then = &r->objects[object];
-  const char *how = NULL;
-  if (now->device != then->device || now->inode != then->inode) how = "was replaced";
-  else if (now->size < then->size) how = "was truncated";
-  else if (now->size > then->size) how = "has grown";
-  else if (now->mtime_ns != then->mtime_ns) how = "was modified";
-  if (!how) return 0;
-  lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "a source %s while the job was running", how);
-  lsi_error_at(&w->error, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  lsi_error_remedy(&w->error, "nothing was published; run the job again when the source is at rest");
-  return LSIO_ERR_SOURCE;
-}
-
-/* What the backend said of an object of the request: 0, or negative with w->error. */
-static int judge(struct lsi_worker *w, uint32_t object, int rc, const struct lsi_object_info *now) {
-  if (rc != LSIO_ERR_SOURCE) { /* lost pages are a sign of truncation first of all */
-    const int changed = check_same(w, object, now);
-    if (changed < 0 || rc >= 0) return changed;
-  }
-  if (rc == LSIO_ERR_SOURCE)
-    lsi_fail(&w->error, rc, 0, "a source could not be looked at again");
-  else
-    lsi_fail(&w->error, rc, 0, "pages of a mapped source could not be read while steps used them");
-  lsi_error_at(&w->error, lsi_request_name(w->run->request, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  if (rc != LSIO_ERR_SOURCE)
-    lsi_error_remedy(&w->error, "its disk may be failing, or it was truncated and restored; with "
-                                "--direct always the read that fails is named");
-  return rc;
-}
-
-/* Whatever way bytes came: a look is behind all reads that ended before it. */
-static int looked(struct lsi_worker *w, const struct lsi_slot *s, int rc,
-                  const struct lsi_object_info *now) {
-  rc = judge(w, s->object, rc, now);
-  if (w->stepper.held.n) lsi_held_settle(w, s, rc < 0 ? &w->error : NULL);
-  return rc;
-}
-
-int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s) {
-  struct lsi_object_info now = s->handle.info;
-  return looked(w, s, w->ops->look(w->backend, &s->handle, &now), &now);
-}
-
 static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
   struct lsi_objects *o = &w->reader.objects;
   uint32_t me = (uint32_t)(s - o->slots) + 1;
@@ -112,7 +68,7 @@ static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
   slot_put(o, s);
   if (o->last == s) o->last = NULL;
   struct lsi_object_info now = s->handle.info;
-  return looked(w, s, w->ops->close(w->backend, &s->handle, &now), &now);
+  return lsi_unchanged_settle(w, s, w->ops->close(w->backend, &s->handle, &now), &now);
 }
 
 /* The least recently used slot that nothing refers to; NULL when all are in use. */
@@ -134,22 +90,6 @@ static struct lsi_slot *slot_get(struct lsi_worker *w) {
   return s;
 }
 
-/* Descriptors are out and this worker has none to give. Something of it in flight will give one back;
- * so may other workers, unless all of them wait like this one (seen twice, as one may just have ended). */
-static bool may_wait(struct lsi_worker *w) {
-  if (w->reader.flights || w->stepper.n_ready) return true;
-  if (!w->reader.objects.starving) atomic_fetch_add(&w->run->starving, 1);
-  w->reader.objects.starving = true;
-  bool before = w->reader.objects.all_starve;
-  w->reader.objects.all_starve = atomic_load(&w->run->starving) >= atomic_load(&w->run->running);
-  return !(before && w->reader.objects.all_starve);
-}
-
-static void has_descriptor(struct lsi_worker *w) {
-  if (w->reader.objects.starving) atomic_fetch_sub(&w->run->starving, 1);
-  w->reader.objects.starving = w->reader.objects.all_starve = false;
-}
-
 /* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
  * w->error: all are in use, try again when a unit has ended. Else as the hook `open`. */
 static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
@@ -160,14 +100,14 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
         .name = name, .room = how->room, .room_bytes = how->room_bytes, .settle = how->settle};
     int rc = w->ops->open(w->backend, &order, &s->handle, &w->error);
     if (rc >= 0) {
-      has_descriptor(w);
+      lsi_descriptors_has(w);
       return rc;
     }
     bool out_of_descriptors =
         rc == LSIO_ERR_IO && (w->error.os_code == EMFILE || w->error.os_code == ENFILE);
     struct lsi_slot *other = out_of_descriptors ? oldest_unused(&w->reader.objects) : NULL;
     if (!other) {
-      if (out_of_descriptors && may_wait(w)) {
+      if (out_of_descriptors && lsi_descriptors_may_wait(w)) {
         lsi_error_clear(&w->error);
         return LSIO_ERR_LIMIT;
       }
@@ -225,7 +165,7 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
   struct lsi_late_open how = {0};
   if (s || !(s = open_new(w, object, &how))) return s;
   keep(w, s, object);
-  if (check_same(w, object, &s->handle.info) < 0) {
+  if (lsi_unchanged(w, object, &s->handle.info) < 0) {
     s->refs = 0;
     return NULL;
   }
@@ -246,7 +186,7 @@ struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, str
   }
   slot_put(&w->reader.objects, s);
   struct lsi_object_info now = s->handle.info;
-  return judge(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
+  return lsi_unchanged_by(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
 }
 
 int lsi_objects_shed(struct lsi_worker *w) {
@@ -268,26 +208,13 @@ int lsi_object_close(struct lsi_worker *w, struct lsi_slot *s) {
   return s->refs ? 0 : slot_close(w, s);
 }
 
-/* A descriptor still shows an object that was replaced under its name: look the name up again. */
-static int check_name(struct lsi_worker *w, uint32_t object) {
-  const struct lsi_run_config *c = &w->run->config;
-  const char *name = lsi_request_name(w->run->request, object);
-  struct lsi_object_info now;
-  int rc = w->ops->stat(c->backend_user, name, &now, &w->error);
-  if (rc < 0) {
-    lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-    return rc;
-  }
-  return check_same(w, object, &now);
-}
-
 int lsi_objects_close(struct lsi_worker *w) {
   int rc = 0;
   while (w->reader.objects.newest) {
     struct lsi_slot *s = &w->reader.objects.slots[w->reader.objects.newest - 1];
     uint32_t object = s->object;
     int one = slot_close(w, s);
-    if (one >= 0 && rc >= 0) one = check_name(w, object);
+    if (one >= 0 && rc >= 0) one = lsi_unchanged_name(w, object);
     if (one < 0) rc = one;
   }
   return rc;

@@ -26,8 +26,5 @@ int lsi_objects_shed(struct lsi_worker *w);
 /* Closes all; negative if one has changed (w->error). */
 int lsi_objects_close(struct lsi_worker *w);
 void lsi_objects_clear(struct lsi_objects *o);
-/* Looks at an open object: 0, or negative with w->error when it is not what planning saw. Settles what is
- * held for that, as closing it does. */
-int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s);
 
 #endif

@@ -1,20 +1,28 @@
 /* The engine runs a plan: one worker per core takes units, leases their buffers, has them read, and
- * takes each step through decode, transform and placement on the same core.
+ * takes each step through decode, transform and placement on the same core. What the API calls of it; who
+ * implements what:
  *
- *   engine.c   a run from start to end: threads, first error, counters, completions
- *   handout.c  who takes which unit (cursors, stealing) and who may have operations in flight
- *   worker.c   the loop of one worker: refill, submit, reap
- *   flight.c   a unit in flight: leases, operations, short reads, retries
- *   place.c    reading straight into the result
- *   late.c     files of which planning has only seen the names
- *   objects.c  open objects of one worker and the check that they have not changed
- *   mapped.c   whether files that are mapped are used where they lie
- *   looks.c    what counts only after a look behind its reads, kept by held.c
- *   steps.c    what happens to a step once its bytes are there, with
- *   prepare.c  from stored bytes to what the transform sees,
- *   pieces.c   the same and the rest, piece by piece, where a job asks for it, and
- *   deliver.c  from what it yields to the sink or the stream
- *   write_direct.c    results that a backend writes past the page cache while the worker goes on
+ *   loop/engine.c     a run from start to end: its threads
+ *   state/outcome.c   the error that ended it, failed steps, completions that wait to be polled
+ *   state/figures.c   what is known of it, while it runs and afterwards; bound.c what held it up
+ *
+ * What a worker does, in the order in which a unit passes:
+ *
+ *   loop/worker_open.c  its memory (worker_memory.c), backend and transform
+ *   loop/worker.c       its loop: refill, submit, reap; depth.c how much it has in flight
+ *   state/handout.c     who takes which unit (cursors, stealing) and who may have operations in flight
+ *   read/objects.c      open objects; unchanged.c: are they what planning saw; descriptors.c: none are left
+ *   read/late.c         files of which planning only saw the names; resting.c: those being written to
+ *   read/flight.c       a unit in flight: leases, operations (operation.c); retry.c what comes short or fails
+ *   read/straight.c     reading straight into the result
+ *   read/lending.c      whether files that are mapped are used where they lie
+ *   step/steps.c        the steps of a unit whose bytes are there
+ *   step/prepare.c      from stored bytes to what the transform sees; pieces.c: all of it piece by piece
+ *   step/result.c       where a result is made; prefault.c: its pages made ready; past_cache.c: stores past
+ *                       the CPU's cache
+ *   step/deliver.c      from what a step yields to the sink or the stream
+ *   step/write_direct.c results that a backend writes past the page cache while the worker goes on
+ *   step/looks.c        what counts only after a look behind its reads, kept by state/held.c
  */
 #ifndef LSI_ENGINE_H
 #define LSI_ENGINE_H

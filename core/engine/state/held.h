@@ -14,8 +14,8 @@ struct lsi_run_completion;
 struct lsi_slot;
 struct lsi_worker;
 
-/* Results wait for at most so many units, so many bytes, and so long, or until the step that runs then has
- * ended: the result of a slow step does not wait for the next one. */
+/* Results wait for at most so many units, so many bytes, and so long, or until the step that runs then
+ * has ended: the result of a slow step does not wait for the next one. */
 #define LSI_HELD_UNITS 64u
 #define LSI_HELD_BYTES (1u << 20)
 #define LSI_HELD_NS 200000u
@@ -37,6 +37,10 @@ struct lsi_held {
   struct lsi_held_unit units[LSI_HELD_UNITS];
 };
 
+/* In this order: looks.c sets `running` and `now` before the unit's steps run; each result that they
+ * stream goes to lsi_held_result; then put (or fail) what has run; a look at the object settles it; and
+ * when none waits for a look any more, deliver. */
+
 /* A result of the running unit. Handed over. */
 void lsi_held_result(struct lsi_worker *w, struct lsi_run_completion *c);
 /* Takes what has run of the unit up to position `to`: it counts when `slot` has been looked at (NULL: it
@@ -44,8 +48,8 @@ void lsi_held_result(struct lsi_worker *w, struct lsi_run_completion *c);
 void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to);
 /* What has run of the unit up to `to` has failed, because its source is not what planning saw. */
 void lsi_held_fail(struct lsi_worker *w, uint32_t to, const struct lsi_error *why);
-/* The object has been looked at, after its reads: what waited for that is as it should be (`why` NULL), or
- * has failed. */
+/* The object has been looked at, after its reads: what waited for that is as it should be (`why` NULL),
+ * or has failed. */
 void lsi_held_settle(struct lsi_worker *w, const struct lsi_slot *slot, const struct lsi_error *why);
 /* Hands the results out. All have been settled. */
 void lsi_held_deliver(struct lsi_worker *w);

@@ -1,4 +1,4 @@
-/* Where a step writes, and what becomes of what it yields: placed, appended or streamed. */
+/* What becomes of what a step yields: placed, appended or streamed. */
 #include "engine/step/deliver.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * what steps saw where it lies in the page cache, for it may change while they run. */
 #include "engine/step/looks.h"
 
-#include "engine/read/objects.h"
+#include "engine/read/unchanged.h"
 
 void lsi_looks_unit_begin(struct lsi_worker *w, const struct lsi_flight *f) {
   w->stepper.held.running = f;
@@ -33,7 +33,7 @@ void lsi_looks_flush(struct lsi_worker *w) {
   lsi_held_deliver(w);
 }
 
-static bool late(const struct lsi_worker *w) {
+static bool overdue(const struct lsi_worker *w) {
   return lsi_os_now_ns() - w->stepper.held.delivered_ns >= LSI_HELD_NS;
 }
 
@@ -49,7 +49,7 @@ static void keep(struct lsi_worker *w, const struct lsi_flight *f, uint32_t to) 
     }
   }
   lsi_held_put(w, slot, to);
-  if (w->stepper.held.n == LSI_HELD_UNITS || w->stepper.held.bytes >= LSI_HELD_BYTES || late(w))
+  if (w->stepper.held.n == LSI_HELD_UNITS || w->stepper.held.bytes >= LSI_HELD_BYTES || overdue(w))
     lsi_looks_flush(w);
 }
 
@@ -68,7 +68,7 @@ void lsi_looks_unit_end(struct lsi_worker *w) {
 
 void lsi_looks_step_end(struct lsi_worker *w) {
   const struct lsi_flight *f = w->stepper.held.running;
-  if (!w->stepper.held.now.first || !late(w)) return;
+  if (!w->stepper.held.now.first || !overdue(w)) return;
   keep(w, f, f->next_step + 1);
   w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step + 1};
 }

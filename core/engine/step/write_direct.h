@@ -29,8 +29,8 @@ int lsi_write_start(struct lsi_worker *w, const void *data);
 void lsi_write_drop(struct lsi_worker *w);
 /* Makes operations as far as there is room. */
 void lsi_writes_issue(struct lsi_worker *w);
-/* Takes back a finished operation. 1: with it the result of *step has landed; negative: that step has failed
- * with w->error; 0: neither. */
+/* Takes back a finished operation. 1: with it the result of *step has landed; negative: that step has
+ * failed with w->error; 0: neither. */
 int lsi_write_landed(struct lsi_worker *w, struct lsi_op *op, uint32_t *step);
 /* The run stops: makes no more operations. Those in flight still land, but no step is done by that. */
 void lsi_writes_stop(struct lsi_worker *w);
