@@ -1,13 +1,11 @@
 """The folders of table.py, the place of each file in them, and the rules about who includes whom.
 
-layout.txt says where files will lie that have not moved yet; every rule speaks of the later path, so a move
-changes nothing but layout.txt. What is known to break a rule stands in known.txt, one line each, and a line
+What is known to break a rule stands in known.txt, one line each, and a line
 that is no longer true is a problem too: the list can only shrink.
 """
 import os
 
 KNOWN = "tests/lint/known.txt"
-LAYOUT = "tests/lint/layout.txt"
 TABLE = "tests/lint/table.py"
 KINDS = {"include", "symbol", "circle", "struct", "header"}  # first words of lines in known.txt
 
@@ -20,19 +18,14 @@ def lines_of(text):
 
 
 class Layers:
-    def __init__(self, table, layout, files):
+    def __init__(self, table, files):
         self.table = table
-        self.later = dict(line.split() for _, line in lines_of(layout))
-        self.at = {self.future(path): path for path in files}
+        self.files = set(files)
         self.headers = {name: group for group, names in table.HEADERS.items() for name in names.split()}
         self.closures = {}
 
-    def future(self, path):
-        return self.later.get(path, path)
-
     def folder(self, path):
         """The row of the table in which a file lies, or None."""
-        path = self.future(path)
         top = path.split("/")[0]
         for row in (path, os.path.dirname(path), top if top in self.table.TOPS else ""):
             if row in self.table.FOLDERS:
@@ -58,7 +51,7 @@ class Layers:
         """Whether a file may know another one."""
         row, other = self.folder(path), self.folder(target)
         seen = self.sees(row) if row else set()
-        return row == other or "*" in seen or other in seen or self.future(target) in seen
+        return row == other or "*" in seen or other in seen or target in seen
 
     def takes(self, row, header):
         groups = self.table.FOLDERS[row][1].split()
@@ -66,16 +59,15 @@ class Layers:
 
     def from_top(self, path):
         """How an include names a file: its path without core/, backends/ or lua/."""
-        top, _, rest = self.future(path).partition("/")
+        top, _, rest = path.partition("/")
         return rest if top in self.table.ROOTS else path
 
     def resolve(self, path, name):
-        """The file that an include in `path` means, written as today or from the top folder; or None."""
+        """The file that an include in `path` means, from the top folder, or beside the file; or None."""
         for folder in (os.path.dirname(path),) + self.table.ROOTS + ("tests/support",):
             candidate = os.path.normpath(os.path.join(folder, name))
-            for later in (self.future(candidate), candidate):
-                if later in self.at:
-                    return self.at[later]
+            if candidate in self.files:
+                return candidate
         return None
 
 
@@ -102,21 +94,17 @@ def check_folders(t):
     rows = {layers.folder(path) for path in t.files}
     for path in sorted(t.code):
         if path.split("/")[0] in table.ROOTS and not layers.folder(path):
-            t.add("folder", path, 1, "%s lies in no folder of %s; until it moves, %s says where it belongs"
-                  % (layers.future(path), TABLE, LAYOUT))
+            t.add("folder", path, 1, "%s lies in no folder of %s" % (path, TABLE))
     for row in table.FOLDERS:
         if (row in rows) == (row in table.COMING):
             t.add("folder", TABLE, 1, "the row %s matches no file" % row if row not in rows
                   else "the row %s has files now: take it out of COMING" % row)
         for item in layers.names(row):
-            if item != "*" and item not in table.FOLDERS and item not in layers.at \
+            if item != "*" and item not in table.FOLDERS and item not in layers.files \
                     and os.path.dirname(item) not in table.COMING:
                 t.add("folder", TABLE, 1, "%s sees %s, which is no row and no file" % (row, item))
         if row in layers.sees(row):
             t.add("folder", TABLE, 1, "%s sees itself through others: arrows run in a circle" % row)
-    for i, line in lines_of(t.text.get(LAYOUT, "")):
-        if line.split()[0] not in t.known:
-            t.add("folder", LAYOUT, i, "%s is not there any more: remove the line" % line.split()[0])
     for i, line in lines_of(t.text.get(KNOWN, "")):
         if line.split()[0] not in KINDS or len(line.split()) < 2:
             t.add("folder", KNOWN, i, "no rule reads this line: %s" % line)
@@ -132,13 +120,13 @@ def check_includes(t):
                     t.add("include", path, line, "%s: no such file in the tree" % name)
             elif target is None:
                 if not t.layers.takes(t.layers.folder(path), name):
-                    found["%s <%s>" % (t.layers.future(path), name)] = path, line, \
+                    found["%s <%s>" % (path, name)] = path, line, \
                         "<%s>: not among the headers that %s may take" % (name, t.layers.folder(path))
             elif not t.layers.allowed(path, target):
                 found[arrow(t, path, target)] = path, line, "%s: %s sees %s, not %s" % (
                     name, t.layers.folder(path), t.table.FOLDERS[t.layers.folder(path)][0] or "nothing",
                     t.layers.folder(target))
-            elif inside and t.table.FROM_TOP and name != t.layers.from_top(target):
+            elif inside and name != t.layers.from_top(target):
                 t.add("include", path, line, '"%s": write it from the top folder, "%s"'
                       % (name, t.layers.from_top(target)))
     for path in sorted(p for p in t.code if t.layers.folder(p)):
@@ -147,7 +135,7 @@ def check_includes(t):
 
 
 def arrow(t, path, target):
-    return "%s %s" % (t.layers.future(path), t.layers.future(target))
+    return "%s %s" % (path, target)
 
 
 def check_chains(t, path, found):

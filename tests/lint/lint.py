@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import table
-from layers import KNOWN, LAYOUT, Layers, check_folders, check_includes, check_known, known
+from layers import KNOWN, Layers, check_folders, check_includes, check_known, known
 
 FILE_MAX = 500
 FUNCTION_MAX = 70
@@ -93,7 +93,7 @@ class Tree:
             if b"\0" not in data:
                 self.text[name] = data.decode("utf-8", "replace")
         self.code = {n: strip_c(t) for n, t in self.text.items() if n.endswith((".c", ".h"))}
-        self.layers = Layers(table, self.text.get(LAYOUT, ""), self.files)
+        self.layers = Layers(table, self.files)
         self.included = {}
         self.problems = []
 
@@ -259,14 +259,14 @@ def check_headers(t):
         first = re.search(r"/\*.*?\*/", text, re.S) if path.endswith(".h") and layer(path) in t.table.ROOTS \
             else None
         if first and re.search(r"\bpart\s+(\*\s+)?of\s+(\*\s+)?[`\w/]+\.h\b", first.group(0), re.I):
-            found[t.layers.future(path)] = path, 1, "a header that is part of another one"
+            found[path] = path, 1, "a header that is part of another one"
     check_known(t, "header", found)
 
 
 def check_banned(t):
     for path, code in sorted(t.code.items()):
         allocator_free = layer(path) in t.table.ROOTS and not path.startswith("lua/runner/") \
-            and t.layers.future(path) != "core/ground/mem.c"
+            and path != "core/ground/mem.c"
         banned = MEMORY_UNSAFE if layer(path) in ("tests", "scripts") else BANNED
         source = t.text[path].splitlines()
         for i, line in enumerate(code.splitlines(), 1):

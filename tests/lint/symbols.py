@@ -140,7 +140,7 @@ class Linked:
     def __init__(self, t, build):
         self.sources = {p for p in t.code if p.endswith(".c") and p.split("/")[0] in t.table.ROOTS}
         self.files = objects(build, self.sources)
-        self.symbols = {t.layers.future(s): both for s, both in symbols(self.files).items()}
+        self.symbols = symbols(self.files)
         self.arrows = graph(self.symbols)
         self.circles = circles(self.arrows)
         self.back = back_arrows(self.arrows, t.layers, declarations(t))

@@ -6,10 +6,6 @@ that file only. A row ends with the groups of headers from outside the tree that
 ROOTS = ("core", "backends", "lua")     # each of their files lies in a folder that has a row
 TOPS = ("bindings", "tests", "scripts")  # their row stands for all that lies below
 
-# Until the files lie where layout.txt says, an include may be written as today ("run.h") or from the top folder
-# ("engine/state/run.h"). True: from the top folder only.
-FROM_TOP = True
-
 FOLDERS = {
     # folder: (what it sees, which headers from outside)
     "core/lsio.h": ("", "C"),

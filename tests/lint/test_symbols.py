@@ -98,7 +98,7 @@ class TheGraph(unittest.TestCase):
     def test_arrows_against_the_table(self):
         files = ["core/engine/read/a.c", "core/engine/loop/b.c", "core/seams/os.h", "backends/linux/o.c",
                  "core/plan/p.c", "core/seams/model.c", "core/seams/model.h"]
-        where = layers.Layers(table, "", files)
+        where = layers.Layers(table, files)
 
         def back(source, target, declared=None):
             return list(symbols.back_arrows({source: {target: {"lsi_s"}}}, where, declared or {}))
