@@ -6,50 +6,48 @@
 #define OPS 32u                 /* where it starts, ... */
 #define BYTES ((uint64_t)2 << 20)
 #define OPS_MAX 512u            /* ... and where climbing ends */
-#define CLIMB_NS 20000000u      /* over which it is judged */
-#define CLIMB_GAIN 1.03
+
+static const struct lsi_trial_rules ladder = {
+    .kind = LSI_TRIAL_LADDER, .worth = 1 / 1.03, .span = 20000000};
 
 /* No worker has more than its part of what the devices take, or one would starve another. */
-static uint32_t ops_max(const struct lsi_worker *w) {
+static uint32_t ops_limit(const struct lsi_worker *w) {
   const struct lsi_run *run = w->run;
   uint64_t all = 0;
   for (uint32_t i = 0; i < run->config.plan->n_devices; i++) all += (uint64_t)run->devices[i].cap;
   return (uint32_t)LSI_MAX(LSI_MIN(all / run->n_workers, (uint64_t)OPS_MAX), 1u);
 }
 
-void lsi_depth_init(struct lsi_worker *w) {
+static void use(struct lsi_worker *w) {
   struct lsi_depth *d = &w->reader.depth;
-  const uint32_t asked = w->run->config.queue_depth;
-  d->fixed = asked != 0;
-  d->ops_max = ops_max(w);
-  d->ops = LSI_MIN(asked ? LSI_MAX(asked / w->run->n_workers, 1u) : OPS, d->ops_max);
-  d->bytes = asked ? UINT64_MAX : BYTES;
+  d->ops = (uint32_t)LSI_MIN((uint64_t)OPS << d->trial.now, (uint64_t)d->ops_max);
+  d->bytes = BYTES << d->trial.now;
+  if (d->ops == d->ops_max && d->bytes >= w->reader.arena.size) lsi_trial_top(&d->trial);
   lsi_depth_begin(d);
 }
 
-static void back(struct lsi_depth *d) {
-  d->ops = LSI_MAX(d->ops / 2, LSI_MIN(d->ops_max, OPS));
-  d->bytes = LSI_MAX(d->bytes / 2, BYTES);
-  d->fixed = true;
-}
-
-static void climb(struct lsi_depth *d, uint64_t bytes_most) {
-  d->hit = false;
-  d->ops = LSI_MIN(d->ops * 2, d->ops_max);
-  d->bytes *= 2;
-  d->fixed = d->ops == d->ops_max && d->bytes >= bytes_most;
+void lsi_depth_init(struct lsi_worker *w) {
+  struct lsi_depth *d = &w->reader.depth;
+  const uint32_t asked = w->run->config.queue_depth;
+  const uint64_t now = lsi_os_now_ns();
+  d->ops_max = ops_limit(w);
+  lsi_trial_init(&d->trial, &ladder, now);
+  if (!asked) {
+    lsi_trial_step(&d->trial, &w->comparing, (struct lsi_trial_seen){.at = now, .cost = now});
+    use(w);
+    return;
+  }
+  lsi_trial_pin(&d->trial, 0);
+  d->ops = LSI_MIN(LSI_MAX(asked / w->run->n_workers, 1u), d->ops_max);
+  d->bytes = UINT64_MAX;
+  lsi_depth_begin(d);
 }
 
 void lsi_depth_climb(struct lsi_worker *w, uint64_t now) {
   struct lsi_depth *d = &w->reader.depth;
-  if (d->fixed || !d->hit || now - d->judged_ns < CLIMB_NS) return;
-  const uint64_t bytes = w->figures.bytes_read;
-  const double rate = (double)(bytes - d->judged_bytes) / (double)(now - d->judged_ns);
-  const bool gained = d->rate <= 0 || rate > d->rate * CLIMB_GAIN;
-  d->rate = rate;
-  d->judged_ns = now;
-  d->judged_bytes = bytes;
-  if (gained) climb(d, w->reader.arena.size);
-  else back(d);
-  lsi_depth_begin(d);
+  if (!d->hit || !lsi_trial_due(&d->trial, now)) return;
+  d->hit = false;
+  lsi_trial_step(&d->trial, &w->comparing,
+                 (struct lsi_trial_seen){.at = now, .units = w->figures.bytes_read, .cost = now});
+  use(w);
 }

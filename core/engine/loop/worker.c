@@ -221,7 +221,6 @@ static void drain(struct lsi_worker *w) {
 }
 
 static void loop(struct lsi_worker *w) {
-  w->reader.depth.judged_ns = lsi_os_now_ns();
   while (!lsi_stopping(w->run)) {
     const bool more = refill(w);
     bool ran = run_ready(w);

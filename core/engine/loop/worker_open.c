@@ -8,6 +8,7 @@
 #include "engine/read/objects.h"
 #include "engine/read/resting.h"
 #include "engine/read/straight.h"
+#include "engine/step/past_cache.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
 
@@ -34,7 +35,7 @@ static int open_memory(struct lsi_worker *w) {
   w->stepper.untransformed = w->stepper.as_stored && !run->config.spec->transform;
   lsi_straight_init(w);
   w->stepper.prefaults = run->config.in_place && lsi_sink_untouched(run->config.sink);
-  w->stepper.past_cache.possible = run->config.in_place && run->config.spec->transform;
+  lsi_past_cache_init(w);
   w->stepper.decoded.pool = w->stepper.out.pool = w->stepper.scratch.pool = w->stepper.pieces.pool =
       run->config.pool;
   w->stepper.yields = run->config.sink || run->config.stream || run->config.spec->transform;

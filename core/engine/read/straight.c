@@ -2,9 +2,6 @@
  * copy of ours. */
 #include "engine/read/straight.h"
 
-#define JUDGE_NS 20000000u /* a worker's first so many tell what bounds the run */
-#define WAITS 8u           /* waiting less than one in WAITS, the CPU is the bound */
-
 /* Is the extent just what its steps yield, in the order of their places? *pos: of its first element.
  * A unit of one-chunk steps has one extent. */
 static bool is_result(const struct lsi_worker *w, const struct lsi_flight *f,
@@ -25,26 +22,27 @@ static bool is_result(const struct lsi_worker *w, const struct lsi_flight *f,
 }
 
 /* A device writes into a small arena faster than across a large array (2.6 against 2.25 GB/s on the disk
- * this was measured on), but then the CPU copies: 0.1 s/GB. */
+ * this was measured on), but then the CPU copies: 0.1 s/GB. So a worker's first 20 ms tell what bounds
+ * the run: the CPU, if it waits for less than an eighth of the time. */
+static const struct lsi_trial_rules bound = {
+    .kind = LSI_TRIAL_WATCH, .worth = 0.125, .span = 20000000};
+
 static bool cpu_is_the_bound(struct lsi_worker *w) {
-  struct lsi_straight *x = &w->reader.straight;
-  if (x->judged) return x->direct;
+  struct lsi_trial *t = &w->reader.straight.trial;
+  if (lsi_trial_over(t)) return t->now;
   const uint64_t now = lsi_os_now_ns(), waited = w->figures.wait_ns + w->figures.submit_ns;
-  if (!x->from_ns) {
-    x->from_ns = now;
-    x->from_wait_ns = waited;
-  } else if (now - x->from_ns >= JUDGE_NS) {
-    x->direct = waited - x->from_wait_ns < (now - x->from_ns) / WAITS;
-    x->judged = true;
-  }
-  return x->direct;
+  if (lsi_trial_due(t, now))
+    lsi_trial_step(t, &w->comparing,
+                   (struct lsi_trial_seen){.at = now, .units = now, .cost = waited});
+  return t->now;
 }
 
 void lsi_straight_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   struct lsi_straight *x = &w->reader.straight;
   x->possible = c->in_place && w->stepper.untransformed && c->sink_type.type == c->spec->type.type;
-  x->judged = x->direct = c->direct == LSI_DIRECT_ALWAYS;
+  lsi_trial_init(&x->trial, &bound, 0);
+  if (c->direct == LSI_DIRECT_ALWAYS) lsi_trial_fix(&x->trial, true);
 }
 
 bool lsi_straight_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x) {

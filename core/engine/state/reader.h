@@ -3,6 +3,7 @@
 #define LSI_READER_H
 
 #include "engine/state/handout.h"
+#include "engine/state/trial.h"
 #include "memory/arena.h"
 #include "memory/buffer.h"
 #include "seams/backend.h"
@@ -106,15 +107,12 @@ struct lsi_eops {
 /* How much a worker has in flight: depth.c climbs it. */
 struct lsi_depth {
   bool hot;              /* the last object opened is resident: no latency is to be hidden */
-  bool fixed;            /* by the caller, or found */
   bool hit;              /* since the last judgement it was the limit */
   uint32_t ops;
   uint32_t ops_max;
   uint64_t bytes;
   uint64_t begin_bytes;  /* units begin while less is in flight: `bytes`, or what stays hot */
-  uint64_t judged_ns;    /* when the rate was last looked at, ... */
-  uint64_t judged_bytes; /* ... and what had been read by then */
-  double rate;           /* bytes a ns with half of it; 0: not known */
+  struct lsi_trial trial; /* a rung has twice as much of both as the one before */
 };
 
 /* In flight of what is resident: there is no latency to hide, and the bytes stay in the L2 cache from
@@ -158,30 +156,13 @@ struct lsi_late {
 struct lsi_lending {
   bool maps;                /* a mapped file has been opened */
   uint64_t most;            /* longest extent of the last object opened that is used where it lies */
-  bool lend;                /* now */
-  bool fixed;               /* there is no choice */
-  bool comparing;
-  bool settling;
-  bool lends;               /* what the last comparison said, ... */
-  uint64_t keep;            /* ... and for how many bytes */
-  uint32_t trials;          /* left of the comparison */
-  uint64_t next;            /* bytes read at which something is to be decided, ... */
-  uint64_t wait;            /* ... at the latest, while ways to store are compared */
-  uint64_t next_file;       /* ... or from which on in another object than this */
-  uint32_t object;
-  uint64_t from_bytes;      /* where the trial began */
-  uint64_t from_cpu_ns;
-  uint64_t cpu_ns[2];       /* of the trials: copied, lent */
-  uint64_t bytes[2];
+  struct lsi_trial trial;   /* of copying and lending, by bytes read */
 };
 
 /* Bytes are read straight into the result: straight.c. */
 struct lsi_straight {
   bool possible;            /* they are the result, which lies in memory */
-  bool direct;              /* also past the page cache, where all is aligned: the CPU is the bound */
-  bool judged;              /* that is decided */
-  uint64_t from_ns;         /* where judging began, ... */
-  uint64_t from_wait_ns;    /* ... and what had been waited by then */
+  struct lsi_trial trial;   /* also past the page cache, where all is aligned: the CPU is the bound */
 };
 
 struct lsi_reader {

@@ -36,6 +36,7 @@ struct lsi_worker {
   struct lsi_credit *credits;        /* per device */
   struct lsi_reader reader;
   struct lsi_stepper stepper;
+  const struct lsi_trial *comparing; /* the token of trial.h; NULL: nobody compares */
   struct lsi_writer *writer;         /* of a direct sink; NULL: none */
   struct lsi_figures figures;
   uint64_t last_refill_ns;

@@ -4,6 +4,7 @@
 
 #include "codec/codec.h"
 #include "engine/state/held.h"
+#include "engine/state/trial.h"
 #include "memory/buffer.h"
 #include "seams/step.h"
 
@@ -11,16 +12,9 @@ struct lsi_flight;
 
 /* Results stored past the cache: past_cache.c. */
 struct lsi_past_cache {
-  bool possible;         /* transforms write where their result belongs */
-  bool on;               /* now */
-  bool chosen;           /* for good; else it is tried: */
-  bool settling;
-  uint32_t trials;       /* begun */
-  uint64_t done;         /* bytes of results */
-  uint64_t next;         /* where trying goes on */
-  uint64_t from;         /* of the trial in hand */
-  uint64_t from_cpu_ns;
-  double least[2];       /* CPU ns a byte in a trial; the least without and with */
+  bool possible;          /* transforms write where their result belongs */
+  uint64_t done;          /* bytes of results that could be */
+  struct lsi_trial trial; /* of plain stores and those, by `done` */
 };
 
 struct lsi_stepper {

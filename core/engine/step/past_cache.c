@@ -3,38 +3,24 @@
 
 #include "kernels/kernels.h"
 
-#define TRIALS 6u /* stores through the cache and past it, by turns; each: */
-#define SETTLE_BYTES ((uint64_t)2 << 20) /* of results first, ... */
-#define TRIAL_BYTES ((uint64_t)8 << 20)  /* ... then these count */
-#define WORSE 1.05 /* what stores past the cache may take more, for they spare other workers */
-
 /* Whether that pays depends on what a transform does (one that reads its result again loses) and on the
  * memory: stores are slower by themselves, but what they leave in the cache is written later and in the
  * way of everything, reading among it. So both are used in turns, and what all of a worker's work takes
  * a byte of result is compared, by its CPU time: waiting for a device says nothing. */
-static void compare_stores(struct lsi_past_cache *p) {
-  const uint64_t cpu = lsi_os_thread_cpu_ns();
-  if (p->settling) {
-    p->settling = false;
-    p->from = p->done;
-    p->from_cpu_ns = cpu;
-    p->next = p->done + TRIAL_BYTES;
-    return;
-  }
-  if (p->trials) {
-    const double took = (double)(cpu - p->from_cpu_ns) / (double)(p->done - p->from);
-    double *least = &p->least[p->on];
-    /* The least of each kind: what is more is other people's doing. */
-    if (*least == 0 || took < *least) *least = took;
-  }
-  if (p->trials == TRIALS) {
-    p->on = p->least[1] < WORSE * p->least[0];
-    p->chosen = true;
-    return;
-  }
-  p->on = p->trials++ % 2;
-  p->settling = true;
-  p->next = p->done + SETTLE_BYTES;
+static const struct lsi_trial_rules past_cache = {
+    .kind = LSI_TRIAL_TURNS,
+    .worth = 1.05, /* may take more: it spares other workers */
+    .settle = (uint64_t)2 << 20,
+    .span = (uint64_t)8 << 20,
+    .trials = 6,
+    .least = true,
+    .patience = (uint64_t)64 << 20,
+};
+
+void lsi_past_cache_init(struct lsi_worker *w) {
+  const struct lsi_run_config *c = &w->run->config;
+  w->stepper.past_cache.possible = c->in_place && c->spec->transform;
+  lsi_trial_init(&w->stepper.past_cache.trial, &past_cache, 0);
 }
 
 void lsi_past_cache_begin(struct lsi_worker *w) {
@@ -42,11 +28,14 @@ void lsi_past_cache_begin(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   const uint64_t bytes = (uint64_t)w->stepper.step.out_n * lsi_type_size(c->sink_type.type);
   if (!lsi_sink_streams(c->sink, w->stepper.step.out, bytes)) return;
-  if (!p->chosen && p->done >= p->next) compare_stores(p);
+  if (lsi_trial_due(&p->trial, p->done))
+    lsi_trial_step(&p->trial, &w->comparing, (struct lsi_trial_seen){.at = p->done,
+                                                                     .units = p->done,
+                                                                     .cost = lsi_os_thread_cpu_ns()});
   p->done += bytes;
-  if (p->on) lsi_kernels_stream(w->stepper.step.out, bytes);
+  if (p->trial.now) lsi_kernels_stream(w->stepper.step.out, bytes);
 }
 
 void lsi_past_cache_end(struct lsi_worker *w) {
-  if (w->stepper.past_cache.on) lsi_kernels_stream(NULL, 0);
+  if (w->stepper.past_cache.trial.now) lsi_kernels_stream(NULL, 0);
 }

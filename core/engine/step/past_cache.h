@@ -4,6 +4,7 @@
 
 #include "engine/state/run.h"
 
+void lsi_past_cache_init(struct lsi_worker *w);
 /* Around a transform whose result goes to the place itself. */
 void lsi_past_cache_begin(struct lsi_worker *w);
 void lsi_past_cache_end(struct lsi_worker *w);
