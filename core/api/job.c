@@ -100,6 +100,7 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       /* Two jobs with one worker each must not meet on the first CPU. */
       .pin = own_cpus && job->settings.pin != LSI_NEVER && !lsi_os_cpu_quota() &&
              job->workers >= cpus,
+      .tune = job->settings.tune,
       .bell = job->bell};
   return lsi_run_start(&config, &job->run, err);
 }

@@ -32,7 +32,11 @@
     "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)")  \
   X(pin, "pin", "auto|never", "LSIO_PIN",                                                        \
     "tie workers to CPUs when the job has the whole machine (default: auto)")                    \
-  X(seed, "seed", "N", "LSIO_SEED", "seed of chunk.random() (default: 0)")
+  X(seed, "seed", "N", "LSIO_SEED", "seed of chunk.random() (default: 0)")                        \
+  X(tune, "tune", "NAME=WORD,...", "LSIO_TUNE",                                                  \
+    "settle what workers try out: lend (use files where they lie in the page cache), stores "    \
+    "(results past the CPU's cache), straight (direct reads to the result's place); "            \
+    "each auto, always or never (default: auto)")
 
 static const struct lsio_setting table[] = {
 #define SETTING_ROW(field, name, argument, env, help) {name, argument, env, help},
@@ -225,6 +229,41 @@ static const char *set_seed(struct lsi_settings *s, const char *value) {
                                                      : "a whole number from 0 to 2^64 - 1";
 }
 
+static const char *const tune_names[] = {"lend", "stores", "straight", NULL};
+
+/* What is not named is tried. *near: what was probably meant where that is wrong, or NULL. */
+static bool parse_tune(const char *value, struct lsi_tune *out, const char **near) {
+  struct lsi_tune tune = {LSI_AUTO, LSI_AUTO, LSI_AUTO};
+  uint8_t *const fields[] = {&tune.lend, &tune.stores, &tune.straight};
+  *near = NULL;
+  for (const char *p = value;; p++) {
+    char word[WORD_MAX + 1];
+    size_t n = strcspn(p, "=,");
+    snprintf(word, sizeof word, "%.*s", (int)LSI_MIN(n, (size_t)WORD_MAX), p);
+    const int name = parse_word(word, tune_names);
+    if (name < 0) *near = lsi_nearest(word, tune_names, LSI_COUNTOF(tune_names) - 1);
+    if (name < 0 || p[n] != '=') return false;
+    p += n + 1;
+    n = strcspn(p, ",");
+    snprintf(word, sizeof word, "%.*s", (int)LSI_MIN(n, (size_t)WORD_MAX), p);
+    const int wanted = parse_word(word, auto_words);
+    if (wanted < 0) *near = lsi_nearest(word, auto_words, LSI_COUNTOF(auto_words) - 1);
+    if (wanted < 0) return false;
+    *fields[name] = (uint8_t)wanted;
+    p += n;
+    if (!*p) break;
+  }
+  *out = tune;
+  return true;
+}
+
+static const char *set_tune(struct lsi_settings *s, const char *value) {
+  const char *near;
+  if (parse_tune(value, &s->tune, &near)) return NULL;
+  return "pairs such as lend=always,stores=never, of lend, stores or straight with auto, always or "
+         "never";
+}
+
 /* In the order of the table. A setter returns NULL, or what would have been valid. */
 static const char *(*const setters[])(struct lsi_settings *s, const char *value) = {
 #define SETTING_SETTER(field, name, argument, env, help) set_##field,
@@ -268,8 +307,13 @@ static int unknown_setting(const char *name, struct lsi_error *err) {
 /* The valid value that was probably meant, for settings that take words. */
 static const char *nearest_value(const struct lsio_setting *row, const char *value, char *buf,
                                  size_t cap) {
-  const char *words[8];
+  const char *words[8], *near;
+  struct lsi_tune tune;
   size_t n = 0;
+  if (strcmp(row->name, "tune") == 0) {
+    parse_tune(value, &tune, &near);
+    return near;
+  }
   if (!strchr(row->argument, '|') || strlen(row->argument) >= cap) return NULL;
   snprintf(buf, cap, "%s", row->argument);
   for (char *p = buf; p && n < LSI_COUNTOF(words);) {

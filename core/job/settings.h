@@ -9,6 +9,13 @@ enum lsi_origin { LSI_FROM_DEFAULT, LSI_FROM_SCRIPT, LSI_FROM_ENV, LSI_FROM_CALL
 enum lsi_on_error { LSI_ON_ERROR_FAIL, LSI_ON_ERROR_SKIP };
 enum lsi_auto { LSI_AUTO, LSI_ALWAYS, LSI_NEVER };
 
+/* What workers find out by trying, each an enum lsi_auto: LSI_AUTO has them try. */
+struct lsi_tune {
+  uint8_t lend;     /* mapped files are used where they lie, in place of copies */
+  uint8_t stores;   /* results in memory are stored past the cache */
+  uint8_t straight; /* aligned bytes that are the result are read to their place past the page cache */
+};
+
 struct lsi_settings {
   uint32_t workers;      /* 0 = by the machine */
   uint64_t memory;       /* bytes, 0 = default */
@@ -22,6 +29,7 @@ struct lsi_settings {
   uint8_t on_error;      /* enum lsi_on_error */
   uint8_t pin;           /* enum lsi_auto */
   uint64_t seed;
+  struct lsi_tune tune;
   uint8_t origin[16];    /* by row of the table: enum lsi_origin that set it */
 };
 

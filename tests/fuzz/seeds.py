@@ -121,6 +121,7 @@ SETTINGS = [
     "?merge=never\nmerge=auto\n?merge=4096\nbackend=pread\nworkers=auto\nqueue_depth=auto",
     "memroy=1G\nworkers=0\nworkers=1025\nmemory=-1\nmemory=0.3B\nshard=4/4\nqueue=3\nworkers",
     "x=256KiB\nx=10MB\nx=8T\nx=<f4\nx=>i2\nx=|u1\nx=f64be\nx=lz4_block\nx=i8\nx=1e3",
+    "tune=lend=always,stores=never\n?tune=straight=auto\ntune=lend=nver\ntune=store=always\ntune=,\ntune==\ntune=lend",
 ]
 FLAGS = [
     "-j4\n--memory\n1GiB\n--limit=5\njob.lua\n--threshold\n0.7",

@@ -178,6 +178,7 @@ static void one_seed(uint64_t seed) {
                              .in_place = true, .workers = 1 + (uint32_t)draw(&w, 3),
                              .share = w.plan->unit_bytes_max + (1u << 20),
                              .direct = draw(&w, 2) ? LSI_DIRECT_ALWAYS : LSI_DIRECT_AUTO};
+  c.tune = (struct lsi_tune){.lend = (uint8_t)draw(&w, 3), .straight = (uint8_t)draw(&w, 3)};
   struct lsi_error e;
   lsi_error_clear(&e);
   if (lsi_sink_open(&sc, &c.sink, &e) != 0) fail_msg("%s", e.what);

@@ -74,6 +74,12 @@ static void test_good_values(void **state) {
   assert_int_equal(s.pin, LSI_NEVER);
   assert_int_equal(set("seed", "18446744073709551615"), 0);
   assert_true(s.seed == UINT64_MAX);
+  assert_int_equal(set("tune", "lend=always"), 0);
+  assert_true(s.tune.lend == LSI_ALWAYS && s.tune.stores == LSI_AUTO && s.tune.straight == LSI_AUTO);
+  assert_int_equal(set("tune", "straight=always,stores=never"), 0); /* replaces all of it */
+  assert_true(s.tune.lend == LSI_AUTO && s.tune.stores == LSI_NEVER && s.tune.straight == LSI_ALWAYS);
+  assert_int_equal(set("tune", "lend=never,lend=auto,stores=always"), 0);
+  assert_true(s.tune.lend == LSI_AUTO && s.tune.stores == LSI_ALWAYS && s.tune.straight == LSI_AUTO);
 }
 
 static void test_bad_values(void **state) {
@@ -106,6 +112,15 @@ static void test_bad_values(void **state) {
       {"pin", "always", "never"},
       {"seed", "1.5", "2^64"},
       {"seed", "18446744073709551616", "2^64"},
+      {"tune", "", "lend=always"},
+      {"tune", "auto", "stores or straight"},
+      {"tune", "lend", "lend=always"},
+      {"tune", "lend=", "always or never"},
+      {"tune", "lend=always,", "stores or straight"},
+      {"tune", ",lend=always", "stores or straight"},
+      {"tune", "lend=always;stores=never", "always or never"},
+      {"tune", "lend=alwaysalwaysalwaysalwaysalwaysalwaysalwaysalways", "always or never"},
+      {"tune", "lend=always,pin=never", "stores or straight"},
   };
   for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
     struct lsi_settings before = s;
@@ -129,6 +144,12 @@ static void test_unknown_and_nearest(void **state) {
   assert_non_null(strstr(err.remedy, "seed"));
   assert_int_equal(set("on-error", "skp"), LSIO_ERR_USAGE);
   assert_non_null(strstr(err.remedy, "'skip'"));
+  assert_int_equal(set("tune", "lend=always,store=never"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.remedy, "did you mean 'stores'?"));
+  assert_int_equal(set("tune", "stores=nver"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.remedy, "did you mean 'never'?"));
+  assert_int_equal(set("tune", "colour=never"), LSIO_ERR_USAGE);
+  assert_true(!err.remedy[0]);
 
   static const char *const words[] = {"source", "type", "transform", "queue-depth", "sink"};
   const size_t n = LSI_COUNTOF(words);
@@ -205,7 +226,7 @@ static void test_table(void **state) {
     assert_int_equal(set(row->name, "\x01"), LSIO_ERR_USAGE);
     assert_non_null(strstr(err.what, row->name));
   }
-  assert_int_equal(rows, 11);
+  assert_int_equal(rows, 12);
 }
 
 int main(void) {

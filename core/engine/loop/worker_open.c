@@ -23,6 +23,17 @@ static uint32_t largest_step(const struct lsi_request *r) {
   return most;
 }
 
+static void pin(struct lsi_trial *t, uint8_t wanted) {
+  if (wanted != LSI_AUTO) lsi_trial_pin(t, wanted == LSI_ALWAYS);
+}
+
+static void pin_all(struct lsi_worker *w) {
+  const struct lsi_tune *tune = &w->run->config.tune;
+  pin(&w->reader.lending.trial, tune->lend);
+  pin(&w->stepper.past_cache.trial, tune->stores);
+  pin(&w->reader.straight.trial, tune->straight);
+}
+
 static int open_memory(struct lsi_worker *w) {
   const struct lsi_run *run = w->run;
   w->stepper.chunks_cap = largest_step(run->request);
@@ -87,6 +98,7 @@ static int open_backend(struct lsi_worker *w) {
 
 int lsi_worker_open(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
+  pin_all(w);
   int rc = open_memory(w);
   if (rc < 0) return lsi_fail(&w->error, rc, 0, "no memory for a worker");
   /* The Lua state before the big mappings: it needs addresses near its library for machine code. */

@@ -42,7 +42,7 @@ void lsi_straight_init(struct lsi_worker *w) {
   struct lsi_straight *x = &w->reader.straight;
   x->possible = c->in_place && w->stepper.untransformed && c->sink_type.type == c->spec->type.type;
   lsi_trial_init(&x->trial, &bound, 0);
-  if (c->direct == LSI_DIRECT_ALWAYS) lsi_trial_fix(&x->trial, true);
+  if (c->direct == LSI_DIRECT_ALWAYS && !x->trial.pinned) lsi_trial_fix(&x->trial, true);
 }
 
 bool lsi_straight_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x) {

@@ -56,6 +56,7 @@ struct lsi_run_config {
   enum lsi_direct direct;
   bool maps;                         /* SIGBUS is handled: files may be mapped */
   bool pin;
+  struct lsi_tune tune;              /* what workers need not try */
   struct lsi_pool *pool;             /* of big blocks; NULL: none */
   int bell;                          /* rung when there is something to poll */
 };
