@@ -75,6 +75,48 @@ static json_t *errors_json(const struct lsi_summary *s) {
   return list;
 }
 
+const struct lsi_tried_kind lsi_tried_kinds[LSI_TRIED] = {
+    [LSI_TRIED_LEND] = {"lend", "cpu_ns_per_byte", true, false},
+    [LSI_TRIED_STORES] = {"stores", "cpu_ns_per_byte", true, false},
+    [LSI_TRIED_STRAIGHT] = {"straight", "waited", false, false}, /* a share of the time */
+    [LSI_TRIED_DEPTH] = {"depth", "ns_per_byte", true, true},
+};
+
+static json_t *figure_json(double v) { return isfinite(v) ? seconds_json(v) : json_null(); }
+
+static json_t *took_json(const struct lsi_verdict *v, bool both) {
+  if (!both) return figure_json(v->took[0]);
+  json_t *list = json_array();
+  for (size_t i = 0; list && i < LSI_COUNTOF(v->took); i++)
+    if (json_array_append_new(list, figure_json(v->took[i])) != 0) {
+      json_decref(list);
+      list = NULL;
+    }
+  return list;
+}
+
+static json_t *verdict_json(const struct lsi_verdict *v, const struct lsi_tried_kind *kind) {
+  if (!v->tried) return json_null();
+  json_t *o = json_object(), *verdict = json_null();
+  if (v->decided) verdict = kind->count ? count_json(v->verdict) : json_boolean(v->verdict);
+  bool ok = put(o, "verdict", verdict) && put(o, "pinned", json_boolean(v->pinned)) &&
+            put(o, "comparisons", count_json(v->comparisons)) &&
+            put(o, kind->figure, took_json(v, kind->both));
+  if (ok) return o;
+  json_decref(o);
+  return NULL;
+}
+
+static json_t *tune_json(const struct lsi_worker_summary *w) {
+  json_t *o = json_object();
+  bool ok = o != NULL;
+  for (size_t i = 0; ok && i < LSI_TRIED; i++)
+    ok = put(o, lsi_tried_kinds[i].name, verdict_json(&w->tune[i], &lsi_tried_kinds[i]));
+  if (ok) return o;
+  json_decref(o);
+  return NULL;
+}
+
 static json_t *workers_json(const struct lsi_summary *s) {
   json_t *list = json_array();
   for (uint32_t i = 0; list && i < s->n_workers; i++) {
@@ -84,7 +126,7 @@ static json_t *workers_json(const struct lsi_summary *s) {
               put(o, "wait_s", seconds_json(w->wait_s)) &&
               put(o, "decode_s", seconds_json(w->decode_s)) &&
               put(o, "transform_s", seconds_json(w->transform_s)) &&
-              put(o, "place_s", seconds_json(w->place_s));
+              put(o, "place_s", seconds_json(w->place_s)) && put(o, "tune", tune_json(w));
     if (!ok) {
       json_decref(o);
       o = NULL;

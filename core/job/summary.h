@@ -4,12 +4,31 @@
 
 #include "seams/xform.h"
 
+/* What a worker found out by trying. */
+struct lsi_verdict {
+  bool tried;           /* else there was nothing to decide, and the rest says nothing */
+  bool decided;         /* else the run ended before */
+  bool pinned;          /* by a setting */
+  uint32_t verdict;     /* 0 no, 1 yes; of depth: operations in flight */
+  uint32_t comparisons; /* that came to a verdict */
+  double took[2];       /* a unit, without and with it; NAN: not known */
+};
+enum lsi_tried { LSI_TRIED_LEND, LSI_TRIED_STORES, LSI_TRIED_STRAIGHT, LSI_TRIED_DEPTH, LSI_TRIED };
+struct lsi_tried_kind {
+  const char *name;
+  const char *figure;   /* the name of took */
+  bool both;            /* took has two, else one */
+  bool count;           /* the verdict is a number */
+};
+extern const struct lsi_tried_kind lsi_tried_kinds[LSI_TRIED];
+
 struct lsi_worker_summary {
   uint64_t steps;
   double wait_s;      /* for the device */
   double decode_s;
   double transform_s;
   double place_s;     /* handing results to the sink */
+  struct lsi_verdict tune[LSI_TRIED];
 };
 
 struct lsi_summary {

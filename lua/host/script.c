@@ -1,4 +1,5 @@
 /* Jobs written in Lua: the operations that core calls, each one call of a function of lsio.host. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -133,20 +134,52 @@ static void set_number(lua_State *L, const char *name, double v) {
   lua_setfield(L, -2, name);
 }
 
+static void set_flag(lua_State *L, const char *name, bool v) {
+  lua_pushboolean(L, v);
+  lua_setfield(L, -2, name);
+}
+
 static void set_text(lua_State *L, const char *name, const char *v) {
   lua_pushstring(L, v ? v : "");
   lua_setfield(L, -2, name);
 }
 
+/* Absent where there was nothing to decide; without `verdict` where the job ended before. */
+static void push_tune(lua_State *L, const struct lsi_worker_summary *w) {
+  lua_createtable(L, 0, LSI_TRIED);
+  for (size_t i = 0; i < LSI_TRIED; i++) {
+    const struct lsi_tried_kind *kind = &lsi_tried_kinds[i];
+    const struct lsi_verdict *v = &w->tune[i];
+    if (!v->tried) continue;
+    lua_createtable(L, 0, 4);
+    if (kind->count && v->decided) set_number(L, "verdict", v->verdict);
+    if (!kind->count && v->decided) set_flag(L, "verdict", v->verdict);
+    set_flag(L, "pinned", v->pinned);
+    set_number(L, "comparisons", v->comparisons);
+    if (!kind->both && !isnan(v->took[0])) set_number(L, kind->figure, v->took[0]);
+    if (kind->both) {
+      lua_createtable(L, 2, 0);
+      for (int j = 0; j < 2; j++) {
+        lua_pushnumber(L, v->took[j]);
+        lua_rawseti(L, -2, j + 1);
+      }
+      lua_setfield(L, -2, kind->figure);
+    }
+    lua_setfield(L, -2, kind->name);
+  }
+  lua_setfield(L, -2, "tune");
+}
+
 static void push_workers(lua_State *L, const struct lsi_summary *s) {
   lua_createtable(L, (int)s->n_workers, 0);
   for (uint32_t i = 0; i < s->n_workers && s->workers; i++) {
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     set_number(L, "steps", (double)s->workers[i].steps);
     set_number(L, "wait_s", s->workers[i].wait_s);
     set_number(L, "decode_s", s->workers[i].decode_s);
     set_number(L, "transform_s", s->workers[i].transform_s);
     set_number(L, "place_s", s->workers[i].place_s);
+    push_tune(L, &s->workers[i]);
     lua_rawseti(L, -2, (int)i + 1);
   }
 }
@@ -174,7 +207,7 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
 /* The `info` of done(result, info): the names of the JSON summary. */
 static void push_info(lua_State *L, const void *arg) {
   const struct lsi_summary *s = arg;
-  luaL_checkstack(L, 8, "info");
+  luaL_checkstack(L, 12, "info");
   lua_createtable(L, 0, 24);
   set_text(L, "status", s->status);
   set_text(L, "backend", s->backend);

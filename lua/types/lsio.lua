@@ -78,6 +78,33 @@ local lsio = {}
 ---@field decode_s number
 ---@field transform_s number
 ---@field place_s number
+---@field tune lsio.worker_tune
+
+---What a worker found out by trying; absent (null in `--json`) where it had nothing to decide. `--tune`
+---settles the first three, `--queue-depth` the last.
+---@class lsio.worker_tune
+---@field lend? lsio.verdict large parts of mapped files were used where they lie, not copied
+---@field stores? lsio.verdict results in memory were stored past the CPU's cache
+---@field straight? lsio.verdict_watched aligned bytes were read directly to their place in memory
+---@field depth? lsio.verdict_depth
+
+---@class lsio.verdict
+---@field verdict? boolean the last one; absent: the job ended before the first
+---@field pinned boolean by `--tune`
+---@field comparisons integer that came to a verdict
+---@field cpu_ns_per_byte number[] of all work, without and with it; NaN (null in `--json`): not known
+
+---@class lsio.verdict_watched
+---@field verdict? boolean
+---@field pinned boolean
+---@field comparisons integer
+---@field waited? number share of the time: less than 1/8, and not the device is the bound but the CPU
+
+---@class lsio.verdict_depth
+---@field verdict? integer reads that the worker may have in flight
+---@field pinned boolean by `--queue-depth`
+---@field comparisons integer depths that were judged
+---@field ns_per_byte number[] at the last but one depth that was judged, and at the last one
 
 ---@class lsio.job_table
 ---@field source lsio.source|fun(params: table): lsio.source

@@ -12,7 +12,12 @@
 #include "ground/mem.h"
 #include "job/summary.h"
 
-static const struct lsi_worker_summary workers[2] = {{3, 0.25, 0.5, 1.0, 0.125}, {4, 1, 2, 3, 4}};
+static const struct lsi_worker_summary workers[2] = {
+    {3, 0.25, 0.5, 1.0, 0.125,
+     .tune = {[LSI_TRIED_LEND] = {true, true, false, 1, 3, {0.5, 0.25}},
+              [LSI_TRIED_STORES] = {true, false, false, 1, 0, {2, NAN}},
+              [LSI_TRIED_DEPTH] = {true, true, true, 64, 0, {NAN, NAN}}}},
+    {4, 1, 2, 3, 4, .tune = {[LSI_TRIED_STRAIGHT] = {true, true, false, 0, 1, {0.125, NAN}}}}};
 
 static const struct lsi_state_json reduced = {.text = "{\"sum\": 0.1, \"n\": 9007199254740993}", .nonfinite = 3};
 
@@ -90,6 +95,37 @@ static void test_json_fields(void **state) {
   assert_int_equal(integer(o, "state_nonfinite"), 3);
   assert_true(json_is_null(json_object_get(o, "state_error")));
   assert_int_equal(json_array_size(json_object_get(o, "errors")), 0);
+  json_decref(o);
+}
+
+static json_t *verdict_of(json_t *summary, size_t worker, const char *kind) {
+  json_t *w = json_array_get(json_object_get(summary, "workers"), worker);
+  return json_object_get(json_object_get(w, "tune"), kind);
+}
+
+static void test_json_verdicts(void **state) {
+  (void)state;
+  struct lsi_summary s = example();
+  json_t *o = parse(&s);
+  static const struct {
+    size_t worker;
+    const char *kind, *text;
+  } all[] = {
+      {0, "lend", "{\"verdict\":true,\"pinned\":false,\"comparisons\":3,\"cpu_ns_per_byte\":[0.5,0.25]}"},
+      {0, "stores", "{\"verdict\":null,\"pinned\":false,\"comparisons\":0,\"cpu_ns_per_byte\":[2.0,null]}"},
+      {0, "straight", "null"},
+      {0, "depth", "{\"verdict\":64,\"pinned\":true,\"comparisons\":0,\"ns_per_byte\":[null,null]}"},
+      {1, "lend", "null"},
+      {1, "stores", "null"},
+      {1, "straight", "{\"verdict\":false,\"pinned\":false,\"comparisons\":1,\"waited\":0.125}"},
+      {1, "depth", "null"},
+  };
+  for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
+    json_t *want = json_loads(all[i].text, JSON_DECODE_ANY, NULL), *got = verdict_of(o, all[i].worker, all[i].kind);
+    assert_non_null(want);
+    if (!got || !json_equal(want, got)) fail_msg("%s", all[i].text);
+    json_decref(want);
+  }
   json_decref(o);
 }
 
@@ -201,6 +237,7 @@ static void test_no_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_json_fields),   cmocka_unit_test(test_json_errors),
+      cmocka_unit_test(test_json_verdicts),
       cmocka_unit_test(test_odd_numbers),   cmocka_unit_test(test_text),
       cmocka_unit_test(test_each_bound_has_its_sentence),
       cmocka_unit_test(test_no_memory),

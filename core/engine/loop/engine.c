@@ -121,6 +121,7 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
         .decode_s = (double)w->figures.decode_ns / 1e9,
         .transform_s = (double)w->figures.transform_ns / 1e9,
         .place_s = (double)w->figures.place_ns / 1e9};
+    lsi_worker_verdicts(w, run->summaries[i].tune);
   }
   if (atomic_load(&run->stop) == LSI_STOP_CANCEL)
     return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled");

@@ -72,6 +72,25 @@ void lsi_run_published(const struct lsi_run *run, uint64_t ns, uint64_t cpu_ns,
   s->bound = lsi_run_bound(run, s);
 }
 
+static struct lsi_verdict verdict_of(const struct lsi_trial *t) {
+  return (struct lsi_verdict){.tried = lsi_trial_tried(t),
+                              .decided = t->pinned || t->comparisons,
+                              .pinned = t->pinned,
+                              .verdict = t->verdict,
+                              .comparisons = t->comparisons,
+                              .took = {lsi_trial_unit_cost(t, 0), lsi_trial_unit_cost(t, 1)}};
+}
+
+void lsi_worker_verdicts(const struct lsi_worker *w, struct lsi_verdict *tune) {
+  const struct lsi_depth *d = &w->reader.depth;
+  tune[LSI_TRIED_LEND] = verdict_of(&w->reader.lending.trial);
+  tune[LSI_TRIED_STORES] = verdict_of(&w->stepper.past_cache.trial);
+  tune[LSI_TRIED_STRAIGHT] = verdict_of(&w->reader.straight.trial);
+  tune[LSI_TRIED_DEPTH] = verdict_of(&d->trial);
+  tune[LSI_TRIED_DEPTH].tried = tune[LSI_TRIED_DEPTH].decided; /* every worker begins to climb */
+  tune[LSI_TRIED_DEPTH].verdict = d->ops;
+}
+
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
   struct lsi_summary s = {0};
   uint32_t fell_back = 0;

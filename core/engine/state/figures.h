@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct lsi_run;
+struct lsi_verdict;
 struct lsi_worker;
 
 /* Written by one worker, read by any thread. */
@@ -37,5 +38,8 @@ struct lsi_figures {
 /* Notes how much memory the process uses, if the last time is long enough ago (`now`: in any case). */
 #define LSI_MEMORY_NS 20000000 /* between looks: one costs about 80 us */
 void lsi_run_note_memory(struct lsi_run *run, bool now);
+
+/* What a worker that has ended found out by trying: LSI_TRIED of them. */
+void lsi_worker_verdicts(const struct lsi_worker *w, struct lsi_verdict *tune);
 
 #endif
