@@ -93,6 +93,12 @@ class ManyFiles(RunnerTest):
             self.assertIn(part, r.err)
         return r
 
+    def test_large_ones_that_are_lent(self):
+        """What is used where it lies needs no buffer, however large it is."""
+        want = self.make(self.sizes([(5, 100 << 20), (600, 3 << 20)]))
+        self.same(want, "-j2", "--memory=64MiB", "--backend=mapped")
+        self.assertEqual(self.summary()["bytes_direct"], self.summary()["bytes_read"])
+
     def test_changes_while_it_runs(self):
         self.make(self.sizes([(0, 5000), (1, 5000)]))
         for action, what in (

@@ -24,7 +24,7 @@ uint64_t lsi_lending_most(const struct lsi_worker *w, const struct lsi_slot *s) 
 }
 
 static void use(struct lsi_worker *w, const struct lsi_slot *s) {
-  w->reader.lending.most = w->reader.late.any ? 0 : lsi_lending_most(w, s);
+  w->reader.lending.most = lsi_lending_most(w, s);
 }
 
 /* The first mapped file. */
