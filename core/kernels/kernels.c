@@ -17,7 +17,7 @@
 
 #include "kernels/x_histogram.h"
 
-#include "kernels/x_stream.h"
+#include "kernels/x_nontemporal.h"
 
 #include "kernels/x_map.h"
 

@@ -8,7 +8,7 @@
  * - Any alignment, also an odd address. Nothing past n elements is read or written.
  * - dst == src is allowed when dst's elements are not larger than src's. Apart from that dst and
  *   src must not overlap.
- * - Thread-safe: no state (but lsi_kernels_stream). No errors, no allocation; at most 40 KiB of stack.
+ * - Thread-safe: no state (but lsi_kernels_nontemporal). No errors, no allocation; at most 40 KiB of stack.
  * - Counts are doubles because LuaJIT reads them as plain numbers (exact up to 2^53).
  * - A NaN that is a result (not an element of dst) is always the positive quiet NaN.
  * - The rounding mode is taken to be the default one, denormals to be on.
@@ -208,12 +208,12 @@ bool lsi_kernels_use_level(const char *level);
 /* From now on, results of `scale_offset` and `cast` of 64 KiB and more that this thread writes to
  * [begin, begin + bytes) bypass the cache. That pays for memory that is populated and not read again soon.
  * Results are the same. bytes = 0 ends it. */
-void lsi_kernels_stream(const void *begin, size_t bytes);
-struct lsi_stream {
+void lsi_kernels_nontemporal(const void *begin, size_t bytes);
+struct lsi_nontemporal {
   uintptr_t begin;
   size_t bytes;
 };
-extern _Thread_local struct lsi_stream lsi_stream; /* the kernels' own */
+extern _Thread_local struct lsi_nontemporal lsi_nontemporal; /* the kernels' own */
 
 /* The same as the table's moments_merge and crc32c, at the baseline and without a table. */
 void lsi_moments_merge(lsio_moments *into, const lsio_moments *from);

@@ -3,10 +3,10 @@
 
 #include "kernels/kernels.h"
 
-_Thread_local struct lsi_stream lsi_stream;
+_Thread_local struct lsi_nontemporal lsi_nontemporal;
 
-void lsi_kernels_stream(const void *begin, size_t bytes) {
-  lsi_stream = (struct lsi_stream){(uintptr_t)begin, bytes};
+void lsi_kernels_nontemporal(const void *begin, size_t bytes) {
+  lsi_nontemporal = (struct lsi_nontemporal){(uintptr_t)begin, bytes};
 }
 
 /* Which operand's payload a NaN keeps is up to the compiler; callers compare results by their

@@ -67,7 +67,7 @@ int lsi_sink_not_written(struct lsi_sink *s, int os_code, uint64_t offset, uint6
 
 /* In memory: `bytes` at `place` are part of a large array whose pages are there: stores that pass the cache
  * by are the fastest. Any thread. */
-bool lsi_sink_streams(const struct lsi_sink *s, const void *place, uint64_t bytes);
+bool lsi_sink_nontemporal(const struct lsi_sink *s, const void *place, uint64_t bytes);
 /* In memory: there may be something for lsi_sink_populate to do. */
 bool lsi_sink_untouched(const struct lsi_sink *s);
 /* In memory: has the system make the pages of the first untouched 2 MiB between the element at `pos` and

@@ -38,7 +38,7 @@ void *lsi_sink_at(const struct lsi_sink *s, uint64_t pos) {
   return s->memory ? s->memory + pos * s->item : NULL; /* no array: no elements */
 }
 
-bool lsi_sink_streams(const struct lsi_sink *s, const void *place, uint64_t bytes) {
+bool lsi_sink_nontemporal(const struct lsi_sink *s, const void *place, uint64_t bytes) {
   if (s->memory_bytes < LARGE || bytes < LARGE_WRITE || !s->memory) return false;
   if (s->populated) return true;
   const uint64_t last = block_of(s, (const char *)place + bytes - 1);
@@ -78,7 +78,7 @@ int lsi_sink_memory_write(struct lsi_sink *s, const void *data, uint64_t length,
     return LSIO_ERR_OUTPUT;
   }
   char *to = s->memory + offset;
-  if (data != to) lsi_kernels()->copy(data, (size_t)length, to, lsi_sink_streams(s, to, length));
+  if (data != to) lsi_kernels()->copy(data, (size_t)length, to, lsi_sink_nontemporal(s, to, length));
   atomic_fetch_add_explicit(&s->written, length, memory_order_relaxed);
   return 0;
 }

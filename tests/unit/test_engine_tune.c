@@ -24,7 +24,7 @@ static struct {
   uint32_t caps;
   char *array; /* the result, or NULL */
   uint32_t lent, copied, straight; /* operations */
-  uint32_t past_cache, plain;      /* results */
+  uint32_t nontemporal, plain;      /* results */
   struct lsi_worker_summary found;
 } world;
 
@@ -124,7 +124,7 @@ static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   wrong += memcmp(data, bytes + (uint64_t)s->chunk[0].offset, CHUNK) != 0;
   uint8_t *out = s->out;
   if (!out) return 0;
-  *(lsi_stream.bytes ? &world.past_cache : &world.plain) += 1;
+  *(lsi_nontemporal.bytes ? &world.nontemporal : &world.plain) += 1;
   for (uint32_t i = 0; i < CHUNK; i++) out[i] = (uint8_t)(data[i] + 1);
   return 0;
 }
@@ -163,7 +163,7 @@ static void run_to_the_end(struct lsi_run_config *c) {
 
 /* Reads all of the object, by the transform or as it is, into world.array if there is one. */
 static void run(struct lsi_tune tune, bool transforms, enum lsi_direct direct, uint32_t queue_depth) {
-  world.lent = world.copied = world.straight = world.past_cache = world.plain = 0;
+  world.lent = world.copied = world.straight = world.nontemporal = world.plain = 0;
   wrong = 0;
   struct lsi_backend_ops ops = {
       .version = LSI_BACKEND_VERSION, .name = "tune",    .caps = LSI_CAP_TEST | world.caps,
@@ -272,14 +272,14 @@ static void results_are_stored_as_pinned(void **state) {
   (void)state;
   world.array = malloc(SIZE);
   run((struct lsi_tune){.stores = LSI_ALWAYS}, true, LSI_DIRECT_AUTO, 0);
-  assert_int_equal(world.past_cache, STEPS);
+  assert_int_equal(world.nontemporal, STEPS);
   found(LSI_TRIED_STORES, true, 1);
   run((struct lsi_tune){.stores = LSI_NEVER}, true, LSI_DIRECT_AUTO, 0);
   assert_int_equal(world.plain, STEPS);
   found(LSI_TRIED_STORES, true, 0);
   not_tried(LSI_TRIED_LEND);
   run((struct lsi_tune){LSI_AUTO}, true, LSI_DIRECT_AUTO, 0);
-  assert_true(world.past_cache && world.plain);
+  assert_true(world.nontemporal && world.plain);
   const struct lsi_verdict *v = &world.found.tune[LSI_TRIED_STORES];
   assert_true(v->tried && v->decided && !v->pinned && v->took[0] > 0 && v->took[1] > 0);
   assert_int_equal(v->comparisons, 1);

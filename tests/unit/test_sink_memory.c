@@ -41,7 +41,7 @@ static void places_and_counts(void **state) {
   const float want[8] = {0, 0, 0, 1, 2, 0, 9, 0};
   assert_memory_equal(out, want, sizeof want);
   assert_int_equal(lsi_sink_bytes_written(s), 12);
-  assert_false(lsi_sink_streams(s, out, sizeof out)); /* small ones stay in the cache */
+  assert_false(lsi_sink_nontemporal(s, out, sizeof out)); /* small ones stay in the cache */
   lsi_error_clear(&err);
   assert_int_equal(lsi_sink_publish(s, &err), 0);
 }
@@ -56,13 +56,13 @@ static void new_memory_is_populated(void **state) {
   assert_non_null(s);
   assert_true(lsi_sink_untouched(s));
   memory[5 * MIB] = 'x';
-  assert_false(lsi_sink_streams(s, memory, MIB));
+  assert_false(lsi_sink_nontemporal(s, memory, MIB));
   int blocks = 0;
   while (lsi_sink_populate(s, 0, 16 * MIB)) blocks++;
   assert_int_equal(blocks, 9); /* 16 MiB that begin within a block */
-  assert_true(lsi_sink_streams(s, memory, 16 * MIB));
-  assert_false(lsi_sink_streams(s, memory + 17 * MIB, 3 * MIB));
-  assert_false(lsi_sink_streams(s, memory, 1000));
+  assert_true(lsi_sink_nontemporal(s, memory, 16 * MIB));
+  assert_false(lsi_sink_nontemporal(s, memory + 17 * MIB, 3 * MIB));
+  assert_false(lsi_sink_nontemporal(s, memory, 1000));
   assert_true(lsi_os_populated(memory, 16 * MIB));
   assert_false(lsi_os_populated(memory, 32 * MIB));
   assert_int_equal(memory[5 * MIB], 'x');
@@ -71,14 +71,14 @@ static void new_memory_is_populated(void **state) {
   while (lsi_sink_populate(s, 0, UINT64_MAX)) blocks++;
   assert_int_equal(blocks, 33);
   assert_false(lsi_sink_populate(s, BYTES / 4, 1));
-  assert_true(lsi_sink_streams(s, memory, BYTES));
+  assert_true(lsi_sink_nontemporal(s, memory, BYTES));
   assert_true(lsi_os_populated(memory, BYTES));
   lsi_sink_discard(s);
 
   s = open_on(memory, BYTES, BYTES / 4); /* now it is old memory */
   assert_false(lsi_sink_untouched(s));
   assert_false(lsi_sink_populate(s, 0, UINT64_MAX));
-  assert_true(lsi_sink_streams(s, memory, BYTES));
+  assert_true(lsi_sink_nontemporal(s, memory, BYTES));
   static char data[MIB];
   memset(data, 'd', sizeof data);
   assert_int_equal(lsi_sink_place(s, 1, data, MIB / 4, &err), 0);
@@ -95,7 +95,7 @@ static void what_cannot_be_populated(void **state) {
   assert_true(map != MAP_FAILED);
   struct lsi_sink *s = open_on(map, BYTES, BYTES / 4);
   assert_false(lsi_sink_populate(s, 0, BYTES));
-  assert_false(lsi_sink_streams(s, map, MIB));
+  assert_false(lsi_sink_nontemporal(s, map, MIB));
   lsi_sink_discard(s);
   munmap(map, BYTES);
   int64_t live = lsi_mem_live();

@@ -8,7 +8,7 @@
 #include "engine/read/objects.h"
 #include "engine/read/resting.h"
 #include "engine/read/straight.h"
-#include "engine/step/past_cache.h"
+#include "engine/step/nontemporal.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
 
@@ -30,7 +30,7 @@ static void pin(struct lsi_trial *t, uint8_t wanted) {
 static void pin_all(struct lsi_worker *w) {
   const struct lsi_tune *tune = &w->run->config.tune;
   pin(&w->reader.lending.trial, tune->lend);
-  pin(&w->stepper.past_cache.trial, tune->stores);
+  pin(&w->stepper.nontemporal.trial, tune->stores);
   pin(&w->reader.straight.trial, tune->straight);
 }
 
@@ -46,7 +46,7 @@ static int open_memory(struct lsi_worker *w) {
   w->stepper.untransformed = w->stepper.as_stored && !run->config.spec->transform;
   lsi_straight_init(w);
   w->stepper.prefaults = run->config.in_place && lsi_sink_untouched(run->config.sink);
-  lsi_past_cache_init(w);
+  lsi_nontemporal_init(w);
   w->stepper.decoded.pool = w->stepper.out.pool = w->stepper.scratch.pool = w->stepper.pieces.pool =
       run->config.pool;
   w->stepper.yields = run->config.sink || run->config.stream || run->config.spec->transform;

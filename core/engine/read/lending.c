@@ -36,7 +36,7 @@ static void begin(struct lsi_worker *w) {
    * is the only copy there is nothing to save. */
   const bool never = w->run->config.spec->codec != LSI_CODEC_NONE || w->reader.straight.possible;
   const bool always = w->ops->caps & LSI_CAP_MAPS;
-  const uint64_t wait = w->stepper.past_cache.possible ? STORES_FIRST : 0;
+  const uint64_t wait = w->stepper.nontemporal.possible ? STORES_FIRST : 0;
   lsi_trial_init(&l->trial, &lending, w->figures.bytes_read + wait);
   if (never || always) lsi_trial_fix(&l->trial, !never);
 }

@@ -18,7 +18,7 @@
  *   read/lending.c      whether files that are mapped are used where they lie
  *   step/steps.c        the steps of a unit whose bytes are there
  *   step/prepare.c      from stored bytes to what the transform sees; pieces.c: all of it piece by piece
- *   step/result.c       where a result is made; prefault.c: its pages made ready; past_cache.c: stores past
+ *   step/result.c       where a result is made; prefault.c: its pages made ready; nontemporal.c: stores past
  *                       the CPU's cache
  *   step/deliver.c      from what a step yields to the sink or the stream
  *   step/write_direct.c results that a backend writes past the page cache while the worker goes on

@@ -84,7 +84,7 @@ static struct lsi_verdict verdict_of(const struct lsi_trial *t) {
 void lsi_worker_verdicts(const struct lsi_worker *w, struct lsi_verdict *tune) {
   const struct lsi_depth *d = &w->reader.depth;
   tune[LSI_TRIED_LEND] = verdict_of(&w->reader.lending.trial);
-  tune[LSI_TRIED_STORES] = verdict_of(&w->stepper.past_cache.trial);
+  tune[LSI_TRIED_STORES] = verdict_of(&w->stepper.nontemporal.trial);
   tune[LSI_TRIED_STRAIGHT] = verdict_of(&w->reader.straight.trial);
   tune[LSI_TRIED_DEPTH] = verdict_of(&d->trial);
   tune[LSI_TRIED_DEPTH].tried = tune[LSI_TRIED_DEPTH].decided; /* every worker begins to climb */

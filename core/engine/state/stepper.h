@@ -10,8 +10,8 @@
 
 struct lsi_flight;
 
-/* Results stored past the cache: past_cache.c. */
-struct lsi_past_cache {
+/* Results stored past the cache: nontemporal.c. */
+struct lsi_stores {
   bool possible;          /* transforms write where their result belongs */
   uint64_t done;          /* bytes of results that could be */
   struct lsi_trial trial; /* of plain stores and those, by `done` */
@@ -48,7 +48,7 @@ struct lsi_stepper {
   double pos_unknown;         /* of a whole chunk whose place is not known */
   struct lsi_flight *ready;   /* read, waiting for the window or for a write; by unit */
   uint32_t n_ready;
-  struct lsi_past_cache past_cache;
+  struct lsi_stores nontemporal;
   struct lsi_held held;
 };
 

@@ -6,7 +6,7 @@
 #include "engine/read/flight.h"
 #include "engine/step/deliver.h"
 #include "engine/step/looks.h"
-#include "engine/step/past_cache.h"
+#include "engine/step/nontemporal.h"
 #include "engine/step/pieces.h"
 #include "engine/step/prepare.h"
 #include "engine/step/write_direct.h"
@@ -67,9 +67,9 @@ static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, 
   if (config->spec->transform) {
     lsi_set_phase(w, LSI_PHASE_TRANSFORM, step);
     w->stepper.ran = true;
-    if (LSI_UNLIKELY(w->stepper.past_cache.possible)) lsi_past_cache_begin(w);
+    if (LSI_UNLIKELY(w->stepper.nontemporal.possible)) lsi_nontemporal_begin(w);
     rc = config->spec->transform->step(w->stepper.transform, &w->stepper.step, &w->error);
-    if (LSI_UNLIKELY(w->stepper.past_cache.possible)) lsi_past_cache_end(w);
+    if (LSI_UNLIKELY(w->stepper.nontemporal.possible)) lsi_nontemporal_end(w);
     if (t) t[2] = t[3] = lsi_os_now_ns();
   }
   struct lsi_yield y;

@@ -37,9 +37,9 @@ static void compare(const struct lsi_kernels *k, int from, int to, bool scaled, 
   memset(plain, 0x5a, bytes + 3 * GUARD);
   memset(streamed, 0x5a, bytes + 3 * GUARD);
   call(k, from, to, scaled, n, a, src + 1, scale); /* sources lie anywhere */
-  lsi_kernels_stream(b, bytes);
+  lsi_kernels_nontemporal(b, bytes);
   call(k, from, to, scaled, n, b, src + 1, scale);
-  lsi_kernels_stream(NULL, 0);
+  lsi_kernels_nontemporal(NULL, 0);
   if (memcmp(plain, streamed, bytes + 3 * GUARD) != 0)
     fail_msg("level %s, %s to %s, %d elements, %d behind a line", k->level,
              lsi_type_name((enum lsi_type)from), lsi_type_name((enum lsi_type)to), (int)n, (int)at);
@@ -70,7 +70,7 @@ static void in_place_and_elsewhere(void **state) {
   kd_fill(KD_SMALL, LSI_F32, plain, n);
   memcpy(streamed, plain, n * 4);
   k->scale_offset[LSI_F32][LSI_F32](plain, n, plain, 2, 1);
-  lsi_kernels_stream(streamed, n * 4);
+  lsi_kernels_nontemporal(streamed, n * 4);
   k->scale_offset[LSI_F32][LSI_F32](streamed, n, streamed, 2, 1);
   assert_memory_equal(plain, streamed, n * 4);
   k->cast[LSI_F32][LSI_I16](plain, n, plain);
@@ -78,7 +78,7 @@ static void in_place_and_elsewhere(void **state) {
   assert_memory_equal(plain, streamed, n * 2);
   kd_fill(KD_SMALL, LSI_F32, src, n);
   k->cast[LSI_F32][LSI_F64](src, n, plain);
-  lsi_kernels_stream(NULL, 0);
+  lsi_kernels_nontemporal(NULL, 0);
   k->cast[LSI_F32][LSI_F64](src, n, streamed);
   assert_memory_equal(plain, streamed, n * 8);
 }

@@ -1,12 +1,13 @@
-/* Results that bypass the cache: see lsi_kernels_stream. A strip is computed in the first-level cache and
- * goes from there to memory by non-temporal stores, so that every kernel can do it with its usual loop
- * (int16 to float32: as fast as non-temporal stores in the loop itself, 1.3 times plain stores). */
-#define STREAM_LEAST (64u << 10) /* bytes */
+/* Results that bypass the cache: see lsi_kernels_nontemporal. A strip is computed in the first-level
+ * cache and goes from there to memory by non-temporal stores, so that every kernel can do it with its
+ * usual loop (int16 to float32: as fast as non-temporal stores in the loop itself, 1.3 times plain
+ * stores). */
+#define NONTEMPORAL_LEAST (64u << 10) /* bytes */
 #define STRIP 1024u /* bytes: with 8 KiB, int16 to float32 from memory to memory takes 10 % longer */
 
 #if defined(__SSE2__)
 INLINE bool streams(const void *dst, size_t n, size_t size) {
-  return n >= STREAM_LEAST / size && (uintptr_t)dst - lsi_stream.begin < lsi_stream.bytes &&
+  return n >= NONTEMPORAL_LEAST / size && (uintptr_t)dst - lsi_nontemporal.begin < lsi_nontemporal.bytes &&
          (uintptr_t)dst % size == 0;
 }
 
@@ -25,7 +26,7 @@ INLINE void strip_out(const u8_mem *strip, size_t bytes, u8_mem *q) {
 }
 
 /* fn writes elements of `to` bytes each from elements of `from` bytes. */
-#define STREAM_BY(fn, ...)                                                    \
+#define NONTEMPORAL_BY(fn, ...)                                                    \
   _Alignas(64) u8_mem strip[STRIP];                                           \
   const u8_mem *p = src;                                                      \
   u8_mem *q = dst;                                                            \
@@ -42,12 +43,12 @@ INLINE void strip_out(const u8_mem *strip, size_t bytes, u8_mem *q) {
 static __attribute__((noinline)) void stream_cast(void (*fn)(const void *, size_t, void *),
                                                   const void *src, size_t from, size_t n, void *dst,
                                                   size_t to) {
-  STREAM_BY(fn, )
+  NONTEMPORAL_BY(fn, )
 }
 static __attribute__((noinline)) void stream_scale(
     void (*fn)(const void *, size_t, void *, double, double), const void *src, size_t from, size_t n,
     void *dst, size_t to, double scale, double offset) {
-  STREAM_BY(fn, COMMA scale COMMA offset)
+  NONTEMPORAL_BY(fn, COMMA scale COMMA offset)
 }
 #else
 #define streams(dst, n, size) false

@@ -1,5 +1,5 @@
 /* Results in memory that are stored past the cache. */
-#include "engine/step/past_cache.h"
+#include "engine/step/nontemporal.h"
 
 #include "kernels/kernels.h"
 
@@ -7,7 +7,7 @@
  * memory: stores are slower by themselves, but what they leave in the cache is written later and in the
  * way of everything, reading among it. So both are used in turns, and what all of a worker's work takes
  * a byte of result is compared, by its CPU time: waiting for a device says nothing. */
-static const struct lsi_trial_rules past_cache = {
+static const struct lsi_trial_rules stores = {
     .kind = LSI_TRIAL_TURNS,
     .worth = 1.05, /* may take more: it spares other workers */
     .settle = (uint64_t)2 << 20,
@@ -17,25 +17,25 @@ static const struct lsi_trial_rules past_cache = {
     .patience = (uint64_t)64 << 20,
 };
 
-void lsi_past_cache_init(struct lsi_worker *w) {
+void lsi_nontemporal_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
-  w->stepper.past_cache.possible = c->in_place && c->spec->transform;
-  lsi_trial_init(&w->stepper.past_cache.trial, &past_cache, 0);
+  w->stepper.nontemporal.possible = c->in_place && c->spec->transform;
+  lsi_trial_init(&w->stepper.nontemporal.trial, &stores, 0);
 }
 
-void lsi_past_cache_begin(struct lsi_worker *w) {
-  struct lsi_past_cache *p = &w->stepper.past_cache;
+void lsi_nontemporal_begin(struct lsi_worker *w) {
+  struct lsi_stores *p = &w->stepper.nontemporal;
   const struct lsi_run_config *c = &w->run->config;
   const uint64_t bytes = (uint64_t)w->stepper.step.out_n * lsi_type_size(c->sink_type.type);
-  if (!lsi_sink_streams(c->sink, w->stepper.step.out, bytes)) return;
+  if (!lsi_sink_nontemporal(c->sink, w->stepper.step.out, bytes)) return;
   if (lsi_trial_due(&p->trial, p->done))
     lsi_trial_step(&p->trial, &w->comparing, (struct lsi_trial_seen){.at = p->done,
                                                                      .units = p->done,
                                                                      .cost = lsi_os_thread_cpu_ns()});
   p->done += bytes;
-  if (p->trial.now) lsi_kernels_stream(w->stepper.step.out, bytes);
+  if (p->trial.now) lsi_kernels_nontemporal(w->stepper.step.out, bytes);
 }
 
-void lsi_past_cache_end(struct lsi_worker *w) {
-  if (w->stepper.past_cache.trial.now) lsi_kernels_stream(NULL, 0);
+void lsi_nontemporal_end(struct lsi_worker *w) {
+  if (w->stepper.nontemporal.trial.now) lsi_kernels_nontemporal(NULL, 0);
 }
