@@ -3,9 +3,9 @@
  * that it does not. */
 #include "engine/loop/depth.h"
 
-#define OPS 32u                 /* where it starts, ... */
+#define OPS 32u                 /* where it starts */
 #define BYTES ((uint64_t)2 << 20)
-#define OPS_MAX 512u            /* ... and where climbing ends */
+#define OPS_MAX 512u            /* where climbing ends */
 
 static const struct lsi_trial_rules ladder = {
     .kind = LSI_TRIAL_LADDER, .worth = 1 / 1.03, .span = 20000000};

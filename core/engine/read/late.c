@@ -41,9 +41,9 @@ static bool open_and_read(struct lsi_worker *w, struct lsi_flight *f, struct lsi
       w->reader.late.most < LSI_LATE_BYTES ? NULL : lsi_arena_lease(&w->reader.arena, LSI_LATE_BYTES);
   const bool timed = w->reader.late.opens++ % SAMPLE == 0;
   const uint64_t from = timed ? lsi_os_now_ns() : 0;
-  struct lsi_late_open how = {.room = room,
-                              .room_bytes = room ? LSI_LATE_BYTES : 0,
-                              .settle = lsi_rest_may(w, f)};
+  struct lsi_late_open how = {.order = {.room = room,
+                                        .room_bytes = room ? LSI_LATE_BYTES : 0,
+                                        .settle = lsi_rest_may(w, f)}};
   x->slot = lsi_object_open_late(w, object, &how);
   *unrest_ns = how.unrest_ns;
   if (!how.whole || !x->slot) {

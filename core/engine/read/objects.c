@@ -90,15 +90,12 @@ static struct lsi_slot *slot_get(struct lsi_worker *w) {
   return s;
 }
 
-/* Opens `name` in a slot; when descriptors run out, closes unused objects one by one. Negative without
+/* Opens an object in a slot; when descriptors run out, closes unused objects one by one. Negative without
  * w->error: all are in use, try again when a unit has ended. Else as the hook `open`. */
-static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
-                     const struct lsi_late_open *how) {
+static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const struct lsi_open *order) {
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
-    const struct lsi_open order = {
-        .name = name, .room = how->room, .room_bytes = how->room_bytes, .settle = how->settle};
-    int rc = w->ops->open(w->backend, &order, &s->handle, &w->error);
+    int rc = w->ops->open(w->backend, order, &s->handle, &w->error);
     if (rc >= 0) {
       lsi_descriptors_has(w);
       return rc;
@@ -111,7 +108,7 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const char *name,
         lsi_error_clear(&w->error);
         return LSIO_ERR_LIMIT;
       }
-      lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+      lsi_error_at(&w->error, order->name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
       if (out_of_descriptors)
         lsi_error_remedy(&w->error, "raise the limit of open files (ulimit -n)");
       return rc;
@@ -153,7 +150,8 @@ static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
 static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how) {
   struct lsi_slot *s = slot_get(w);
   if (!s) return NULL;
-  const int rc = slot_open(w, s, lsi_request_name(w->run->request, object), how);
+  how->order.name = lsi_request_name(w->run->request, object);
+  const int rc = slot_open(w, s, &how->order);
   if (rc == 0) return s;
   how->unrest_ns = rc > 0 ? rc : 0;
   slot_put(&w->reader.objects, s);

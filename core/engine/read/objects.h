@@ -9,11 +9,9 @@ int lsi_objects_init(struct lsi_objects *o, uint32_t slots);
 struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object);
 /* How an object of which only the name was known is opened, and what came of it. */
 struct lsi_late_open {
-  void *room;          /* in: NULL, or where all of it may be read right away */
-  uint32_t room_bytes; /* in */
-  bool settle;         /* in: not while somebody writes to it */
-  bool whole;          /* out: it was read, and is closed again */
-  int unrest_ns;       /* out: not 0: somebody writes to it; nothing is open */
+  struct lsi_open order; /* in: what the backend is asked for; its name is filled in */
+  bool whole;            /* out: it was read, and is closed again */
+  int unrest_ns;         /* out: not 0: somebody writes to it; nothing is open */
 };
 /* Any other one as lsi_object_open. NULL: w->error, or (code 0) all are in use, or unrest_ns. */
 struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how);

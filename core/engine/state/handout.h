@@ -11,8 +11,8 @@
 struct lsi_worker;
 
 #define LSI_CREDIT_BLOCK 8               /* operations in flight, leased to a worker at a time */
-#define LSI_UNIT_BATCH 8                 /* small units, taken at a time; ... */
-#define LSI_UNIT_BATCH_BYTES (64u << 10) /* ... where no unit of the plan is larger than this */
+#define LSI_UNIT_BATCH 8                 /* small units are taken so many at a time */
+#define LSI_UNIT_BATCH_BYTES (64u << 10) /* none of the plan is larger: small */
 
 /* A section of the plan. */
 struct lsi_section_state {

@@ -64,8 +64,8 @@ struct lsi_flight {
   struct lsi_hole *holes;
   uint32_t n_holes;
   bool retrying;              /* chunk by chunk: among the reader's `retrying` */
-  uint32_t retry_step;        /* where that is, ... */
-  uint32_t retry_chunk;       /* ... and the chunk within the step */
+  uint32_t retry_step;        /* the step that is read again */
+  uint32_t retry_chunk;       /* the chunk within that step */
   uint32_t writes;            /* results that are being written from its buffers */
   bool spent;                 /* its steps have run; it waits for those */
   struct lsi_hole *old_holes; /* of the first try */
@@ -93,8 +93,8 @@ struct lsi_objects {
   uint32_t newest;    /* ends of the LRU list */
   uint32_t oldest;
   struct lsi_slot *last;
-  bool starving;      /* this worker waits for a descriptor, ... */
-  bool all_starve;    /* ... and so did all, when it last looked */
+  bool starving;      /* this worker waits for a descriptor */
+  bool all_starve;    /* all workers did, when it last looked */
 };
 
 /* Operations, made in blocks. */
@@ -173,8 +173,8 @@ struct lsi_reader {
   struct lsi_straight straight;
   struct lsi_late late;
   struct lsi_eops eops;
-  uint32_t next_unit;            /* taken, not yet in flight, ... */
-  uint32_t units_end;            /* ... up to this one */
+  uint32_t next_unit;            /* the first of those taken and not yet in flight */
+  uint32_t units_end;            /* the one behind the last of those */
   struct lsi_flight *issuing;    /* its operations are being made */
   struct lsi_flight *retrying;   /* being read again, chunk by chunk */
   struct lsi_flight *free_flights;

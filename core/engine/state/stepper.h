@@ -23,8 +23,8 @@ struct lsi_stepper {
   uint64_t *chunk_at;         /* offsets in `decoded` */
   uint32_t chunks_cap;
   uint32_t shown;             /* object that chunks[0] shows */
-  unsigned item_shift;        /* an element of the sources has 1 << item_shift bytes, ... */
-  uint64_t item_mask;         /* ... which is item_mask + 1 */
+  unsigned item_shift;        /* an element of the sources has 1 << item_shift bytes */
+  uint64_t item_mask;         /* the size of an element, less 1 */
   bool as_stored;             /* elements are used as they are stored, one chunk a step */
   bool untransformed;         /* as_stored, and no transform; no longer once a file is mapped */
   bool yields;                /* steps have a transform, or somewhere to go */
@@ -38,9 +38,9 @@ struct lsi_stepper {
   struct lsi_buffer decoded;
   struct lsi_buffer out;
   struct lsi_buffer scratch;
-  struct lsi_buffer pieces;   /* with `piece` only: where they are decoded, ... */
-  uint64_t piece_limit; /* ... which takes at most so much of memory, with the decoder's own; ... */
-  uint64_t gather_limit;      /* ... and results that are put together from them so many bytes */
+  struct lsi_buffer pieces;   /* with `piece` only: where they are decoded */
+  uint64_t piece_limit;       /* bytes of memory that this and the decoder may take */
+  uint64_t gather_limit;      /* bytes of a result that is put together from pieces */
   uint64_t decode_limit;
   uint64_t decoded_max;       /* largest chunk decoded so far */
   uint64_t time_from;         /* steps of so many stored bytes or more are timed; 0 with pieces */
