@@ -26,6 +26,24 @@ class Outputs(RunnerTest):
         np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
         self.assertEqual(self.left(), ["a.f32", "out.npy"])
 
+    def test_what_appears_under_the_name(self):
+        """While the job runs: only a plain file is replaced, and only where that was asked for."""
+        self.data(n=1000)
+        for exists, action, part in (("replace", "mkfifo out.raw", "not a plain file"),
+                                     ("replace", "mkdir out.raw", "directory"),
+                                     ("error", "echo mine > out.raw", "exists already")):
+            for order in ("request", "any"):
+                r = self.expect(6, "-j1", "-e", """local lsio = require "lsio"
+                    return lsio.job { source = lsio.files("a.f32", { chunk = 400 }), type = "f32", out_max = 100,
+                      sink = lsio.raw("out.raw", { exists = "%s", order = "%s" }),
+                      transform = function(chunk)
+                        if chunk.index == 3 then os.execute "%s" end
+                        return 1
+                      end }""" % (exists, order, action))
+                self.assertIn(part, r.err)
+                self.assertEqual(self.left(), ["a.f32", "out.raw"])
+                subprocess.run(["rm", "-r", self.path("out.raw")], check=True)
+
     def test_missing_directory(self):
         self.data()
         r = self.expect(6, "-e", COPY.replace("out.npy", "none/out.npy"))
@@ -67,6 +85,11 @@ class Outputs(RunnerTest):
         self.assertIn("a place of 200", r.err)
         self.assertIn("part3.zst", r.err)
         self.assertIn("-1 for one size", r.err)
+        with open(self.path("part1.zst"), "wb") as f:  # less than its place holds
+            subprocess.run(["zstd", "-q"], input=values.tobytes()[1000:1900], check=True, stdout=f)
+        r = self.expect(8, "-e", job % 100)
+        self.assertIn("a chunk decodes to 225 elements", r.err)
+        self.assertIn("a place of 250", r.err)
         self.assertFalse(os.path.exists(self.path("out.npy")))
 
     def test_full_disk(self):
