@@ -146,7 +146,7 @@ static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct 
   if (i < 0) return sim_stat(b->sim, order->name, &h->info, err);
   if (b->open && chance(b, b->sim->emfile)) {
     atomic_fetch_add(&b->sim->emfiles, 1);
-    return lsi_fail(err, LSIO_ERR_IO, EMFILE, "a source could not be opened");
+    return lsi_fail(err, LSIO_ERR_IO, draw(b, 2) ? EMFILE : ENFILE, "a source could not be opened");
   }
   if (order->settle && chance(b, b->sim->restless)) {
     atomic_fetch_add(&b->sim->rests, 1);

@@ -102,6 +102,28 @@ class Changing(RunnerTest):
         print("changing sources: %d right, %d failed" % (seen[0], seen[4]))
 
 
+class Replaced(RunnerTest):
+    JOB = """local lsio = require "lsio"
+      return lsio.job { source = lsio.files("a.u8", { chunk = "64KiB" }), type = "u8",
+        state = "double sum;", reduce = { sum = "sum" },
+        transform = function(chunk, state)
+          if chunk.index == 1 then assert(os.execute "%s" == 0) end
+          state.sum = state.sum + lsio.k.sum(chunk.data)
+        end }"""
+
+    def test_name_of_another_file(self):
+        """Of the same size and time; also where the old one lives on under another name."""
+        for backend in ("uring", "pread", "mapped"):
+            for action in ("mv b.u8 a.u8", "ln a.u8 old && mv b.u8 a.u8"):
+                for name in ("a.u8", "b.u8"):
+                    self.write(name, name[0] * (256 << 10))
+                os.utime(self.path("b.u8"), ns=(0, os.stat(self.path("a.u8")).st_mtime_ns))
+                r = self.expect(4, "-j1", "--backend=" + backend, "-e", self.JOB % action)
+                self.assertIn("a source was replaced while the job was running", r.err)
+                self.assertIn("a.u8", r.err)
+            os.unlink(self.path("old"))
+
+
 class ManyChanging(RunnerTest):
     """Small files, each of one byte value, that somebody writes anew while they are read: no step may see
     two values in one, unless the job fails."""

@@ -22,6 +22,20 @@ return lsio.job {
 
 
 class Runs(RunnerTest):
+    def test_refused_results_leave_no_state(self):
+        """Under skip, a step whose result can't be taken is undone like one that fails by itself."""
+        self.data(n=1000)
+        r = self.expect(1, "-j2", "--on-error=skip", "--json=s.json", "-e", """local lsio = require "lsio"
+            return lsio.job { source = lsio.files("a.f32", { chunk = 400 }), type = "f32",
+              state = "double n;", reduce = { n = "sum" },
+              transform = function(chunk, state)
+                state.n = state.n + 1
+                if chunk.index % 2 == 1 then return "text" end
+              end }""")
+        self.assertIn("the job has no stream to take it", r.err)
+        s = self.summary()
+        self.assertEqual((s["steps"], s["steps_failed"], s["state"]), (5, 5, {"n": 5}))
+
     def test_summary_fields(self):
         values = self.data()
         self.write("job.lua", STATS)

@@ -135,7 +135,6 @@ static void test_stream_of_records(void **state) {
   api_close(job);
 }
 
-/* 200 MB of results for a poller that sleeps: workers must wait for it, and nothing may be lost. */
 #define API_PIECES                                                                       \
   "local lsio = require 'lsio'\n"                                                       \
   "return lsio.job { source = lsio.files('a.f32', { whole = true }), type = 'f32',\n"   \
@@ -196,26 +195,57 @@ static void test_records_of_inner_pieces(void **state) {
   }
 }
 
-static void test_slow_poller(void **state) {
-  (void)state;
-  lsio_job *job = api_submit(API_HEAD " out_max = 50000, transform = function(chunk)\n"
-                              "  chunk.out[0] = chunk.index return 50000 end }\n",
-                         LSIO_JOB_STREAM);
-  struct seen seen = {0};
+/* Each result is of 200,000 bytes. */
+#define API_LARGE API_HEAD " out_max = 50000, transform = function(chunk)\n"              \
+                           "  chunk.out[0] = chunk.index return 50000 end }\n"
+/* So many may wait: 16 MiB of the queue, and 1 MiB and a result each of what fills it and of what two
+ * workers hold. */
+#define API_LARGE_MOST ((19u << 20) / 200000 + 4)
+
+/* How many steps are done when none has been for half a second, or more than `most`. */
+static uint64_t steps_at_rest(lsio_job *job, uint64_t most) {
   struct lsio_progress p = {.struct_size = sizeof p};
-  struct timespec pause = {.tv_nsec = 2000000};
-  uint64_t ahead = 0, polled = 0;
-  while (!seen.done) {
+  const struct timespec pause = {.tv_nsec = 10000000};
+  uint64_t before = 0;
+  for (int same = 0; same < 50 && p.steps_done <= most; same++) {
     nanosleep(&pause, NULL);
     lsio_job_progress(job, &p);
-    if (p.steps_done > polled && p.steps_done - polled > ahead) ahead = p.steps_done - polled;
-    polled += (uint64_t)take(job, &seen, 16, -1, NULL);
+    if (p.steps_done != before || !p.steps_done) same = 0;
+    before = p.steps_done;
   }
+  return p.steps_done;
+}
+
+/* 200 MB of results that nobody polls: workers must wait, and nothing may be lost. */
+static void test_no_poller(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_LARGE, LSIO_JOB_STREAM);
+  struct seen seen = {0};
+  const uint64_t first = steps_at_rest(job, API_LARGE_MOST);
+  assert_in_range(first, 16, API_LARGE_MOST);
+  take(job, &seen, 1, -1, NULL); /* takes over all that waits: room for as much again */
+  assert_in_range(steps_at_rest(job, first + API_LARGE_MOST), first + 16, first + API_LARGE_MOST);
+  while (!seen.done) take(job, &seen, 16, -1, NULL);
   all_once(&seen);
   assert_int_equal(seen.results, API_STEPS);
-  /* 64 MiB in the queue, as much again taken from it by the poll before, and one a worker. */
-  assert_true(ahead > 16);
-  assert_true(ahead < 2 * (64u << 20) / 200000 + 8);
+  api_close(job);
+}
+
+/* Workers that wait for somebody who polls end when the job is cancelled. */
+static void test_cancel_without_poller(void **state) {
+  (void)state;
+  lsio_job *job = api_submit(API_LARGE, LSIO_JOB_STREAM);
+  steps_at_rest(job, API_LARGE_MOST);
+  lsio_cancel(job);
+  struct lsio_progress p = {.struct_size = sizeof p};
+  const struct timespec pause = {.tv_nsec = 1000000};
+  for (int i = 0; i < 20000; i++) {
+    lsio_job_progress(job, &p);
+    if (!p.workers_running) break;
+    nanosleep(&pause, NULL);
+  }
+  assert_int_equal(p.workers_running, 0);
+  assert_int_equal(lsio_wait(job), LSIO_ERR_CANCELLED);
   api_close(job);
 }
 
@@ -342,7 +372,8 @@ int main(void) {
       API_TEST(test_stream_of_records),
       API_TEST(test_pieces_yield_one_result),
       API_TEST(test_records_of_inner_pieces),
-      API_TEST(test_slow_poller),
+      API_TEST(test_no_poller),
+      API_TEST(test_cancel_without_poller),
       API_TEST(test_bell),
       API_TEST(test_bell_for_what_is_left),
       API_TEST(test_progress_at_the_end),

@@ -25,6 +25,7 @@ struct world {
   struct lsi_object_info infos[4];
   const char *names[4];
   bool moved; /* an object changes or shrinks: the job must stop */
+  bool calm;  /* nothing goes wrong in the backend */
 };
 
 static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
@@ -33,7 +34,7 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
   w->sim.seed = seed;
   w->sim.objects = w->objects;
   w->sim.n_objects = 1 + (uint32_t)engine_job_random(j, 4);
-  bool calm = engine_job_random(j, 3) == 0;
+  const bool calm = w->calm = engine_job_random(j, 3) == 0;
   for (uint32_t i = 0; i < w->sim.n_objects; i++) {
     struct lsi_sim_object *o = &w->objects[i];
     snprintf(o->name, sizeof o->name, "object%u", i);
@@ -67,6 +68,24 @@ static uint32_t must_fail(const struct world *w, const struct engine_job *j) {
   return n;
 }
 
+/* Every object of a chunk is opened, and closed after what was read of it. */
+static bool reads_what_moved(const struct world *w, const struct engine_job *j) {
+  const struct lsi_request *r = j->spec.request;
+  for (uint32_t c = 0; c < r->n_chunks; c++) {
+    const struct lsi_sim_object *o = &w->objects[r->object[c]];
+    if (o->changed_at_open || o->changed_at_close || o->real_size < o->size) return true;
+  }
+  return false;
+}
+
+/* Has it units of several objects, which must be open at once? */
+static bool needs_many(const struct lsi_plan *p) {
+  for (uint32_t u = 0; u < p->n_units; u++)
+    for (uint32_t x = p->unit_extent[u] + 1; x < p->unit_extent[u + 1]; x++)
+      if (p->extents[x].object != p->extents[x - 1].object) return true;
+  return false;
+}
+
 static void expect(bool ok, uint64_t seed, const char *what, int rc, const struct lsi_error *e) {
   if (ok) return;
   char text[1700];
@@ -98,10 +117,14 @@ static void one_seed(uint64_t seed) {
     expect(failed == bad, seed, "steps failed that should not, or the other way round", rc, &e);
     expect(j.spec.on_error == LSI_ON_ERROR_SKIP || !bad, seed, "the job went on after a failure", rc,
            &e);
+    if (w.calm && !bad)
+      expect(atomic_load(&w.sim.operations) == j.plan->operations, seed, "not the operations of the plan", rc, &e);
+    expect(!reads_what_moved(&w, &j), seed, "the job went on although an object had changed", rc, &e);
   } else if (rc == LSIO_ERR_SOURCE) {
     expect(w.moved && e.object[0], seed, "nothing had changed, or no object named", rc, &e);
-  } else if (rc == LSIO_ERR_IO && e.os_code == EMFILE) {
+  } else if (rc == LSIO_ERR_IO && (e.os_code == EMFILE || e.os_code == ENFILE)) {
     expect(w.sim.emfile && e.object[0], seed, "descriptors were not short", rc, &e);
+    expect(needs_many(j.plan), seed, "one object at a time can always be opened", rc, &e);
   } else if (rc != LSIO_ERR_CANCELLED) {
     expect(bad && j.spec.on_error == LSI_ON_ERROR_FAIL, seed, "the job failed for nothing", rc, &e);
     expect(e.object[0] && e.offset != LSI_NO_OFFSET && e.step != LSI_NO_STEP, seed,

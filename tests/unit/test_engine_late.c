@@ -21,7 +21,8 @@ struct world {
   struct lsi_sim_object objects[OBJECTS];
   struct lsi_object_info infos[OBJECTS]; /* inode 0: only the name is planned */
   const char *names[OBJECTS];
-  bool moved; /* an object changes or shrinks: the job may have to stop */
+  bool moved; /* an object changes or shrinks: the job may stop */
+  bool must_stop;
 };
 
 static uint8_t sim_byte(const void *ctx, uint32_t object, uint64_t offset) {
@@ -61,7 +62,11 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
     w->moved |= o->real_size < o->size || o->changed_at_open || o->changed_at_close;
     w->names[i] = o->name;
     w->infos[i] = (struct lsi_object_info){o->device, i + 1, o->size, 1};
-    if (even || engine_job_random(j, 5)) w->infos[i].inode = 0;
+    const bool late = even || engine_job_random(j, 5);
+    if (late) w->infos[i].inode = 0;
+    /* What it is when it is opened is what a late one is. */
+    w->must_stop |= o->real_size < o->size || (late ? o->changed_at_close && !o->changed_at_open
+                                                    : o->changed_at_open || o->changed_at_close);
   }
   w->sim.delay_max = (uint32_t)engine_job_random(j, 2) * 50;
   static const uint32_t restless[] = {0, 0, 100, 1000};
@@ -106,10 +111,10 @@ static void one_seed(uint64_t seed) {
       failed += !atomic_load(&j.delivered[s]);
       right |= j.spec.request->length[s] != w.objects[j.spec.request->object[s]].size;
     }
-    right = !right && failed == bad && (j.spec.on_error == LSI_ON_ERROR_SKIP || !bad);
+    right = !right && !w.must_stop && failed == bad && (j.spec.on_error == LSI_ON_ERROR_SKIP || !bad);
   } else if (rc == LSIO_ERR_SOURCE) {
     right = w.moved && e.object[0];
-  } else if (rc == LSIO_ERR_IO && e.os_code == EMFILE) {
+  } else if (rc == LSIO_ERR_IO && (e.os_code == EMFILE || e.os_code == ENFILE)) {
     right = w.sim.emfile && e.object[0];
   } else if (rc == LSIO_ERR_LIMIT) { /* a file that does not fit into the memory of all workers */
     right = e.object[0] && strstr(e.what, "a step needs");

@@ -1,5 +1,6 @@
 /* What the engine does with lent bytes when something goes wrong meanwhile: the source has changed, or the
  * backend breaks. The backend of this test maps one object and is silent about the other. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,7 +24,13 @@ struct lsi_backend {
 };
 
 static uint8_t bytes[SIZE];
-static bool changed; /* what a look says of the object */
+static bool changed; /* what a look says of the object, ... */
+static bool changed_at_close;
+static int larger;   /* by so many bytes */
+static uint64_t other; /* another inode */
+static char what[800]; /* the run's error */
+static int read_code; /* what reading it brings, if it is negative, and with which errno */
+static int read_errno;
 static int look_code;
 static int lent, released;
 static uint32_t failing; /* the step whose transform fails */
@@ -65,6 +72,7 @@ static int map_open(struct lsi_backend *b, const struct lsi_open *order, struct 
 static int map_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
   *now = h->info;
+  now->mtime_ns += changed_at_close;
   return 0;
 }
 
@@ -75,9 +83,9 @@ static int map_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
       b->held[b->n_held++] = op;
       continue;
     }
-    op->data = bytes + op->offset;
-    op->result = op->length;
-    lent++;
+    op->result = read_code ? read_code : (int64_t)op->length;
+    op->os_code = read_errno;
+    if (!read_code) op->data = bytes + op->offset, lent++;
     b->done[b->n_done++] = op;
   }
   return n;
@@ -100,6 +108,8 @@ static int map_look(struct lsi_backend *b, const struct lsi_handle *h, struct ls
   (void)b;
   *now = h->info;
   now->mtime_ns += changed;
+  now->size += (uint64_t)larger;
+  now->inode += other;
   return look_code;
 }
 
@@ -141,11 +151,15 @@ struct job {
   struct lsi_spec spec;
   struct lsi_run_config config;
   int64_t live;
+  uint32_t units; /* 1: all chunks merge; else each by itself */
 };
 
 static void begin(struct job *j) {
-  *j = (struct job){.live = lsi_mem_live()};
-  changed = false;
+  *j = (struct job){.live = lsi_mem_live(), .units = 1};
+  changed = changed_at_close = false;
+  larger = 0;
+  other = 0;
+  read_code = read_errno = 0;
   look_code = lent = released = 0;
   failing = UINT32_MAX;
   lsi_spec_init(&j->spec);
@@ -163,10 +177,11 @@ static struct lsi_summary run(struct job *j, int code) {
   lsi_error_clear(&e);
   struct lsi_device_model model;
   lsi_device_preset((enum lsi_device_kind)0, &model);
-  struct lsi_plan_options options = {.merge = LSI_MERGE_AUTO, .n_devices = 1, .devices = &model};
+  struct lsi_plan_options options = {.merge = j->units > 1 ? LSI_MERGE_NEVER : LSI_MERGE_AUTO,
+                                     .n_devices = 1, .devices = &model};
   struct lsi_plan *plan;
   assert_int_equal(lsi_plan_build(j->spec.request, &options, &plan, &e), 0);
-  assert_int_equal(plan->n_units, 1);
+  assert_int_equal(plan->n_units, j->units);
   j->config.spec = &j->spec;
   j->config.plan = plan;
   j->config.backend = &mapping;
@@ -184,6 +199,7 @@ static struct lsi_summary run(struct job *j, int code) {
       lsi_run_free_completion(c);
     }
   assert_int_equal(lsi_run_join(r, &e), code);
+  snprintf(what, sizeof what, "%s", e.what);
   struct lsi_summary s;
   lsi_run_summary(r, &s);
   lsi_run_destroy(r);
@@ -214,6 +230,44 @@ static void a_backend_breaks_while_bytes_are_lent(void **state) {
   assert_int_equal(s.steps, 0);
 }
 
+/* What steps without a result have put into a state counts only after a look behind them. */
+static void a_source_changes_under_a_unit(void **state) {
+  (void)state;
+  for (int skip = 0; skip < 2; skip++) {
+    struct job j;
+    begin(&j);
+    add(&j, 0, 4096);
+    add(&j, 4096, 4096);
+    if (skip) j.spec.on_error = LSI_ON_ERROR_SKIP;
+    changed = true;
+    const struct lsi_summary s = run(&j, LSIO_ERR_SOURCE);
+    assert_int_equal(s.steps, 0);
+    assert_int_equal(s.chunks, 0);
+    assert_int_equal(s.steps_failed, 2);
+  }
+}
+
+static void it_is_told_how_a_source_changed(void **state) {
+  (void)state;
+  static const struct {
+    bool changed;
+    int larger;
+    uint64_t other;
+    const char *how;
+  } ways[] = {{true, 0, 0, "was modified"},  {true, 1, 0, "has grown"},     {false, 1, 0, "has grown"},
+              {true, -1, 0, "was truncated"}, {false, -1, 0, "was truncated"}, {true, -1, 1, "was replaced"}};
+  for (size_t i = 0; i < LSI_COUNTOF(ways); i++) {
+    struct job j;
+    begin(&j);
+    add(&j, 0, 4096);
+    changed = ways[i].changed;
+    larger = ways[i].larger;
+    other = ways[i].other;
+    run(&j, LSIO_ERR_SOURCE);
+    assert_non_null(strstr(what, ways[i].how));
+  }
+}
+
 /* Steps may fail for what they saw: then those before them have seen it too, and though such a failure could
  * be skipped, their results can't be taken back. */
 static void pages_are_lost_before_a_step_fails(void **state) {
@@ -228,6 +282,62 @@ static void pages_are_lost_before_a_step_fails(void **state) {
   const struct lsi_summary s = run(&j, LSIO_ERR_IO);
   assert_int_equal(s.steps, 0);
   assert_int_equal(s.steps_failed, 2);
+}
+
+/* More units than are held at a time, as fast as they can be run: there is nothing to read for them. */
+static void many_units_wait_for_a_look(void **state) {
+  (void)state;
+  for (int i = 0; i < 50; i++) {
+    struct job j;
+    begin(&j);
+    j.units = 500;
+    j.config.stream = true;
+    for (uint32_t k = 0; k < j.units; k++) add(&j, k * 16, 0);
+    const struct lsi_summary s = run(&j, 0);
+    assert_int_equal(s.steps, j.units);
+    assert_int_equal(s.operations, 0);
+    assert_int_equal(s.bytes_delivered, 0);
+  }
+}
+
+/* The object is found changed by the read, though a look says nothing (a file system of the network). */
+static void a_read_finds_its_source_changed(void **state) {
+  (void)state;
+  struct job j;
+  begin(&j);
+  add(&j, 0, 4096);
+  j.spec.on_error = LSI_ON_ERROR_SKIP;
+  read_code = LSIO_ERR_SOURCE;
+  const struct lsi_summary s = run(&j, LSIO_ERR_SOURCE);
+  assert_int_equal(s.steps, 0);
+  assert_int_equal(s.steps_failed, 1);
+}
+
+/* No backend should let these through; they are asked again, but not for ever. */
+static void a_read_is_asked_again_some_times(void **state) {
+  (void)state;
+  static const int codes[] = {EAGAIN, EINTR};
+  for (int i = 0; i < 2; i++) {
+    struct job j;
+    begin(&j);
+    add(&j, 0, 4096);
+    j.spec.on_error = LSI_ON_ERROR_SKIP;
+    read_code = LSIO_ERR_IO;
+    read_errno = codes[i];
+    const struct lsi_summary s = run(&j, 0);
+    assert_int_equal(s.steps_failed, 1);
+  }
+}
+
+/* What comes to light at the end does not hide what ended the job. */
+static void the_first_error_is_told(void **state) {
+  (void)state;
+  struct job j;
+  begin(&j);
+  add(&j, 0, 4096);
+  failing = 0;
+  changed_at_close = true;
+  run(&j, LSIO_ERR_TRANSFORM);
 }
 
 /* The result of the pieces waits to be written when it turns out that it does not count. */
@@ -264,7 +374,13 @@ static void a_source_changes_under_pieces(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_backend_breaks_while_bytes_are_lent),
+      cmocka_unit_test(a_source_changes_under_a_unit),
+      cmocka_unit_test(it_is_told_how_a_source_changed),
+      cmocka_unit_test(many_units_wait_for_a_look),
       cmocka_unit_test(pages_are_lost_before_a_step_fails),
+      cmocka_unit_test(a_read_finds_its_source_changed),
+      cmocka_unit_test(a_read_is_asked_again_some_times),
+      cmocka_unit_test(the_first_error_is_told),
       cmocka_unit_test(a_source_changes_under_pieces),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

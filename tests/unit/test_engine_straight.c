@@ -196,7 +196,50 @@ static void results_land_in_their_place(void **state) {
   engine_job_seeds(one_seed, 1, 500);
 }
 
+/* Chunks that end inside of an element have a place for their whole elements only. */
+static void parts_of_elements_stay_outside(void **state) {
+  (void)state;
+  struct lsi_sim_object object = {.name = "object0", .size = 12, .real_size = 12};
+  const struct lsi_object_info info = {0, 1, 12, 1};
+  struct lsi_sim sim = {.seed = 1, .objects = &object, .n_objects = 1};
+  uint8_t array[16];
+  memset(array, 0xee, sizeof array);
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  struct lsi_spec spec;
+  lsi_spec_init(&spec);
+  spec.request = lsi_request_create();
+  spec.type = (struct lsi_dtype){LSI_I32, false};
+  spec.identity = spec.has_fill = true;
+  spec.fill = FILL;
+  spec.on_error = LSI_ON_ERROR_SKIP;
+  spec.sink.kind = LSI_SINK_MEMORY;
+  assert_int_equal(lsi_request_add_object(spec.request, object.name, &info, NULL, &e), 0);
+  for (int64_t at = 0; at < 12; at += 6)
+    assert_int_equal(lsi_request_add_chunk(spec.request, 0, at, 6, 0, &e), 0);
+  struct lsi_device_model model;
+  lsi_device_preset((enum lsi_device_kind)0, &model);
+  const struct lsi_plan_options options = {.merge = LSI_MERGE_AUTO, .n_devices = 1, .devices = &model};
+  struct lsi_plan *plan;
+  assert_int_equal(lsi_plan_build(spec.request, &options, &plan, &e), 0);
+  const uint64_t pos[] = {0, 1, 2};
+  struct lsi_sink_config sc = {.spec = &spec.sink, .memory = array, .memory_bytes = 8, .type = spec.type,
+                               .n_steps = 2, .total = 2};
+  struct world w = {.seed = 0};
+  struct lsi_run_config c = {.spec = &spec, .plan = plan, .backend = &lsi_backend_sim, .backend_user = &sim,
+                             .sink_pos = pos, .sink_type = spec.type, .in_place = true, .workers = 1,
+                             .share = 1u << 20};
+  assert_int_equal(lsi_sink_open(&sc, &c.sink, &e), 0);
+  assert_int_equal(run(&w, &c), 2);
+  assert_int_equal(lsi_sink_publish(c.sink, &e), 0);
+  for (size_t i = 0; i < 8; i++) assert_int_equal(array[i], i % 4 ? 0 : FILL);
+  for (size_t i = 8; i < sizeof array; i++) assert_int_equal(array[i], 0xee);
+  lsi_plan_free(plan);
+  lsi_spec_clear(&spec);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(results_land_in_their_place)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(results_land_in_their_place),
+                                     cmocka_unit_test(parts_of_elements_stay_outside)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
