@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -100,12 +101,73 @@ static void output_counts_in_its_own_type(void **state) {
   assert_int_equal(unlink("z"), 0);
 }
 
+/* Beside its chunk, a step has scratch for as much again. */
+static void scratch_is_priced(void **state) {
+  (void)state;
+  static const char script[] =
+      "local lsio = require 'lsio'\n"
+      "return lsio.job { source = lsio.files('b', { whole = true }), type = 'u8',\n"
+      "  transform = function(chunk) lsio.k.copy(chunk.data, chunk.n, chunk.scratch) end }\n";
+  FILE *f = fopen("b", "wb");
+  assert_non_null(f);
+  assert_int_equal(ftruncate(fileno(f), 4 << 20), 0);
+  fclose(f);
+  const struct lsio_job_options o = options(script, 0, "memory=7MiB");
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_LIMIT);
+  assert_non_null(strstr(lsio_error_message(error), " 4194304 scratch"));
+  lsio_error_free(error);
+  assert_int_equal(ends(script, 0, "memory=9MiB"), 0);
+  assert_int_equal(unlink("b"), 0);
+}
+
+#define LATE_FILES 1100 /* so many that planning looks at few of them */
+#define LATE_BYTES (16u << 20)
+
+/* A file whose size is only known when it is opened: what its step needs is said with its result. */
+static void late_files_are_priced(void **state) {
+  (void)state;
+  static const char script[] =
+      "local lsio = require 'lsio'\n"
+      "return lsio.job { source = lsio.files('d/*', { whole = true }), type = 'u8',\n"
+      "  transform = function(chunk) lsio.k.copy(chunk.data, chunk.n, chunk.out) return 'x' end }\n";
+  char name[32], memory[32];
+  assert_int_equal(mkdir("d", 0755), 0);
+  for (int i = 0; i < LATE_FILES; i++) {
+    snprintf(name, sizeof name, "d/%04d", i);
+    FILE *f = fopen(name, "wb");
+    assert_non_null(f);
+    if (i == 500) assert_int_equal(ftruncate(fileno(f), LATE_BYTES), 0);
+    fclose(f);
+  }
+  const struct lsio_job_options o = options(script, LSIO_JOB_STREAM, "memory=6MiB");
+  lsio_job *job = NULL;
+  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(lsio_wait(job), LSIO_ERR_LIMIT);
+  const char *message = lsio_error_message(lsio_job_error(job)), *at = strstr(message, "a step needs ");
+  if (!at) fail_msg("%s", message);
+  const unsigned long long need = strtoull(at + strlen("a step needs "), NULL, 10);
+  assert_string_equal(lsio_error_object(lsio_job_error(job)), "d/0500");
+  assert_true(need > 3 * LATE_BYTES); /* stored, scratch and result */
+  lsio_job_destroy(job);
+  snprintf(memory, sizeof memory, "memory=%lluMiB", (need >> 20) + 1);
+  assert_int_equal(ends(script, LSIO_JOB_STREAM, memory), 0);
+  for (int i = 0; i < LATE_FILES; i++) {
+    snprintf(name, sizeof name, "d/%04d", i);
+    assert_int_equal(unlink(name), 0);
+  }
+  assert_int_equal(rmdir("d"), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(conversion_is_priced),
       API_TEST(output_of_streams_is_priced),
       API_TEST(what_was_priced_suffices),
       API_TEST(output_counts_in_its_own_type),
+      API_TEST(scratch_is_priced),
+      API_TEST(late_files_are_priced),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

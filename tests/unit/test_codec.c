@@ -205,6 +205,36 @@ static void lz4_frames_of_every_kind(void **state) {
   }
 }
 
+static void put32(uint8_t *p, uint32_t v) {
+  for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* A block may repeat what stands at the very beginning of a frame. */
+static void lz4_blocks_see_the_first_byte(void **state) {
+  (void)state;
+  enum { FIRST = 100 };
+  uint8_t want[2 * FIRST + 5], frame[64 + FIRST];
+  for (int i = 0; i < FIRST; i++) want[i] = want[FIRST + i] = (uint8_t)next(256);
+  memcpy(want + 2 * FIRST, "abcde", 5);
+  LZ4F_preferences_t p = LZ4F_INIT_PREFERENCES;
+  p.frameInfo.blockMode = LZ4F_blockLinked;
+  LZ4F_cctx *c;
+  assert_false(LZ4F_isError(LZ4F_createCompressionContext(&c, LZ4F_VERSION)));
+  size_t n = LZ4F_compressBegin(c, frame, sizeof frame, &p);
+  assert_false(LZ4F_isError(n));
+  LZ4F_freeCompressionContext(c);
+  put32(frame + n, FIRST | 0x80000000u); /* as it is */
+  memcpy(frame + n + 4, want, FIRST);
+  n += 4 + FIRST;
+  /* A match of FIRST bytes, FIRST bytes back, and five literals. */
+  const uint8_t block[] = {0x0f, FIRST, 0, FIRST - 4 - 15, 0x50, 'a', 'b', 'c', 'd', 'e'};
+  put32(frame + n, sizeof block);
+  memcpy(frame + n + 4, block, sizeof block);
+  n += 4 + sizeof block;
+  put32(frame + n, 0);
+  check(LSI_CODEC_LZ4, (struct packed){frame, n + 4}, want, sizeof want, sizeof want, 1 << 20);
+}
+
 static void zstd_without_size(void **state) {
   (void)state;
   for (size_t i = 0; i < LSI_COUNTOF(sizes); i++) {
@@ -436,8 +466,8 @@ int main(void) {
   seed_from_env();
   const struct CMUnitTest tests[] = {
       TEST(names),           TEST(xxh32_vectors),        TEST(round_trips),
-      TEST(lz4_frames_of_every_kind), TEST(zstd_without_size), TEST(frames_in_a_row),
-      TEST(every_truncation), TEST(bit_flips),
+      TEST(lz4_frames_of_every_kind), TEST(lz4_blocks_see_the_first_byte), TEST(zstd_without_size),
+      TEST(frames_in_a_row), TEST(every_truncation), TEST(bit_flips),
       TEST(huge_sizes_are_not_believed), TEST(small_chunk_that_explodes),
       TEST(hostile_lz4_headers), TEST(no_memory),
   };

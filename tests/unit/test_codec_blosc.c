@@ -211,6 +211,35 @@ static void hostile_headers(void **state) {
   lsi_free(data);
 }
 
+/* The last part of a block states one byte more than the frame has. */
+static void a_part_that_reaches_beyond(void **state) {
+  (void)state;
+  uint8_t *data = make_data(4096);
+  int tried = 0;
+  for (size_t c = 0; c < LSI_COUNTOF(names); c++) {
+    if (blosc_compname_to_compcode(names[c]) < 0) continue;
+    for (int shuffle = 0; shuffle < 3; shuffle++) {
+      size_t length, at = 16 + 4, last = 0;
+      uint8_t *k = pack(names[c], 5, shuffle, 4, 4096, data, 4096, &length);
+      if (k[2] & 2) { /* did not shrink */
+        lsi_free(k);
+        continue;
+      }
+      while (at < length) {
+        last = at;
+        at += 4 + (k[at] | (size_t)k[at + 1] << 8 | (size_t)k[at + 2] << 16);
+      }
+      assert_int_equal(at, length);
+      tried++;
+      put32(k + last, (uint32_t)(length - last - 4 + 1));
+      refused(k, length, SIZE_MAX, LSIO_ERR_CORRUPT, "block 0 of a blosc frame does not lie in the frame");
+      lsi_free(k);
+    }
+  }
+  assert_true(tried > 5);
+  lsi_free(data);
+}
+
 static void damage(void **state) {
   (void)state;
   enum { N = 5000 };
@@ -254,7 +283,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(all_that_the_library_writes), TEST(zeros_behind_a_frame),
       TEST(content_that_is_stored),      TEST(hostile_headers),
-      TEST(damage),                      TEST(no_memory),
+      TEST(a_part_that_reaches_beyond),  TEST(damage),
+      TEST(no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -261,6 +261,19 @@ static void no_allocation_failure_leaks(void **unused) {
   }
 }
 
+/* A chunk that states what no memory holds. */
+static void prices_do_not_wrap(void **state) {
+  (void)state;
+  struct lsi_spec spec;
+  lsi_spec_init(&spec);
+  spec.type = (struct lsi_dtype){LSI_U8, false};
+  spec.identity = true;
+  struct lsi_price_request want;
+  lsi_price_step(&spec, UINT64_MAX / 4, (struct lsi_dtype){LSI_F64, false}, true, false, &want);
+  assert_true(want.scratch == UINT64_MAX);
+  lsi_spec_clear(&spec);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(as_many_workers_as_fit),
@@ -271,6 +284,7 @@ int main(void) {
       cmocka_unit_test(too_few_in_flight_leave_latency_bare),
       cmocka_unit_test(text_is_for_people),
       cmocka_unit_test(no_allocation_failure_leaks),
+      cmocka_unit_test(prices_do_not_wrap),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -204,6 +205,54 @@ static void ranges(const char *body, uint32_t n, const int64_t *want) {
   host_unload(&j);
 }
 
+#define LATE 600 /* files in each folder: of both together only the first of each is looked at */
+
+static void each_late_file(const char *folder, bool make) {
+  char path[128];
+  for (int i = 0; i < LATE; i++) {
+    snprintf(path, sizeof path, "%s/%03d", folder, i);
+    FILE *f = make ? fopen(path, "w") : NULL;
+    if (f) fclose(f);
+    else unlink(path);
+  }
+}
+
+/* A file that is not looked at lies on the device of its folder. */
+static void test_late_files_of_two_devices(void **state) {
+  (void)state;
+  char other[] = "/dev/shm/lsio-host-XXXXXX", text[512];
+  struct stat here, there;
+  if (!mkdtemp(other)) skip();
+  assert_int_equal(mkdir("late", 0755), 0);
+  assert_int_equal(stat("late", &here) | stat(other, &there), 0);
+  each_late_file("late", true);
+  each_late_file(other, true);
+  snprintf(text, sizeof text, "local lsio = require 'lsio'\n"
+                              "return lsio.job { source = lsio.files({ 'late/*', '%s/*' }, { whole = true }),\n"
+                              "  transform = function() end }\n", other);
+  struct host_job j;
+  host_start(&j, text, NULL);
+  const struct lsi_request *r = j.spec.request;
+  uint64_t device[2];
+  int n[2] = {0}, wrong = 0, known = 0;
+  for (uint32_t i = 0; i < r->n_objects; i++) {
+    const bool far = lsi_request_name(r, i)[0] == '/';
+    if (!n[far]++) device[far] = r->objects[i].device;
+    wrong += r->objects[i].device != device[far];
+    known += r->objects[i].inode != 0;
+  }
+  host_unload(&j);
+  each_late_file("late", false);
+  each_late_file(other, false);
+  assert_int_equal(rmdir("late") | rmdir(other), 0);
+  assert_int_equal(n[0], LATE);
+  assert_int_equal(n[1], LATE);
+  assert_int_equal(known, 2);
+  assert_int_equal(wrong, 0);
+  if (here.st_dev == there.st_dev) skip();
+  assert_true(device[0] != device[1]);
+}
+
 static void test_ranges(void **state) {
   (void)state;
   host_make_data();
@@ -288,6 +337,7 @@ int main(void) {
       cmocka_unit_test(test_state_errors),
       cmocka_unit_test(test_params),
       cmocka_unit_test(test_prepare),
+      cmocka_unit_test(test_late_files_of_two_devices),
       cmocka_unit_test(test_ranges),
       cmocka_unit_test(test_types_for_editors),
       cmocka_unit_test(test_doctor),

@@ -286,6 +286,12 @@ static void test_random(void **state) {
   assert_non_null(strstr(one, "\"s19\":0."));
   lsi_free(one);
   lsi_free(three);
+  host_gives(HOST_HEAD " type = 'f32', transform = function(c)\n"
+                       "  local came = {}\n"
+                       "  for i = 1, 1000 do local r = c.random(3, 5) came[r] = (came[r] or 0) + 1 end\n"
+                       "  assert(came[3] > 250 and came[4] > 250 and came[5] > 250)\n"
+                       "  assert(came[3] + came[4] + came[5] == 1000 and c.random(7, 7) == 7) end }",
+             NULL, 1, 3, "{}");
 }
 
 /* A Lua state in which something went badly wrong goes on with the next step. */

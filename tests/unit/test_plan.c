@@ -69,6 +69,9 @@ static void the_gap_decides(void **unused) {
   assert_int_equal(operations(LSI_DEVICE_HDD, LSI_MERGE_AUTO, 4096, 2, megabyte), 1);
   assert_int_equal(operations(LSI_DEVICE_HDD, LSI_MERGE_AUTO, 4096, 2, two), 2);
   assert_int_equal(operations(LSI_DEVICE_OBJECT_STORE, LSI_MERGE_AUTO, 4096, 2, two), 1);
+  /* Devices read whole pages: from the end of the first chunk's to the beginning of the second's is one. */
+  const uint64_t inside[] = {0, 12100};
+  assert_int_equal(operations(LSI_DEVICE_NVME, LSI_MERGE_AUTO, 100, 2, inside), 1);
   /* Large pieces keep a device's bandwidth busy: a hole between them is not free. */
   const uint64_t hole[] = {0, 84 * KIB};
   assert_int_equal(operations(LSI_DEVICE_VIRTUAL, LSI_MERGE_AUTO, 64 * KIB, 2, hole), 2);
