@@ -3,7 +3,7 @@
  * in the page cache. A small backend to learn from, after mem.c: a file that is read by path, operations
  * that finish at once and others that take time. */
 #include "ground/mem.h"
-#include "linux/linux_file.h"
+#include "linux/linux_source.h"
 #include "linux/linux_sigbus.h"
 #include "linux/linux_map.h"
 #include "list.h"
@@ -53,12 +53,12 @@ static void mapped_destroy(struct lsi_backend *b) {
 
 static int mapped_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                        struct lsi_error *err) {
-  return lsi_file_open(&b->near, order, b->direct, LSI_MAPS_ALL, h, err);
+  return lsi_source_open(&b->near, order, b->direct, LSI_MAPS_ALL, h, err);
 }
 
 static int mapped_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
-  return lsi_file_close(h, now);
+  return lsi_source_close(h, now);
 }
 
 static int mapped_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
@@ -97,7 +97,7 @@ const struct lsi_backend_ops lsi_backend_mapped = {
     .name = "mapped",
     .caps = LSI_CAP_OS_FILES | LSI_CAP_MAPS,
     .probe = mapped_probe,
-    .stat = lsi_file_stat,
+    .stat = lsi_source_stat,
     .create = mapped_create,
     .destroy = mapped_destroy,
     .open = mapped_open,
@@ -106,5 +106,5 @@ const struct lsi_backend_ops lsi_backend_mapped = {
     .reap = mapped_reap,
     .cancel = mapped_cancel,
     .release = lsi_map_release,
-    .look = lsi_file_look,
+    .look = lsi_source_look,
 };

@@ -1,6 +1,6 @@
 /* An output file: os_linux_output.c (its life, messages), and above that os_linux_target.c (where it goes,
- * and what it takes over from the file there), os_linux_name.c (the name that it has meanwhile, and the
- * one that it gets) and os_linux_file.c (making and writing it). */
+ * and what it takes over from the file there), os_linux_publish.c (the name that it has meanwhile, and the
+ * one that it gets) and os_linux_output_write.c (making and writing it). Sources: linux_source.h. */
 #ifndef LSI_OS_LINUX_OUTPUT_H
 #define LSI_OS_LINUX_OUTPUT_H
 
@@ -54,8 +54,8 @@ int lsi_output_find_again(struct lsi_os_file *f);
 /* Gives f->fd what it keeps of f->old, if there is one. 0 or an errno. */
 int lsi_output_keep(struct lsi_os_file *f, bool *changed);
 
-/* os_linux_name.c: opens f->fd, a new file in f->dir without a name where that can be, else under f->temp.
- * 0 or an errno. */
+/* os_linux_publish.c: opens f->fd, a new file in f->dir without a name where that can be, else under
+ * f->temp. 0 or an errno. */
 int lsi_output_begin(struct lsi_os_file *f);
 
 #endif

@@ -1,4 +1,4 @@
-/* core/os.h on Linux: where an output file goes, and what it takes over from the file that it
+/* core/seams/os.h on Linux: where an output file goes, and what it takes over from the file that it
  * replaces.
  *
  * A name that is a symbolic link stands for what it leads to: that is replaced, in its own folder.

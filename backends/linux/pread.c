@@ -1,7 +1,7 @@
 /* The `pread` backend: threads that block, for every place where io_uring is not allowed or would
  * itself be a pool of threads. What lies in the page cache is read at once by the worker. */
 #include "ground/mem.h"
-#include "linux/linux_file.h"
+#include "linux/linux_source.h"
 #include "linux/linux_map.h"
 #include "list.h"
 #include "op_list.h"
@@ -14,7 +14,7 @@ struct lsi_backend {
   uint32_t depth;
   uint32_t held;                /* operations taken and not returned */
   enum lsi_direct direct;
-  enum lsi_file_maps maps;
+  enum lsi_source_maps maps;
   struct lsi_near near;
   struct lsi_op_list ready;     /* finished */
   struct lsi_op_list resident;  /* to be read from the page cache just before they are processed */
@@ -49,12 +49,12 @@ static void pread_destroy(struct lsi_backend *b) {
 
 static int pread_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                       struct lsi_error *err) {
-  return lsi_file_open(&b->near, order, b->direct, b->maps, h, err);
+  return lsi_source_open(&b->near, order, b->direct, b->maps, h, err);
 }
 
 static int pread_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
-  return lsi_file_close(h, now);
+  return lsi_source_close(h, now);
 }
 
 static int pread_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
@@ -126,7 +126,7 @@ const struct lsi_backend_ops lsi_backend_pread = {
     .name = "pread",
     .caps = LSI_CAP_OS_FILES | LSI_CAP_WRITES,
     .probe = pread_probe,
-    .stat = lsi_file_stat,
+    .stat = lsi_source_stat,
     .create = pread_create,
     .destroy = pread_destroy,
     .open = pread_open,
@@ -135,5 +135,5 @@ const struct lsi_backend_ops lsi_backend_pread = {
     .reap = pread_reap,
     .cancel = pread_cancel,
     .release = lsi_map_release,
-    .look = lsi_file_look,
+    .look = lsi_source_look,
 };

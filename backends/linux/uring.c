@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "ground/mem.h"
-#include "linux/linux_file.h"
+#include "linux/linux_source.h"
 #include "linux/linux_map.h"
 #include "linux/uring_probe.h"
 #include "list.h"
@@ -54,7 +54,7 @@ struct lsi_backend {
   int32_t *free_slots;     /* places in the ring's table of files */
   uint32_t n_free_slots;
   enum lsi_direct direct;
-  enum lsi_file_maps maps;
+  enum lsi_source_maps maps;
   struct lsi_near near;
   uint32_t workers;
 };
@@ -175,11 +175,11 @@ static int make_pool(struct lsi_backend *b, struct lsi_error *err) {
 
 static int uring_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                       struct lsi_error *err) {
-  int rc = lsi_file_open(&b->near, order, b->direct, b->maps, h, err);
+  int rc = lsi_source_open(&b->near, order, b->direct, b->maps, h, err);
   if (rc || h->mapped) return rc;
   if (lsi_linux_file(h)->flags & LSI_FILE_WAITS && (rc = make_pool(b, err)) < 0) {
     struct lsi_object_info now;
-    lsi_file_close(h, &now);
+    lsi_source_close(h, &now);
     return rc;
   }
   slot_get(b, h);
@@ -193,7 +193,7 @@ static int uring_open(struct lsi_backend *b, const struct lsi_open *order, struc
 
 static int uring_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   slot_put(b, lsi_linux_file(h));
-  return lsi_file_close(h, now);
+  return lsi_source_close(h, now);
 }
 
 /* ---- the submission queue ---- */
@@ -478,7 +478,7 @@ const struct lsi_backend_ops lsi_backend_uring = {
     .name = "uring",
     .caps = LSI_CAP_OS_FILES | LSI_CAP_WRITES,
     .probe = lsi_uring_probe,
-    .stat = lsi_file_stat,
+    .stat = lsi_source_stat,
     .create = uring_create,
     .destroy = uring_destroy,
     .open = uring_open,
@@ -487,5 +487,5 @@ const struct lsi_backend_ops lsi_backend_uring = {
     .reap = uring_reap,
     .cancel = uring_cancel,
     .release = lsi_map_release,
-    .look = lsi_file_look,
+    .look = lsi_source_look,
 };

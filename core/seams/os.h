@@ -1,5 +1,5 @@
-/* All that core needs of an operating system; implemented by backends/os_linux*.c. Functions return 0
- * or a positive errno-like code unless said otherwise. Thread-safe. */
+/* All that core needs of an operating system; implemented by backends/linux/os_linux_*.c. Functions
+ * return 0 or a positive errno-like code unless said otherwise. Thread-safe. */
 #ifndef LSI_OS_H
 #define LSI_OS_H
 

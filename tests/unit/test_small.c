@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "linux/linux_file.h"
+#include "linux/linux_source.h"
 #include "linux/linux_small.h"
 
 static char root[64];
@@ -142,7 +142,7 @@ static void test_out_of_descriptors(void **state) {
 static int open_by_name(struct lsi_near *n, const char *name, struct lsi_handle *h) {
   const struct lsi_open order = {.name = path_of(name)};
   struct lsi_error err = {0};
-  return lsi_file_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, h, &err);
+  return lsi_source_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, h, &err);
 }
 
 /* One small file that is not in the page cache, and the next ones are not tried. */
@@ -155,7 +155,7 @@ static void test_residency_is_learnt(void **state) {
   lsi_near_init(&n);
   assert_int_equal(open_by_name(&n, "1", &h), 0);
   if (lsi_linux_file(&h)->flags & LSI_FILE_WAITS) { /* tmpfs, overlay: nothing is learnt there */
-    assert_int_equal(lsi_file_close(&h, &now), 0);
+    assert_int_equal(lsi_source_close(&h, &now), 0);
     skip();
   }
   assert_true(h.resident);
@@ -165,14 +165,14 @@ static void test_residency_is_learnt(void **state) {
   assert_int_equal(op.result, sizeof buf);
   bool gone = posix_fadvise(lsi_linux_file(&h)->fd, 0, 0, POSIX_FADV_DONTNEED) == 0 &&
               !lsi_file_read_resident(&n, &op);
-  assert_int_equal(lsi_file_close(&h, &now), 0);
+  assert_int_equal(lsi_source_close(&h, &now), 0);
   if (gone) {
     assert_true(n.absent > 0);
     uint32_t left = n.absent;
     for (uint32_t i = 0; i <= left; i++) {
       assert_int_equal(open_by_name(&n, "2", &h), 0);
       assert_int_equal(h.resident, i == left);
-      assert_int_equal(lsi_file_close(&h, &now), 0);
+      assert_int_equal(lsi_source_close(&h, &now), 0);
     }
   }
   lsi_near_clear(&n);
@@ -184,12 +184,12 @@ static bool opened_whole(struct lsi_near *n, const char *name, char *room, uint3
   struct lsi_handle h = {0};
   struct lsi_error err = {0};
   struct lsi_object_info now = {0};
-  assert_int_equal(lsi_file_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
+  assert_int_equal(lsi_source_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
   struct stat st;
   assert_int_equal(stat(path_of(name), &st), 0);
   assert_int_equal(h.info.size, st.st_size);
   assert_int_equal(h.info.inode, st.st_ino);
-  assert_int_equal(lsi_file_close(&h, &now), 0);
+  assert_int_equal(lsi_source_close(&h, &now), 0);
   assert_memory_equal(&now, &h.info, sizeof now);
   return h.whole;
 }
@@ -205,16 +205,16 @@ static void test_says_what_is_not_at_rest(void **state) {
   int ns = 0;
   for (int i = 0; i < 100 && ns == 0; i++) { /* a busy machine may take longer than that to come here */
     run("printf abcdefgh >8");
-    ns = lsi_file_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL);
-    if (ns == 0) assert_int_equal(lsi_file_close(&h, &now), 0);
+    ns = lsi_source_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL);
+    if (ns == 0) assert_int_equal(lsi_source_close(&h, &now), 0);
   }
   assert_in_range(ns, 1, LSI_NEAR_REST_NS);
   run("printf abcdefgh >8");
   assert_int_equal(open_by_name(&n, "8", &h), 0);
-  assert_int_equal(lsi_file_close(&h, &now), 0);
+  assert_int_equal(lsi_source_close(&h, &now), 0);
   usleep(LSI_NEAR_REST_NS / 1000);
-  assert_int_equal(lsi_file_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL), 0);
-  assert_int_equal(lsi_file_close(&h, &now), 0);
+  assert_int_equal(lsi_source_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL), 0);
+  assert_int_equal(lsi_source_close(&h, &now), 0);
   lsi_near_clear(&n);
 }
 
@@ -257,9 +257,9 @@ static void test_reads_what_is_at_rest(void **state) {
   struct lsi_handle h = {0};
   struct lsi_error err = {0};
   struct lsi_object_info now;
-  const int rc = lsi_file_open(&n, &order, LSI_DIRECT_ALWAYS, LSI_MAPS_NONE, &h, &err);
+  const int rc = lsi_source_open(&n, &order, LSI_DIRECT_ALWAYS, LSI_MAPS_NONE, &h, &err);
   assert_false(h.whole); /* it was told to go past the page cache */
-  if (rc == 0) assert_int_equal(lsi_file_close(&h, &now), 0);
+  if (rc == 0) assert_int_equal(lsi_source_close(&h, &now), 0);
   lsi_near_clear(&n);
 }
 

@@ -1,4 +1,4 @@
-/* core/seams/os.h on Linux: the names of output files.
+/* core/seams/os.h on Linux: the names of output files, which make them public.
  *
  * Until it is complete, a file has no name at all (O_TMPFILE), so that a process that is killed leaves
  * nothing behind. Where a file system, or what guards it, does not allow to name such a file later, it

@@ -1,5 +1,5 @@
 /* core/seams/os.h on Linux: output files, made and written. They get their name only when they are whole
- * (os_linux_name.c). */
+ * (os_linux_publish.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "linux/linux_file.h"
+#include "linux/linux_source.h"
 #include "linux/os_linux_output.h"
 
 int lsi_os_temp_create(const char *path, bool replace, struct lsi_os_file **out, struct lsi_error *err) {

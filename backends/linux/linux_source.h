@@ -1,7 +1,7 @@
 /* A source file as the Linux backends open it: direct or buffered is decided once, here, and kept in
- * the handle. */
-#ifndef LSI_LINUX_FILE_H
-#define LSI_LINUX_FILE_H
+ * the handle. Output files: os_linux_output.h. */
+#ifndef LSI_LINUX_SOURCE_H
+#define LSI_LINUX_SOURCE_H
 
 #include <errno.h>
 
@@ -35,7 +35,7 @@ static inline struct lsi_linux_file *lsi_linux_file(const struct lsi_handle *h) 
 }
 
 /* Which files are lent from a mapping (linux_map.h). */
-enum lsi_file_maps { LSI_MAPS_NONE, LSI_MAPS_RESIDENT, LSI_MAPS_ALL };
+enum lsi_source_maps { LSI_MAPS_NONE, LSI_MAPS_RESIDENT, LSI_MAPS_ALL };
 
 /* A file that is read or written by `fd` alone. */
 static inline void lsi_linux_file_init(struct lsi_linux_file *f, int fd) {
@@ -44,16 +44,16 @@ static inline void lsi_linux_file_init(struct lsi_linux_file *f, int fd) {
 
 /* Opens and decides. Fills *h. As the hook `open`; errors as lsi_linux_source_error, LSIO_ERR_UNSUPPORTED
  * when `direct` is LSI_DIRECT_ALWAYS and the file system can't. */
-int lsi_file_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_direct direct,
-                  enum lsi_file_maps maps, struct lsi_handle *h, struct lsi_error *err);
+int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_direct direct,
+                    enum lsi_source_maps maps, struct lsi_handle *h, struct lsi_error *err);
 /* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or
  * LSIO_ERR_SOURCE when what the object is now can't be known. */
-int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now);
+int lsi_source_close(struct lsi_handle *h, struct lsi_object_info *now);
 /* The same of one that stays open, for the hook `look`. */
-int lsi_file_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
+int lsi_source_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
 /* What stat(2) says, for the hook `stat`. */
-int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,
-                  struct lsi_error *err);
+int lsi_source_stat(const void *user, const char *name, struct lsi_object_info *out,
+                    struct lsi_error *err);
 
 /* Alignment of direct I/O on an open file, 0 = none; its file system's flags of those above. On what is
  * memory, and where nothing is known, only when `asked`. */

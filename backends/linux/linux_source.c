@@ -1,6 +1,6 @@
 /* Direct or buffered, per file, without trying the data (but for a sample where nothing better can
  * be asked): notes in backends/README.md. */
-#include "linux/linux_file.h"
+#include "linux/linux_source.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -204,7 +204,7 @@ uint32_t lsi_file_direct_align(int fd, uint64_t st_dev, bool asked, uint32_t *fl
 }
 
 /* Lends the file from a mapping where that is ordered, or pays. */
-static bool choose_map(enum lsi_file_maps maps, mode_t mode, unsigned class, unsigned percent,
+static bool choose_map(enum lsi_source_maps maps, mode_t mode, unsigned class, unsigned percent,
                        struct lsi_handle *h) {
   if (!S_ISREG(mode)) return false;
   if (maps == LSI_MAPS_RESIDENT &&
@@ -224,8 +224,8 @@ static bool small_resident(struct lsi_near *near) {
   return false;
 }
 
-int lsi_file_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_direct direct,
-                  enum lsi_file_maps maps, struct lsi_handle *h, struct lsi_error *err) {
+int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_direct direct,
+                    enum lsi_source_maps maps, struct lsi_handle *h, struct lsi_error *err) {
   const char *name = order->name;
   struct lsi_linux_file *f = lsi_linux_file(h);
   struct stat st;
@@ -287,7 +287,7 @@ int lsi_file_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_
   return 0;
 }
 
-int lsi_file_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
+int lsi_source_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
   const struct lsi_linux_file *f = lsi_linux_file(h);
   struct stat st;
@@ -297,9 +297,9 @@ int lsi_file_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_
   return lsi_map_lost(h) ? LSIO_ERR_IO : 0;
 }
 
-int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now) {
+int lsi_source_close(struct lsi_handle *h, struct lsi_object_info *now) {
   struct lsi_linux_file *f = lsi_linux_file(h);
-  int rc = h->whole ? 0 : lsi_file_look(NULL, h, now);
+  int rc = h->whole ? 0 : lsi_source_look(NULL, h, now);
   if (h->whole) *now = h->info;
   lsi_map_drop(h);
   lsi_linux_close(f->fd);
@@ -308,8 +308,8 @@ int lsi_file_close(struct lsi_handle *h, struct lsi_object_info *now) {
   return rc;
 }
 
-int lsi_file_stat(const void *user, const char *name, struct lsi_object_info *out,
-                  struct lsi_error *err) {
+int lsi_source_stat(const void *user, const char *name, struct lsi_object_info *out,
+                    struct lsi_error *err) {
   (void)user;
   return lsi_os_stat(name, out, err);
 }
