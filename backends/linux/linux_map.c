@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "linux/linux_source.h"
+#include "linux/linux_handle.h"
 #include "linux/linux_sigbus.h"
 #include "linux/os_linux.h"
 

@@ -3,9 +3,10 @@
  * in the page cache. A small backend to learn from, after mem.c: a file that is read by path, operations
  * that finish at once and others that take time. */
 #include "ground/mem.h"
-#include "linux/linux_source.h"
-#include "linux/linux_sigbus.h"
 #include "linux/linux_map.h"
+#include "linux/linux_sigbus.h"
+#include "linux/linux_source.h"
+#include "linux/linux_source_io.h"
 #include "list.h"
 #include "op_list.h"
 #include "op_pool.h"

@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "linux/linux_source.h"
+#include "linux/linux_fs.h"
+#include "linux/linux_handle.h"
 #include "linux/os_linux_output.h"
 
 int lsi_os_temp_create(const char *path, bool replace, struct lsi_os_file **out, struct lsi_error *err) {
@@ -63,7 +64,9 @@ int lsi_os_file_direct(struct lsi_os_file *f, enum lsi_direct direct, struct lsi
   int code = lsi_linux_fstat(f->fd, &st, &h->info);
   if (code) return lsi_output_error(f->path, code, "an output file can't be looked at", err);
   if (direct == LSI_DIRECT_NEVER) return 0;
-  const uint32_t align = lsi_file_direct_align(f->fd, st.st_dev, always, &file->flags);
+  const unsigned class = lsi_fs_class(st.st_dev, f->fd);
+  file->flags |= lsi_linux_file_flags(class);
+  const uint32_t align = lsi_fs_direct_align(f->fd, class, always);
   code = align ? open_direct(f, &st) : EINVAL;
   if (!code) {
     file->direct = f->direct;

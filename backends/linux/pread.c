@@ -1,8 +1,9 @@
 /* The `pread` backend: threads that block, for every place where io_uring is not allowed or would
  * itself be a pool of threads. What lies in the page cache is read at once by the worker. */
 #include "ground/mem.h"
-#include "linux/linux_source.h"
 #include "linux/linux_map.h"
+#include "linux/linux_source.h"
+#include "linux/linux_source_io.h"
 #include "list.h"
 #include "op_list.h"
 #include "op_pool.h"

@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #include "ground/mem.h"
-#include "linux/linux_source.h"
 #include "linux/linux_map.h"
+#include "linux/linux_source.h"
+#include "linux/linux_source_io.h"
 #include "linux/uring_probe.h"
 #include "list.h"
 #include "op_list.h"

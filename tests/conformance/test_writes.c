@@ -17,7 +17,7 @@
 #include "seams/backend.h"
 #include "confined.h"
 #include "ground/mem.h"
-#include "linux/linux_source.h"
+#include "linux/linux_handle.h"
 #include "seams/os.h"
 
 #define DEPTH 32u

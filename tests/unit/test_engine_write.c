@@ -16,7 +16,7 @@
 
 #include "engine/state/engine.h"
 #include "ground/mem.h"
-#include "linux/linux_source.h"
+#include "linux/linux_handle.h"
 #include "seams/os.h"
 #include "test/sim.h"
 

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "linux/linux_source.h"
+#include "linux/linux_source_io.h"
 #include "linux/linux_small.h"
 
 static char root[64];
