@@ -4,14 +4,13 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "ground/mem.h"
 #include "linux/linux_map.h"
 #include "linux/linux_source.h"
 #include "linux/linux_source_io.h"
 #include "linux/uring_probe.h"
+#include "linux/uring_register.h"
 #include "list.h"
 #include "op_list.h"
 #include "op_pool.h"
@@ -22,9 +21,6 @@
 #define WAIT_MOST 16u              /* completions to wait for at once */
 #define HOT_BYTES (256u * 1024)    /* of the page cache copied before they are processed */
 #define RING_HOT (16u * 1024)      /* reads of resident data up to this length go through the ring */
-#define FIXED_FILE (1u << 20)      /* objects from this size get a slot in the ring's table */
-#define REGISTER_LEAST (256u * 1024)
-#define REGISTER_MOST ((size_t)1 << 30) /* the kernel's limit for one buffer */
 #define RETRIES 8u                 /* of EAGAIN and EINTR, then a thread does it */
 #define PAUSE_NS 1000000u          /* when the kernel is short of memory */
 
@@ -48,74 +44,14 @@ struct lsi_backend {
   struct lsi_op_pool *pool; /* for files that wait; made when the first is opened */
   int bell;                /* the pool's doorbell, -1 = none */
   bool bell_armed;         /* the ring polls it */
-  void *offered;           /* memory to register, once an object is read past the page cache */
-  size_t offered_size;
-  const char *arena;       /* memory that is registered */
-  size_t registered;       /* bytes of `arena` */
-  int32_t *free_slots;     /* places in the ring's table of files */
-  uint32_t n_free_slots;
+  struct lsi_uring_registered registered;
   enum lsi_direct direct;
   enum lsi_source_maps maps;
   struct lsi_near near;
   uint32_t workers;
 };
 
-/* ---- slots of registered files ---- */
-
-static void register_files(struct lsi_backend *b, uint32_t n) {
-#ifdef IORING_RSRC_REGISTER_SPARSE
-  n = LSI_MIN(LSI_MAX(n, 1u), LSI_MIN(lsi_os_open_limit(), 4096u));
-  b->free_slots = lsi_calloc(n, sizeof *b->free_slots);
-  if (!b->free_slots || io_uring_register_files_sparse(&b->ring, n) < 0) return; /* goes without */
-  b->n_free_slots = n;
-  for (uint32_t i = 0; i < n; i++) b->free_slots[i] = (int32_t)(n - 1 - i);
-#else
-  (void)b, (void)n;
-#endif
-}
-
-static void slot_get(struct lsi_backend *b, struct lsi_handle *h) {
-  struct lsi_linux_file *f = lsi_linux_file(h);
-  if (!b->n_free_slots || h->info.size < FIXED_FILE || f->flags & LSI_FILE_WAITS) return;
-  int fd = h->direct ? f->direct : f->fd;
-  int slot = b->free_slots[b->n_free_slots - 1];
-  if (io_uring_register_files_update(&b->ring, (unsigned)slot, &fd, 1) != 1) return;
-  b->n_free_slots--;
-  f->slot = slot;
-}
-
-static void slot_put(struct lsi_backend *b, struct lsi_linux_file *f) {
-  const int slot = f->slot, none = -1;
-  if (slot < 0) return;
-  /* The table would hold the file open. */
-  if (io_uring_register_files_update(&b->ring, (unsigned)slot, &none, 1) == 1)
-    b->free_slots[b->n_free_slots++] = slot;
-  f->slot = -1;
-}
-
 /* ---- instance ---- */
-
-/* A worker's part of what this user may lock; half of it all is left to the rings themselves. */
-static size_t lockable(uint32_t workers) {
-  struct rlimit r;
-  if (geteuid() == 0 || getrlimit(RLIMIT_MEMLOCK, &r) < 0 || r.rlim_cur == RLIM_INFINITY)
-    return REGISTER_MOST;
-  return (size_t)LSI_MIN((uint64_t)r.rlim_cur / 2 / LSI_MAX(workers, 1u), (uint64_t)REGISTER_MOST);
-}
-
-/* As much of the arena as the limit of locked memory lets us. */
-static void register_arena(struct lsi_backend *b, void *arena, size_t size) {
-  size = (size_t)lsi_round_down(LSI_MIN(size, lockable(b->workers)), LSI_ALIGN);
-  for (; arena && size >= REGISTER_LEAST; size = (size_t)lsi_round_down(size / 2, LSI_ALIGN)) {
-    struct iovec v = {arena, size};
-    int rc = io_uring_register_buffers(&b->ring, &v, 1);
-    if (rc == 0) {
-      b->arena = arena;
-      b->registered = size;
-    }
-    if (rc != -ENOMEM) return;
-  }
-}
 
 static unsigned power_of_two(unsigned n) {
   unsigned p = 8;
@@ -149,9 +85,9 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
     lsi_free(b);
     return lsi_uring_refused(-rc, err);
   }
-  register_files(b, config->open_max);
-  b->offered = config->arena;
-  b->offered_size = config->arena_size;
+  lsi_uring_register_files(&b->ring, &b->registered, config->open_max);
+  b->registered.offered = config->arena;
+  b->registered.offered_bytes = config->arena_size;
   *out = b;
   return 0;
 }
@@ -161,7 +97,7 @@ static void uring_destroy(struct lsi_backend *b) {
   io_uring_queue_exit(&b->ring);
   lsi_os_bell_destroy(b->bell);
   lsi_near_clear(&b->near);
-  lsi_free(b->free_slots);
+  lsi_free(b->registered.free_slots);
   lsi_free(b);
 }
 
@@ -183,17 +119,14 @@ static int uring_open(struct lsi_backend *b, const struct lsi_open *order, struc
     lsi_source_close(h, &now);
     return rc;
   }
-  slot_get(b, h);
+  lsi_uring_slot_get(&b->ring, &b->registered, h);
   /* Not before it pays: registering makes the kernel clear and pin all of it. */
-  if (h->direct && b->offered) {
-    register_arena(b, b->offered, b->offered_size);
-    b->offered = NULL;
-  }
+  if (h->direct) lsi_uring_register_arena(&b->ring, &b->registered, b->workers);
   return 0;
 }
 
 static int uring_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
-  slot_put(b, lsi_linux_file(h));
+  lsi_uring_slot_put(&b->ring, &b->registered, h);
   return lsi_source_close(h, now);
 }
 
@@ -242,11 +175,9 @@ static bool queue_op(struct lsi_backend *b, struct lsi_op *op) {
   const struct lsi_handle *h = op->handle;
   const struct lsi_linux_file *f = lsi_linux_file(h);
   struct lsi_file_call r = lsi_file_plan(op);
-  const char *buf = r.buf;
   if (op->kind == LSI_OP_WRITE)
     io_uring_prep_write(e, r.fd, r.buf, r.length, r.offset);
-  else if (buf >= b->arena && r.length <= b->registered &&
-      (size_t)(buf - b->arena) <= b->registered - r.length)
+  else if (lsi_uring_in_arena(&b->registered, r.buf, r.length))
     io_uring_prep_read_fixed(e, r.fd, r.buf, r.length, r.offset, 0);
   else
     io_uring_prep_read(e, r.fd, r.buf, r.length, r.offset);
