@@ -6,6 +6,7 @@
 
 #include "ground/mem.h"
 #include "ground/names.h"
+#include "linux/os_linux_pattern.h"
 #include "linux/os_linux_walk.h"
 
 #define BRACES_MOST 4096u /* patterns that braces may expand to */
@@ -121,13 +122,13 @@ static int report(void *ctx, const char *path, size_t length, bool regular) {
 
 static int expand(struct glob *g, const char *pattern) {
   int rc = expand_braces(g, pattern);
-  bool sorted = rc == 0 && g->patterns.n == 1 && lsi_walk_sorted(lsi_names_get(&g->patterns, 0));
+  bool sorted = rc == 0 && g->patterns.n == 1 && lsi_pattern_sorted(lsi_names_get(&g->patterns, 0));
   for (uint64_t i = 0; rc == 0 && i < g->patterns.n; i++) {
     struct lsi_folder *root;
     rc = lsi_walk(lsi_names_get(&g->patterns, i), g->watch, &root, g->err);
     if (rc < 0) break;
-    rc = lsi_walk_each(root, sorted ? report : collect, g);
-    lsi_walk_free(root);
+    rc = lsi_folder_each(root, sorted ? report : collect, g);
+    lsi_folder_free(root);
   }
   if (rc == 0 && !sorted) {
     g->any = g->found.n > 0;
@@ -143,7 +144,7 @@ static int expand(struct glob *g, const char *pattern) {
 int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add, void *ctx,
                 struct lsi_error *err) {
   const char *open_at, *close_at;
-  bool plain = !lsi_walk_magic(pattern, strlen(pattern)) && !find_brace(pattern, &open_at, &close_at);
+  bool plain = !lsi_pattern_magic(pattern, strlen(pattern)) && !find_brace(pattern, &open_at, &close_at);
   /* A file that has such signs in its name is meant when it is there. */
   if (plain || lsi_os_exists(pattern)) return add(ctx, pattern, strlen(pattern), false);
   struct glob g = {.add = add, .ctx = ctx, .watch = watch, .err = err};
