@@ -43,15 +43,15 @@ FITS = [
         ("price.c", "test_plan test_explain test_api_memory"),
         ("request.c", "test_request test_plan"),
         ("sink*.c", "test_sink test_sink_window test_sink_memory test_sink_faults test_output_order test_output.py"),
-        ("os_linux_name.c", "test_os_files test_output_order test_output_faults test_replace.py test_output.py"),
-        ("os_linux_file.c", "test_os_files test_output_faults"),
+        ("os_linux_publish.c", "test_os_files test_output_order test_output_faults test_replace.py test_output.py"),
+        ("os_linux_output_write.c", "test_os_files test_output_faults"),
         ("codec*.c", "test_codec test_codec_blosc test_pieces fuzz_codec test_blosc.py test_pieces.py"),
         ("*.lua", "busted test_host test_host_steps test_same_results.py"),
         ("xform_lua.c", "test_host test_host_steps test_host_robust"),
         ("script.c", "test_host test_host_steps test_runner.py"),
         ("host.c", "test_host test_host_robust test_hostile_scripts.py"),
         ("vtable.c", "test_host test_engine_late"),
-        ("uring.c", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
+        ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
         ("pread*.c", "test_backends test_backends_exact test_backend_faults test_writes"),
         ("linux_*.c", "test_linux_faults test_backends test_near test_guard test_mapped test_hostile.py"),
     )]
@@ -264,7 +264,7 @@ m("tail-stays", "sink.c", "what was reserved and not used stays at the end of th
   "a file is reserved or written up to just this size; a second lock")
 m("place-beyond-total", "sink.c", "elements may be placed past the end",
   "|| end > s->total)\n    return lsi_fail(err, LSIO_ERR_BUG", "|| end > s->total + count)\n    return lsi_fail(err, LSIO_ERR_BUG")
-m("replaces-what-appeared", "os_linux_name.c", "what has appeared under the name while the job ran is not looked at",
+m("replaces-what-appeared", "os_linux_publish.c", "what has appeared under the name while the job ran is not looked at",
   "    int code = lsi_output_find_again(f);\n", "    int code = 0;\n")
 m("window-has-no-limit", "sink_window.c", "results that wait are not bound by the window",
   "         sum <= w->limit;", "         sum != UINT64_MAX;")
@@ -279,14 +279,14 @@ m("window-write-error-lost", "sink_window.c", "a write that failed is not rememb
 m("row-after-place", "sink_window.c", "the index tells where a result ends, not where it begins",
   "    add_row(w, step, count);\n    emit(w, &b, data, count, false);\n",
   "    emit(w, &b, data, count, false);\n    add_row(w, step, count);\n")
-m("name-over-others", "os_linux_name.c", "a file that appeared meanwhile is replaced although that was not asked for",
+m("name-over-others", "os_linux_publish.c", "a file that appeared meanwhile is replaced although that was not asked for",
   "syscall(SYS_renameat2, f->dir, f->temp, f->dir, f->name, RENAME_NOREPLACE)",
   "syscall(SYS_renameat2, f->dir, f->temp, f->dir, f->name, 0)")
-m("name-is-not-durable", "os_linux_name.c", "the folder is not synced after the name was given",
+m("name-is-not-durable", "os_linux_publish.c", "the folder is not synced after the name was given",
   "if (!code && sync_dir && (code = sync_folders(files, n, &at)) != 0)", "if (!code && sync_dir && (code = 0) != 0)")
-m("old-file-stays-lost", "os_linux_name.c", "after a failed publish the old file does not come back",
+m("old-file-stays-lost", "os_linux_publish.c", "after a failed publish the old file does not come back",
   "    if (undo_name(files[i])) continue;\n", "    if (files[i]) continue;\n")
-m("short-write-goes-back", "os_linux_file.c", "after a short write the rest goes to the same place",
+m("short-write-goes-back", "os_linux_output_write.c", "after a short write the rest goes to the same place",
   "    offset += (uint64_t)put;\n", "")
 
 # ---- codecs ----
@@ -362,8 +362,8 @@ m("source-length-of-stdin", "source.lua", "object numbers one past the list are 
 
 m("uring-eagain-fails", "uring.c", "EAGAIN of the kernel fails a read at once",
   "bool again = got == -EAGAIN || got == -EINTR;", "bool again = got == -EINTR;")
-m("uring-fixed-past-end", "uring.c", "reads that end behind the registered memory use it",
-  "(size_t)(buf - b->arena) <= b->registered - r.length)", "(size_t)(buf - b->arena) <= b->registered)")
+m("uring-fixed-past-end", "uring_register.h", "reads that end behind the registered memory use it",
+  "(size_t)(p - r->arena) <= r->arena_bytes - length;", "(size_t)(p - r->arena) <= r->arena_bytes;")
 m("uring-cancel-is-an-error", "uring.c", "what was cancelled comes back as an error of reading",
   "  if (got == -ECANCELED && b->cancelling) {", "  if (got == -ECANCELED && b->cancelling && !b->held) {")
 m("uring-depth-not-kept", "uring.c", "more operations are taken than the depth",
@@ -377,21 +377,21 @@ m("pread-cancel-nothing", "pread.c", "cancelling leaves what is in the page cach
   "what is in the page cache is read and thrown away: only cancelling takes longer")
 m("pread-held-leaks", "pread.c", "finished operations stay counted against the depth",
   "  b->held -= (uint32_t)n;\n", "")
-m("file-resident-half", "linux_file.c", "a file of which half is cached counts as resident",
+m("file-resident-half", "linux_resident.c", "a file of which half is cached counts as resident",
   "  return (unsigned)LSI_MIN(pages * 100 / looked, (uint64_t)100);",
   "  return (unsigned)LSI_MIN(pages * 200 / looked, (uint64_t)100);",
   "only the way to the same bytes changes: what is not cached is read by the ring or the pool; the bench says which is faster")
-m("file-swapped-before-direct", "linux_file.c", "a file that was replaced between two opens is read from both",
+m("file-swapped-before-direct", "linux_source.c", "a file that was replaced between two opens is read from both",
   "  if (code == 0 && other.inode == info->inode && other.device == info->device) return fd;",
   "  if (code == 0) return fd;")
-m("file-unlinked-is-the-same", "linux_file.c", "a file that was removed while it was read is the same",
+m("file-unlinked-is-the-same", "linux_source.c", "a file that was removed while it was read is the same",
   "  if (st.st_nlink == 0 && f->flags & LSI_FILE_LINKED) now->inode = 0;\n", "")
-m("file-made-content", "linux_file.c", "files of /proc are read as empty",
-  "if (class & CLASS_MADE && lsi_made_no_size(fd, size)) {", "if (false) {")
-m("file-resident-short", "linux_file.c", "a read that found a part in the cache counts as whole",
+m("file-made-content", "linux_source.c", "files of /proc are read as empty",
+  "if (class & LSI_FS_MADE && lsi_made_no_size(fd, size)) {", "if (false) {")
+m("file-resident-short", "linux_source_io.c", "a read that found a part in the cache counts as whole",
   "((uint64_t)got < op->length && op->offset + (uint64_t)got < op->handle->info.size)", "false",
   "the engine goes on with the rest of a short read, on the same way: one operation more")
-m("file-direct-einval", "linux_file.c", "a direct read that is refused is not done buffered",
+m("file-direct-einval", "linux_source_io.c", "a direct read that is refused is not done buffered",
   "if (got != -EINVAL || f->flags & LSI_FILE_FORCED || f->direct < 0) return false;", "return false;\n  (void)got;")
 m("near-not-settled", "linux_small.c", "a file that changed just now is read as it is opened",
   "st->st_ctim.tv_sec + SETTLED_S < n->began_s &&", "st->st_ctim.tv_sec - SETTLED_S < n->began_s &&")
