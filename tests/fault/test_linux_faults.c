@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "ground/mem.h"
-#include "linux/linux_source.h"
+#include "linux/linux_handle.h"
 #include "list.h"
 #include "lsio.h"
 #include "seams/backend.h"
