@@ -18,7 +18,7 @@ FITS = [
         ("looks.c", "test_engine_mapped test_engine_stream test_engine_lend test_mapped test_api_mapped"),
         ("held.c", "test_engine_mapped test_engine_stream test_engine_lend test_mapped test_api_mapped"),
         ("lending.c", "test_engine_lend test_engine_mapped test_mapped"),
-        ("straight.c", "test_engine_place test_api_output test_sink_memory"),
+        ("straight.c", "test_engine_straight test_api_output test_sink_memory"),
         ("past_cache.c", "test_api_output test_sink_memory"),
         ("outcome.c", "test_engine_mapped test_engine test_api_stream test_api"),
         ("figures.c", "test_engine test_summary test_api"),
@@ -30,7 +30,7 @@ FITS = [
         ("unchanged.c", "test_engine_mapped test_engine_stream test_engine test_changing.py"),
         ("objects.c", "test_engine_mapped test_engine test_engine_stream test_api_descriptors test_changing.py"),
         ("late.c", "test_engine_late test_api_memory"),
-        ("prepare.c", "test_engine_codec test_engine_place test_engine test_host_steps test_same_results.py"),
+        ("prepare.c", "test_engine_codec test_engine_straight test_engine test_host_steps test_same_results.py"),
         ("buffer.c", "test_engine_codec test_engine test_host_steps test_same_results.py"),
         ("steps.c", "test_engine_mapped test_engine test_host_steps test_engine_write test_runner.py"),
         ("pieces.c", "test_pieces test_pieces.py"),
@@ -44,7 +44,7 @@ FITS = [
         ("request.c", "test_request test_plan"),
         ("sink*.c", "test_sink test_sink_window test_sink_memory test_sink_faults test_output_order test_output.py"),
         ("os_linux_publish.c", "test_os_files test_output_order test_output_faults test_replace.py test_output.py"),
-        ("os_linux_output_write.c", "test_os_files test_output_faults"),
+        ("os_linux_output*.c", "test_os_files test_output_faults"),
         ("codec*.c", "test_codec test_codec_blosc test_pieces fuzz_codec test_blosc.py test_pieces.py"),
         ("*.lua", "busted test_host test_host_steps test_same_results.py"),
         ("xform_lua.c", "test_host test_host_steps test_host_robust"),
@@ -53,7 +53,7 @@ FITS = [
         ("vtable.c", "test_host test_engine_late"),
         ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
         ("pread*.c", "test_backends test_backends_exact test_backend_faults test_writes"),
-        ("linux_*.c", "test_linux_faults test_backends test_near test_guard test_mapped test_hostile.py"),
+        ("linux_*.c", "test_linux_faults test_backends test_small test_sigbus test_mapped test_hostile.py"),
     )]
 
 # ---- mapped, objects, late: what changes while it is read ----
