@@ -9,9 +9,13 @@
 
 int lsi_sink_landed(struct lsi_sink *s, uint64_t length, struct lsi_error *err) {
   int rc = 0;
-  if (s->spec->durability == LSI_DURABLE_EACH && !atomic_load(&s->sync_failed)) {
+  if (s->spec->durability == LSI_DURABLE_EACH) {
+    /* After a failure the kernel has forgotten the dirty pages, and would say that all is well. */
+    if (atomic_load(&s->sync_failed))
+      return lsi_fail(err, LSIO_ERR_OUTPUT, 0,
+                      "an earlier result did not reach the disk, so this one may not have either");
     rc = lsi_os_file_sync(s->file, err);
-    if (rc) atomic_store(&s->sync_failed, true); /* the kernel has forgotten the dirty pages */
+    if (rc) atomic_store(&s->sync_failed, true);
   }
   if (!rc) atomic_fetch_add_explicit(&s->written, length, memory_order_relaxed);
   return rc;

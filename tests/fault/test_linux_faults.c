@@ -253,8 +253,8 @@ static void a_result_that_is_not_durable_ends_the_job(void **state) {
     assert_non_null(strstr(lsio_error_message(lsio_job_error(job)), "did not reach the disk"));
     struct lsio_progress p = {.struct_size = sizeof p};
     lsio_job_progress(job, &p);
-    assert_true(p.steps_done < p.steps / 2); /* some that were on their way land after that */
-    assert_int_equal(p.steps_failed, 1);
+    assert_int_equal(p.steps_done, good); /* what was on its way lands after that, but counts no more */
+    assert_in_range(p.steps_failed, 1, p.steps - good);
     lsio_job_destroy(job);
     assert_int_not_equal(access("out", F_OK), 0);
   }

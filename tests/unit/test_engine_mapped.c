@@ -133,7 +133,7 @@ static int t_open(void *job, unsigned worker, unsigned n_workers, struct lsi_ste
 static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   (void)state;
   if (s->index == failing) return lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "failed on purpose");
-  if (s->out) memcpy(s->out, s->chunk[0].data, (size_t)s->chunk[0].bytes);
+  if (s->out && s->chunk[0].bytes > 0) memcpy(s->out, s->chunk[0].data, (size_t)s->chunk[0].bytes);
   return 0;
 }
 
