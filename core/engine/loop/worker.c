@@ -1,4 +1,4 @@
-/* The loop of one worker: refill the window, submit, reap, and take each finished unit through all
+/* The loop of one worker: begin units, submit, reap, and take each finished unit through all
  * its steps before the next one, so that its bytes are still in this core's cache. */
 #include "engine/loop/worker.h"
 
@@ -22,7 +22,7 @@
 #define REFILL_BYTES (REFILL_NS / 8)
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
 #define TURNS 64u /* units that had not to be waited for, before what is in flight is looked at */
-#define BLOCKED_NS 50000u     /* pause when another worker holds all credits or the window */
+#define BLOCKED_NS 50000u     /* pause when another worker holds all credits, or the next result */
 
 /* ---- units that have landed ---- */
 

@@ -103,12 +103,12 @@ static __attribute__((noinline)) bool no_memory_for_op(struct lsi_worker *w, uin
 }
 
 /* Makes the next operation of extent x, of which `left` bytes are left to read; false when out of
- * credit or window. */
+ * credit or depth. */
 static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                             uint64_t left) {
   uint64_t length = next_length(w, x, left);
   if (w->n_queue >= LSI_QUEUE_ISSUE) return false;
-  /* One operation is always allowed, or a window smaller than it would wait for ever. */
+  /* One operation is always allowed, or a depth smaller than it would wait for ever. */
   if (w->reader.ops_in_flight && (w->reader.ops_in_flight >= w->reader.depth.ops ||
                            w->reader.bytes_in_flight + length > w->reader.depth.bytes)) {
     w->reader.depth.hit = true;
