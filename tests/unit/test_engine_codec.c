@@ -13,6 +13,7 @@
 #include "ground/mem.h"
 #include "seams/os.h"
 #include "test/mem_objects.h"
+#include "step_transform.h"
 
 #define CHUNKS 9u
 #define ITEM 4u /* bytes of an element */
@@ -21,13 +22,6 @@
 static const uint32_t sizes[CHUNKS] = {1, 17, 333, 15, 1000, 31, 20000, 5, 90000};
 static uint32_t *values[CHUNKS];
 static unsigned wrong, seen;
-
-static int t_open(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step, void **state,
-                  struct lsi_error *err) {
-  (void)job, (void)worker, (void)n_workers, (void)step, (void)err;
-  *state = NULL;
-  return 0;
-}
 
 static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   (void)state, (void)err;
@@ -42,15 +36,7 @@ static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   return 0;
 }
 
-static int t_finish(void *state, struct lsi_error *err) {
-  (void)state, (void)err;
-  return 0;
-}
-
-static void t_close(void *state) { (void)state; }
-
-static const struct lsi_transform_ops transform = {
-    .name = "test", .open_worker = t_open, .step = t_step, .finish = t_finish, .close = t_close};
+static const struct lsi_transform_ops transform = STEP_TRANSFORM(t_step);
 
 /* All chunks as one frame each, one behind the other in one object. */
 static size_t pack(enum lsi_codec codec, bool big, uint8_t *object, size_t room, int64_t *offset,

@@ -14,6 +14,7 @@
 #include "engine/state/engine.h"
 #include "ground/mem.h"
 #include "seams/os.h"
+#include "step_transform.h"
 
 #define BLOCK 4096u
 #define SIZE ((uint64_t)LSI_OP_LONGEST + BLOCK)
@@ -123,17 +124,6 @@ static const struct lsi_backend_ops lending = {
 
 static uint32_t right, wrong;
 
-static int t_open(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
-                  void **state, struct lsi_error *err) {
-  (void)job;
-  (void)worker;
-  (void)n_workers;
-  (void)step;
-  (void)err;
-  *state = NULL;
-  return 0;
-}
-
 static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   (void)state;
   (void)err;
@@ -145,16 +135,7 @@ static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   return 0;
 }
 
-static int t_finish(void *state, struct lsi_error *err) {
-  (void)state;
-  (void)err;
-  return 0;
-}
-
-static void t_close(void *state) { (void)state; }
-
-static const struct lsi_transform_ops transform = {
-    .name = "test", .open_worker = t_open, .step = t_step, .finish = t_finish, .close = t_close};
+static const struct lsi_transform_ops transform = STEP_TRANSFORM(t_step);
 
 /* Runs the request that stands in *spec; the number of steps that failed. */
 static int run(struct lsi_spec *spec) {

@@ -13,6 +13,7 @@
 #include "engine/state/engine.h"
 #include "ground/mem.h"
 #include "seams/os.h"
+#include "step_transform.h"
 
 #define SIZE (256u << 10)
 #define LENT 0u
@@ -123,13 +124,6 @@ static const struct lsi_backend_ops mapping = {
 
 /* ---- the job ---- */
 
-static int t_open(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step, void **state,
-                  struct lsi_error *err) {
-  (void)job, (void)worker, (void)n_workers, (void)step, (void)err;
-  *state = NULL;
-  return 0;
-}
-
 static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   (void)state;
   if (s->index == failing) return lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "failed on purpose");
@@ -137,15 +131,7 @@ static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   return 0;
 }
 
-static int t_finish(void *state, struct lsi_error *err) {
-  (void)state, (void)err;
-  return 0;
-}
-
-static void t_close(void *state) { (void)state; }
-
-static const struct lsi_transform_ops transform = {
-    .name = "test", .open_worker = t_open, .step = t_step, .finish = t_finish, .close = t_close};
+static const struct lsi_transform_ops transform = STEP_TRANSFORM(t_step);
 
 struct job {
   struct lsi_spec spec;

@@ -14,6 +14,7 @@
 #include "ground/mem.h"
 #include "kernels/kernels.h"
 #include "seams/os.h"
+#include "step_transform.h"
 
 #define CHUNK (128u << 10)
 #define SIZE ((uint64_t)64 << 20) /* more than a comparison takes, of either kind */
@@ -109,13 +110,6 @@ static void b_release(struct lsi_backend *b, struct lsi_op *op) { (void)b, (void
 
 /* ---- the transform: the bytes themselves, one more each ---- */
 
-static int t_open(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step, void **state,
-                  struct lsi_error *err) {
-  (void)job, (void)worker, (void)n_workers, (void)step, (void)err;
-  *state = NULL;
-  return 0;
-}
-
 static uint64_t wrong;
 
 static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
@@ -129,15 +123,7 @@ static int t_step(void *state, struct lsi_step *s, struct lsi_error *err) {
   return 0;
 }
 
-static int t_finish(void *state, struct lsi_error *err) {
-  (void)state, (void)err;
-  return 0;
-}
-
-static void t_close(void *state) { (void)state; }
-
-static const struct lsi_transform_ops transform = {
-    .name = "test", .open_worker = t_open, .step = t_step, .finish = t_finish, .close = t_close};
+static const struct lsi_transform_ops transform = STEP_TRANSFORM(t_step);
 
 /* ---- a run ---- */
 
