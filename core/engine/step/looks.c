@@ -68,7 +68,9 @@ void lsi_looks_unit_end(struct lsi_worker *w) {
 
 void lsi_looks_step_end(struct lsi_worker *w) {
   const struct lsi_flight *f = w->stepper.held.running;
-  if (!w->stepper.held.now.first || !overdue(w)) return;
+  /* Behind the unit's last step its end asks the clock. */
+  const bool last = f->next_step + 1 == w->run->config.plan->unit_step[f->unit + 1];
+  if (last || !w->stepper.held.now.first || !overdue(w)) return;
   keep(w, f, f->next_step + 1);
   w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step + 1};
 }
