@@ -129,6 +129,36 @@ static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t dec
   return need;
 }
 
+/* What the largest step's first frame keeps of its content while it is decoded by pieces, beyond what is
+ * priced for each. A frame that does not state its content may use less than it states: then no more than a
+ * chunk of its size usually holds. */
+static uint64_t history_of(const struct lsio_job *job) {
+  const struct lsi_request *r = job->spec.request;
+  if (!job->spec.piece || !job->plan->n_units || r->late) return 0;
+  if (!(job->backend->caps & LSI_CAP_OS_FILES)) return 0;
+  const uint32_t c = lsi_request_chunk_begin(r, job->plan->step_largest);
+  unsigned char head[LSI_CODEC_HEAD];
+  const size_t n = lsi_os_read_part(lsi_request_name(r, r->object[c]), r->offset[c], head,
+                                    LSI_MIN(r->length[c], (uint64_t)sizeof head));
+  bool exact;
+  uint64_t history = lsi_codec_history(job->spec.codec, head, n, &exact);
+  /* Long windows are asked for where much repeats. */
+  if (!exact) history = LSI_MIN(history, times(r->length[c], 2 * LSI_USUAL_RATIO));
+  return history - LSI_MIN(history, (uint64_t)LSI_PIECE_INNER);
+}
+
+/* How many workers find the usual room. */
+static uint32_t usual_workers(const struct lsio_job *job) {
+  const struct lsi_spec *s = &job->spec;
+  const uint64_t known = s->decoded ? s->decoded : times(job->plan->step_bytes_max, LSI_USUAL_RATIO);
+  struct lsi_price_request usual = need_of(job, known);
+  if (lsi_add_overflow(usual.decoded, history_of(job), &usual.decoded)) usual.decoded = UINT64_MAX;
+  struct lsi_price p;
+  struct lsi_error ignored;
+  lsi_error_clear(&ignored);
+  return lsi_price(job->plan, s->request, &usual, &p, &ignored) < 0 ? 1 : p.workers;
+}
+
 static int price(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_spec *s = &job->spec;
   const struct lsi_plan *plan = job->plan;
@@ -140,13 +170,8 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
   struct lsi_price p;
   int rc = lsi_price(plan, job->spec.request, &want, &p, err);
   if (rc < 0) return rc;
-  if (s->codec != LSI_CODEC_NONE && !s->decoded) {
-    /* How much it decodes to is known too late to run fewer workers: leave them room for the usual. */
-    struct lsi_price_request usual = need_of(job, times(plan->step_bytes_max, LSI_USUAL_RATIO));
-    struct lsi_error ignored;
-    lsi_error_clear(&ignored);
-    if (lsi_price(plan, job->spec.request, &usual, &p, &ignored) < 0) p.workers = 1;
-  }
+  /* How much it decodes to is known too late to run fewer workers: leave them room for the usual. */
+  if (s->codec != LSI_CODEC_NONE && (!s->decoded || s->piece)) p.workers = usual_workers(job);
   job->workers = LSI_MAX(1u, LSI_MIN(p.workers, plan->n_units));
   job->workers_wanted = p.workers < want.workers ? want.workers : job->workers;
   job->share = want.ceiling / job->workers;

@@ -116,6 +116,16 @@ static uint64_t window_of(const uint8_t *frame, uint64_t content) {
   return base + base / 8 * (frame[5] & 7);
 }
 
+uint64_t lsi_codec_history(enum lsi_codec codec, const void *head, size_t n, bool *exact) {
+  *exact = false;
+  if (codec != LSI_CODEC_ZSTD || n < LSI_CODEC_HEAD) return 0;
+  const unsigned long long content = ZSTD_getFrameContentSize(head, n);
+  if (content == ZSTD_CONTENTSIZE_ERROR) return 0;
+  *exact = content != ZSTD_CONTENTSIZE_UNKNOWN;
+  const uint64_t window = window_of(head, *exact ? content : 0);
+  return *exact ? LSI_MIN(window, (uint64_t)content) : window;
+}
+
 static size_t header_length(const uint8_t *frame) {
   static const uint8_t dictionary[] = {0, 1, 2, 4}, content[] = {0, 2, 4, 8};
   const bool single = frame[4] & 0x20;

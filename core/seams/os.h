@@ -91,6 +91,9 @@ int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info 
 typedef int lsi_each_path(void *ctx, const char *path, size_t length, bool regular);
 int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add, void *ctx,
                 struct lsi_error *err);
+/* Up to n bytes of a regular file from an offset, without waiting for anything but its device. How many;
+ * 0 also where it can't be read: who needs it will say why. */
+size_t lsi_os_read_part(const char *path, uint64_t offset, void *buf, size_t n);
 /* The whole file in memory (lsi_free), at most `limit` bytes. "-" is standard input. */
 int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,
                      struct lsi_error *err);

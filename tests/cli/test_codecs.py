@@ -164,5 +164,28 @@ class Tools(RunnerTest):
             self.assertNotIn("`piece`", r.err)
 
 
+class FewerWorkers(RunnerTest):
+    def test_for_windows_that_one_share_does_not_hold(self):
+        """By pieces a frame keeps its window: of chunks that use a large one, fewer are decoded at once."""
+        if not shutil.which("zstd"):
+            self.skipTest("zstd is not installed")
+        data = os.urandom(4 << 20) * 6
+        for piped, name in ((False, "a"), (True, "b")):
+            for i in range(4):
+                with open(self.path("%s%d.zst" % (name, i)), "wb") as f:
+                    with open(self.path("raw"), "wb") as raw:
+                        raw.write(data)
+                    source = {"stdin": open(self.path("raw"), "rb")} if piped else {}
+                    command = ["zstd", "-q", "-1", "--long=25", "-c"] + ([] if piped else [self.path("raw")])
+                    subprocess.run(command, stdout=f, check=True, **source)
+            r = self.expect(0, "-j4", "--memory=96MiB", "-e", """local lsio = require "lsio"
+              return lsio.job { source = lsio.files("%s*.zst", { whole = true }), type = "u8", codec = "zstd",
+                piece = "1MiB", state = "double n;", reduce = { n = "sum" },
+                transform = function(chunk, state) state.n = state.n + chunk.n end,
+                done = function(r) print(r.n) end }""" % name)
+            self.assertEqual(r.out.strip(), str(4 * len(data)))
+            self.assertIn("memory for no more; 4 were wanted", r.err)
+
+
 if __name__ == "__main__":
     unittest.main()
