@@ -1,4 +1,5 @@
 """Frames as the tools `zstd` and `lz4` write them, with their rarer options."""
+import os
 import gzip
 import json
 import shutil
