@@ -171,14 +171,13 @@ class FewerWorkers(RunnerTest):
         if not shutil.which("zstd"):
             self.skipTest("zstd is not installed")
         data = os.urandom(4 << 20) * 6
+        with open(self.path("raw"), "wb") as raw:
+            raw.write(data)
         for piped, name in ((False, "a"), (True, "b")):
             for i in range(4):
-                with open(self.path("%s%d.zst" % (name, i)), "wb") as f:
-                    with open(self.path("raw"), "wb") as raw:
-                        raw.write(data)
-                    source = {"stdin": open(self.path("raw"), "rb")} if piped else {}
-                    command = ["zstd", "-q", "-1", "--long=25", "-c"] + ([] if piped else [self.path("raw")])
-                    subprocess.run(command, stdout=f, check=True, **source)
+                with open(self.path("raw"), "rb") as raw, open(self.path("%s%d.zst" % (name, i)), "wb") as f:
+                    subprocess.run(["zstd", "-q", "-1", "--long=25", "-c", *([] if piped else [raw.name])],
+                                   stdin=raw, stdout=f, check=True)
             r = self.expect(0, "-j4", "--memory=96MiB", "-e", """local lsio = require "lsio"
               return lsio.job { source = lsio.files("%s*.zst", { whole = true }), type = "u8", codec = "zstd",
                 piece = "1MiB", state = "double n;", reduce = { n = "sum" },
