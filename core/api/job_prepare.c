@@ -134,14 +134,14 @@ static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t dec
  * chunk of its size usually holds. */
 static uint64_t history_of(const struct lsio_job *job) {
   const struct lsi_request *r = job->spec.request;
-  if (!job->spec.piece || !job->plan->n_units || r->late) return 0;
-  if (!(job->backend->caps & LSI_CAP_OS_FILES)) return 0;
+  if (job->spec.codec != LSI_CODEC_ZSTD || !job->spec.piece) return 0; /* others refer back little */
+  if (!job->plan->n_units || r->late || !(job->backend->caps & LSI_CAP_OS_FILES)) return 0;
   const uint32_t c = lsi_request_chunk_begin(r, job->plan->step_largest);
-  unsigned char head[LSI_CODEC_HEAD];
+  unsigned char head[LSI_ZSTD_HEAD];
   const size_t n = lsi_os_read_part(lsi_request_name(r, r->object[c]), r->offset[c], head,
                                     LSI_MIN(r->length[c], (uint64_t)sizeof head));
   bool exact;
-  uint64_t history = lsi_codec_history(job->spec.codec, head, n, &exact);
+  uint64_t history = lsi_zstd_history(head, n, &exact);
   /* Long windows are asked for where much repeats. */
   if (!exact) history = LSI_MIN(history, times(r->length[c], 2 * LSI_USUAL_RATIO));
   return history - LSI_MIN(history, (uint64_t)LSI_PIECE_INNER);

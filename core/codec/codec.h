@@ -37,11 +37,11 @@ const char *lsi_codec_name(enum lsi_codec codec);
 /* Bytes that a decoder takes for itself while it works, at most, for each byte that it decodes to: with
  * blosc, whose library decodes into memory of its own, 2 if the frame is one block. 0: a fixed size. */
 unsigned lsi_codec_overhead(enum lsi_codec codec);
-#define LSI_CODEC_HEAD 18 /* bytes at a chunk's beginning that tell what follows */
-/* How far back, in bytes, the first frame of a chunk says that it refers: what decoding it by pieces keeps
- * in memory. *exact: its content is stated, and is as long; else it may be less. 0: that is little, or `head`
- * does not tell. */
-uint64_t lsi_codec_history(enum lsi_codec codec, const void *head, size_t n, bool *exact);
+#define LSI_ZSTD_HEAD 18 /* bytes of a frame's header at most (RFC 8878, 3.1.1.1) */
+/* How far back, in bytes, the first zstd frame of a chunk says that it refers: what decoding it by pieces
+ * keeps in memory. *exact: its content is stated, and is as long; else it may be less. 0: `head` does not
+ * tell. */
+uint64_t lsi_zstd_history(const void *head, size_t n, bool *exact);
 
 /* Where decoded bytes go. The caller owns `data`; the decoder writes data[0 .. capacity) and never
  * more than `limit` bytes. When more room is needed it calls `grow`, which must keep the first

@@ -92,7 +92,7 @@ struct lsi_zstd_frame {
   uint64_t memory;      /* that the decoder will take for itself */
   bool streams;         /* false: the window is too large for the library, it must be taken whole */
   uint64_t given;       /* bytes decoded so far */
-  uint8_t head[18];     /* its header with a smaller window, of head_length bytes; 0: as it is */
+  uint8_t head[LSI_ZSTD_HEAD];     /* its header with a smaller window, of head_length bytes; 0: as it is */
   size_t head_length;
 };
 int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,

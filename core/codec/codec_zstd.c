@@ -116,9 +116,9 @@ static uint64_t window_of(const uint8_t *frame, uint64_t content) {
   return base + base / 8 * (frame[5] & 7);
 }
 
-uint64_t lsi_codec_history(enum lsi_codec codec, const void *head, size_t n, bool *exact) {
+uint64_t lsi_zstd_history(const void *head, size_t n, bool *exact) {
   *exact = false;
-  if (codec != LSI_CODEC_ZSTD || n < LSI_CODEC_HEAD) return 0;
+  if (n < LSI_ZSTD_HEAD) return 0;
   const unsigned long long content = ZSTD_getFrameContentSize(head, n);
   if (content == ZSTD_CONTENTSIZE_ERROR) return 0;
   *exact = content != ZSTD_CONTENTSIZE_UNKNOWN;
