@@ -78,9 +78,10 @@ static bool small_resident(struct lsi_near *near) {
   return false;
 }
 
-int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_direct direct,
-                    enum lsi_source_maps maps, struct lsi_handle *h, struct lsi_error *err) {
+int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_source_maps maps,
+                    struct lsi_handle *h, struct lsi_error *err) {
   const char *name = order->name;
+  const enum lsi_direct direct = order->direct;
   struct lsi_linux_file *f = lsi_linux_file(h);
   struct stat st;
   int fd = lsi_near_open(near, name);

@@ -12,10 +12,10 @@
 /* Which files are lent from a mapping (linux_map.h). */
 enum lsi_source_maps { LSI_MAPS_NONE, LSI_MAPS_RESIDENT, LSI_MAPS_ALL };
 
-/* Opens and decides. Fills *h. As the hook `open`; errors as lsi_linux_source_error, LSIO_ERR_UNSUPPORTED
- * when `direct` is LSI_DIRECT_ALWAYS and the file system can't. */
-int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_direct direct,
-                    enum lsi_source_maps maps, struct lsi_handle *h, struct lsi_error *err);
+/* Opens and decides. Fills *h. As the hook `open`, `maps` in place of the order's; errors as
+ * lsi_linux_source_error, LSIO_ERR_UNSUPPORTED when it is to be direct and the file system can't. */
+int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_source_maps maps,
+                    struct lsi_handle *h, struct lsi_error *err);
 /* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or
  * LSIO_ERR_SOURCE when what the object is now can't be known. */
 int lsi_source_close(struct lsi_handle *h, struct lsi_object_info *now);

@@ -15,7 +15,6 @@ struct lsi_backend {
   struct lsi_op_pool *pool; /* for what is not mapped */
   uint32_t depth;
   uint32_t held;            /* operations taken and not returned */
-  enum lsi_direct direct;
   struct lsi_near near;
   struct lsi_op_list ready; /* finished */
 };
@@ -40,7 +39,6 @@ static int mapped_create(const struct lsi_backend_config *config, struct lsi_bac
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a backend");
   }
   b->depth = LSI_MAX(config->queue_depth, 1u);
-  b->direct = config->direct;
   lsi_near_init(&b->near);
   *out = b;
   return 0;
@@ -54,7 +52,7 @@ static void mapped_destroy(struct lsi_backend *b) {
 
 static int mapped_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                        struct lsi_error *err) {
-  return lsi_source_open(&b->near, order, b->direct, LSI_MAPS_ALL, h, err);
+  return lsi_source_open(&b->near, order, LSI_MAPS_ALL, h, err);
 }
 
 static int mapped_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {

@@ -14,8 +14,6 @@ struct lsi_backend {
   struct lsi_op_pool *pool;
   uint32_t depth;
   uint32_t held;                /* operations taken and not returned */
-  enum lsi_direct direct;
-  enum lsi_source_maps maps;
   struct lsi_near near;
   struct lsi_op_list ready;     /* finished */
   struct lsi_op_list resident;  /* to be read from the page cache just before they are processed */
@@ -35,8 +33,6 @@ static int pread_create(const struct lsi_backend_config *config, struct lsi_back
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a backend");
   }
   b->depth = LSI_MAX(config->queue_depth, 1u);
-  b->direct = config->direct;
-  b->maps = config->maps ? LSI_MAPS_RESIDENT : LSI_MAPS_NONE;
   lsi_near_init(&b->near);
   *out = b;
   return 0;
@@ -50,7 +46,7 @@ static void pread_destroy(struct lsi_backend *b) {
 
 static int pread_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                       struct lsi_error *err) {
-  return lsi_source_open(&b->near, order, b->direct, b->maps, h, err);
+  return lsi_source_open(&b->near, order, order->maps ? LSI_MAPS_RESIDENT : LSI_MAPS_NONE, h, err);
 }
 
 static int pread_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {

@@ -45,8 +45,6 @@ struct lsi_backend {
   int bell;                /* the pool's doorbell, -1 = none */
   bool bell_armed;         /* the ring polls it */
   struct lsi_uring_registered registered;
-  enum lsi_direct direct;
-  enum lsi_source_maps maps;
   struct lsi_near near;
   uint32_t workers;
 };
@@ -75,8 +73,6 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
   struct lsi_backend *b = lsi_calloc(1, sizeof *b);
   if (!b) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a backend");
   b->depth = LSI_MIN(LSI_MAX(config->queue_depth, 1u), 1u << 14);
-  b->direct = config->direct;
-  b->maps = config->maps ? LSI_MAPS_RESIDENT : LSI_MAPS_NONE;
   b->workers = config->workers;
   b->bell = -1;
   lsi_near_init(&b->near);
@@ -112,7 +108,7 @@ static int make_pool(struct lsi_backend *b, struct lsi_error *err) {
 
 static int uring_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                       struct lsi_error *err) {
-  int rc = lsi_source_open(&b->near, order, b->direct, b->maps, h, err);
+  int rc = lsi_source_open(&b->near, order, order->maps ? LSI_MAPS_RESIDENT : LSI_MAPS_NONE, h, err);
   if (rc || h->mapped) return rc;
   if (lsi_linux_file(h)->flags & LSI_FILE_WAITS && (rc = make_pool(b, err)) < 0) {
     struct lsi_object_info now;
@@ -140,9 +136,9 @@ static uint32_t pooled(const struct lsi_backend *b) {
  * 0, or a negative errno: the ring is broken. */
 static int enter(struct lsi_backend *b, int64_t timeout_ns) {
   int rc;
+  /* A share of what is in flight: fewer wake-ups, and never long after the first. */
+  const unsigned wait = pooled(b) ? 1 : LSI_MIN(LSI_MAX(b->in_ring / 8, 1u), WAIT_MOST);
   if (timeout_ns < 0) {
-    /* A share of what is in flight: fewer wake-ups, and never long after the first. */
-    unsigned wait = pooled(b) ? 1 : LSI_MIN(LSI_MAX(b->in_ring / 8, 1u), WAIT_MOST);
     rc = io_uring_submit_and_wait(&b->ring, wait);
   } else if (timeout_ns == 0) {
     rc = io_uring_submit_and_get_events(&b->ring);
@@ -150,7 +146,7 @@ static int enter(struct lsi_backend *b, int64_t timeout_ns) {
     struct __kernel_timespec t = {.tv_sec = timeout_ns / 1000000000,
                                   .tv_nsec = timeout_ns % 1000000000};
     struct io_uring_cqe *cqe;
-    rc = io_uring_submit_and_wait_timeout(&b->ring, &cqe, 1, &t, NULL);
+    rc = io_uring_submit_and_wait_timeout(&b->ring, &cqe, wait, &t, NULL);
   }
   b->queued = io_uring_sq_ready(&b->ring);
   if (rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM) {
@@ -351,7 +347,7 @@ static int collect(struct lsi_backend *b, struct lsi_op **done, int max, int *rc
 
 static int uring_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_t timeout_ns,
                       struct lsi_error *err) {
-  uint64_t began = timeout_ns > 0 ? lsi_os_now_ns() : 0;
+  uint64_t began = 0;
   int64_t left = timeout_ns;
   bool looked = false;
   int n, rc = 0;
@@ -362,7 +358,9 @@ static int uring_reap(struct lsi_backend *b, struct lsi_op **done, int max, int6
     if (looked && timeout_ns == 0) break;
     looked = true;
     if (timeout_ns > 0) {
-      left = timeout_ns - (int64_t)(lsi_os_now_ns() - began);
+      const uint64_t now = lsi_os_now_ns();
+      if (!began) began = now;
+      left = timeout_ns - (int64_t)(now - began);
       if (left <= 0) break;
     }
     if (pooled(b) && !b->in_ring) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ground/mem.h"
+#include "seams/os.h"
 
 #define BLOCK 4096u
 #define SECTOR 512u /* what a direct write that ends early ends at */
@@ -19,7 +20,6 @@ struct entry {
 struct lsi_backend {
   struct lsi_sim *sim;
   uint64_t rng, now;
-  enum lsi_direct direct;
   uint32_t depth, n, open;
   struct entry *heap; /* unsorted: depths are small */
   bool cancelled;
@@ -115,7 +115,6 @@ static int sim_create(const struct lsi_backend_config *config, struct lsi_backen
   b->sim = (struct lsi_sim *)config->user; /* its counters are written; the rest is read only */
   b->rng = mix(b->sim->seed + atomic_fetch_add(&b->sim->instances, 1) * 1000003u);
   b->depth = config->queue_depth;
-  b->direct = config->direct;
   *out = b;
   return 0;
 }
@@ -154,7 +153,7 @@ static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct 
   }
   h->info = info_of(b->sim, i, b->sim->objects[i].changed_at_open);
   *object_of(h) = (struct sim_object){.index = (uint32_t)i};
-  h->direct = b->direct == LSI_DIRECT_ALWAYS;
+  h->direct = order->direct == LSI_DIRECT_ALWAYS;
   b->open++;
   read_whole(b, (uint32_t)i, order, h);
   return 0;
@@ -264,7 +263,8 @@ static int sim_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
     uint32_t now = atomic_fetch_add(&sim->in_flight[device], 1) + 1;
     if (sim->cap[device] && now > sim->cap[device]) violated(sim, "more in flight than the cap");
     uint64_t delay = sim->delay_max ? draw(b, sim->delay_max) : 0;
-    b->heap[b->n++] = (struct entry){b->now + delay, draw(b, UINT64_MAX), op};
+    const uint64_t from = sim->by_clock ? lsi_os_now_ns() : b->now;
+    b->heap[b->n++] = (struct entry){from + delay, draw(b, UINT64_MAX), op};
     atomic_fetch_add(&sim->operations, 1);
   }
   return taken;
@@ -284,9 +284,14 @@ static int sim_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_
   (void)err;
   if (!b->n || (timeout_ns == 0 && draw(b, 2))) return 0;
   int want = 1 + (int)draw(b, (uint64_t)max), n = 0;
+  const uint64_t now = b->sim->by_clock ? lsi_os_now_ns() : 0;
   while (n < want && b->n) {
     uint32_t at = earliest(b);
     struct entry e = b->heap[at];
+    if (b->sim->by_clock && e.due > now && !b->cancelled) {
+      if (e.due < atomic_load(&b->sim->next_ns)) atomic_store(&b->sim->next_ns, e.due);
+      break;
+    }
     b->heap[at] = b->heap[--b->n];
     b->now = LSI_MAX(b->now, e.due);
     if (b->cancelled) {

@@ -7,7 +7,8 @@
  *   short writes  fewer bytes than given, whole sectors or none (which means: no room)
  *   write errors  EIO, ENOSPC or EDQUOT; what is written goes where the test's `put` puts it
  *   again         EAGAIN or EINTR, which go away when asked again
- *   delays        completions come back in an order drawn from the seed (virtual time, no sleeping)
+ *   delays        completions come back in an order drawn from the seed (virtual time, no sleeping), or at
+ *                 times of a test's clock
  *   full          submit takes only a part
  *   descriptors   open answers EMFILE while another object is open
  *   changed       an object that is another one (inode) when it is opened or closed
@@ -48,12 +49,14 @@ struct lsi_sim {
   uint32_t restless;             /* that an object which must settle is said to be written to */
   uint32_t whole;                /* that a small object to which nothing happens is read as it is opened */
   uint32_t delay_max;            /* virtual time units; 0 = in order */
+  bool by_clock;                 /* they are nanoseconds of lsi_os_now_ns(): nothing comes back before */
   /* Puts what is written to an output: the bytes taken, or -errno. Any thread. NULL: nothing is written. */
   int64_t (*put)(const struct lsi_handle *output, const void *data, uint64_t length, uint64_t offset);
   /* counted */
   atomic_uint in_flight[LSI_SIM_DEVICES];
   atomic_uint instances;
   atomic_uint_fast64_t operations, emfiles, writes_failed, wholes, rests;
+  atomic_uint_fast64_t next_ns;  /* by_clock: when the next one comes back, of those asked for in vain */
 };
 
 uint8_t lsi_sim_byte(const struct lsi_sim *sim, uint32_t object, uint64_t offset);

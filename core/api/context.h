@@ -10,6 +10,7 @@ struct lsio_context {
   struct lsi_script_host *host;
   struct lsio_job *job; /* the one that is open */
   struct lsi_pool *pool;
+  struct lsi_crew *crew;
   bool maps;            /* SIGBUS is handled: files may be mapped */
 };
 
@@ -55,6 +56,7 @@ struct lsio_job {
   const struct lsi_backend_ops *backend;
   const struct lsi_backend_ops *fallback; /* NULL: none, as from one that was asked for by name */
   struct lsi_plan *plan;
+  uint64_t *device_ids; /* of the plan's devices */
   uint32_t workers;
   uint32_t workers_wanted;                /* more than `workers` where memory allows no more */
   uint64_t ceiling;                       /* bytes of memory for all of it */

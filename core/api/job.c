@@ -92,6 +92,8 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .sink_device = lsi_job_sink_device(job),
       .stream = job->stream,
       .pool = job->context->pool,
+      .crew = job->context->crew,
+      .device_ids = job->device_ids,
       .workers = job->workers,
       .share = job->share,
       .queue_depth = job->settings.queue_depth,
@@ -329,6 +331,7 @@ void lsio_job_destroy(lsio_job *job) {
                    job->texts.summary, job->texts.summary_json, job->texts.explain, job->texts.explain_json};
   for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);
   lsi_free(job->results.pos);
+  lsi_free(job->device_ids);
   lsi_array_free(job->array.own);
   job->context->job = NULL;
   lsi_free(job);

@@ -107,7 +107,7 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
     rc = lsi_plan_build(job->spec.request, &options, &job->plan, err);
   }
   lsi_free(d.models);
-  lsi_free(d.ids);
+  job->device_ids = d.ids;
   return rc;
 }
 

@@ -118,10 +118,13 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
       return lsi_error_hand_out(&e, e.code, error);
     }
   lsio_context *c = lsi_calloc(1, sizeof *c);
-  int rc = c && (c->pool = lsi_pool_create()) ? lsi_script_host_ops->create(&c->host, &e)
-                                              : LSIO_ERR_NOMEM;
+  int rc = c && (c->pool = lsi_pool_create()) ? lsi_crew_create(c->pool, &c->crew) : LSIO_ERR_NOMEM;
+  if (rc >= 0) rc = lsi_script_host_ops->create(&c->host, &e);
   if (rc < 0) {
-    if (c) lsi_pool_drop(c->pool);
+    if (c) {
+      lsi_crew_destroy(c->crew);
+      lsi_pool_drop(c->pool);
+    }
     lsi_free(c);
     return lsi_error_hand_out(&e, rc, error);
   }
@@ -133,6 +136,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
 
 void lsio_context_destroy(lsio_context *c) {
   if (!c) return;
+  lsi_crew_destroy(c->crew);
   lsi_script_host_ops->destroy(c->host);
   lsi_pool_close(c->pool);
   lsi_pool_drop(c->pool);

@@ -5,28 +5,42 @@
 #include "ground/mem.h"
 #include "seams/backend.h"
 
-int lsi_arena_init(struct lsi_arena *a, size_t size, struct lsi_pool *pool) {
-  memset(a, 0, sizeof *a);
-  size = lsi_round_up(LSI_MAX(size, (size_t)1), 2u << 20);
-  if (size / LSI_ALIGN > UINT32_MAX) return LSIO_ERR_NOMEM;
+/* base is what it takes its memory from: NULL when there was none. */
+static int init(struct lsi_arena *a, char *base, size_t size) {
   a->cap_free = 64;
-  a->free = lsi_malloc(a->cap_free * sizeof *a->free);
-  if (!a->free) return LSIO_ERR_NOMEM;
-  a->pool = pool;
-  a->base = lsi_pool_take(pool, size, true);
-  if (!a->base) {
-    lsi_free(a->free);
-    a->free = NULL;
-    return LSIO_ERR_NOMEM;
-  }
+  a->free = base ? lsi_malloc(a->cap_free * sizeof *a->free) : NULL;
+  a->base = base;
   a->size = size;
+  if (!a->free) return LSIO_ERR_NOMEM;
   a->free[0] = (struct lsi_arena_range){0, (uint32_t)(size / LSI_ALIGN)};
   a->n_free = 1;
   return 0;
 }
 
+int lsi_arena_init(struct lsi_arena *a, size_t size, struct lsi_pool *pool) {
+  memset(a, 0, sizeof *a);
+  size = lsi_round_up(LSI_MAX(size, (size_t)1), 2u << 20);
+  if (size / LSI_ALIGN > UINT32_MAX) return LSIO_ERR_NOMEM;
+  a->pool = pool;
+  const int rc = init(a, lsi_pool_take(pool, size, true), size);
+  if (rc < 0) lsi_arena_clear(a, a->base != NULL);
+  return rc;
+}
+
+int lsi_arena_carve(struct lsi_arena *a, size_t size, struct lsi_arena *parent) {
+  memset(a, 0, sizeof *a);
+  size = lsi_round_up(LSI_MAX(size, (size_t)1), LSI_ALIGN);
+  a->parent = parent;
+  const int rc = init(a, lsi_arena_lease(parent, size), size);
+  if (rc < 0) lsi_arena_clear(a, a->base != NULL);
+  return rc;
+}
+
 void lsi_arena_clear(struct lsi_arena *a, bool give_back) {
-  if (give_back) lsi_pool_give(a->pool, a->base, a->size, true);
+  if (give_back && a->parent)
+    lsi_arena_release(a->parent, a->base, a->size);
+  else if (give_back)
+    lsi_pool_give(a->pool, a->base, a->size, true);
   lsi_free(a->free);
   memset(a, 0, sizeof *a);
 }

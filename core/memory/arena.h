@@ -21,11 +21,15 @@ struct lsi_arena {
   uint32_t n_free;
   uint32_t cap_free;
   struct lsi_pool *pool;        /* base goes back there; NULL: none */
+  struct lsi_arena *parent;     /* or there: it is a part of that one */
 };
 
 /* 0 or LSIO_ERR_NOMEM. `size` is rounded up to 2 MiB; at most 16 TiB. It comes from the pool (NULL: it is
  * new) and goes back there. */
 int lsi_arena_init(struct lsi_arena *a, size_t size, struct lsi_pool *pool);
+/* A part of another arena, which must outlive it; `size` is rounded up to LSI_ALIGN. LSIO_ERR_NOMEM: it has
+ * no room. */
+int lsi_arena_carve(struct lsi_arena *a, size_t size, struct lsi_arena *parent);
 /* give_back false: its memory is given up, for somebody may still write there. */
 void lsi_arena_clear(struct lsi_arena *a, bool give_back);
 /* NULL when no free range is long enough: release something first. */

@@ -13,7 +13,7 @@
 #include "ground/err.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 5u
+#define LSI_BACKEND_VERSION 6u
 
 /* What planning knows of an object; kept for every object of a request. */
 struct lsi_object_info {
@@ -28,10 +28,8 @@ enum lsi_direct { LSI_DIRECT_AUTO, LSI_DIRECT_ALWAYS, LSI_DIRECT_NEVER };
 struct lsi_backend_config {
   uint32_t queue_depth;  /* most operations that the engine will have in flight here */
   uint32_t open_max;     /* most objects that the engine will hold open here */
-  enum lsi_direct direct;
   void *arena;           /* memory that most buffers will lie in, for registration; may be NULL */
   size_t arena_size;
-  bool maps;             /* SIGBUS is handled and it pays: resident files may be lent from mappings */
   uint32_t workers;      /* instances that will share the machine, for sizing thread pools */
   const void *user;      /* mem, sim: the objects and faults of a test */
 };
@@ -41,6 +39,8 @@ struct lsi_open {
   const char *name;
   void *room;            /* a backend may put all bytes here at once if that takes no waiting; NULL: not */
   uint32_t room_bytes;   /* of `room`: only an object that has fewer is put there */
+  enum lsi_direct direct;
+  bool maps;             /* SIGBUS is handled and it pays: a resident file may be lent from a mapping */
   bool settle;           /* an object that is changing at this moment is not opened: see the hook `open` */
 };
 
@@ -79,6 +79,7 @@ struct lsi_op {
   const void *data;      /* out: of a handle that lends, the bytes, valid until release */
   uint64_t priv[4];      /* the backend's own while it holds the operation */
   struct lsi_op *next;   /* the holder's own: the backend may queue with it while it holds the op */
+  void *owner;           /* the engine's own: whom it goes back to */
 };
 
 enum lsi_backend_caps {

@@ -11,6 +11,14 @@ uint64_t lsi_os_now_ns(void);        /* monotonic */
 uint64_t lsi_os_cpu_ns(void);        /* CPU time of the process */
 uint64_t lsi_os_thread_cpu_ns(void); /* CPU time of this thread */
 void lsi_os_sleep_ns(uint64_t ns);
+/* Another time for the whole process, for tests: all of the above ask it. NULL: the machine's own. Set while
+ * no other thread runs; borrowed. */
+struct lsi_clock {
+  uint64_t (*now_ns)(void *user);
+  void (*sleep_ns)(void *user, uint64_t ns);
+  void *user;
+};
+void lsi_os_set_clock(const struct lsi_clock *clock);
 
 /* -- threads -- */
 struct lsi_thread;

@@ -13,8 +13,9 @@ struct lsi_summary;
 /* Transforms: one state per worker, used on that worker's thread only. */
 struct lsi_transform_ops {
   const char *name;
-  /* Makes worker `worker` (of n_workers) ready. *step keeps its address until close. */
-  int (*open_worker)(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
+  /* Makes worker `worker` of the job ready, all of whose calls come from thread `thread` of the context.
+   * *step keeps its address until close. */
+  int (*open_worker)(void *job, unsigned worker, unsigned thread, struct lsi_step *step,
                      void **state, struct lsi_error *err);
   /* One step, or a piece of one (step->piece). A failure leaves no trace in the state when the job's
    * on_error is skip, of a piece as little as of those before it. The error's object, offset and step

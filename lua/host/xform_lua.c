@@ -37,14 +37,13 @@ static void close_worker(void *state) {
   release(w);
 }
 
-static int open_worker(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
+static int open_worker(void *job, unsigned worker, unsigned thread, struct lsi_step *step,
                        void **state, struct lsi_error *err) {
   struct lsi_script *s = job;
-  (void)n_workers;
-  if (worker >= LSI_LUA_WORKERS_MAX)
+  if (worker >= LSI_LUA_WORKERS_MAX || thread >= LSI_LUA_WORKERS_MAX)
     return lsi_fail(err, LSIO_ERR_LIMIT, 0, "Lua transforms run on at most %d workers",
                     LSI_LUA_WORKERS_MAX);
-  struct lsi_lua **lua = &s->host->workers[worker];
+  struct lsi_lua **lua = &s->host->workers[thread];
   if (!*lua) {
     *lua = lsi_lua_open(err);
     if (!*lua) return err && err->code ? err->code : LSIO_ERR_NOMEM;

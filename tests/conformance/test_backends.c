@@ -43,7 +43,7 @@ static struct stage *ready(void **state) {
 static void open_object(struct stage *s, int i, struct lsi_handle *h) {
   memset(h, 0, sizeof *h);
   lsi_error_clear(&s->err);
-  int rc = s->ops->open(s->b, &(struct lsi_open){.name = s->names[i]}, h, &s->err);
+  int rc = s->ops->open(s->b, STAGE_ORDER(s, s->names[i]), h, &s->err);
   if (rc < 0) fail_msg("%s: open: %s", s->v->label, s->err.what);
   assert_int_equal(h->info.size, object_sizes[i]);
   assert_int_equal(h->lends, h->mapped ? s->v->maps : s->v->lends); /* test_mapped.c: which are */
@@ -260,7 +260,7 @@ static void survives_lack_of_memory(void **state) {
     lsi_mem_fail_nth(nth, false);
     int rc = s->ops->create(&s->config, &b, &err);
     bool created = rc == 0;
-    if (created) rc = s->ops->open(b, &(struct lsi_open){.name = s->names[BIG]}, &h, &err);
+    if (created) rc = s->ops->open(b, STAGE_ORDER(s, s->names[BIG]), &h, &err);
     if (created && rc == 0) {
       struct lsi_op op, *p = &op, *done[1];
       stage_op(s, &op, &h, 0, 5, 5000);
@@ -296,7 +296,7 @@ static void tells_what_is_missing(void **state) {
   struct lsi_handle h = {0};
   struct lsi_object_info info;
   struct lsi_error err = {0};
-  assert_int_equal(s->ops->open(s->b, &(struct lsi_open){.name = "/nowhere/at all"}, &h, &err), LSIO_ERR_SOURCE);
+  assert_int_equal(s->ops->open(s->b, STAGE_ORDER(s, "/nowhere/at all"), &h, &err), LSIO_ERR_SOURCE);
   assert_string_equal(err.object, "/nowhere/at all");
   assert_true(err.what[0]);
   lsi_error_clear(&err);
@@ -304,7 +304,7 @@ static void tells_what_is_missing(void **state) {
   assert_string_equal(err.object, "/nowhere/at all");
   if (!(s->ops->caps & LSI_CAP_OS_FILES)) return;
   lsi_error_clear(&err);
-  assert_int_equal(s->ops->open(s->b, &(struct lsi_open){.name = s->dir}, &h, &err), LSIO_ERR_SOURCE);
+  assert_int_equal(s->ops->open(s->b, STAGE_ORDER(s, s->dir), &h, &err), LSIO_ERR_SOURCE);
   assert_int_equal(err.os_code, EISDIR);
   assert_string_equal(err.object, s->dir);
   assert_true(err.remedy[0]);
@@ -349,7 +349,7 @@ static int read_in_child(struct stage *s) {
   if (rc == LSIO_ERR_UNSUPPORTED && err.os_code == ENOMEM && err.remedy[0]) return NOT_HERE;
   MUST(1, rc == 0);
   struct lsi_handle h = {0};
-  MUST(2, s->ops->open(b, &(struct lsi_open){.name = s->names[BIG]}, &h, &err) == 0);
+  MUST(2, s->ops->open(b, STAGE_ORDER(s, s->names[BIG]), &h, &err) == 0);
   for (unsigned i = 0; i < 50; i++) {
     struct lsi_op op, *p = &op, *done[1];
     stage_op(s, &op, &h, i % DEPTH, i * 60001, 5000);
@@ -399,14 +399,14 @@ static int run_out_of_descriptors(void *arg) {
   struct lsi_handle h[64];
   int n = 0, rc;
   memset(h, 0, sizeof h);
-  while ((rc = s->ops->open(b, &(struct lsi_open){.name = s->names[BIG]}, &h[n], &err)) == 0 && n < 63) n++;
+  while ((rc = s->ops->open(b, STAGE_ORDER(s, s->names[BIG]), &h[n], &err)) == 0 && n < 63) n++;
   MUST(12, rc == LSIO_ERR_IO && err.os_code == EMFILE);
   MUST(13, n >= 1);
   struct lsi_object_info now;
   MUST(14, s->ops->close(b, &h[--n], &now) == 0);
   lsi_error_clear(&err);
   memset(&h[n], 0, sizeof h[n]);
-  MUST(15, s->ops->open(b, &(struct lsi_open){.name = s->names[BIG]}, &h[n], &err) == 0);
+  MUST(15, s->ops->open(b, STAGE_ORDER(s, s->names[BIG]), &h[n], &err) == 0);
   for (; n >= 0; n--) MUST(16, s->ops->close(b, &h[n], &now) == 0);
   s->ops->destroy(b);
   return 0;
@@ -426,7 +426,7 @@ static int open_secret(void *arg) {
   struct lsi_error err = {0};
   struct lsi_handle h = {0};
   MUST(1, s->ops->create(&s->config, &b, &err) == 0);
-  MUST(2, s->ops->open(b, &(struct lsi_open){.name = s->names[BIG]}, &h, &err) == LSIO_ERR_SOURCE);
+  MUST(2, s->ops->open(b, STAGE_ORDER(s, s->names[BIG]), &h, &err) == LSIO_ERR_SOURCE);
   MUST(3, err.os_code == EACCES && err.remedy[0] && strcmp(err.object, s->names[BIG]) == 0);
   s->ops->destroy(b);
   return 0;

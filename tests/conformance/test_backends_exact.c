@@ -27,7 +27,7 @@ static void exact_reads_touch_nothing_else(void **state) {
   struct stage *s = *state;
   if (!s->b || s->v->lends) skip();
   struct lsi_handle h = {0};
-  assert_int_equal(s->ops->open(s->b, &(struct lsi_open){.name = s->names[BIG]}, &h, &s->err), 0);
+  assert_int_equal(s->ops->open(s->b, STAGE_ORDER(s, s->names[BIG]), &h, &s->err), 0);
   for (unsigned i = 0; i < 400; i++) {
     const bool aligned = i % 4 == 0;
     struct lsi_op op;

@@ -35,7 +35,7 @@ static bool local_disk(const char *dir) {
 
 static void open_file(struct stage *s, int i, struct lsi_handle *h) {
   memset(h, 0, sizeof *h);
-  assert_int_equal(s->ops->open(s->b, &(struct lsi_open){.name = s->names[i]}, h, &s->err), 0);
+  assert_int_equal(s->ops->open(s->b, STAGE_ORDER(s, s->names[i]), h, &s->err), 0);
 }
 
 static struct lsi_op *lend(struct stage *s, struct lsi_handle *h, uint64_t offset, uint32_t length) {

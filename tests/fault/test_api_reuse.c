@@ -20,7 +20,10 @@
   " for i = 0, chunk.n - 1 do chunk.out[i] = 2 * chunk.data[i] end end }\n"
 
 static uint64_t made(void) { return lsi_pool_made(api_context->pool); }
-static uint64_t kept(void) { return lsi_pool_kept(api_context->pool); }
+static uint64_t kept(void) {
+  lsi_crew_trim(api_context->crew); /* what its threads keep for themselves */
+  return lsi_pool_kept(api_context->pool);
+}
 
 static void run(const char *script, const char *memory, struct lsio_array *out) {
   const char *settings[] = {"workers=2", memory};

@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-#include "list.h"
-#include "lsio.h"
+#include "api/context.h"
 #include "ground/mem.h"
+#include "list.h"
 
 #define CHUNK 131472 /* bytes: whole pages and an edge, enough to be written past the page cache */
 #define VALUES (3 * CHUNK / 4) /* of each file */
@@ -154,6 +154,7 @@ static struct outcome run_job(const struct scene *s, const char *workers) {
   }
   lsio_error_free(error);
   lsio_job_destroy(job);
+  lsi_crew_trim(context->crew); /* its threads keep nothing for the next job */
   return out;
 }
 
@@ -306,6 +307,7 @@ static void test_arrays_of_jobs_that_break(void **state) {
   atomic_store(&fail_at, 0);
   assert_ptr_not_equal(array_of(), first);
   *(char *)(uintptr_t)first = 1; /* as the kernel might */
+  lsi_crew_trim(context->crew);
   assert_int_equal(lsi_mem_live(), live);
 }
 

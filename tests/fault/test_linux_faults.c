@@ -105,12 +105,12 @@ static int open_source(const char *backend, size_t arena_size) {
   ops = lsi_backend_find(backend);
   lsi_error_clear(&error);
   if (!ops || ops->probe(&error) != 0) return LSIO_ERR_UNSUPPORTED;
-  const struct lsi_backend_config config = {.queue_depth = OPS, .open_max = 4, .direct = LSI_DIRECT_ALWAYS,
-                                            .arena = arena, .arena_size = arena_size, .workers = 1};
+  const struct lsi_backend_config config = {.queue_depth = OPS, .open_max = 4, .arena = arena,
+                                            .arena_size = arena_size, .workers = 1};
   int rc = ops->create(&config, &b, &error);
   if (rc) return rc;
   memset(&handle, 0, sizeof handle);
-  const struct lsi_open order = {.name = "source"};
+  const struct lsi_open order = {.name = "source", .direct = LSI_DIRECT_ALWAYS};
   rc = ops->open(b, &order, &handle, &error);
   if (rc) ops->destroy(b);
   return rc;

@@ -205,11 +205,19 @@ static bool file_is_mapped(void) {
   return found;
 }
 
+/* Nothing that threads keep from job to job. */
+static void trim(void) {
+  lsi_crew_trim(contexts[0]->crew);
+  lsi_crew_trim(contexts[1]->crew);
+}
+
 static struct path_end run(const struct path_kind *k, const char *where) {
+  trim();
   const int64_t live = lsi_mem_live();
   const int open_before = descriptors();
   const struct path_end end =
       path_run(contexts[k->sigbus], k, k->mapped ? faulty_mapped.name : faulty.name, where);
+  trim();
   if (lsi_mem_live() != live) fail_msg("%s: %d blocks lost", where, (int)(lsi_mem_live() - live));
   if (descriptors() != open_before) fail_msg("%s: descriptors lost", where);
   const long long kept = (long long)(lsi_pool_kept(contexts[0]->pool) + lsi_pool_kept(contexts[1]->pool));

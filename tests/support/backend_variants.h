@@ -44,6 +44,10 @@ struct stage {
   unsigned char *data[OBJECTS]; /* what the objects hold */
 };
 
+/* What is asked of the variant's `open`. */
+#define STAGE_ORDER(s, path) \
+  (&(struct lsi_open){.name = (path), .direct = (s)->v->direct, .maps = (s)->v->maps})
+
 /* 0, or 77 when this machine can't (no io_uring, no direct reads). */
 int stage_open(struct stage *s, const struct variant *v);
 void stage_close(struct stage *s);

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/loop/home.h"
+#include "engine/loop/worker.h"
+#include "engine/state/run.h"
 #include "ground/mem.h"
 #include "seams/os.h"
 
@@ -219,35 +222,109 @@ static void print_error(const struct lsi_error *e) {
   fprintf(stderr, "%s\n", text);
 }
 
+/* ---- one thread, and a time of its own ---- */
+
+struct turns {
+  uint64_t now, hash;
+};
+
+static uint64_t turns_now(void *user) { return ((struct turns *)user)->now += 20; }
+static void turns_sleep(void *user, uint64_t ns) { ((struct turns *)user)->now += ns; }
+
+static void note(struct turns *t, uint64_t what) {
+  t->hash = (t->hash ^ what) * 0x100000001b3u; /* FNV-1a's prime */
+}
+
+/* Nothing can be done by anybody: on to the next thing that happens. */
+static void pass(struct turns *t, struct lsi_sim *sim, const struct lsi_run *run) {
+  uint64_t next = atomic_load(&sim->next_ns);
+  for (uint32_t i = 0; i < run->n_workers; i++)
+    if (run->workers[i].blocked_ns) next = LSI_MIN(next, t->now + run->workers[i].blocked_ns);
+  t->now = LSI_MAX(t->now + 1000, next == UINT64_MAX ? 0 : next);
+}
+
+uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *run,
+                          const struct engine_turns *how) {
+  struct turns t = {.now = 1000000, .hash = 0xcbf29ce484222325u};
+  const struct lsi_clock clock = {turns_now, turns_sleep, &t};
+  lsi_os_set_clock(&clock);
+  how->sim->by_clock = true;
+  struct lsi_home *homes = lsi_calloc(run->n_workers, sizeof *homes);
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    homes[i] = (struct lsi_home){.index = i, .threads = run->n_workers};
+    run->workers[i].home = &homes[i];
+  }
+  uint32_t idle = 0;
+  for (uint64_t n = 0; !lsi_run_ended(run); n++) {
+    CHECK(n < 20000000, "the run hangs");
+    struct lsi_worker *w = &run->workers[engine_job_random(j, run->n_workers)];
+    if (idle == 0) atomic_store(&how->sim->next_ns, UINT64_MAX);
+    if (w->stage != LSI_STAGE_ENDED) {
+      w->blocked_ns = 0;
+      w->may_begin = engine_job_random(j, 2) ? UINT32_MAX : 1;
+      const enum lsi_turn turn = lsi_worker_turn(w, 0);
+      if (turn == LSI_TURN_ENDED) lsi_run_worker_ended(run);
+      note(&t, (uint64_t)w->index << 8 | turn);
+      idle = turn == LSI_TURN_WENT || turn == LSI_TURN_ENDED ? 0 : idle + 1;
+    }
+    if (engine_job_random(j, how->poll_one_in) == 0) how->take(how->user, lsi_run_take(run, 0));
+    if (how->cancel_after_ns >= 0 && (int64_t)t.now > how->cancel_after_ns) lsi_run_cancel(run);
+    if (idle > 2 * run->n_workers) {
+      pass(&t, how->sim, run);
+      idle = 0;
+    }
+  }
+  how->take(how->user, lsi_run_take(run, 0));
+  for (uint32_t i = 0; i < run->n_workers; i++) lsi_home_clear(&homes[i]);
+  lsi_free(homes);
+  note(&t, t.now);
+  lsi_os_set_clock(NULL);
+  return t.hash;
+}
+
+struct failures {
+  struct engine_job *j;
+  uint64_t seed;
+  uint32_t *failed; /* by step */
+};
+
+static void take_failures(void *user, struct lsi_run_completion *c) {
+  const struct failures *f = user;
+  const uint64_t seed = f->seed;
+  for (struct lsi_run_completion *next; c; c = next) {
+    next = c->next;
+    CHECK(c->kind == LSIO_STEP_FAILED, "completion of kind %u", c->kind);
+    CHECK(c->error->object[0] && c->error->step == c->step, "an error without object or step");
+    f->failed[c->step]++;
+    if (getenv("LSIO_SIM_SEED")) print_error(c->error);
+    lsi_run_free_completion(c);
+  }
+}
+
+static void run_threads(struct lsi_run *run, int64_t cancel_after_ns, struct failures *f) {
+  const uint64_t start = lsi_os_now_ns(), seed = f->seed;
+  while (!lsi_run_ended(run)) {
+    take_failures(f, lsi_run_take(run, cancel_after_ns >= 0 ? cancel_after_ns + 1 : 1000000000));
+    if (cancel_after_ns >= 0) lsi_run_cancel(run);
+    CHECK(lsi_os_now_ns() - start < 60000000000u, "the run hangs");
+  }
+  take_failures(f, lsi_run_take(run, 0));
+}
+
 int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
                    struct lsi_error *err) {
   struct lsi_run *run;
   uint32_t *failed = lsi_calloc(j->spec.request->n_steps, sizeof *failed);
+  struct failures f = {j, seed, failed};
   CHECK(lsi_os_bell_create(&j->config.bell) == 0, "no bell");
-  int rc = lsi_run_start(&j->config, &run, err);
+  int rc = (j->turns ? lsi_run_create : lsi_run_start)(&j->config, &run, err);
   CHECK(rc == 0, "start: %s", err->what);
-  uint64_t start = lsi_os_now_ns();
-  while (!lsi_run_ended(run)) {
-    struct lsi_run_completion *c =
-        lsi_run_take(run, cancel_after_ns >= 0 ? cancel_after_ns + 1 : 1000000000);
-    while (c) {
-      struct lsi_run_completion *next = c->next;
-      CHECK(c->kind == LSIO_STEP_FAILED, "completion of kind %u", c->kind);
-      CHECK(c->error->object[0] && c->error->step == c->step, "an error without object or step");
-      failed[c->step]++;
-      if (getenv("LSIO_SIM_SEED")) print_error(c->error);
-      lsi_run_free_completion(c);
-      c = next;
-    }
-    if (cancel_after_ns >= 0) lsi_run_cancel(run);
-    CHECK(lsi_os_now_ns() - start < 60000000000u, "the run hangs");
-  }
-  struct lsi_run_completion *c = lsi_run_take(run, 0);
-  while (c) {
-    struct lsi_run_completion *next = c->next;
-    failed[c->step]++;
-    lsi_run_free_completion(c);
-    c = next;
+  if (j->turns) {
+    const struct engine_turns how = {.sim = j->turns, .cancel_after_ns = cancel_after_ns, .poll_one_in = 9,
+                                     .take = take_failures, .user = &f};
+    j->hash = engine_job_turns(j, seed, run, &how);
+  } else {
+    run_threads(run, cancel_after_ns, &f);
   }
   rc = lsi_run_join(run, err);
   check_counts(j, seed, rc, failed);

@@ -22,6 +22,8 @@ struct engine_job {
   uint32_t slow_one_in;    /* it sleeps 1 ms this often */
   atomic_uint transform_failures;
   atomic_uint open_workers, finished_workers;
+  struct lsi_sim *turns;   /* not NULL: one thread, and this is the backend's sim */
+  uint64_t hash;           /* of a run by turns */
 };
 
 uint64_t engine_job_random(struct engine_job *j, uint64_t n); /* 0 .. n-1 */
@@ -39,9 +41,22 @@ void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
  * only the name and the device. */
 void engine_job_build_files(struct engine_job *j, uint64_t seed, uint32_t n_objects,
                             const char *const *names, const struct lsi_object_info *infos);
+/* One thread gives the run's workers their turns in an order drawn from the seed, in a time of its own that
+ * jumps to the next event when nothing can be done: the same seed does the same things. The backend's
+ * objects must be `sim`. Polls in `poll_one_in` of the turns. Ends the run; what it delivers goes to `take`.
+ * A hash of all that happened. */
+struct engine_turns {
+  struct lsi_sim *sim;
+  int64_t cancel_after_ns; /* of that time; < 0: never */
+  uint32_t poll_one_in;
+  void (*take)(void *user, struct lsi_run_completion *list);
+  void *user;
+};
+uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *run,
+                          const struct engine_turns *how);
 /* Runs to the end, checks that every step was delivered or failed exactly once, also when the run was
  * stopped (then: at most once). Returns the run's code; *err has its error. Aborts with a message that
- * names the seed when something does not hold. */
+ * names the seed when something does not hold. With j->turns by turns of one thread, else of threads. */
 int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
                    struct lsi_error *err);
 void engine_job_free(struct engine_job *j);

@@ -115,7 +115,8 @@ int host_open_worker(struct host_job *j, struct host_worker *w, unsigned index, 
   w->step.chunk = &w->chunk;
   w->step.n_chunks = 1;
   w->step.worker = index;
-  return j->spec.transform->open_worker(j->spec.transform_job, index, n, &w->step, &w->state, &j->err);
+  (void)n;
+  return j->spec.transform->open_worker(j->spec.transform_job, index, index, &w->step, &w->state, &j->err);
 }
 
 int host_step(struct host_job *j, struct host_worker *w, const void *data, double n, size_t size,

@@ -93,6 +93,9 @@ static void expect(bool ok, uint64_t seed, const char *what, int rc, const struc
   fail_msg("seed %llu: %s (code %d: %s)", (unsigned long long)seed, what, rc, text);
 }
 
+static bool by_turns;
+static uint64_t last_hash;
+
 static void one_seed(uint64_t seed) {
   struct world w;
   struct engine_job j;
@@ -108,7 +111,9 @@ static void one_seed(uint64_t seed) {
   int64_t cancel = engine_job_random(&j, 10) == 0 ? (int64_t)engine_job_random(&j, 300000) : -1;
   struct lsi_error e;
   lsi_error_clear(&e);
+  j.turns = by_turns ? &w.sim : NULL;
   int rc = engine_job_run(&j, seed, cancel, &e);
+  last_hash = j.hash;
   uint32_t bad = must_fail(&w, &j);
   if (rc == 0) {
     uint32_t failed = 0;
@@ -140,7 +145,29 @@ static void every_step_ends_exactly_once(void **state) {
   engine_job_seeds(one_seed, 1, 2000);
 }
 
+static void every_step_ends_exactly_once_by_turns(void **state) {
+  (void)state;
+  by_turns = true;
+  engine_job_seeds(one_seed, 1, 2000);
+  by_turns = false;
+}
+
+/* Or a seed that fails could not be looked at again. */
+static void one_seed_does_the_same_things(void **state) {
+  (void)state;
+  by_turns = true;
+  for (uint64_t seed = 1; seed <= 50; seed++) {
+    one_seed(seed);
+    const uint64_t hash = last_hash;
+    one_seed(seed);
+    if (last_hash != hash) fail_msg("seed %llu did other things", (unsigned long long)seed);
+  }
+  by_turns = false;
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_ends_exactly_once)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_ends_exactly_once),
+                                     cmocka_unit_test(every_step_ends_exactly_once_by_turns),
+                                     cmocka_unit_test(one_seed_does_the_same_things)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,22 +57,32 @@ static bool right(const struct world *w, const struct lsi_request *r, const stru
   return c->length == (size_t)(p - (const uint8_t *)c->data);
 }
 
-static void take(const struct world *w, const struct engine_job *j, struct lsi_run_completion *c,
-                 struct ends *ends, uint64_t seed) {
+struct taker {
+  const struct world *w;
+  const struct engine_job *j;
+  struct ends *ends;
+  uint64_t seed;
+};
+
+static void take(void *user, struct lsi_run_completion *c) {
+  const struct taker *t = user;
+  struct ends *ends = t->ends;
   for (struct lsi_run_completion *next; c; c = next) {
     next = c->next;
     if (c->kind == LSIO_STEP_FAILED) {
       ends->failed[c->step]++;
       ends->n_failed++;
     } else {
-      if (!right(w, j->spec.request, c))
-        fail_msg("seed %llu: step %llu was handed out with other bytes", (unsigned long long)seed,
+      if (!right(t->w, t->j->spec.request, c))
+        fail_msg("seed %llu: step %llu was handed out with other bytes", (unsigned long long)t->seed,
                  (unsigned long long)c->step);
       ends->handed_out[c->step]++;
     }
     lsi_run_free_completion(c);
   }
 }
+
+static bool by_turns;
 
 static void one_seed(uint64_t seed) {
   struct world w;
@@ -91,12 +101,18 @@ static void one_seed(uint64_t seed) {
   struct lsi_error e;
   lsi_error_clear(&e);
   assert_int_equal(lsi_os_bell_create(&j.config.bell), 0);
-  assert_int_equal(lsi_run_start(&j.config, &run, &e), 0);
+  struct taker taker = {&w, &j, &ends, seed};
+  assert_int_equal((by_turns ? lsi_run_create : lsi_run_start)(&j.config, &run, &e), 0);
+  if (by_turns) {
+    const struct engine_turns how = {.sim = &w.sim, .cancel_after_ns = cancel, .take = take, .user = &taker,
+                                     .poll_one_in = 1 + (uint32_t)engine_job_random(&j, 400)};
+    engine_job_turns(&j, seed, run, &how);
+  }
   while (!lsi_run_ended(run)) {
-    take(&w, &j, lsi_run_take(run, cancel >= 0 ? cancel + 1 : 1000000000), &ends, seed);
+    take(&taker, lsi_run_take(run, cancel >= 0 ? cancel + 1 : 1000000000));
     if (cancel >= 0) lsi_run_cancel(run);
   }
-  take(&w, &j, lsi_run_take(run, 0), &ends, seed);
+  take(&taker, lsi_run_take(run, 0));
   const int rc = lsi_run_join(run, &e);
   struct lsi_summary s;
   lsi_run_summary(run, &s);
@@ -125,7 +141,14 @@ static void nothing_wrong_is_handed_out(void **state) {
   engine_job_seeds(one_seed, 4, 1000);
 }
 
+static void nothing_wrong_is_handed_out_by_turns(void **state) {
+  (void)state;
+  by_turns = true;
+  engine_job_seeds(one_seed, 4, 1000);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_wrong_is_handed_out)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_wrong_is_handed_out),
+                                     cmocka_unit_test(nothing_wrong_is_handed_out_by_turns)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

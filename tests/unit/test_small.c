@@ -143,7 +143,7 @@ static void test_out_of_descriptors(void **state) {
 static int open_by_name(struct lsi_near *n, const char *name, struct lsi_handle *h) {
   const struct lsi_open order = {.name = path_of(name)};
   struct lsi_error err = {0};
-  return lsi_source_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, h, &err);
+  return lsi_source_open(n, &order, LSI_MAPS_NONE, h, &err);
 }
 
 /* One small file that is not in the page cache, and the next ones are not tried. */
@@ -185,7 +185,7 @@ static bool opened_whole(struct lsi_near *n, const char *name, char *room, uint3
   struct lsi_handle h = {0};
   struct lsi_error err = {0};
   struct lsi_object_info now = {0};
-  assert_int_equal(lsi_source_open(n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, &err), 0);
+  assert_int_equal(lsi_source_open(n, &order, LSI_MAPS_NONE, &h, &err), 0);
   struct stat st;
   assert_int_equal(stat(path_of(name), &st), 0);
   assert_int_equal(h.info.size, st.st_size);
@@ -206,7 +206,7 @@ static void test_says_what_is_not_at_rest(void **state) {
   int ns = 0;
   for (int i = 0; i < 100 && ns == 0; i++) { /* a busy machine may take longer than that to come here */
     run("printf abcdefgh >8");
-    ns = lsi_source_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL);
+    ns = lsi_source_open(&n, &order, LSI_MAPS_NONE, &h, NULL);
     if (ns == 0) assert_int_equal(lsi_source_close(&h, &now), 0);
   }
   assert_in_range(ns, 1, LSI_NEAR_REST_NS);
@@ -214,7 +214,7 @@ static void test_says_what_is_not_at_rest(void **state) {
   assert_int_equal(open_by_name(&n, "8", &h), 0);
   assert_int_equal(lsi_source_close(&h, &now), 0);
   usleep(LSI_NEAR_REST_NS / 1000);
-  assert_int_equal(lsi_source_open(&n, &order, LSI_DIRECT_AUTO, LSI_MAPS_NONE, &h, NULL), 0);
+  assert_int_equal(lsi_source_open(&n, &order, LSI_MAPS_NONE, &h, NULL), 0);
   assert_int_equal(lsi_source_close(&h, &now), 0);
   lsi_near_clear(&n);
 }
@@ -254,11 +254,12 @@ static void test_reads_what_is_at_rest(void **state) {
   n.began_s -= 1000;
   n.unsettled = 0;
   assert_true(opened_whole(&n, "8", room, sizeof room));
-  const struct lsi_open order = {.name = path_of("8"), .room = room, .room_bytes = sizeof room};
+  const struct lsi_open order = {.name = path_of("8"), .room = room, .room_bytes = sizeof room,
+                                 .direct = LSI_DIRECT_ALWAYS};
   struct lsi_handle h = {0};
   struct lsi_error err = {0};
   struct lsi_object_info now;
-  const int rc = lsi_source_open(&n, &order, LSI_DIRECT_ALWAYS, LSI_MAPS_NONE, &h, &err);
+  const int rc = lsi_source_open(&n, &order, LSI_MAPS_NONE, &h, &err);
   assert_false(h.whole); /* it was told to go past the page cache */
   if (rc == 0) assert_int_equal(lsi_source_close(&h, &now), 0);
   lsi_near_clear(&n);

@@ -5,7 +5,6 @@
 
 #define OPS 32u                 /* where it starts */
 #define BYTES ((uint64_t)2 << 20)
-#define OPS_MAX 512u            /* where climbing ends */
 
 static const struct lsi_trial_rules ladder = {
     .kind = LSI_TRIAL_LADDER, .worth = 1 / 1.03, .span = 20000000};
@@ -14,8 +13,8 @@ static const struct lsi_trial_rules ladder = {
 static uint32_t ops_limit(const struct lsi_worker *w) {
   const struct lsi_run *run = w->run;
   uint64_t all = 0;
-  for (uint32_t i = 0; i < run->config.plan->n_devices; i++) all += (uint64_t)run->devices[i].cap;
-  return (uint32_t)LSI_MAX(LSI_MIN(all / run->n_workers, (uint64_t)OPS_MAX), 1u);
+  for (uint32_t i = 0; i < run->config.plan->n_devices; i++) all += (uint64_t)run->devices[i]->cap;
+  return (uint32_t)LSI_MAX(LSI_MIN(all / run->n_workers, (uint64_t)LSI_OPS_MAX), 1u);
 }
 
 static void use(struct lsi_worker *w) {

@@ -1,15 +1,15 @@
-/* A run from start to end: its memory and its threads. */
+/* A run from start to end. */
 #include "engine/state/engine.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "engine/loop/worker.h"
+#include "engine/loop/crew.h"
 #include "engine/state/run.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
 
 static void free_run(struct lsi_run *run) {
+  lsi_crew_destroy(run->own_crew);
   for (uint32_t i = 0; run->workers && i < run->n_workers; i++) lsi_free(run->workers[i].credits);
   while (run->outcome.first) {
     struct lsi_run_completion *c = run->outcome.first;
@@ -19,6 +19,7 @@ static void free_run(struct lsi_run *run) {
   lsi_free(run->workers);
   lsi_free(run->sections);
   lsi_free(run->devices);
+  lsi_free(run->own_devices);
   lsi_free(run->outcome.errors);
   lsi_free(run->summaries);
   lsi_free(run->late.units);
@@ -30,7 +31,7 @@ static void free_run(struct lsi_run *run) {
 static void init_devices(struct lsi_run *run) {
   const struct lsi_plan *plan = run->config.plan;
   for (uint32_t i = 0; i < plan->n_devices; i++) {
-    struct lsi_device_state *d = &run->devices[i];
+    struct lsi_device_state *d = run->devices[i] = &run->own_devices[i];
     uint32_t cap = run->config.queue_depth ? run->config.queue_depth : plan->devices[i].cap;
     d->cap = cap ? (int32_t)LSI_MIN(cap, (uint32_t)INT32_MAX - 1) : INT32_MAX;
     /* A small cap is shared out in smaller blocks, or one worker would hold all of it. */
@@ -51,11 +52,12 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   run->cond = lsi_os_cond_create();
   run->workers = lsi_alloc_aligned(LSI_CACHE_LINE, run->n_workers * sizeof *run->workers);
   run->sections = lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_sections + 1u) * sizeof *run->sections);
-  run->devices = lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_devices + 1u) * sizeof *run->devices);
+  run->devices = lsi_calloc(plan->n_devices + 1u, sizeof *run->devices);
+  run->own_devices = lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_devices + 1u) * sizeof *run->own_devices);
   run->outcome.errors = lsi_calloc(LSI_ERRORS_KEPT, sizeof *run->outcome.errors);
   run->summaries = lsi_calloc(run->n_workers, sizeof *run->summaries);
   if (!run->mutex || !run->cond || !run->workers || !run->sections || !run->devices ||
-      !run->outcome.errors || !run->summaries) {
+      !run->own_devices || !run->outcome.errors || !run->summaries) {
     free_run(run);
     return LSIO_ERR_NOMEM;
   }
@@ -75,8 +77,8 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   return 0;
 }
 
-int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
-                  struct lsi_error *err) {
+int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out,
+                   struct lsi_error *err) {
   struct lsi_run *run;
   int rc = create_run(config, &run);
   if (rc < 0) return lsi_fail(err, rc, 0, "no memory for the workers");
@@ -85,19 +87,22 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
   atomic_store(&run->running, run->n_workers);
   atomic_store(&run->may_open, run->n_workers);
   run->late.workers = run->n_workers;
-  for (uint32_t i = 0; i < run->n_workers; i++) {
-    char name[16];
-    snprintf(name, sizeof name, "lsio-%u", i);
-    int os = lsi_os_thread_start(&run->workers[i].thread, name, lsi_worker_main, &run->workers[i]);
-    if (!os) continue;
-    /* Those that run already stop; those that never started count as ended. */
-    lsi_fail(err, LSIO_ERR_LIMIT, os, "a worker thread could not be started");
-    lsi_error_remedy(err, "lower --workers, or raise the limits of memory and threads (ulimit -v, -u)");
-    lsi_run_fail(run, err);
-    atomic_fetch_sub(&run->running, run->n_workers - i);
-    lsi_run_join(run, NULL);
+  *out = run;
+  return 0;
+}
+
+int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
+                  struct lsi_error *err) {
+  struct lsi_run *run;
+  int rc = lsi_run_create(config, &run, err);
+  if (rc < 0) return rc;
+  struct lsi_crew *crew = config->crew;
+  if (!crew && lsi_crew_create(config->pool, &run->own_crew) < 0)
+    rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker threads");
+  if (rc == 0) rc = lsi_crew_take_up(crew ? crew : run->own_crew, run, err);
+  if (rc < 0) {
     lsi_run_destroy(run);
-    return LSIO_ERR_LIMIT;
+    return rc;
   }
   *out = run;
   return 0;
@@ -111,10 +116,11 @@ void lsi_run_cancel(struct lsi_run *run) {
 bool lsi_run_ended(const struct lsi_run *run) { return atomic_load(&run->running) == 0; }
 
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
+  lsi_os_lock(run->mutex);
+  while (atomic_load(&run->running)) lsi_os_wait(run->cond, run->mutex, -1);
+  lsi_os_unlock(run->mutex);
   for (uint32_t i = 0; i < run->n_workers; i++) {
-    struct lsi_worker *w = &run->workers[i];
-    if (w->thread) lsi_os_thread_join(w->thread);
-    w->thread = NULL;
+    const struct lsi_worker *w = &run->workers[i];
     run->summaries[i] = (struct lsi_worker_summary){
         .steps = atomic_load(&w->counters.steps),
         .wait_s = (double)(w->figures.wait_ns + w->figures.submit_ns + w->figures.at_once_ns) / 1e9,

@@ -1,4 +1,4 @@
-/* The loop of one worker: begin units, submit, reap, and take each finished unit through all
+/* The turns of one worker: begin units, submit, reap, and take each finished unit through all
  * its steps before the next one, so that its bytes are still in this core's cache. */
 #include "engine/loop/worker.h"
 
@@ -17,12 +17,14 @@
 #include "engine/step/write_direct.h"
 
 #define REAP_BATCH 32
+#define REAP_CROWDED 1 /* one unit, and then it is another run's turn */
 
 #define REFILL_NS 150000u     /* of compute, after which the device may run dry */
 #define REFILL_BYTES (REFILL_NS / 8)
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
 #define TURNS 64u /* units that had not to be waited for, before what is in flight is looked at */
-#define BLOCKED_NS 50000u     /* pause when another worker holds all credits, or the next result */
+#define BLOCKED_NS 50000     /* pause when another worker holds all credits, or the next result */
+#define UNPOLLED_NS 1000000u /* pause while nobody polls what is there */
 
 /* ---- units that have landed ---- */
 
@@ -34,12 +36,16 @@ static void keep_ready(struct lsi_worker *w, struct lsi_flight *f) {
   w->stepper.n_ready++;
 }
 
-/* The steps of a flight have run: its buffers go back, unless a result is still written from them. */
+/* The steps of a flight have run: its buffers go back, unless a result is still written from them; a file
+ * that nobody else asks for is closed. */
 static void spent(struct lsi_worker *w, struct lsi_flight *f) {
-  if (f->writes)
+  if (f->writes) {
     f->spent = true;
-  else
-    lsi_flight_end(w, f);
+    return;
+  }
+  struct lsi_slot *slot = f->extents[0].slot;
+  lsi_flight_end(w, f);
+  if (w->reader.late.any) lsi_late_end(w, slot);
 }
 
 static bool run_unit(struct lsi_worker *w, struct lsi_flight *f) {
@@ -50,32 +56,32 @@ static bool run_unit(struct lsi_worker *w, struct lsi_flight *f) {
   return ended;
 }
 
-/* Runs what is ready, oldest first, as far as the window of ordered results lets it, or as long as there
- * are buffers for results. */
+/* Runs what is ready, oldest first, as far as the window of ordered results lets it, as long as there are
+ * buffers for results, and while results are polled. */
 static bool run_ready(struct lsi_worker *w) {
   bool any = false;
   while (w->stepper.ready) {
     struct lsi_flight *f = w->stepper.ready;
-    if (!run_unit(w, f)) break;
+    const uint32_t before = f->next_step;
+    const bool ended = run_unit(w, f);
+    any |= ended || f->next_step != before;
+    if (!ended) break;
     w->stepper.ready = f->next;
     w->stepper.n_ready--;
     spent(w, f);
-    any = true;
+    if (lsi_others_wait(w)) break;
   }
   return any;
 }
 
 /* Also: their results wait for their turn, or for a look behind what they saw; their file is closed. */
 static void landed_with_more(struct lsi_worker *w, struct lsi_flight *f) {
-  if (w->stepper.defers) {
-    keep_ready(w, f);
-    run_ready(w);
+  if (!w->stepper.ready && run_unit(w, f)) {
+    spent(w, f);
     return;
   }
-  run_unit(w, f);
-  struct lsi_slot *slot = f->extents[0].slot;
-  lsi_flight_end(w, f);
-  if (w->reader.late.any) lsi_late_end(w, slot);
+  keep_ready(w, f);
+  run_ready(w);
 }
 
 static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
@@ -84,8 +90,10 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
     landed_with_more(w, f);
     return;
   }
-  lsi_steps_run(w, f);
-  lsi_flight_end(w, f);
+  if (LSI_LIKELY(lsi_steps_run(w, f)))
+    lsi_flight_end(w, f);
+  else
+    keep_ready(w, f);
 }
 
 /* ---- refill ---- */
@@ -135,6 +143,23 @@ static inline struct lsi_flight *take_back(struct lsi_worker *w, struct lsi_op *
   return NULL;
 }
 
+/* A finished operation, of any worker of this thread. Its unit runs if that was the last one, unless its run
+ * is stopped; while there are other runs it waits for its worker's turn. */
+static inline __attribute__((always_inline)) void take_in(struct lsi_op *op) {
+  struct lsi_worker *w = op->owner;
+  struct lsi_flight *f = take_back(w, op);
+  if (!f) return;
+  if (LSI_UNLIKELY(w->stage == LSI_STAGE_STOPPING)) {
+    lsi_flight_end(w, f);
+    w->reader.flights--;
+  } else if (lsi_others_wait(w)) {
+    w->reader.flights--;
+    keep_ready(w, f);
+  } else {
+    landed(w, f);
+  }
+}
+
 static bool in_flight(const struct lsi_worker *w) {
   return w->reader.ops_in_flight || (w->writer && w->writer->in_flight);
 }
@@ -143,7 +168,8 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   struct lsi_op *done[REAP_BATCH];
   if (timeout_ns && w->stepper.held.n) lsi_looks_flush(w); /* nobody waits for what is there */
   uint64_t before = lsi_os_now_ns();
-  int n = w->ops->reap(w->backend, done, REAP_BATCH, timeout_ns, &w->error);
+  const int most = lsi_others_wait(w) ? REAP_CROWDED : REAP_BATCH;
+  int n = w->ops->reap(w->backend, done, most, timeout_ns, &w->error);
   uint64_t now = lsi_os_now_ns();
   if (w->writer && (w->stepper.n_ready || !w->reader.ops_in_flight))
     w->figures.place_ns += now - before; /* waiting for what is being written is the sink's */
@@ -157,10 +183,8 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   if (w->reader.lending.maps) lsi_lending_choose(w);
   unsigned since = 0;
   for (int i = 0; i < n; i++) {
-    struct lsi_flight *f = take_back(w, done[i]);
-    if (!f) continue;
-    uint64_t bytes = f->bytes;
-    landed(w, f);
+    const uint64_t bytes = done[i]->length;
+    take_in(done[i]);
     /* A look at the clock after each large unit: of so many bytes (about one a ns goes through slow work). */
     if (i + 1 == n || (++since < REFILL_EVERY && bytes < REFILL_BYTES)) continue;
     since = 0;
@@ -172,6 +196,8 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   return n;
 }
 
+/* ---- the end of a run that is stopped ---- */
+
 /* It is broken and gives nothing back. The memory that the kernel may still write into is given up. */
 static void lose_backend(struct lsi_worker *w) {
   w->broken = true;
@@ -179,30 +205,24 @@ static void lose_backend(struct lsi_worker *w) {
   if (w->writer) lsi_writes_lost(w);
 }
 
-/* What is in flight comes back; nothing of it runs. */
-static void drain(struct lsi_worker *w) {
-  const struct lsi_backend_ops *backend = w->ops;
-  struct lsi_op *done[REAP_BATCH];
-  if (backend->cancel) backend->cancel(w->backend);
+static __attribute__((noinline)) void take_in_late(struct lsi_op *op) { take_in(op); }
+
+/* No more is begun; what is in flight is asked to come back soon. */
+static void stop(struct lsi_worker *w) {
+  w->stage = LSI_STAGE_STOPPING;
+  /* Or those of other runs would be cancelled too. */
+  if (w->ops->cancel && w->instance->users == 1) w->ops->cancel(w->backend);
   for (uint32_t i = 0; i < w->n_queue; i++) { /* never submitted */
     w->queue[i]->result = LSIO_ERR_CANCELLED;
-    struct lsi_flight *f = take_back(w, w->queue[i]);
-    if (f) lsi_flight_end(w, f), w->reader.flights--;
+    take_in_late(w->queue[i]);
   }
   w->n_queue = 0;
   if (w->writer) lsi_writes_stop(w);
   lsi_looks_flush(w);
-  while (in_flight(w)) {
-    int n = backend->reap(w->backend, done, REAP_BATCH, -1, &w->error);
-    if (n < 0) {
-      lose_backend(w);
-      break;
-    }
-    for (int i = 0; i < n; i++) {
-      struct lsi_flight *f = take_back(w, done[i]);
-      if (f) lsi_flight_end(w, f), w->reader.flights--;
-    }
-  }
+}
+
+/* Nothing is in flight: what waited gives back what it holds. */
+static void drop_waiting(struct lsi_worker *w) {
   for (struct lsi_flight *f; (f = lsi_flight_at_once(w));) lsi_flight_end(w, f), w->reader.flights--;
   if (w->reader.issuing) lsi_flight_end(w, w->reader.issuing), w->reader.flights--;
   w->reader.issuing = NULL;
@@ -220,32 +240,57 @@ static void drain(struct lsi_worker *w) {
   w->stepper.n_ready = 0;
 }
 
-static void loop(struct lsi_worker *w) {
-  while (!lsi_stopping(w->run)) {
-    const bool more = refill(w);
-    bool ran = run_ready(w);
-    if (!more && finished(w)) {
-      lsi_looks_flush(w);
-      if (!lsi_late_take(w)) break;
-      continue;
-    }
-    if (ran || (more && !in_flight(w))) continue; /* room for more */
-    if (!in_flight(w)) {
-      /* Another worker holds the credits, or the step that the window waits for. It may itself wait
-       * for a descriptor that this one holds. */
-      lsi_return_credits(w);
-      lsi_looks_flush(w);
-      if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
-      lsi_os_sleep_ns(BLOCKED_NS);
-      w->figures.submit_ns += BLOCKED_NS;
-      continue;
-    }
-    int n = w->stepper.prefaults || more ? reap(w, 0) : 0;
-    if (!n && !more && !(w->stepper.prefaults && lsi_prefault(w)))
-      n = reap(w, w->stepper.n_ready && !w->writer ? (int64_t)BLOCKED_NS : -1);
-    if (n < 0) lsi_worker_fail(w);
+/* False: some is still in flight. */
+static bool drained(struct lsi_worker *w, int64_t most_ns) {
+  struct lsi_op *done[REAP_BATCH];
+  if (in_flight(w)) {
+    const int n = w->ops->reap(w->backend, done, REAP_BATCH, most_ns, &w->error);
+    if (n < 0) lose_backend(w);
+    for (int i = 0; i < n; i++) take_in_late(done[i]);
   }
-  drain(w);
+  if (in_flight(w)) return false;
+  drop_waiting(w);
+  return true;
+}
+
+/* ---- a turn ---- */
+
+/* Nothing is in flight, and nothing can be begun now: another worker holds the credits, or the step that
+ * the window waits for, or nobody polls results. It may itself wait for a descriptor that this one holds. */
+static enum lsi_turn blocked(struct lsi_worker *w) {
+  lsi_return_credits(w);
+  lsi_looks_flush(w);
+  if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
+  w->blocked_ns = w->run->config.stream && lsi_run_full(w->run) ? UNPOLLED_NS : BLOCKED_NS;
+  return LSI_TURN_BLOCKED;
+}
+
+/* No unit is left, in flight or to be begun. */
+static enum lsi_turn run_out(struct lsi_worker *w) {
+  lsi_looks_flush(w);
+  switch (lsi_late_take(w, &w->blocked_ns)) {
+    case LSI_LATE_TAKEN: return LSI_TURN_WENT;
+    case LSI_LATE_WAITS: return LSI_TURN_BLOCKED;
+    default: break;
+  }
+  w->stage = LSI_STAGE_DONE;
+  return LSI_TURN_WENT;
+}
+
+static enum lsi_turn go(struct lsi_worker *w, int64_t most_ns) {
+  const bool more = refill(w);
+  const bool ran = run_ready(w);
+  if (!more && finished(w)) return run_out(w);
+  if (ran || (more && !in_flight(w))) return LSI_TURN_WENT; /* room for more */
+  if (!in_flight(w)) return blocked(w);
+  int n = w->stepper.prefaults || more ? reap(w, 0) : 0;
+  if (n == 0 && !more) {
+    if (w->stepper.prefaults && lsi_prefault(w)) return LSI_TURN_WENT;
+    const bool soon = w->stepper.n_ready && !w->writer;
+    n = reap(w, soon && (most_ns < 0 || most_ns > BLOCKED_NS) ? BLOCKED_NS : most_ns);
+  }
+  if (n < 0) lsi_worker_fail(w);
+  return n || more ? LSI_TURN_WENT : LSI_TURN_WAITS;
 }
 
 /* Where descriptors are out, a worker that could not open leaves its work to the others. The last one
@@ -258,21 +303,30 @@ static bool leaves_it_to_others(struct lsi_worker *w) {
   return true;
 }
 
-void lsi_worker_main(void *arg) {
-  struct lsi_worker *w = arg;
-  struct lsi_run *run = w->run;
-  if (run->config.pin) lsi_os_thread_pin(lsi_os_allowed_cpu(w->index));
-  if (lsi_worker_open(w) == 0)
-    loop(w);
-  else if (!leaves_it_to_others(w))
-    lsi_worker_fail(w);
+/* Of a run that has been stopped meanwhile nothing is opened. */
+static void open(struct lsi_worker *w) {
+  w->stage = lsi_stopping(w->run) ? LSI_STAGE_DONE : LSI_STAGE_GOING;
+  if (w->stage == LSI_STAGE_DONE || lsi_worker_open(w) == 0) return;
+  w->stage = LSI_STAGE_DONE;
+  if (!leaves_it_to_others(w)) lsi_worker_fail(w);
+}
+
+static void end(struct lsi_worker *w) {
   lsi_worker_close(w);
+  w->stage = LSI_STAGE_ENDED;
   atomic_store_explicit(&w->activity, (uint64_t)LSI_PHASE_END << 56, memory_order_relaxed);
-  lsi_os_lock(run->mutex);
-  /* Who sees no worker running reads the time of the end, with or without the mutex. */
-  run->end_ns = lsi_os_now_ns();
-  run->end_cpu_ns = lsi_os_cpu_ns();
-  if (atomic_fetch_sub(&run->running, 1) == 1) lsi_os_bell_ring(run->config.bell);
-  lsi_os_wake_all(run->cond);
-  lsi_os_unlock(run->mutex);
+}
+
+enum lsi_turn lsi_worker_turn(struct lsi_worker *w, int64_t most_ns) {
+  if (LSI_LIKELY(w->stage == LSI_STAGE_GOING)) {
+    if (LSI_LIKELY(!lsi_stopping(w->run))) return go(w, most_ns);
+    stop(w);
+  }
+  switch (w->stage) {
+    case LSI_STAGE_NEW: open(w); return LSI_TURN_WENT;
+    case LSI_STAGE_STOPPING:
+      if (!drained(w, most_ns)) return LSI_TURN_WAITS;
+      /* fall through */
+    default: end(w); return LSI_TURN_ENDED;
+  }
 }

@@ -20,7 +20,6 @@
 #include "engine/step/write_direct.h"
 #include "job/price.h"
 
-#define ARENA_USUAL ((uint64_t)4 << 20)
 #define ARENA_MAX ((uint64_t)64 << 20)
 
 /* Stored bytes that can be in flight to some use: what the caller's depth takes, else a few times what
@@ -28,7 +27,7 @@
  * memory to touch for the first time, which costs as much as reading. */
 static uint64_t arena_wanted(const struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
-  uint64_t unit = c->plan->unit_bytes_max, wanted = ARENA_USUAL;
+  uint64_t unit = c->plan->unit_bytes_max, wanted = LSI_ARENA_USUAL;
   if (c->queue_depth && c->plan->n_devices) {
     uint64_t operation = LSI_MIN(unit, c->plan->devices[0].op_max + LSI_ALIGN);
     wanted = LSI_MIN(c->queue_depth / w->run->n_workers * operation, ARENA_MAX);

@@ -1,7 +1,8 @@
-/* A worker's memory, backend and transform: made on its own thread, and given back there. */
+/* A worker's memory, backend and transform: made ready on its thread, and given back there. */
 #include "engine/loop/worker_open.h"
 
 #include "engine/loop/depth.h"
+#include "engine/loop/home.h"
 #include "engine/loop/worker_memory.h"
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
@@ -74,28 +75,6 @@ static bool mapping_pays(const struct lsi_worker *w) {
          c->plan->n_extents && c->plan->bytes_planned / c->plan->n_extents >= MAP_EXTENT;
 }
 
-static int open_backend(struct lsi_worker *w) {
-  const struct lsi_run_config *c = &w->run->config;
-  struct lsi_backend_config bc = {
-      .queue_depth = w->reader.depth.ops_max + LSI_WRITE_OPS,
-      .open_max = (uint32_t)(w->reader.objects.mask + 1) / 2,
-      .direct = c->direct,
-      .maps = mapping_pays(w),
-      .arena = w->reader.arena.base,
-      .arena_size = w->reader.arena.size,
-      .workers = w->run->n_workers,
-      .user = c->backend_user};
-  w->ops = c->backend;
-  int rc = w->ops->create(&bc, &w->backend, &w->error);
-  if (rc == LSIO_ERR_UNSUPPORTED && c->fallback) {
-    /* It worked when it was chosen, but what it needs is shared with the user's other processes. */
-    lsi_error_clear(&w->error);
-    w->ops = c->fallback;
-    rc = w->ops->create(&bc, &w->backend, &w->error);
-  }
-  return rc;
-}
-
 int lsi_worker_open(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   pin_all(w);
@@ -103,13 +82,13 @@ int lsi_worker_open(struct lsi_worker *w) {
   if (rc < 0) return lsi_fail(&w->error, rc, 0, "no memory for a worker");
   /* The Lua state before the big mappings: it needs addresses near its library for machine code. */
   if (c->spec->transform) {
-    rc = c->spec->transform->open_worker(c->spec->transform_job, w->index, w->run->n_workers,
+    rc = c->spec->transform->open_worker(c->spec->transform_job, w->index, w->home->index,
                                          &w->stepper.step, &w->stepper.transform, &w->error);
     if (rc < 0) return rc;
     w->stepper.transform_open = true;
   }
   const struct lsi_share share = lsi_share_divide(w);
-  rc = lsi_arena_init(&w->reader.arena, share.stored, c->pool);
+  rc = lsi_home_arena(w, share.stored);
   if (rc < 0) {
     lsi_fail(&w->error, rc, 0, "no memory for a worker's buffers (%zu bytes)", share.stored);
     lsi_error_remedy(&w->error, "lower --memory or --workers");
@@ -117,11 +96,12 @@ int lsi_worker_open(struct lsi_worker *w) {
   }
   lsi_late_init(w);
   lsi_depth_init(w);
-  rc = open_backend(w);
+  w->reader.lending.allowed = mapping_pays(w);
+  rc = lsi_home_backend(w);
   if (rc < 0) return rc;
   rc = lsi_writer_open(w, share.out);
   if (rc < 0) return lsi_fail(&w->error, rc, 0, "no memory for a worker's output buffers");
-  w->stepper.defers = c->sink_variable || w->writer;
+  w->stepper.defers = c->sink_variable || w->writer || c->stream;
   w->stepper.looks = c->stream;
   w->lands_plainly = !w->stepper.defers && !w->reader.late.any && !w->stepper.looks;
   return 0;
@@ -144,8 +124,7 @@ void lsi_worker_close(struct lsi_worker *w) {
   lsi_run_note_memory(w->run, true);
   if (w->backend) {
     if (lsi_objects_close(w) < 0) lsi_worker_fail(w);
-    w->ops->destroy(w->backend);
-    w->backend = NULL;
+    lsi_home_backend_end(w);
   }
   if (w->stepper.transform_open) {
     if (w->stepper.ran && !lsi_stopping(w->run) &&
@@ -158,7 +137,7 @@ void lsi_worker_close(struct lsi_worker *w) {
   lsi_ops_clear(&w->reader.eops);
   free_step_buffers(w);
   lsi_objects_clear(&w->reader.objects);
-  lsi_arena_clear(&w->reader.arena, !w->broken);
+  lsi_home_arena_end(w);
   lsi_writer_close(w);
   lsi_rest_clear(w);
   if (w->stepper.decoder) lsi_decoder_destroy(w->stepper.decoder);

@@ -170,6 +170,7 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
     if (LSI_UNLIKELY(rc != 1 || f->put_off)) return not_begun(w, f, rc);
     f->bytes += x->length;
   }
+  w->served += f->bytes + LSI_ALIGN; /* a unit costs something, also an empty one */
   w->reader.flights++;
   if (LSI_UNLIKELY(f->at_once)) keep_at_once(w, f);
   else if (!f->bytes || !issue(w, f)) w->reader.issuing = f;
@@ -205,6 +206,8 @@ struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
       break;
     }
     if (w->reader.next_unit == w->reader.units_end && !take(w)) break;
+    if (LSI_UNLIKELY(w->may_begin == 0)) break;
+    w->may_begin--;
     int rc = begin(w, w->reader.next_unit);
     if (LSI_UNLIKELY(rc < 0)) lsi_worker_fail(w);
     if (LSI_UNLIKELY(rc <= 0)) break;

@@ -14,7 +14,7 @@
 #include "ground/mem.h"
 #include "job/price.h"
 
-#define WAIT_NS 50000u /* for the other workers to leave */
+#define WAIT_NS 50000  /* for the other workers to leave */
 #define SAMPLE 16u     /* of the files that are read as they are opened, one in so many is timed */
 
 void lsi_late_init(struct lsi_worker *w) {
@@ -97,15 +97,17 @@ static int put_off(struct lsi_worker *w, struct lsi_flight *f, uint64_t need) {
 static int large(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                  uint32_t object) {
   const uint64_t need = need_of(w, x->length);
-  if (!w->reader.late.allowed || w->reader.flights) return put_off(w, f, need);
+  if (!w->reader.late.allowed || w->reader.flights || w->stepper.n_ready) return put_off(w, f, need);
   const struct lsi_request *r = w->run->request;
   if (need > w->reader.late.allowed) {
+    /* With more memory its arena would be larger too. */
+    const uint64_t enough = need + (LSI_MAX(w->reader.arena.size, LSI_ARENA_USUAL) - w->reader.arena.size);
     lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
-             "a step needs %" PRIu64 " bytes of memory, but the job may use %" PRIu64, need,
+             "a step needs %" PRIu64 " bytes of memory, but the job may use %" PRIu64, enough,
              w->reader.late.allowed);
     lsi_error_at(&w->error, lsi_request_name(r, object), 0, x->length, LSI_NO_STEP);
     lsi_error_remedy(&w->error, "allow more with --memory %" PRIu64 "MiB or read it in chunks (`chunk`)",
-                     (need >> 20) + 1);
+                     (enough >> 20) + 1);
     return LSIO_ERR_LIMIT;
   }
   if (!lsi_buffer_fit(&w->reader.late.large, (size_t)lsi_round_up(x->length, LSI_ALIGN), 0))
@@ -129,12 +131,12 @@ int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_
   return lent || x->length <= w->reader.late.most ? 1 : large(w, f, x, object);
 }
 
-bool lsi_late_take(struct lsi_worker *w) {
+enum lsi_late_found lsi_late_take(struct lsi_worker *w, uint64_t *wait_ns) {
   struct lsi_run *run = w->run;
-  if (!w->reader.late.any) return false;
+  if (!w->reader.late.any) return LSI_LATE_NONE;
   if (w->reader.late.n_resting) {
-    lsi_rest_wait(w);
-    return true;
+    *wait_ns = lsi_rest_ns(w);
+    return LSI_LATE_WAITS;
   }
   lsi_os_lock(run->mutex);
   const bool last = run->late.workers == 1;
@@ -145,7 +147,12 @@ bool lsi_late_take(struct lsi_worker *w) {
     for (uint32_t k = 1; k < run->late.n; k++)
       if (run->late.units[k].need > run->late.units[i].need) i = k;
   }
-  const bool found = i < run->late.n;
+  const bool found = i < run->late.n, all = found && run->late.units[i].need > run->config.share;
+  if (all && atomic_load(&run->running) > 1) { /* they are closing, and their memory is free when they have */
+    lsi_os_unlock(run->mutex);
+    *wait_ns = WAIT_NS;
+    return LSI_LATE_WAITS;
+  }
   struct lsi_late_unit u = {0};
   if (found) {
     u = run->late.units[i];
@@ -154,16 +161,11 @@ bool lsi_late_take(struct lsi_worker *w) {
     run->late.workers--; /* leaves: what is put off from now on is for others */
   }
   lsi_os_unlock(run->mutex);
-  if (!found) return false;
-  w->reader.late.allowed = run->config.share;
-  if (u.need > w->reader.late.allowed) {
-    /* They are closing, and their memory is free when they have. */
-    while (atomic_load(&run->running) > 1 && !lsi_stopping(run)) lsi_os_sleep_ns(WAIT_NS);
-    w->reader.late.allowed *= run->n_workers;
-  }
+  if (!found) return LSI_LATE_NONE;
+  w->reader.late.allowed = run->config.share * (all ? run->n_workers : 1u);
   w->reader.next_unit = u.unit;
   w->reader.units_end = u.unit + 1;
-  return true;
+  return LSI_LATE_TAKEN;
 }
 
 void lsi_late_leave(struct lsi_worker *w) {

@@ -12,8 +12,9 @@ int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_
                   uint32_t object);
 /* A unit has ended: its file (NULL: none is open) is not needed again. */
 void lsi_late_end(struct lsi_worker *w, struct lsi_slot *slot);
-/* Nothing else is left: takes a unit that was put off, or waits a little for one. False: there are none. */
-bool lsi_late_take(struct lsi_worker *w);
+/* Nothing else is left: takes a unit that was put off. LSI_LATE_WAITS: not yet, ask again after *wait_ns. */
+enum lsi_late_found { LSI_LATE_NONE, LSI_LATE_TAKEN, LSI_LATE_WAITS };
+enum lsi_late_found lsi_late_take(struct lsi_worker *w, uint64_t *wait_ns);
 /* A worker that never worked leaves. */
 void lsi_late_leave(struct lsi_worker *w);
 

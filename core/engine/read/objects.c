@@ -151,6 +151,8 @@ static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, struct l
   struct lsi_slot *s = slot_get(w);
   if (!s) return NULL;
   how->order.name = lsi_request_name(w->run->request, object);
+  how->order.direct = w->run->config.direct;
+  how->order.maps = w->reader.lending.allowed;
   const int rc = slot_open(w, s, &how->order);
   if (rc == 0) return s;
   how->unrest_ns = rc > 0 ? rc : 0;

@@ -2,7 +2,8 @@
 
 #include "ground/mem.h"
 
-bool __attribute__((noinline)) lsi_ops_more(struct lsi_eops *all) {
+bool __attribute__((noinline)) lsi_ops_more(struct lsi_worker *w) {
+  struct lsi_eops *all = &w->reader.eops;
   struct lsi_eop **blocks = lsi_reallocarray(all->blocks, all->n_blocks + 1u, sizeof *blocks);
   if (!blocks) return false;
   all->blocks = blocks;
@@ -11,6 +12,7 @@ bool __attribute__((noinline)) lsi_ops_more(struct lsi_eops *all) {
   all->blocks[all->n_blocks++] = block;
   for (int i = LSI_OP_BLOCK - 1; i >= 0; i--) {
     block[i].op.kind = LSI_OP_READ;
+    block[i].op.owner = w;
     block[i].next_free = all->free;
     all->free = &block[i];
   }

@@ -7,11 +7,11 @@
 
 #define LSI_OP_BLOCK 64 /* operations are made so many at a time */
 
-bool lsi_ops_more(struct lsi_eops *all); /* false: no memory */
+bool lsi_ops_more(struct lsi_worker *w); /* false: no memory */
 void lsi_ops_clear(struct lsi_eops *all);
 
 static inline struct lsi_eop *lsi_op_get(struct lsi_worker *w) {
-  if (LSI_UNLIKELY(!w->reader.eops.free) && !lsi_ops_more(&w->reader.eops)) return NULL;
+  if (LSI_UNLIKELY(!w->reader.eops.free) && !lsi_ops_more(w)) return NULL;
   struct lsi_eop *e = w->reader.eops.free;
   w->reader.eops.free = e->next_free;
   return e;

@@ -46,11 +46,10 @@ bool lsi_rest_take(struct lsi_worker *w) {
   return true;
 }
 
-/* Nothing else is left to be done. */
-void lsi_rest_wait(const struct lsi_worker *w) {
+uint64_t lsi_rest_ns(const struct lsi_worker *w) {
   const struct lsi_late *l = &w->reader.late;
   const uint64_t now = lsi_os_now_ns(), until = l->resting[l->resting_first].until_ns;
-  if (now < until) lsi_os_sleep_ns(LSI_MIN(until - now, (uint64_t)WAIT_MOST_NS));
+  return now < until ? LSI_MIN(until - now, (uint64_t)WAIT_MOST_NS) : 0;
 }
 
 void lsi_rest_clear(struct lsi_worker *w) {

@@ -10,8 +10,8 @@ int lsi_rest_put(struct lsi_worker *w, struct lsi_flight *f, int unrest_ns);
 bool lsi_rest_may(const struct lsi_worker *w, const struct lsi_flight *f);
 /* Takes the first unit whose file may be at rest by now: sets the reader's next_unit and units_end. */
 bool lsi_rest_take(struct lsi_worker *w);
-/* There are some, and nothing else is left to be done: waits for the first, or a little. */
-void lsi_rest_wait(const struct lsi_worker *w);
+/* There are some: how long to wait for the first, at most a little. */
+uint64_t lsi_rest_ns(const struct lsi_worker *w);
 void lsi_rest_clear(struct lsi_worker *w);
 
 #endif

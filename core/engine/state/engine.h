@@ -2,14 +2,15 @@
  * takes each step through decode, transform and placement on the same core. What the API calls of it; who
  * implements what:
  *
- *   loop/engine.c     a run from start to end: its threads
+ *   loop/engine.c     a run from start to end
+ *   loop/crew.c       the threads, each with workers of many runs; home.c what they keep from run to run
  *   state/outcome.c   the error that ended it, failed steps, completions that wait to be polled
  *   state/figures.c   what is known of it, while it runs and afterwards; bound.c what held it up
  *
  * What a worker does, in the order in which a unit passes:
  *
  *   loop/worker_open.c  its memory (worker_memory.c), backend and transform
- *   loop/worker.c       its loop: refill, submit, reap; depth.c how much it has in flight
+ *   loop/worker.c       its turns: refill, submit, reap; depth.c how much it has in flight
  *   state/handout.c     who takes which unit (cursors, stealing) and who may have operations in flight
  *   read/objects.c      open objects; unchanged.c: are they what planning saw; descriptors.c: none are left
  *   read/late.c         files of which planning only saw the names; resting.c: those being written to
@@ -35,7 +36,15 @@
 /* Decoded over stored bytes, where nothing is known of it yet: lz4 and zstd of numbers seldom do better. */
 #define LSI_USUAL_RATIO 4
 
+struct lsi_pool;
 struct lsi_run;
+
+/* The threads of a context (loop/crew.h). `pool` is borrowed until destroy. 0 or LSIO_ERR_NOMEM. */
+struct lsi_crew;
+int lsi_crew_create(struct lsi_pool *pool, struct lsi_crew **out);
+void lsi_crew_destroy(struct lsi_crew *crew); /* none of its runs is left. NULL is fine */
+/* Has all threads give back what no run uses: open rings, memory. Returns when they have. */
+void lsi_crew_trim(struct lsi_crew *crew);
 
 struct lsi_run_config {
   const struct lsi_spec *spec;       /* borrowed until destroy, as all below */
@@ -58,6 +67,9 @@ struct lsi_run_config {
   bool pin;
   struct lsi_tune tune;              /* what workers need not try */
   struct lsi_pool *pool;             /* of big blocks; NULL: none */
+  const uint64_t *device_ids;        /* of the plan's devices: what is in flight there counts for all runs of
+                                        the crew. NULL: for this one only */
+  struct lsi_crew *crew;             /* NULL: threads of its own */
   int bell;                          /* rung when there is something to poll */
 };
 
@@ -72,7 +84,9 @@ struct lsi_run_completion {
   struct lsi_error *error;
 };
 
-/* Starts the workers. On failure nothing runs. */
+/* A run whose workers wait for their turns (loop/worker.h): nothing happens without them. */
+int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
+/* The same, and the crew takes up its workers. On failure nothing runs. */
 int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
 /* Async-signal-safe. */
 void lsi_run_cancel(struct lsi_run *run);
@@ -82,7 +96,7 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
 void lsi_run_free_completion(struct lsi_run_completion *c);
 /* True once all workers have ended; lsi_run_take may still have completions. */
 bool lsi_run_ended(const struct lsi_run *run);
-/* Joins the workers. 0, or the code of the error that ended the run, in *err too. */
+/* Waits until all workers have ended. 0, or the code of the error that ended the run, in *err too. */
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
 /* After join: a backend broke with operations in flight, for which the kernel may still write to the sink's
  * memory. */

@@ -101,7 +101,7 @@ bool lsi_take_units(struct lsi_worker *w) {
 
 /* Without a cap there is one lease, of more than a worker can use. */
 bool lsi_lease_credits(struct lsi_worker *w, uint32_t device) {
-  struct lsi_device_state *d = &w->run->devices[device];
+  struct lsi_device_state *d = w->run->devices[device];
   struct lsi_credit *c = &w->credits[device];
   if (d->cap == INT32_MAX) {
     *c = (struct lsi_credit){.have = UINT32_MAX / 2, .most = UINT32_MAX};
@@ -121,7 +121,7 @@ bool lsi_lease_credits(struct lsi_worker *w, uint32_t device) {
 }
 
 void lsi_return_block(struct lsi_worker *w, uint32_t device) {
-  struct lsi_device_state *d = &w->run->devices[device];
+  struct lsi_device_state *d = w->run->devices[device];
   w->credits[device].have -= (uint32_t)d->block;
   atomic_fetch_sub_explicit(&d->in_flight, d->block, memory_order_relaxed);
 }
@@ -129,7 +129,7 @@ void lsi_return_block(struct lsi_worker *w, uint32_t device) {
 void lsi_return_credits(struct lsi_worker *w) {
   if (!w->credits) return; /* no memory for them: the worker never opened */
   for (uint32_t i = 0; i < w->run->config.plan->n_devices; i++) {
-    struct lsi_device_state *d = &w->run->devices[i];
+    struct lsi_device_state *d = w->run->devices[i];
     if (!w->credits[i].have || d->cap == INT32_MAX) continue;
     atomic_fetch_sub_explicit(&d->in_flight, (int32_t)w->credits[i].have, memory_order_relaxed);
     w->credits[i].have = 0;

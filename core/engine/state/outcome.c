@@ -19,18 +19,21 @@ void lsi_worker_fail(struct lsi_worker *w) {
   lsi_error_clear(&w->error);
 }
 
-/* Waits while too much is queued: memory for results that nobody polls is bounded. */
+bool lsi_run_full(const struct lsi_run *run) {
+  return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > QUEUED_BYTES_MAX;
+}
+
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list) {
   lsi_os_lock(run->mutex);
-  while (run->outcome.queued_bytes > QUEUED_BYTES_MAX && atomic_load(&run->stop) == LSI_STOP_NO)
-    lsi_os_wait(run->cond, run->mutex, 10000000);
   bool was_empty = !run->outcome.first;
   if (run->outcome.last) run->outcome.last->next = list;
   else run->outcome.first = list;
+  uint64_t bytes = 0;
   for (struct lsi_run_completion *c = list; c; c = c->next) {
     run->outcome.last = c;
-    run->outcome.queued_bytes += sizeof *c + c->length + (c->error ? sizeof *c->error : 0);
+    bytes += sizeof *c + c->length + (c->error ? sizeof *c->error : 0);
   }
+  lsi_count(&run->outcome.queued_bytes, bytes);
   if (was_empty) {
     lsi_os_bell_ring(run->config.bell);
     lsi_os_wake_all(run->cond);
@@ -84,12 +87,21 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
   }
   struct lsi_run_completion *list = run->outcome.first;
   run->outcome.first = run->outcome.last = NULL;
-  run->outcome.queued_bytes = 0;
+  atomic_store_explicit(&run->outcome.queued_bytes, 0, memory_order_relaxed);
   /* The bell goes on ringing once the run has ended: there is its end to be polled. */
   if (atomic_load(&run->running)) lsi_os_bell_clear(run->config.bell);
-  if (list) lsi_os_wake_all(run->cond);
   lsi_os_unlock(run->mutex);
   return list;
+}
+
+void lsi_run_worker_ended(struct lsi_run *run) {
+  lsi_os_lock(run->mutex);
+  /* Who sees no worker running reads the time of the end, with or without the mutex. */
+  run->end_ns = lsi_os_now_ns();
+  run->end_cpu_ns = lsi_os_cpu_ns();
+  if (atomic_fetch_sub(&run->running, 1) == 1) lsi_os_bell_ring(run->config.bell);
+  lsi_os_wake_all(run->cond);
+  lsi_os_unlock(run->mutex);
 }
 
 void lsi_run_free_completion(struct lsi_run_completion *c) {

@@ -3,6 +3,8 @@
 #ifndef LSI_OUTCOME_H
 #define LSI_OUTCOME_H
 
+#include <stdatomic.h>
+
 #include "ground/err.h"
 
 struct lsi_run;
@@ -19,16 +21,19 @@ struct lsi_outcome {
   uint64_t n_errors;                 /* of all steps that failed */
   struct lsi_run_completion *first;  /* waiting to be polled */
   struct lsi_run_completion *last;
-  uint64_t queued_bytes;             /* that they take */
+  atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */
 };
 
 /* Ends the run; the first error wins. */
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e);
 /* The same with w->error, which is clear then. */
 void lsi_worker_fail(struct lsi_worker *w);
-/* Puts a list of completions behind those that wait; handed over. Waits itself while too much is queued:
- * memory for results that nobody polls is bounded. */
+/* Puts a list of completions behind those that wait; handed over. */
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list);
+/* So much waits to be polled that no step with a result is to run: what nobody polls is bounded. */
+bool lsi_run_full(const struct lsi_run *run);
+/* A worker of the run has given back what it held. */
+void lsi_run_worker_ended(struct lsi_run *run);
 /* Counts a step that has failed and reports it. */
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
 

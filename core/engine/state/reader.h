@@ -104,6 +104,8 @@ struct lsi_eops {
   uint32_t n_blocks;
 };
 
+#define LSI_OPS_MAX 512u /* most in flight of one worker */
+
 /* How much a worker has in flight: depth.c climbs it. */
 struct lsi_depth {
   bool hot;              /* the last object opened is resident: no latency is to be hidden */
@@ -154,6 +156,7 @@ struct lsi_late {
 
 /* Bytes of mapped files are used where they lie, or copied into a buffer: lending.c. */
 struct lsi_lending {
+  bool allowed;             /* resident files may be mapped, and it pays */
   bool maps;                /* a mapped file has been opened */
   uint64_t most;            /* longest extent of the last object opened that is used where it lies */
   struct lsi_trial trial;   /* of copying and lending, by bytes read */
@@ -164,6 +167,9 @@ struct lsi_straight {
   bool possible;            /* they are the result, which lies in memory */
   struct lsi_trial trial;   /* also past the page cache, where all is aligned: the CPU is the bound */
 };
+
+/* Of what is read, where nothing asks for more (loop/worker_memory.c): it stays in a core's cache. */
+#define LSI_ARENA_USUAL ((uint64_t)4 << 20)
 
 struct lsi_reader {
   struct lsi_arena arena;

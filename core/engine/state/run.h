@@ -7,6 +7,7 @@
 #include "engine/state/engine.h"
 #include "engine/state/figures.h"
 #include "engine/state/handout.h"
+#include "engine/state/home.h"
 #include "engine/state/outcome.h"
 #include "engine/state/reader.h"
 #include "engine/state/stepper.h"
@@ -23,10 +24,15 @@ enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TR
 #define LSI_QUEUE_RETRY 128
 #define LSI_QUEUE_MAX 192
 
+/* Where a worker is on its way through a run: worker.c. */
+enum lsi_stage { LSI_STAGE_NEW, LSI_STAGE_GOING, LSI_STAGE_STOPPING, LSI_STAGE_DONE, LSI_STAGE_ENDED };
+
 struct lsi_worker {
   struct lsi_run *run;
   uint32_t index;
-  struct lsi_thread *thread;
+  enum lsi_stage stage;
+  struct lsi_home *home;
+  struct lsi_instance *instance;     /* of the home's */
   struct lsi_backend *backend;
   const struct lsi_backend_ops *ops; /* its own: the run's, or the run's fallback */
   bool broken;                       /* the backend gave some operations not back */
@@ -40,6 +46,11 @@ struct lsi_worker {
   struct lsi_writer *writer;         /* of a direct sink; NULL: none */
   struct lsi_figures figures;
   uint64_t last_refill_ns;
+  uint64_t blocked_ns;               /* after LSI_TURN_BLOCKED: how long it may be left alone */
+  uint32_t may_begin;                /* units, in this turn */
+  uint64_t served;                   /* bytes of units that it has begun */
+  bool idle;                         /* of its thread (crew.c): it could do nothing in its last turn */
+  struct lsi_worker *next;           /* its thread's own */
   struct lsi_error error;            /* scratch for one failure */
   _Alignas(LSI_CACHE_LINE) struct lsi_counters counters;
   _Alignas(LSI_CACHE_LINE) atomic_uint_fast64_t range; /* units not begun: lo << 32 | hi */
@@ -66,7 +77,9 @@ struct lsi_run {
   uint32_t n_workers;
   struct lsi_worker *workers;
   struct lsi_section_state *sections;
-  struct lsi_device_state *devices;
+  struct lsi_device_state **devices; /* its own, or those of all runs */
+  struct lsi_device_state *own_devices;
+  struct lsi_crew *own_crew;         /* NULL: it has been given one */
   atomic_int stop;
   atomic_uint running;
   atomic_uint starving;      /* workers that wait for a descriptor */
@@ -89,6 +102,11 @@ struct lsi_run {
 
 static inline bool lsi_stopping(const struct lsi_run *run) {
   return atomic_load_explicit(&run->stop, memory_order_relaxed) != LSI_STOP_NO;
+}
+
+/* Other runs want this thread too. */
+static inline bool lsi_others_wait(const struct lsi_worker *w) {
+  return LSI_UNLIKELY(atomic_load_explicit(&w->home->others, memory_order_relaxed) != 0);
 }
 
 static inline bool lsi_take_credit(struct lsi_worker *w, uint32_t device) {

@@ -28,7 +28,7 @@ struct lsi_stepper {
   bool as_stored;             /* elements are used as they are stored, one chunk a step */
   bool untransformed;         /* as_stored, and no transform; no longer once a file is mapped */
   bool yields;                /* steps have a transform, or somewhere to go */
-  bool defers;                /* steps may have to wait: for the window, or for a write to land */
+  bool defers;                /* steps may have to wait: for the window, for a write to land, for a poll */
   bool looks;                 /* steps count only after a look behind their reads: held.h */
   bool prefaults;             /* the result lies in memory that nobody has touched yet */
   void *transform;
@@ -46,7 +46,7 @@ struct lsi_stepper {
   uint64_t time_from;         /* steps of so many stored bytes or more are timed; 0 with pieces */
   uint32_t sample;            /* of the others one in several is */
   double pos_unknown;         /* of a whole chunk whose place is not known */
-  struct lsi_flight *ready;   /* read, waiting for the window or for a write; by unit */
+  struct lsi_flight *ready;   /* read, waiting as `defers` says; by unit */
   uint32_t n_ready;
   struct lsi_stores nontemporal;
   struct lsi_held held;

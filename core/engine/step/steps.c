@@ -11,6 +11,7 @@
 #include "engine/step/prepare.h"
 #include "engine/step/write_direct.h"
 
+#define YIELD_BYTES (64u << 10) /* of steps that have run, after which it is another run's turn */
 #define SAMPLE 16u /* of the steps below w->stepper.time_from, one in so many is timed */
 
 __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struct lsi_flight *f,
@@ -130,10 +131,12 @@ static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
   return stored / lsi_type_size(config->spec->type.type) * item;
 }
 
-/* False: its result would have to wait. */
+/* False: its result would have to wait, for its turn, for a buffer or for who polls. */
 static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
+  const struct lsi_run_config *c = &w->run->config;
+  if (c->stream && lsi_run_full(w->run)) return false;
   if (w->writer) return lsi_write_ready(w, f, step);
-  return lsi_sink_may_run(w->run->config.sink, step, result_bytes_max(w, step));
+  return !c->sink_variable || lsi_sink_may_run(c->sink, step, result_bytes_max(w, step));
 }
 
 void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, step, true); }
@@ -143,6 +146,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_plan *plan = run->config.plan;
   const struct lsi_request *r = run->request;
   const uint32_t end = plan->unit_step[f->unit + 1];
+  uint64_t ran = 0;
   for (; f->next_step < end; f->next_step++) {
     if (lsi_stopping(run)) return true;
     const uint32_t step = lsi_step_at(run, f->next_step);
@@ -154,6 +158,10 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
     if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
     if (LSI_LIKELY(rc <= 0)) count_step(w, step, rc == 0);
     if (LSI_UNLIKELY(w->stepper.looks)) lsi_looks_step_end(w);
+    if (lsi_others_wait(w) && (ran += r->length[lsi_request_chunk_begin(r, step)]) >= YIELD_BYTES) {
+      f->next_step++;
+      return f->next_step == end;
+    }
   }
   lsi_set_phase(w, LSI_PHASE_READ, 0);
   return true;

@@ -20,7 +20,8 @@ static inline __attribute__((always_inline)) uint32_t lsi_step_at(const struct l
   }
   return run->config.plan->step_order[at];
 }
-/* Runs the flight's steps from next_step on; false when it must wait: for the window, or for a write. */
+/* Runs the flight's steps from next_step on; false when it must wait: for the window, for a write, for
+ * a poll, or until other runs have had their turn. */
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f);
 /* Counts a step whose result is where it belongs. */
 void lsi_step_done(struct lsi_worker *w, uint32_t step);

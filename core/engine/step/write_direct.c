@@ -64,6 +64,7 @@ int lsi_writer_open(struct lsi_worker *w, size_t bytes) {
     r->ops[i].op.handle = &r->handle;
     r->ops[i].op.kind = LSI_OP_WRITE;
     r->ops[i].op.exact = true;
+    r->ops[i].op.owner = w;
     r->ops[i].next = r->free_ops;
     r->free_ops = &r->ops[i];
   }

@@ -1,0 +1,318 @@
+#include "engine/loop/crew.h"
+
+#include <stdio.h>
+
+#include "engine/loop/home.h"
+#include "engine/loop/worker.h"
+#include "ground/mem.h"
+
+#define MEMBERS_MOST 1024u
+#define LOOK_NS 1000000 /* a wait for what is in flight ends after so long, to look for other runs */
+#define UNITS_CROWDED 1u /* that a worker may begin in a turn while there are other runs */
+
+/* A thread, and the workers that it has taken up. */
+struct lsi_member {
+  struct lsi_home home;
+  struct lsi_thread *thread;
+  bool pinned;
+  struct lsi_worker *workers; /* in the order in which they came */
+  atomic_uint load;           /* workers, with those that wait to be taken up */
+  struct lsi_mutex *mutex;
+  struct lsi_cond *cond;
+  /* under the mutex */
+  struct lsi_worker *mail, **mail_end;
+  bool leaves, trims;
+  const struct lsi_run *used; /* under the crew's mutex: the run that is being taken up has it */
+};
+
+struct lsi_crew_device {
+  struct lsi_device_state state;
+  uint64_t id;
+  struct lsi_crew_device *next;
+};
+
+struct lsi_crew {
+  struct lsi_pool *pool;
+  uint32_t threads;         /* that it usually has */
+  struct lsi_mutex *mutex;  /* of what follows */
+  struct lsi_member **members;
+  uint32_t n;
+  struct lsi_crew_device *devices;
+};
+
+/* ---- a member ---- */
+
+/* Takes up who waits for it: of a run of one unit before the others. */
+static void open_mail(struct lsi_member *m) {
+  lsi_os_lock(m->mutex);
+  struct lsi_worker *w = m->mail;
+  m->mail = NULL;
+  m->mail_end = &m->mail;
+  atomic_fetch_and_explicit(&m->home.others, LSI_CROWDED, memory_order_relaxed);
+  lsi_os_unlock(m->mutex);
+  uint64_t least = UINT64_MAX;
+  for (const struct lsi_worker *o = m->workers; o; o = o->next) least = LSI_MIN(least, o->served);
+  for (struct lsi_worker *next; w; w = next) {
+    next = w->next;
+    w->served = least == UINT64_MAX || w->run->config.plan->n_units == 1 ? 0 : least;
+    struct lsi_worker **end = &m->workers;
+    while (*end) end = &(*end)->next;
+    *end = w;
+    w->next = NULL;
+    if (w->run->config.pin && !m->pinned) m->pinned = !lsi_os_thread_pin(lsi_os_allowed_cpu(m->home.index));
+  }
+}
+
+static void remove_worker(struct lsi_member *m, struct lsi_worker *w) {
+  struct lsi_worker **at = &m->workers;
+  while (*at != w) at = &(*at)->next;
+  *at = w->next;
+  atomic_fetch_sub(&m->load, 1);
+}
+
+/* Sleeps until there is mail, or for so long (-1: without limit). False: the crew ends. */
+static bool sleep_until_mail(struct lsi_member *m, int64_t ns) {
+  lsi_os_lock(m->mutex);
+  if (!m->mail && !m->leaves && !m->trims) lsi_os_wait(m->cond, m->mutex, ns);
+  if (m->trims) {
+    lsi_home_clear(&m->home);
+    m->trims = false;
+    lsi_os_wake_all(m->cond);
+  }
+  const bool leaves = m->leaves;
+  lsi_os_unlock(m->mutex);
+  return !leaves;
+}
+
+/* The one that has had the least, of those with something to do; NULL: none. */
+static struct lsi_worker *choose(const struct lsi_member *m) {
+  struct lsi_worker *best = NULL;
+  for (struct lsi_worker *w = m->workers; w; w = w->next)
+    if (!w->idle && (!best || w->served < best->served)) best = w;
+  return best;
+}
+
+/* One turn. True: something was done. */
+static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
+  w->may_begin = lsi_others_wait(w) ? UNITS_CROWDED : UINT32_MAX;
+  const enum lsi_turn t = lsi_worker_turn(w, most_ns);
+  w->idle = t == LSI_TURN_WAITS || t == LSI_TURN_BLOCKED;
+  if (t == LSI_TURN_WAITS) w->blocked_ns = 0;
+  if (t != LSI_TURN_ENDED) return !w->idle;
+  remove_worker(m, w);
+  lsi_run_worker_ended(w->run); /* which may be gone from here on */
+  return true;
+}
+
+/* Nobody can do anything now: waits for what is in flight, for mail, or until somebody may try again. */
+static void wait(struct lsi_member *m) {
+  int64_t most = LOOK_NS;
+  struct lsi_worker *flying = NULL;
+  for (struct lsi_worker *w = m->workers; w; w = w->next) {
+    w->idle = false;
+    if (w->blocked_ns) most = LSI_MIN(most, (int64_t)w->blocked_ns);
+    else flying = w;
+  }
+  if (flying) {
+    turn(m, flying, most);
+    return;
+  }
+  const uint64_t before = lsi_os_now_ns();
+  sleep_until_mail(m, most);
+  const uint64_t slept = lsi_os_now_ns() - before;
+  for (struct lsi_worker *w = m->workers; w; w = w->next) w->figures.submit_ns += slept;
+}
+
+static bool mark_crowded(struct lsi_member *m) {
+  const bool crowded = m->workers->next;
+  const unsigned others = atomic_load_explicit(&m->home.others, memory_order_relaxed);
+  if (crowded && !(others & LSI_CROWDED))
+    atomic_fetch_or_explicit(&m->home.others, LSI_CROWDED, memory_order_relaxed);
+  if (!crowded && others & LSI_CROWDED)
+    atomic_fetch_and_explicit(&m->home.others, ~LSI_CROWDED, memory_order_relaxed);
+  return crowded;
+}
+
+static void work(void *arg) {
+  struct lsi_member *m = arg;
+  for (;;) {
+    if (atomic_load_explicit(&m->home.others, memory_order_relaxed) & ~LSI_CROWDED) open_mail(m);
+    if (!m->workers) {
+      if (!sleep_until_mail(m, -1)) break;
+      continue;
+    }
+    const bool crowded = mark_crowded(m);
+    struct lsi_worker *w = choose(m);
+    if (!w)
+      wait(m);
+    else if (turn(m, w, crowded ? 0 : LOOK_NS))
+      for (struct lsi_worker *o = m->workers; o; o = o->next) o->idle = false;
+    else if (!crowded && !w->blocked_ns)
+      w->idle = false; /* it has waited */
+  }
+  lsi_home_clear(&m->home);
+}
+
+/* ---- the crew ---- */
+
+int lsi_crew_create(struct lsi_pool *pool, struct lsi_crew **out) {
+  struct lsi_crew *c = lsi_calloc(1, sizeof *c);
+  if (!c) return LSIO_ERR_NOMEM;
+  c->pool = pool;
+  c->threads = lsi_os_cpu_count();
+  c->mutex = lsi_os_mutex_create();
+  c->members = lsi_calloc(MEMBERS_MOST, sizeof *c->members);
+  if (!c->mutex || !c->members) {
+    lsi_crew_destroy(c);
+    return LSIO_ERR_NOMEM;
+  }
+  *out = c;
+  return 0;
+}
+
+static void free_member(struct lsi_member *m) {
+  if (m->cond) lsi_os_cond_destroy(m->cond);
+  if (m->mutex) lsi_os_mutex_destroy(m->mutex);
+  lsi_free(m);
+}
+
+void lsi_crew_destroy(struct lsi_crew *c) {
+  if (!c) return;
+  for (uint32_t i = 0; i < c->n; i++) {
+    struct lsi_member *m = c->members[i];
+    lsi_os_lock(m->mutex);
+    m->leaves = true;
+    lsi_os_wake_all(m->cond);
+    lsi_os_unlock(m->mutex);
+  }
+  for (uint32_t i = 0; i < c->n; i++) {
+    lsi_os_thread_join(c->members[i]->thread);
+    free_member(c->members[i]);
+  }
+  for (struct lsi_crew_device *d = c->devices, *next; d; d = next) {
+    next = d->next;
+    lsi_free(d);
+  }
+  lsi_free(c->members);
+  if (c->mutex) lsi_os_mutex_destroy(c->mutex);
+  lsi_free(c);
+}
+
+/* Asks the member to give back what it does not use, now or when it has nothing else to do. */
+static void ask_to_trim(struct lsi_member *m) {
+  lsi_os_lock(m->mutex);
+  m->trims = true;
+  lsi_os_wake_all(m->cond);
+  lsi_os_unlock(m->mutex);
+}
+
+void lsi_crew_trim(struct lsi_crew *c) {
+  lsi_os_lock(c->mutex);
+  for (uint32_t i = 0; i < c->n; i++) ask_to_trim(c->members[i]);
+  for (uint32_t i = 0; i < c->n; i++) {
+    struct lsi_member *m = c->members[i];
+    lsi_os_lock(m->mutex);
+    while (m->trims) lsi_os_wait(m->cond, m->mutex, -1);
+    lsi_os_unlock(m->mutex);
+  }
+  lsi_os_unlock(c->mutex);
+}
+
+static int add_member(struct lsi_crew *c, struct lsi_error *err) {
+  struct lsi_member *m = lsi_calloc(1, sizeof *m);
+  if (m) {
+    m->mutex = lsi_os_mutex_create();
+    m->cond = lsi_os_cond_create();
+  }
+  if (!m || !m->mutex || !m->cond) {
+    if (m) free_member(m);
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a worker thread");
+  }
+  m->mail_end = &m->mail;
+  m->home.index = c->n;
+  m->home.threads = c->threads;
+  m->home.pool = c->pool;
+  char name[16];
+  snprintf(name, sizeof name, "lsio-%u", c->n);
+  const int os = lsi_os_thread_start(&m->thread, name, work, m);
+  if (!os) {
+    c->members[c->n++] = m;
+    return 0;
+  }
+  free_member(m);
+  lsi_fail(err, LSIO_ERR_LIMIT, os, "a worker thread could not be started");
+  lsi_error_remedy(err, "lower --workers, or raise the limits of memory and threads (ulimit -v, -u)");
+  return LSIO_ERR_LIMIT;
+}
+
+/* ---- devices: what is in flight is counted over all runs ---- */
+
+static struct lsi_device_state *device_of(struct lsi_crew *c, uint64_t id,
+                                          const struct lsi_device_state *new) {
+  for (struct lsi_crew_device *d = c->devices; d; d = d->next)
+    if (d->id == id) return &d->state;
+  struct lsi_crew_device *d = lsi_alloc_aligned(LSI_CACHE_LINE, sizeof *d);
+  if (!d) return NULL;
+  d->id = id;
+  d->state.cap = new->cap;
+  d->state.block = new->block;
+  atomic_init(&d->state.in_flight, 0);
+  d->next = c->devices;
+  c->devices = d;
+  return &d->state;
+}
+
+/* One that was given a depth of its own keeps to that. */
+static int share_devices(struct lsi_crew *c, struct lsi_run *run) {
+  if (run->config.queue_depth || !run->config.device_ids) return 0;
+  for (uint32_t i = 0; i < run->config.plan->n_devices; i++) {
+    run->devices[i] = device_of(c, run->config.device_ids[i], &run->own_devices[i]);
+    if (!run->devices[i]) return LSIO_ERR_NOMEM;
+  }
+  return 0;
+}
+
+/* ---- a run comes ---- */
+
+static void post(struct lsi_member *m, struct lsi_worker *w) {
+  w->home = &m->home;
+  w->next = NULL;
+  atomic_fetch_add(&m->load, 1);
+  lsi_os_lock(m->mutex);
+  *m->mail_end = w;
+  m->mail_end = &w->next;
+  atomic_fetch_add_explicit(&m->home.others, 1, memory_order_relaxed);
+  lsi_os_wake_all(m->cond);
+  lsi_os_unlock(m->mutex);
+}
+
+/* Of those that this run has not got: `used` is its mark. */
+static struct lsi_member *least_loaded(const struct lsi_crew *c, const struct lsi_run *run) {
+  struct lsi_member *best = NULL;
+  for (uint32_t i = 0; i < c->n; i++) {
+    struct lsi_member *m = c->members[i];
+    if (m->used != run && (!best || atomic_load(&m->load) < atomic_load(&best->load))) best = m;
+  }
+  return best;
+}
+
+int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *err) {
+  const uint32_t n = run->n_workers;
+  int rc = n <= MEMBERS_MOST ? 0 : lsi_fail(err, LSIO_ERR_LIMIT, 0, "more than %u workers", MEMBERS_MOST);
+  lsi_os_lock(c->mutex);
+  while (rc == 0 && c->n < n) rc = add_member(c, err);
+  if (rc == 0 && share_devices(c, run) < 0)
+    rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for what is known of devices");
+  for (uint32_t i = 0; rc == 0 && i < n; i++) {
+    struct lsi_member *m = n == c->n ? c->members[i] : least_loaded(c, run);
+    m->used = run;
+    post(m, &run->workers[i]);
+  }
+  const bool tight = run->config.share * n < c->n * LSI_ARENA_USUAL;
+  for (uint32_t i = 0; i < c->n; i++) {
+    if (tight && rc == 0 && c->members[i]->used != run) ask_to_trim(c->members[i]);
+    c->members[i]->used = NULL;
+  }
+  lsi_os_unlock(c->mutex);
+  return rc;
+}

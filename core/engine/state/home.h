@@ -1,0 +1,36 @@
+/* What a thread of the crew keeps from run to run, and what its workers of several runs share: the backends'
+ * instances and the memory that they read into (home.c). One thread; `others` is anybody's. */
+#ifndef LSI_HOME_H
+#define LSI_HOME_H
+
+#include <stdatomic.h>
+
+#include "memory/arena.h"
+#include "seams/backend.h"
+
+#define LSI_HOME_INSTANCES 4
+#define LSI_CROWDED 0x80000000u
+
+/* Of one backend. */
+struct lsi_instance {
+  const struct lsi_backend_ops *ops; /* NULL: none */
+  const void *user;
+  struct lsi_backend *backend;
+  uint32_t users;      /* workers that have it */
+  bool broken;         /* it gave some operations not back: no new user */
+};
+
+struct lsi_home {
+  uint32_t index;      /* of the thread in its crew */
+  uint32_t threads;    /* that the crew usually has */
+  struct lsi_pool *pool;
+  struct lsi_instance instances[LSI_HOME_INSTANCES];
+  struct lsi_arena arena; /* workers' arenas are parts of it while there is room; size 0: none yet */
+  uint32_t arena_users;
+  bool arena_lost;     /* a backend that broke may still write there */
+  /* 0: one run has all of the thread. Else how many of its workers wait to be taken up, and LSI_CROWDED while
+   * it has workers of several runs. */
+  atomic_uint others;
+};
+
+#endif
