@@ -15,6 +15,7 @@
 struct entry {
   uint64_t due, tie;
   struct lsi_op *op;
+  bool cancelled;
 };
 
 struct lsi_backend {
@@ -22,7 +23,6 @@ struct lsi_backend {
   uint64_t rng, now;
   uint32_t depth, n, open;
   struct entry *heap; /* unsorted: depths are small */
-  bool cancelled;
 };
 
 /* What it keeps in a handle. */
@@ -264,7 +264,7 @@ static int sim_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
     if (sim->cap[device] && now > sim->cap[device]) violated(sim, "more in flight than the cap");
     uint64_t delay = sim->delay_max ? draw(b, sim->delay_max) : 0;
     const uint64_t from = sim->by_clock ? lsi_os_now_ns() : b->now;
-    b->heap[b->n++] = (struct entry){from + delay, draw(b, UINT64_MAX), op};
+    b->heap[b->n++] = (struct entry){from + delay, draw(b, UINT64_MAX), op, false};
     atomic_fetch_add(&sim->operations, 1);
   }
   return taken;
@@ -288,13 +288,13 @@ static int sim_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_
   while (n < want && b->n) {
     uint32_t at = earliest(b);
     struct entry e = b->heap[at];
-    if (b->sim->by_clock && e.due > now && !b->cancelled) {
+    if (b->sim->by_clock && e.due > now && !e.cancelled) {
       if (e.due < atomic_load(&b->sim->next_ns)) atomic_store(&b->sim->next_ns, e.due);
       break;
     }
     b->heap[at] = b->heap[--b->n];
     b->now = LSI_MAX(b->now, e.due);
-    if (b->cancelled) {
+    if (e.cancelled) {
       e.op->result = LSIO_ERR_CANCELLED;
     } else if (chance(b, b->sim->again)) {
       e.op->result = LSIO_ERR_IO;
@@ -310,7 +310,11 @@ static int sim_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_
   return n;
 }
 
-static void sim_cancel(struct lsi_backend *b) { b->cancelled = draw(b, 2); }
+/* What is in flight; what comes later is not meant. */
+static void sim_cancel(struct lsi_backend *b) {
+  const bool can = draw(b, 2);
+  for (uint32_t i = 0; i < b->n; i++) b->heap[i].cancelled |= can;
+}
 
 const struct lsi_backend_ops lsi_backend_sim = {
     .version = LSI_BACKEND_VERSION,

@@ -118,7 +118,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
       return lsi_error_hand_out(&e, e.code, error);
     }
   lsio_context *c = lsi_calloc(1, sizeof *c);
-  int rc = c && (c->pool = lsi_pool_create()) ? lsi_crew_create(c->pool, &c->crew) : LSIO_ERR_NOMEM;
+  int rc = c && (c->pool = lsi_pool_create()) ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) rc = lsi_script_host_ops->create(&c->host, &e);
   if (rc < 0) {
     if (c) {

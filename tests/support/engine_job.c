@@ -224,19 +224,23 @@ static void print_error(const struct lsi_error *e) {
 
 /* ---- one thread, and a time of its own ---- */
 
-struct turns {
-  uint64_t now, hash;
-};
+static uint64_t time_now(void *user) { return ((struct engine_time *)user)->now += 20; }
+static void time_sleep(void *user, uint64_t ns) { ((struct engine_time *)user)->now += ns; }
 
-static uint64_t turns_now(void *user) { return ((struct turns *)user)->now += 20; }
-static void turns_sleep(void *user, uint64_t ns) { ((struct turns *)user)->now += ns; }
+void engine_time_begin(struct engine_time *t) {
+  *t = (struct engine_time){.now = 1000000, .hash = 0xcbf29ce484222325u};
+  t->clock = (struct lsi_clock){time_now, time_sleep, t};
+  lsi_os_set_clock(&t->clock);
+}
 
-static void note(struct turns *t, uint64_t what) {
+void engine_time_end(void) { lsi_os_set_clock(NULL); }
+
+void engine_time_note(struct engine_time *t, uint64_t what) {
   t->hash = (t->hash ^ what) * 0x100000001b3u; /* FNV-1a's prime */
 }
 
 /* Nothing can be done by anybody: on to the next thing that happens. */
-static void pass(struct turns *t, struct lsi_sim *sim, const struct lsi_run *run) {
+static void pass(struct engine_time *t, struct lsi_sim *sim, const struct lsi_run *run) {
   uint64_t next = atomic_load(&sim->next_ns);
   for (uint32_t i = 0; i < run->n_workers; i++)
     if (run->workers[i].blocked_ns) next = LSI_MIN(next, t->now + run->workers[i].blocked_ns);
@@ -245,9 +249,8 @@ static void pass(struct turns *t, struct lsi_sim *sim, const struct lsi_run *run
 
 uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *run,
                           const struct engine_turns *how) {
-  struct turns t = {.now = 1000000, .hash = 0xcbf29ce484222325u};
-  const struct lsi_clock clock = {turns_now, turns_sleep, &t};
-  lsi_os_set_clock(&clock);
+  struct engine_time t;
+  engine_time_begin(&t);
   how->sim->by_clock = true;
   struct lsi_home *homes = lsi_calloc(run->n_workers, sizeof *homes);
   for (uint32_t i = 0; i < run->n_workers; i++) {
@@ -264,7 +267,7 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
       w->may_begin = engine_job_random(j, 2) ? UINT32_MAX : 1;
       const enum lsi_turn turn = lsi_worker_turn(w, 0);
       if (turn == LSI_TURN_ENDED) lsi_run_worker_ended(run);
-      note(&t, (uint64_t)w->index << 8 | turn);
+      engine_time_note(&t, (uint64_t)w->index << 8 | turn);
       idle = turn == LSI_TURN_WENT || turn == LSI_TURN_ENDED ? 0 : idle + 1;
     }
     if (engine_job_random(j, how->poll_one_in) == 0) how->take(how->user, lsi_run_take(run, 0));
@@ -277,19 +280,13 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
   how->take(how->user, lsi_run_take(run, 0));
   for (uint32_t i = 0; i < run->n_workers; i++) lsi_home_clear(&homes[i]);
   lsi_free(homes);
-  note(&t, t.now);
-  lsi_os_set_clock(NULL);
+  engine_time_note(&t, t.now);
+  engine_time_end();
   return t.hash;
 }
 
-struct failures {
-  struct engine_job *j;
-  uint64_t seed;
-  uint32_t *failed; /* by step */
-};
-
 static void take_failures(void *user, struct lsi_run_completion *c) {
-  const struct failures *f = user;
+  const struct engine_started *f = user;
   const uint64_t seed = f->seed;
   for (struct lsi_run_completion *next; c; c = next) {
     next = c->next;
@@ -301,41 +298,57 @@ static void take_failures(void *user, struct lsi_run_completion *c) {
   }
 }
 
-static void run_threads(struct lsi_run *run, int64_t cancel_after_ns, struct failures *f) {
-  const uint64_t start = lsi_os_now_ns(), seed = f->seed;
-  while (!lsi_run_ended(run)) {
-    take_failures(f, lsi_run_take(run, cancel_after_ns >= 0 ? cancel_after_ns + 1 : 1000000000));
-    if (cancel_after_ns >= 0) lsi_run_cancel(run);
+void engine_job_start(struct engine_job *j, uint64_t seed, bool workers, struct engine_started *s) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  *s = (struct engine_started){.j = j, .seed = seed};
+  s->failed = lsi_calloc(j->spec.request->n_steps, sizeof *s->failed);
+  CHECK(lsi_os_bell_create(&j->config.bell) == 0, "no bell");
+  const int rc = (workers ? lsi_run_start : lsi_run_create)(&j->config, &s->run, &e);
+  CHECK(rc == 0, "start: %s", e.what);
+}
+
+void engine_job_poll(struct engine_started *s, int64_t timeout_ns) {
+  take_failures(s, lsi_run_take(s->run, timeout_ns));
+}
+
+int engine_job_finish(struct engine_started *s, struct lsi_error *err) {
+  struct engine_job *j = s->j;
+  const uint64_t seed = s->seed;
+  engine_job_poll(s, 0);
+  const int rc = lsi_run_join(s->run, err);
+  check_counts(j, seed, rc, s->failed);
+  struct lsi_summary sum = {0};
+  lsi_run_summary(s->run, &sum);
+  CHECK(rc < 0 || sum.steps + sum.steps_failed == j->spec.request->n_steps, "summary counts %llu + %llu",
+        (unsigned long long)sum.steps, (unsigned long long)sum.steps_failed);
+  lsi_run_destroy(s->run);
+  lsi_os_bell_destroy(j->config.bell);
+  lsi_free(s->failed);
+  return rc;
+}
+
+static void run_threads(struct engine_started *s, int64_t cancel_after_ns) {
+  const uint64_t start = lsi_os_now_ns(), seed = s->seed;
+  while (!lsi_run_ended(s->run)) {
+    engine_job_poll(s, cancel_after_ns >= 0 ? cancel_after_ns + 1 : 1000000000);
+    if (cancel_after_ns >= 0) lsi_run_cancel(s->run);
     CHECK(lsi_os_now_ns() - start < 60000000000u, "the run hangs");
   }
-  take_failures(f, lsi_run_take(run, 0));
 }
 
 int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
                    struct lsi_error *err) {
-  struct lsi_run *run;
-  uint32_t *failed = lsi_calloc(j->spec.request->n_steps, sizeof *failed);
-  struct failures f = {j, seed, failed};
-  CHECK(lsi_os_bell_create(&j->config.bell) == 0, "no bell");
-  int rc = (j->turns ? lsi_run_create : lsi_run_start)(&j->config, &run, err);
-  CHECK(rc == 0, "start: %s", err->what);
+  struct engine_started s;
+  engine_job_start(j, seed, !j->turns, &s);
   if (j->turns) {
     const struct engine_turns how = {.sim = j->turns, .cancel_after_ns = cancel_after_ns, .poll_one_in = 9,
-                                     .take = take_failures, .user = &f};
-    j->hash = engine_job_turns(j, seed, run, &how);
+                                     .take = take_failures, .user = &s};
+    j->hash = engine_job_turns(j, seed, s.run, &how);
   } else {
-    run_threads(run, cancel_after_ns, &f);
+    run_threads(&s, cancel_after_ns);
   }
-  rc = lsi_run_join(run, err);
-  check_counts(j, seed, rc, failed);
-  struct lsi_summary s = {0};
-  lsi_run_summary(run, &s);
-  CHECK(rc < 0 || s.steps + s.steps_failed == j->spec.request->n_steps, "summary counts %llu + %llu",
-        (unsigned long long)s.steps, (unsigned long long)s.steps_failed);
-  lsi_run_destroy(run);
-  lsi_os_bell_destroy(j->config.bell);
-  lsi_free(failed);
-  return rc;
+  return engine_job_finish(&s, err);
 }
 
 void engine_job_free(struct engine_job *j) {

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "engine/state/engine.h"
+#include "seams/os.h"
 #include "test/sim.h"
 
 struct engine_job {
@@ -41,6 +42,16 @@ void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
  * only the name and the device. */
 void engine_job_build_files(struct engine_job *j, uint64_t seed, uint32_t n_objects,
                             const char *const *names, const struct lsi_object_info *infos);
+/* A time of a test's own, for the whole process: it goes on by a little each time it is asked for, and where
+ * the test says. */
+struct engine_time {
+  uint64_t now, hash; /* of what engine_time_note was told */
+  struct lsi_clock clock;
+};
+void engine_time_begin(struct engine_time *t);
+void engine_time_note(struct engine_time *t, uint64_t what);
+void engine_time_end(void);
+
 /* One thread gives the run's workers their turns in an order drawn from the seed, in a time of its own that
  * jumps to the next event when nothing can be done: the same seed does the same things. The backend's
  * objects must be `sim`. Polls in `poll_one_in` of the turns. Ends the run; what it delivers goes to `take`.
@@ -60,5 +71,17 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
 int engine_job_run(struct engine_job *j, uint64_t seed, int64_t cancel_after_ns,
                    struct lsi_error *err);
 void engine_job_free(struct engine_job *j);
+
+/* The same in parts, for several at once. `workers`: they are started (config.crew), else they wait for turns. */
+struct engine_started {
+  struct engine_job *j;
+  uint64_t seed;
+  struct lsi_run *run;
+  uint32_t *failed; /* by step */
+};
+void engine_job_start(struct engine_job *j, uint64_t seed, bool workers, struct engine_started *s);
+void engine_job_poll(struct engine_started *s, int64_t timeout_ns);
+/* Waits for its end if need be. */
+int engine_job_finish(struct engine_started *s, struct lsi_error *err);
 
 #endif

@@ -32,6 +32,7 @@ struct lsi_crew_device {
 };
 
 struct lsi_crew {
+  bool by_hand;             /* there are no threads: lsi_crew_turn */
   struct lsi_pool *pool;
   uint32_t threads;         /* that it usually has */
   struct lsi_mutex *mutex;  /* of what follows */
@@ -70,15 +71,18 @@ static void remove_worker(struct lsi_member *m, struct lsi_worker *w) {
   atomic_fetch_sub(&m->load, 1);
 }
 
+/* What is asked for between turns. */
+static void trim(struct lsi_member *m) {
+  lsi_home_clear(&m->home);
+  m->trims = false;
+  lsi_os_wake_all(m->cond);
+}
+
 /* Sleeps until there is mail, or for so long (-1: without limit). False: the crew ends. */
 static bool sleep_until_mail(struct lsi_member *m, int64_t ns) {
   lsi_os_lock(m->mutex);
   if (!m->mail && !m->leaves && !m->trims) lsi_os_wait(m->cond, m->mutex, ns);
-  if (m->trims) {
-    lsi_home_clear(&m->home);
-    m->trims = false;
-    lsi_os_wake_all(m->cond);
-  }
+  if (m->trims) trim(m);
   const bool leaves = m->leaves;
   lsi_os_unlock(m->mutex);
   return !leaves;
@@ -104,27 +108,27 @@ static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
   return true;
 }
 
-/* Nobody can do anything now: waits for what is in flight, for mail, or until somebody may try again. */
-static void wait(struct lsi_member *m) {
-  int64_t most = LOOK_NS;
+/* Nobody can do anything now: waits for what is in flight, for mail, or until somebody may try again; at most
+ * most_ns. */
+static void wait(struct lsi_member *m, int64_t most_ns) {
   struct lsi_worker *flying = NULL;
   for (struct lsi_worker *w = m->workers; w; w = w->next) {
     w->idle = false;
-    if (w->blocked_ns) most = LSI_MIN(most, (int64_t)w->blocked_ns);
+    if (w->blocked_ns) most_ns = LSI_MIN(most_ns, (int64_t)w->blocked_ns);
     else flying = w;
   }
   if (flying) {
-    turn(m, flying, most);
+    turn(m, flying, most_ns);
     return;
   }
   const uint64_t before = lsi_os_now_ns();
-  sleep_until_mail(m, most);
+  sleep_until_mail(m, most_ns);
   const uint64_t slept = lsi_os_now_ns() - before;
   for (struct lsi_worker *w = m->workers; w; w = w->next) w->figures.submit_ns += slept;
 }
 
 static bool mark_crowded(struct lsi_member *m) {
-  const bool crowded = m->workers->next;
+  const bool crowded = m->workers && m->workers->next;
   const unsigned others = atomic_load_explicit(&m->home.others, memory_order_relaxed);
   if (crowded && !(others & LSI_CROWDED))
     atomic_fetch_or_explicit(&m->home.others, LSI_CROWDED, memory_order_relaxed);
@@ -133,32 +137,59 @@ static bool mark_crowded(struct lsi_member *m) {
   return crowded;
 }
 
+/* One turn of one of its workers, which waits at most most_ns if it is the only one. */
+static enum lsi_crew_turn step(struct lsi_member *m, int64_t most_ns) {
+  if (atomic_load_explicit(&m->home.others, memory_order_relaxed) & ~LSI_CROWDED) open_mail(m);
+  if (!m->workers) return LSI_CREW_FREE;
+  const bool crowded = mark_crowded(m);
+  struct lsi_worker *w = choose(m);
+  if (!w) return LSI_CREW_WAITS;
+  if (turn(m, w, crowded ? 0 : most_ns))
+    for (struct lsi_worker *o = m->workers; o; o = o->next) o->idle = false;
+  else if (!crowded && !w->blocked_ns && most_ns)
+    w->idle = false; /* it has waited */
+  return LSI_CREW_WENT;
+}
+
 static void work(void *arg) {
   struct lsi_member *m = arg;
   for (;;) {
-    if (atomic_load_explicit(&m->home.others, memory_order_relaxed) & ~LSI_CROWDED) open_mail(m);
-    if (!m->workers) {
-      if (!sleep_until_mail(m, -1)) break;
-      continue;
+    switch (step(m, LOOK_NS)) {
+      case LSI_CREW_WENT: continue;
+      case LSI_CREW_WAITS: wait(m, LOOK_NS); continue;
+      default: break;
     }
-    const bool crowded = mark_crowded(m);
-    struct lsi_worker *w = choose(m);
-    if (!w)
-      wait(m);
-    else if (turn(m, w, crowded ? 0 : LOOK_NS))
-      for (struct lsi_worker *o = m->workers; o; o = o->next) o->idle = false;
-    else if (!crowded && !w->blocked_ns)
-      w->idle = false; /* it has waited */
+    if (!sleep_until_mail(m, -1)) break;
   }
   lsi_home_clear(&m->home);
 }
 
+enum lsi_crew_turn lsi_crew_turn(struct lsi_crew *c, uint32_t i, uint64_t *wait_ns) {
+  struct lsi_member *m = c->members[i];
+  const enum lsi_crew_turn t = step(m, 0);
+  *wait_ns = UINT64_MAX;
+  for (struct lsi_worker *w = m->workers; t == LSI_CREW_WAITS && w; w = w->next) {
+    w->idle = false;
+    if (w->blocked_ns) *wait_ns = LSI_MIN(*wait_ns, w->blocked_ns);
+  }
+  if (t == LSI_CREW_FREE) lsi_home_clear(&m->home);
+  return t;
+}
+
+uint32_t lsi_crew_size(struct lsi_crew *c) {
+  lsi_os_lock(c->mutex);
+  const uint32_t n = c->n;
+  lsi_os_unlock(c->mutex);
+  return n;
+}
+
 /* ---- the crew ---- */
 
-int lsi_crew_create(struct lsi_pool *pool, struct lsi_crew **out) {
+int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out) {
   struct lsi_crew *c = lsi_calloc(1, sizeof *c);
   if (!c) return LSIO_ERR_NOMEM;
   c->pool = pool;
+  c->by_hand = by_hand;
   c->threads = lsi_os_cpu_count();
   c->mutex = lsi_os_mutex_create();
   c->members = lsi_calloc(MEMBERS_MOST, sizeof *c->members);
@@ -186,7 +217,8 @@ void lsi_crew_destroy(struct lsi_crew *c) {
     lsi_os_unlock(m->mutex);
   }
   for (uint32_t i = 0; i < c->n; i++) {
-    lsi_os_thread_join(c->members[i]->thread);
+    if (c->by_hand) lsi_home_clear(&c->members[i]->home);
+    else lsi_os_thread_join(c->members[i]->thread);
     free_member(c->members[i]);
   }
   for (struct lsi_crew_device *d = c->devices, *next; d; d = next) {
@@ -199,16 +231,17 @@ void lsi_crew_destroy(struct lsi_crew *c) {
 }
 
 /* Asks the member to give back what it does not use, now or when it has nothing else to do. */
-static void ask_to_trim(struct lsi_member *m) {
+static void ask_to_trim(struct lsi_crew *c, struct lsi_member *m) {
   lsi_os_lock(m->mutex);
   m->trims = true;
+  if (c->by_hand) trim(m);
   lsi_os_wake_all(m->cond);
   lsi_os_unlock(m->mutex);
 }
 
 void lsi_crew_trim(struct lsi_crew *c) {
   lsi_os_lock(c->mutex);
-  for (uint32_t i = 0; i < c->n; i++) ask_to_trim(c->members[i]);
+  for (uint32_t i = 0; i < c->n; i++) ask_to_trim(c, c->members[i]);
   for (uint32_t i = 0; i < c->n; i++) {
     struct lsi_member *m = c->members[i];
     lsi_os_lock(m->mutex);
@@ -234,7 +267,7 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
   m->home.pool = c->pool;
   char name[16];
   snprintf(name, sizeof name, "lsio-%u", c->n);
-  const int os = lsi_os_thread_start(&m->thread, name, work, m);
+  const int os = c->by_hand ? 0 : lsi_os_thread_start(&m->thread, name, work, m);
   if (!os) {
     c->members[c->n++] = m;
     return 0;
@@ -310,7 +343,7 @@ int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *
   }
   const bool tight = run->config.share * n < c->n * LSI_ARENA_USUAL;
   for (uint32_t i = 0; i < c->n; i++) {
-    if (tight && rc == 0 && c->members[i]->used != run) ask_to_trim(c->members[i]);
+    if (tight && rc == 0 && c->members[i]->used != run) ask_to_trim(c, c->members[i]);
     c->members[i]->used = NULL;
   }
   lsi_os_unlock(c->mutex);

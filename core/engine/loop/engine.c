@@ -97,7 +97,7 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
   int rc = lsi_run_create(config, &run, err);
   if (rc < 0) return rc;
   struct lsi_crew *crew = config->crew;
-  if (!crew && lsi_crew_create(config->pool, &run->own_crew) < 0)
+  if (!crew && lsi_crew_create(config->pool, false, &run->own_crew) < 0)
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker threads");
   if (rc == 0) rc = lsi_crew_take_up(crew ? crew : run->own_crew, run, err);
   if (rc < 0) {

@@ -39,9 +39,10 @@
 struct lsi_pool;
 struct lsi_run;
 
-/* The threads of a context (loop/crew.h). `pool` is borrowed until destroy. 0 or LSIO_ERR_NOMEM. */
+/* The threads of a context (loop/crew.h). `pool` is borrowed until destroy. by_hand: there are none, a test
+ * gives the turns. 0 or LSIO_ERR_NOMEM. */
 struct lsi_crew;
-int lsi_crew_create(struct lsi_pool *pool, struct lsi_crew **out);
+int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out);
 void lsi_crew_destroy(struct lsi_crew *crew); /* none of its runs is left. NULL is fine */
 /* Has all threads give back what no run uses: open rings, memory. Returns when they have. */
 void lsi_crew_trim(struct lsi_crew *crew);
