@@ -166,8 +166,111 @@ static void one_seed_does_the_same_things(void **state) {
   }
 }
 
+/* ---- fairness ---- */
+
+#define FAIR_UNITS 400
+#define FAIR_UNIT 4096
+#define FAIR_WINDOW 100
+
+/* Jobs of equal units that lie apart, with nothing to go wrong. */
+static void make_fair(struct world *w, struct one *o) {
+  struct engine_job *j = &o->j;
+  memset(j, 0, sizeof *j);
+  lsi_spec_init(&j->spec);
+  struct lsi_request *r = j->spec.request = lsi_request_create();
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  uint32_t index;
+  assert_int_equal(lsi_request_add_object(r, w->names[0], &w->infos[0], &index, &e), 0);
+  for (uint32_t i = 0; i < FAIR_UNITS; i++) {
+    const uint32_t object = 0;
+    const int64_t offset = (int64_t)i * 2 * FAIR_UNIT, length = FAIR_UNIT, tag = 0;
+    assert_int_equal(lsi_request_add_step(r, 1, &object, &offset, &length, &tag, &e), 0);
+  }
+  struct lsi_device_model model;
+  lsi_device_preset(LSI_DEVICE_NVME, &model);
+  const struct lsi_plan_options options = {.merge = LSI_MERGE_NEVER, .n_devices = 1, .devices = &model};
+  assert_int_equal(lsi_plan_build(r, &options, &j->plan, &e), 0);
+  assert_int_equal(j->plan->n_units, FAIR_UNITS);
+  j->spec.type = (struct lsi_dtype){LSI_U8, false};
+  j->spec.identity = true;
+  j->config = (struct lsi_run_config){.spec = &j->spec, .plan = j->plan, .sink_type = j->spec.type,
+                                      .workers = 1 + (uint32_t)draw(w, 3), .share = 8u << 20,
+                                      .backend = &lsi_backend_sim, .backend_user = &w->sim, .crew = w->crew,
+                                      .device_ids = device_ids};
+}
+
+static uint64_t units_begun(const struct lsi_run *run) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < run->n_workers; i++) bytes += run->workers[i].served;
+  return bytes / (2 * FAIR_UNIT); /* a unit counts as its bytes and 4 KiB */
+}
+
+/* `order`: which job each unit was of, as they were begun while all jobs had some left. */
+static void check_fair(const uint8_t *order, uint32_t n, uint32_t jobs, uint64_t seed) {
+  uint32_t count[JOBS] = {0};
+  for (uint32_t i = 0; i < n; i++) {
+    count[order[i]]++;
+    if (i >= FAIR_WINDOW) count[order[i - FAIR_WINDOW]]--;
+    for (uint32_t k = 0; i + 1 >= FAIR_WINDOW && k < jobs; k++)
+      if (count[k] * jobs * 10 < FAIR_WINDOW * 8 || count[k] * jobs * 10 > FAIR_WINDOW * 12)
+        fail_msg("seed %llu: %u of the %u units before the %u-th are of job %u of %u",
+                 (unsigned long long)seed, count[k], FAIR_WINDOW, i, k, jobs);
+  }
+}
+
+static void one_fair(uint64_t seed) {
+  static struct world w;
+  static uint8_t order[JOBS * FAIR_UNITS];
+  memset(&w, 0, sizeof w);
+  w.dice.rng = seed;
+  make_objects(&w, seed);
+  w.objects[0].size = w.objects[0].real_size = w.infos[0].size = FAIR_UNITS * 2 * FAIR_UNIT;
+  w.sim = (struct lsi_sim){.seed = seed, .objects = w.objects, .n_objects = OBJECTS, .by_clock = true,
+                           .delay_max = (uint32_t)draw(&w, 3) * 20000};
+  assert_int_equal(lsi_crew_create(NULL, true, &w.crew), 0);
+  w.n_jobs = 2 + (uint32_t)draw(&w, JOBS - 1);
+  engine_time_begin(&w.time);
+  for (uint32_t i = 0; i < w.n_jobs; i++) {
+    make_fair(&w, &w.jobs[i]);
+    w.jobs[i].j.config.workers = w.jobs[0].j.config.workers;
+  }
+  for (uint32_t i = 0; i < w.n_jobs; i++) engine_job_start(&w.jobs[i].j, seed, true, &w.jobs[i].s);
+  uint64_t begun[JOBS] = {0};
+  uint32_t n = 0;
+  for (bool all = true; all;) {
+    const uint32_t member = (uint32_t)draw(&w, lsi_crew_size(w.crew));
+    uint64_t wait_ns;
+    atomic_store(&w.sim.next_ns, UINT64_MAX);
+    if (lsi_crew_turn(w.crew, member, &wait_ns) == LSI_CREW_WAITS) w.time.now += 1000;
+    for (uint32_t k = 0; k < w.n_jobs; k++) {
+      const uint64_t now = units_begun(w.jobs[k].s.run);
+      for (; begun[k] < now; begun[k]++) order[n++] = (uint8_t)k;
+      all &= now < FAIR_UNITS * 9 / 10; /* then what is left of one may be another thread's already */
+    }
+  }
+  check_fair(order, n, w.n_jobs, seed);
+  for (uint32_t i = 0; i < w.n_jobs; i++) {
+    struct one *o = &w.jobs[i];
+    while (!lsi_run_ended(o->s.run)) turns(&w);
+    assert_int_equal(lsi_run_join(o->s.run, NULL), 0);
+    lsi_run_destroy(o->s.run);
+    lsi_os_bell_destroy(o->j.config.bell);
+    lsi_free(o->s.failed);
+    engine_job_free(&o->j);
+  }
+  engine_time_end();
+  lsi_crew_destroy(w.crew);
+}
+
+static void equal_jobs_get_equal_parts(void **state) {
+  (void)state;
+  engine_job_seeds(one_fair, 20, 100);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_of_every_run_ends_once),
-                                     cmocka_unit_test(one_seed_does_the_same_things)};
+                                     cmocka_unit_test(one_seed_does_the_same_things),
+                                     cmocka_unit_test(equal_jobs_get_equal_parts)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "engine/loop/depth.h"
 #include "engine/loop/home.h"
 #include "engine/loop/worker.h"
 #include "ground/mem.h"
@@ -96,9 +97,22 @@ static struct lsi_worker *choose(const struct lsi_member *m) {
   return best;
 }
 
+/* What one run alone would have in flight, all have together, and whoever has had the least begins the next: else
+ * a slow device would decide who gets how much of it. */
+static uint32_t may_begin(const struct lsi_member *m) {
+  unsigned rung = 0;
+  struct lsi_in_flight all = {0};
+  for (const struct lsi_worker *w = m->workers; w; w = w->next) {
+    rung = LSI_MAX(rung, lsi_depth_rung(w));
+    all.ops += w->reader.ops_in_flight;
+    all.bytes += w->reader.bytes_in_flight;
+  }
+  return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : 0;
+}
+
 /* One turn. True: something was done. */
 static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
-  w->may_begin = lsi_others_wait(w) ? UNITS_CROWDED : UINT32_MAX;
+  w->may_begin = lsi_others_wait(w) ? may_begin(m) : UINT32_MAX;
   const enum lsi_turn t = lsi_worker_turn(w, most_ns);
   w->idle = t == LSI_TURN_WAITS || t == LSI_TURN_BLOCKED;
   if (t == LSI_TURN_WAITS) w->blocked_ns = 0;

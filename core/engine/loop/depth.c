@@ -1,6 +1,6 @@
 /* Enough in flight to keep the device busy, and no more, for more is memory that has to be touched: it starts
  * small, is doubled while that brings more bytes a second, and is halved again and left at the first time
- * that it does not. */
+ * that it does not. Rates say nothing while a thread works for several runs: then nobody climbs. */
 #include "engine/loop/depth.h"
 
 #define OPS 32u                 /* where it starts */
@@ -44,9 +44,15 @@ void lsi_depth_init(struct lsi_worker *w) {
 
 void lsi_depth_climb(struct lsi_worker *w, uint64_t now) {
   struct lsi_depth *d = &w->reader.depth;
-  if (!d->hit || !lsi_trial_due(&d->trial, now)) return;
+  if (!d->hit || lsi_others_wait(w) || !lsi_trial_due(&d->trial, now)) return;
   d->hit = false;
   lsi_trial_step(&d->trial, &w->comparing,
                  (struct lsi_trial_seen){.at = now, .units = w->figures.bytes_read, .cost = now});
   use(w);
+}
+
+unsigned lsi_depth_rung(const struct lsi_worker *w) { return w->reader.depth.trial.now; }
+
+bool lsi_depth_has_room(unsigned rung, struct lsi_in_flight all) {
+  return all.ops < OPS << rung && all.bytes < BYTES << rung;
 }
