@@ -97,8 +97,8 @@ static struct lsi_worker *choose(const struct lsi_member *m) {
   return best;
 }
 
-/* What one run alone would have in flight, all have together, and whoever has had the least begins the next: else
- * a slow device would decide who gets how much of it. */
+/* What one run alone would have in flight, all have together, and whoever has had the least begins the next:
+ * else a slow device would decide who gets how much of it. */
 static uint32_t may_begin(const struct lsi_member *m) {
   unsigned rung = 0;
   struct lsi_in_flight all = {0};

@@ -9,8 +9,8 @@ void lsi_depth_init(struct lsi_worker *w);
 /* Now and then, with the time: judges it, and perhaps climbs. */
 void lsi_depth_climb(struct lsi_worker *w, uint64_t now);
 
-/* How deep a worker is by its own judgement, and whether several of one thread, the deepest of which is on that
- * rung, may have more in flight together. */
+/* How deep a worker is by its own judgement, and whether several of one thread, the deepest of which is on
+ * that rung, may have more in flight together. */
 struct lsi_in_flight {
   uint64_t ops, bytes;
 };
