@@ -1,8 +1,12 @@
-/* The tables of all backends; list.c puts them in order. */
+/* The tables of all stores and backends. linux/list.c lists the stores, each store its backends. */
 #ifndef LSI_BACKEND_LIST_H
 #define LSI_BACKEND_LIST_H
 
-#include "seams/backend.h"
+#include "seams/store.h"
+
+extern const struct lsi_store lsi_store_file;
+extern const struct lsi_store lsi_store_mem;
+extern const struct lsi_store lsi_store_sim;
 
 extern const struct lsi_backend_ops lsi_backend_uring;
 extern const struct lsi_backend_ops lsi_backend_pread;

@@ -159,9 +159,3 @@ int lsi_source_close(struct lsi_handle *h, struct lsi_object_info *now) {
   f->fd = f->direct = -1;
   return rc;
 }
-
-int lsi_source_stat(const void *user, const char *name, struct lsi_object_info *out,
-                    struct lsi_error *err) {
-  (void)user;
-  return lsi_os_stat(name, out, err);
-}

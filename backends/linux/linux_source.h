@@ -21,8 +21,5 @@ int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum ls
 int lsi_source_close(struct lsi_handle *h, struct lsi_object_info *now);
 /* The same of one that stays open, for the hook `look`. */
 int lsi_source_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
-/* What stat(2) says, for the hook `stat`. */
-int lsi_source_stat(const void *user, const char *name, struct lsi_object_info *out,
-                    struct lsi_error *err);
 
 #endif

@@ -94,9 +94,8 @@ static void mapped_cancel(struct lsi_backend *b) { lsi_op_pool_cancel(b->pool); 
 const struct lsi_backend_ops lsi_backend_mapped = {
     .version = LSI_BACKEND_VERSION,
     .name = "mapped",
-    .caps = LSI_CAP_OS_FILES | LSI_CAP_MAPS,
+    .caps = LSI_CAP_MAPS,
     .probe = mapped_probe,
-    .stat = lsi_source_stat,
     .create = mapped_create,
     .destroy = mapped_destroy,
     .open = mapped_open,

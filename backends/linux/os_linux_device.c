@@ -1,4 +1,5 @@
-/* core/seams/os.h on Linux: what is behind a device number, from sysfs, statfs and the table of mounts. */
+/* The store `file`, and outputs, on Linux: what is behind a device number, from sysfs, statfs and the
+ * table of mounts. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -14,6 +15,7 @@
 
 #include "ground/mem.h"
 #include "linux/os_linux.h"
+#include "linux/store_file.h"
 
 #define CACHE_SLOTS 256u /* devices; a machine with more asks sysfs again */
 #define NEST_MOST 8      /* disks under disks: dm on md on partitions on loop files */
@@ -225,7 +227,8 @@ static bool network_magic(uint64_t magic) {
   }
 }
 
-void lsi_os_device_model(uint64_t device, const char *path, struct lsi_device_model *out) {
+void lsi_file_model(const void *user, uint64_t device, const char *path, struct lsi_device_model *out) {
+  (void)user;
   struct statfs fs;
   uint64_t magic = 0;
   if (path && statfs(path, &fs) == 0) magic = (uint64_t)fs.f_type & UINT32_MAX;
@@ -263,5 +266,5 @@ void lsi_os_output_model(const char *path, struct lsi_device_model *out) {
   struct stat st;
   const bool there = stat(path, &st) == 0 && S_ISREG(st.st_mode); /* perhaps by a link to another disk */
   const uint64_t device = there || stat(folder, &st) == 0 ? lsi_linux_whole_device(st.st_dev) : 0;
-  lsi_os_device_model(device, there ? path : folder, out);
+  lsi_file_model(NULL, device, there ? path : folder, out);
 }

@@ -5,7 +5,7 @@
 #include "ground/mem.h"
 
 struct each {
-  lsi_each_path *f;
+  lsi_each_name *f;
   void *ctx;
   char path[LSI_PATH_LONGEST];
 };
@@ -31,7 +31,7 @@ static int each(struct each *e, const struct lsi_folder *folder) {
   return 0;
 }
 
-int lsi_folder_each(const struct lsi_folder *root, lsi_each_path *f, void *ctx) {
+int lsi_folder_each(const struct lsi_folder *root, lsi_each_name *f, void *ctx) {
   struct each e = {.f = f, .ctx = ctx};
   return each(&e, root);
 }

@@ -2,7 +2,7 @@
 #ifndef LSI_OS_LINUX_FOLDER_H
 #define LSI_OS_LINUX_FOLDER_H
 
-#include "seams/os.h"
+#include "seams/store.h"
 
 #define LSI_PATH_LONGEST 4096u
 
@@ -21,7 +21,7 @@ struct lsi_folder {
 
 /* Calls f for every file, sorted folder by folder. `regular`: the folder's list said that it is a
  * regular file. Ends at the first value that is not 0 and returns it. */
-int lsi_folder_each(const struct lsi_folder *root, lsi_each_path *f, void *ctx);
+int lsi_folder_each(const struct lsi_folder *root, lsi_each_name *f, void *ctx);
 /* With all below. */
 void lsi_folder_free(struct lsi_folder *f);
 

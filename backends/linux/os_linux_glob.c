@@ -1,4 +1,4 @@
-/* core/seams/os.h on Linux: file name patterns. Braces are expanded first; then each pattern is walked
+/* The store `file` on Linux: file name patterns. Braces are expanded first; then each pattern is walked
  * (os_linux_walk.c). */
 #include <errno.h>
 #include <stdlib.h>
@@ -6,15 +6,17 @@
 
 #include "ground/mem.h"
 #include "ground/names.h"
+#include "linux/os_linux.h"
 #include "linux/os_linux_pattern.h"
 #include "linux/os_linux_walk.h"
+#include "linux/store_file.h"
 
 #define BRACES_MOST 4096u /* patterns that braces may expand to */
 
 struct glob {
   struct lsi_names patterns;
   struct lsi_names found; /* marked 'r' where known to be regular files, else '?' */
-  lsi_each_path *add;
+  lsi_each_name *add;
   void *ctx;
   bool any;
   struct lsi_watch *watch;
@@ -141,8 +143,9 @@ static int expand(struct glob *g, const char *pattern) {
   return LSIO_ERR_SOURCE;
 }
 
-int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add, void *ctx,
-                struct lsi_error *err) {
+int lsi_file_list(const void *user, const char *pattern, struct lsi_watch *watch, lsi_each_name *add,
+                  void *ctx, struct lsi_error *err) {
+  (void)user;
   const char *open_at, *close_at;
   bool plain = !lsi_pattern_magic(pattern, strlen(pattern)) && !find_brace(pattern, &open_at, &close_at);
   /* A file that has such signs in its name is meant when it is there. */

@@ -178,7 +178,7 @@ static int folder_error(struct lsi_lister *l, int code) {
 }
 
 bool lsi_lister_look(struct lsi_lister *l, uint64_t listed) {
-  return l->watch && lsi_os_watch(l->watch, listed, 0, &l->error) < 0;
+  return l->watch && lsi_watch_tell(l->watch, listed, 0, &l->error) < 0;
 }
 
 int lsi_lister_folder(struct lsi_lister *l, uint64_t listed) {

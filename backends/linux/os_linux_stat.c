@@ -1,4 +1,4 @@
-/* core/seams/os.h on Linux: what sources are: stat of one and of many, opening, whole files in memory. */
+/* The store `file` on Linux: what files are, one and many at once; whole ones in memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -11,11 +11,11 @@
 #include "ground/mem.h"
 #include "linux/linux_procfs.h"
 #include "linux/os_linux.h"
+#include "linux/store_file.h"
 
 #define STAT_RUN 256u      /* paths that a thread takes at once */
 #define STAT_PARALLEL 2048u /* fewer are not worth a thread */
 #define STAT_THREADS 64u
-#define WATCH_NS 50000000u  /* between reports */
 
 void lsi_linux_info(const struct stat *st, struct lsi_object_info *out) {
   out->device = lsi_linux_whole_device(S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev);
@@ -90,11 +90,6 @@ static int stat_path(const char *path, struct lsi_object_info *out) {
   return check_kind(st.st_mode);
 }
 
-int lsi_os_stat(const char *path, struct lsi_object_info *out, struct lsi_error *err) {
-  int code = stat_path(path, out);
-  return code ? lsi_linux_source_error(path, code, err) : 0;
-}
-
 struct stat_many {
   const char *const *paths;
   struct lsi_object_info *infos;
@@ -115,7 +110,7 @@ static int stat_some(struct stat_many *s, struct lsi_watch *watch, struct lsi_er
     size_t from = atomic_fetch_add(&s->next, STAT_RUN);
     /* Runs are handed out in order, so all below a failure have been or are being looked at. */
     if (from >= s->n || from > atomic_load(&s->failed)) return 0;
-    int rc = watch ? lsi_os_watch(watch, s->n, from, err) : 0;
+    int rc = watch ? lsi_watch_tell(watch, s->n, from, err) : 0;
     if (rc < 0) {
       atomic_store(&s->next, s->n);
       return rc;
@@ -131,16 +126,9 @@ static int stat_some(struct stat_many *s, struct lsi_watch *watch, struct lsi_er
 
 static void stat_runs(void *arg) { stat_some(arg, NULL, NULL); }
 
-int lsi_os_watch(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err) {
-  uint64_t now = lsi_os_now_ns();
-  if (!w->tell || now < w->next_ns) return 0;
-  w->next_ns = now + WATCH_NS;
-  if (w->tell(w->user, listed + w->listed_before, looked_at) == 0) return 0;
-  return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled while its sources were listed");
-}
-
-int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
-                     struct lsi_watch *watch, struct lsi_error *err) {
+int lsi_file_stat_many(const void *user, const char *const *paths, size_t n, struct lsi_object_info *infos,
+                       struct lsi_watch *watch, struct lsi_error *err) {
+  (void)user;
   struct stat_many s = {.paths = paths, .infos = infos, .n = n};
   atomic_init(&s.next, 0);
   atomic_init(&s.failed, SIZE_MAX);
@@ -157,9 +145,9 @@ int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info 
   if (stopped) return stopped;
   size_t failed = atomic_load(&s.failed);
   if (failed == SIZE_MAX) return 0;
-  int rc = lsi_os_stat(paths[failed], &infos[failed], err);
+  const int code = stat_path(paths[failed], &infos[failed]);
   /* It has come back since: still a failure, the list was not whole. */
-  return rc < 0 ? rc : lsi_linux_source_error(paths[failed], ENOENT, err);
+  return lsi_linux_source_error(paths[failed], code ? code : ENOENT, err);
 }
 
 /* A link to nowhere exists too: its name is taken. */
@@ -206,7 +194,8 @@ static int slurp(int fd, uint64_t limit, char **text, size_t *length) {
   return 0;
 }
 
-size_t lsi_os_read_part(const char *path, uint64_t offset, void *buf, size_t n) {
+size_t lsi_file_read_part(const void *user, const char *path, uint64_t offset, void *buf, size_t n) {
+  (void)user;
   if (offset > INT64_MAX) return 0;
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not of a pipe's other end, either */
   if (fd < 0) return 0;
@@ -216,8 +205,9 @@ size_t lsi_os_read_part(const char *path, uint64_t offset, void *buf, size_t n) 
   return got > 0 ? (size_t)got : 0;
 }
 
-int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,
-                     struct lsi_error *err) {
+int lsi_file_read_all(const void *user, const char *path, uint64_t limit, char **text, size_t *length,
+                      struct lsi_error *err) {
+  (void)user;
   bool standard = strcmp(path, "-") == 0;
   int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return lsi_linux_source_error(path, errno, err);

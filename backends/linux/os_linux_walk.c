@@ -2,6 +2,7 @@
 
 #include "ground/mem.h"
 #include "linux/os_linux_lister.h"
+#include "seams/os.h"
 
 #define THREADS_MOST 16u
 #define THREADS_FROM 4u  /* folders that wait: fewer are not worth threads */

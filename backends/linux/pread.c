@@ -121,9 +121,8 @@ static void pread_cancel(struct lsi_backend *b) {
 const struct lsi_backend_ops lsi_backend_pread = {
     .version = LSI_BACKEND_VERSION,
     .name = "pread",
-    .caps = LSI_CAP_OS_FILES | LSI_CAP_WRITES,
+    .caps = LSI_CAP_WRITES,
     .probe = pread_probe,
-    .stat = lsi_source_stat,
     .create = pread_create,
     .destroy = pread_destroy,
     .open = pread_open,

@@ -406,9 +406,8 @@ static void uring_cancel(struct lsi_backend *b) {
 const struct lsi_backend_ops lsi_backend_uring = {
     .version = LSI_BACKEND_VERSION,
     .name = "uring",
-    .caps = LSI_CAP_OS_FILES | LSI_CAP_WRITES,
+    .caps = LSI_CAP_WRITES,
     .probe = lsi_uring_probe,
-    .stat = lsi_source_stat,
     .create = uring_create,
     .destroy = uring_destroy,
     .open = uring_open,

@@ -1,5 +1,5 @@
-/* The mem backend: objects in memory. The reference for authors of backends, so every hook says what
- * is asked of it; and the way to measure what the engine itself costs. */
+/* The backend `mem`: objects in memory. The reference for authors of backends, so every hook says what
+ * is asked of it; and the way to measure what the engine itself costs. Its store: mem_store.c. */
 #include "test/mem_objects.h"
 
 #include <string.h>
@@ -14,32 +14,22 @@ struct lsi_backend {
   struct lsi_op **last;  /* where the next one is chained to */
 };
 
-static const struct lsi_mem_object *find(const struct lsi_mem_objects *objects, const char *name) {
+const struct lsi_mem_object *lsi_mem_find(const struct lsi_mem_objects *objects, const char *name,
+                                          struct lsi_error *err) {
   for (size_t i = 0; objects && i < objects->n; i++)
     if (strcmp(objects->objects[i].name, name) == 0) return &objects->objects[i];
+  lsi_fail(err, LSIO_ERR_SOURCE, 0, "there is no such object in memory");
+  lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   return NULL;
 }
 
-static struct lsi_object_info info_of(const struct lsi_mem_object *o) {
+struct lsi_object_info lsi_mem_info(const struct lsi_mem_object *o) {
   return (struct lsi_object_info){.device = o->device, .inode = (uintptr_t)o->data, .size = o->size};
 }
 
 /* Required: does it work here? Memory always does. */
 static int mem_probe(struct lsi_error *err) {
   (void)err;
-  return 0;
-}
-
-/* Required: metadata for planning, from any thread, without an instance. */
-static int mem_stat(const void *user, const char *name, struct lsi_object_info *out,
-                    struct lsi_error *err) {
-  const struct lsi_mem_object *o = find(user, name);
-  if (!o) {
-    lsi_fail(err, LSIO_ERR_SOURCE, 0, "there is no such object in memory");
-    lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-    return LSIO_ERR_SOURCE;
-  }
-  *out = info_of(o);
   return 0;
 }
 
@@ -66,9 +56,10 @@ static void mem_destroy(struct lsi_backend *b) { lsi_free(b); }
 /* Required: fills *h; `info` is what the object is now, so that the engine sees a change. */
 static int mem_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                     struct lsi_error *err) {
-  int rc = mem_stat(b->objects, order->name, &h->info, err);
-  if (rc < 0) return rc;
-  h->own[0] = (uintptr_t)find(b->objects, order->name);
+  const struct lsi_mem_object *o = lsi_mem_find(b->objects, order->name, err);
+  if (!o) return LSIO_ERR_SOURCE;
+  h->info = lsi_mem_info(o);
+  h->own[0] = (uintptr_t)o;
   h->lends = !b->objects->copies;
   return 0;
 }
@@ -76,14 +67,14 @@ static int mem_open(struct lsi_backend *b, const struct lsi_open *order, struct 
 /* Required: *now is what the object is at this moment. */
 static int mem_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
-  *now = info_of(object_of(h));
+  *now = lsi_mem_info(object_of(h));
   return 0;
 }
 
 /* Required: the same of one that stays open. */
 static int mem_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
-  *now = info_of(object_of(h));
+  *now = lsi_mem_info(object_of(h));
   return 0;
 }
 
@@ -136,9 +127,7 @@ static void mem_release(struct lsi_backend *b, struct lsi_op *op) {
 const struct lsi_backend_ops lsi_backend_mem = {
     .version = LSI_BACKEND_VERSION,
     .name = "mem",
-    .caps = LSI_CAP_TEST,
     .probe = mem_probe,
-    .stat = mem_stat,
     .create = mem_create,
     .destroy = mem_destroy,
     .open = mem_open,

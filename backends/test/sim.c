@@ -77,12 +77,14 @@ static int find(const struct lsi_sim *sim, const char *name) {
   return -1;
 }
 
-static struct lsi_object_info info_of(const struct lsi_sim *sim, int i, bool changed) {
-  const struct lsi_sim_object *o = &sim->objects[i];
-  return (struct lsi_object_info){.device = o->device,
-                                  .inode = (uint64_t)i + (changed ? 1000000 : 1),
-                                  .size = o->size,
-                                  .mtime_ns = 1};
+struct lsi_object_info lsi_sim_info(const struct lsi_sim_object *o, uint32_t i) {
+  return (struct lsi_object_info){.device = o->device, .inode = i + 1u, .size = o->size, .mtime_ns = 1};
+}
+
+static struct lsi_object_info info_of(const struct lsi_sim *sim, uint32_t i, bool changed) {
+  struct lsi_object_info info = lsi_sim_info(&sim->objects[i], i);
+  if (changed) info.inode += 1000000;
+  return info;
 }
 
 static int sim_probe(struct lsi_error *err) {
@@ -90,16 +92,10 @@ static int sim_probe(struct lsi_error *err) {
   return 0;
 }
 
-static int sim_stat(const void *user, const char *name, struct lsi_object_info *out,
-                    struct lsi_error *err) {
-  int i = find(user, name);
-  if (i < 0) {
-    lsi_fail(err, LSIO_ERR_SOURCE, ENOENT, "there is no such simulated object");
-    lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-    return LSIO_ERR_SOURCE;
-  }
-  *out = info_of(user, i, false);
-  return 0;
+static int missing(const char *name, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_SOURCE, ENOENT, "there is no such simulated object");
+  lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  return LSIO_ERR_SOURCE;
 }
 
 static int sim_create(const struct lsi_backend_config *config, struct lsi_backend **out,
@@ -142,7 +138,7 @@ static void read_whole(struct lsi_backend *b, uint32_t i, const struct lsi_open 
 static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                     struct lsi_error *err) {
   int i = find(b->sim, order->name);
-  if (i < 0) return sim_stat(b->sim, order->name, &h->info, err);
+  if (i < 0) return missing(order->name, err);
   if (b->open && chance(b, b->sim->emfile)) {
     atomic_fetch_add(&b->sim->emfiles, 1);
     return lsi_fail(err, LSIO_ERR_IO, draw(b, 2) ? EMFILE : ENFILE, "a source could not be opened");
@@ -151,7 +147,7 @@ static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct 
     atomic_fetch_add(&b->sim->rests, 1);
     return 1 + (int)draw(b, 100000);
   }
-  h->info = info_of(b->sim, i, b->sim->objects[i].changed_at_open);
+  h->info = info_of(b->sim, (uint32_t)i, b->sim->objects[i].changed_at_open);
   *object_of(h) = (struct sim_object){.index = (uint32_t)i};
   h->direct = order->direct == LSI_DIRECT_ALWAYS;
   b->open++;
@@ -162,7 +158,7 @@ static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct 
 static int sim_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
   const struct sim_object *opened = object_of(h);
   const struct lsi_sim_object *o = &b->sim->objects[opened->index];
-  *now = info_of(b->sim, (int)opened->index, o->changed_at_open);
+  *now = info_of(b->sim, opened->index, o->changed_at_open);
   if (o->real_size < o->size) now->size = o->real_size;
   now->mtime_ns += opened->changed;
   return 0;
@@ -171,7 +167,7 @@ static int sim_look(struct lsi_backend *b, const struct lsi_handle *h, struct ls
 static int sim_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   const uint32_t i = object_of(h)->index;
   sim_look(b, h, now);
-  if (b->sim->objects[i].changed_at_close) *now = info_of(b->sim, (int)i, true);
+  if (b->sim->objects[i].changed_at_close) *now = info_of(b->sim, i, true);
   b->open--;
   return 0;
 }
@@ -319,9 +315,8 @@ static void sim_cancel(struct lsi_backend *b) {
 const struct lsi_backend_ops lsi_backend_sim = {
     .version = LSI_BACKEND_VERSION,
     .name = "sim",
-    .caps = LSI_CAP_TEST | LSI_CAP_WRITES,
+    .caps = LSI_CAP_WRITES,
     .probe = sim_probe,
-    .stat = sim_stat,
     .create = sim_create,
     .destroy = sim_destroy,
     .open = sim_open,
@@ -331,3 +326,55 @@ const struct lsi_backend_ops lsi_backend_sim = {
     .cancel = sim_cancel,
     .look = sim_look,
 };
+
+/* ---- the store ---- */
+
+static int sim_stat_many(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
+                         struct lsi_watch *watch, struct lsi_error *err) {
+  for (size_t k = 0; k < n; k++) {
+    const int i = find(user, names[k]);
+    if (i < 0) return missing(names[k], err);
+    const int rc = watch ? lsi_watch_tell(watch, n, k, err) : 0;
+    if (rc < 0) return rc;
+    infos[k] = info_of(user, (uint32_t)i, false);
+  }
+  return 0;
+}
+
+static void sim_model(const void *user, uint64_t device, const char *name, struct lsi_device_model *out) {
+  (void)user, (void)device, (void)name;
+  lsi_device_preset(LSI_DEVICE_MEMORY, out);
+}
+
+static int unsupported(const char *name, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "simulated objects can't be listed, or read whole");
+  lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  return LSIO_ERR_UNSUPPORTED;
+}
+
+static int sim_list(const void *user, const char *pattern, struct lsi_watch *watch, lsi_each_name *add,
+                    void *ctx, struct lsi_error *err) {
+  (void)user, (void)watch;
+  return strchr(pattern, '*') ? unsupported(pattern, err) : add(ctx, pattern, strlen(pattern), false);
+}
+
+static int sim_read_all(const void *user, const char *name, uint64_t limit, char **text, size_t *length,
+                        struct lsi_error *err) {
+  (void)user, (void)limit, (void)text, (void)length;
+  return unsupported(name, err);
+}
+
+static const struct lsi_backend_ops *const backends[] = {&lsi_backend_sim, NULL};
+
+const struct lsi_store lsi_store_sim = {
+    .version = LSI_STORE_VERSION,
+    .name = "sim",
+    .backends = backends,
+    .stat_many = sim_stat_many,
+    .model = sim_model,
+    .changed = lsi_object_changed,
+    .list = sim_list,
+    .read_all = sim_read_all,
+};
+
+const struct lsi_store *const lsi_sim_stores[] = {&lsi_store_sim, NULL};

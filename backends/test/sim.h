@@ -1,4 +1,4 @@
-/* The sim backend: objects made of a formula, and faults drawn from one seed. For tests.
+/* The backend `sim` and its store: objects made of a formula, and faults drawn from one seed. For tests.
  *
  * Fault model
  *   bad blocks    4 KiB blocks that always answer EIO; a read that begins before one may get the bytes
@@ -26,7 +26,7 @@
 
 #include <stdatomic.h>
 
-#include "seams/backend.h"
+#include "seams/store.h"
 
 #define LSI_SIM_DEVICES 4
 
@@ -59,9 +59,13 @@ struct lsi_sim {
   atomic_uint_fast64_t next_ns;  /* by_clock: when the next one comes back, of those asked for in vain */
 };
 
+/* What the store tells of the i-th object. */
+struct lsi_object_info lsi_sim_info(const struct lsi_sim_object *o, uint32_t i);
 uint8_t lsi_sim_byte(const struct lsi_sim *sim, uint32_t object, uint64_t offset);
 bool lsi_sim_bad(const struct lsi_sim *sim, uint32_t object, uint64_t offset, uint64_t length);
 
 extern const struct lsi_backend_ops lsi_backend_sim;
+extern const struct lsi_store lsi_store_sim;
+extern const struct lsi_store *const lsi_sim_stores[]; /* for a run over it alone */
 
 #endif

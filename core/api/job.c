@@ -82,6 +82,7 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   struct lsi_run_config config = {
       .spec = &job->spec,
       .plan = job->plan,
+      .stores = lsi_stores,
       .backend = job->backend,
       .fallback = job->fallback,
       .sink = job->results.sink,

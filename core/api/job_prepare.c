@@ -7,6 +7,7 @@
 #include "job/price.h"
 #include "plan/explain.h"
 #include "seams/os.h"
+#include "seams/store.h"
 
 #define MEMORY_DEFAULT (1ull << 30)
 #define DEVICES_MAX UINT16_MAX
@@ -18,12 +19,18 @@ static uint64_t default_ceiling(void) {
 
 /* ---- backend ---- */
 
+static const struct lsi_store *store_of(const struct lsio_job *job) {
+  (void)job;
+  return lsi_stores[0];
+}
+
 static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_backend_ops *const *all = store_of(job)->backends;
   const char *wanted = job->settings.backend;
   if (strcmp(wanted, "auto") != 0 && wanted[0]) {
-    job->backend = lsi_backend_find(wanted);
-    if (!job->backend || job->backend->caps & LSI_CAP_TEST)
-      return lsi_fail(err, LSIO_ERR_USAGE, 0, "there is no backend '%s'", wanted);
+    while (*all && strcmp((*all)->name, wanted) != 0) all++;
+    job->backend = *all;
+    if (!job->backend) return lsi_fail(err, LSIO_ERR_USAGE, 0, "there is no backend '%s'", wanted);
     if (job->backend->caps & LSI_CAP_MAPS && !job->context->maps) {
       lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "mapped reading needs a handler of SIGBUS, which this "
                                              "program has not allowed");
@@ -32,9 +39,9 @@ static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
     }
     return job->backend->probe(err);
   }
-  for (size_t i = 0; lsi_backends[i]; i++) {
-    const struct lsi_backend_ops *b = lsi_backends[i];
-    if (!(b->caps & LSI_CAP_OS_FILES) || b->caps & (LSI_CAP_TEST | LSI_CAP_MAPS)) continue;
+  for (; *all; all++) {
+    const struct lsi_backend_ops *b = *all;
+    if (b->caps & LSI_CAP_MAPS) continue;
     if (job->backend) {
       job->fallback = b;
       return 0;
@@ -70,7 +77,7 @@ static int find_device(struct devices *d, uint64_t id, const char *name, uint16_
     if (!models || !ids) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device models");
     d->cap = cap;
   }
-  lsi_os_device_model(id, name, &d->models[d->n]);
+  lsi_stores[0]->model(NULL, id, name, &d->models[d->n]);
   d->ids[d->n] = id;
   *index = (uint16_t)d->n++;
   return 0;
@@ -135,10 +142,11 @@ static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t dec
 static uint64_t history_of(const struct lsio_job *job) {
   const struct lsi_request *r = job->spec.request;
   if (job->spec.codec != LSI_CODEC_ZSTD || !job->spec.piece) return 0; /* others refer back little */
-  if (!job->plan->n_units || r->late || !(job->backend->caps & LSI_CAP_OS_FILES)) return 0;
+  const struct lsi_store *store = store_of(job);
+  if (!job->plan->n_units || r->late || !store->read_part) return 0;
   const uint32_t c = lsi_request_chunk_begin(r, job->plan->step_largest);
   unsigned char head[LSI_ZSTD_HEAD];
-  const size_t n = lsi_os_read_part(lsi_request_name(r, r->object[c]), r->offset[c], head,
+  const size_t n = store->read_part(NULL, lsi_request_name(r, r->object[c]), r->offset[c], head,
                                     LSI_MIN(r->length[c], (uint64_t)sizeof head));
   bool exact;
   uint64_t history = lsi_zstd_history(head, n, &exact);

@@ -80,21 +80,28 @@ char *lsio_doctor(void) {
   snprintf(line, sizeof line, "LSIO %s\nkernels: %s\n", lsio_version(), lsi_kernels_level());
   append(&text, line);
   append_free(&text, lsi_os_doctor());
-  for (size_t i = 0; lsi_backends[i]; i++) {
-    const struct lsi_backend_ops *b = lsi_backends[i];
-    if (b->caps & LSI_CAP_TEST || !(b->caps & LSI_CAP_OS_FILES)) continue;
-    struct lsi_error e;
-    lsi_error_clear(&e);
-    message[0] = 0;
-    if (b->probe(&e) < 0) lsi_error_format(&e, message, sizeof message);
-    snprintf(line, sizeof line, "backend %s: %s\n", b->name, message[0] ? message : "works");
-    append(&text, line);
-  }
+  for (size_t i = 0; lsi_stores[i]; i++)
+    for (const struct lsi_backend_ops *const *b = lsi_stores[i]->backends; *b; b++) {
+      struct lsi_error e;
+      lsi_error_clear(&e);
+      message[0] = 0;
+      if ((*b)->probe(&e) < 0) lsi_error_format(&e, message, sizeof message);
+      snprintf(line, sizeof line, "backend %s: %s\n", (*b)->name, message[0] ? message : "works");
+      append(&text, line);
+    }
   if (lsi_script_host_ops->doctor) append_free(&text, lsi_script_host_ops->doctor());
   return text;
 }
 
 /* ---- contexts ---- */
+
+static bool is_current(const struct lsi_store *store, struct lsi_error *err) {
+  const char *other = store->version == LSI_STORE_VERSION ? NULL : store->name;
+  for (const struct lsi_backend_ops *const *b = store->backends; !other && *b; b++)
+    if ((*b)->version != LSI_BACKEND_VERSION) other = (*b)->name;
+  if (other) lsi_fail(err, LSIO_ERR_BUG, 0, "%s was built for another version of LSIO", other);
+  return !other;
+}
 
 int lsio_context_create(const struct lsio_context_options *options, lsio_context **out,
                         lsio_error **error) {
@@ -111,12 +118,8 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     lsi_fail(&e, LSIO_ERR_USAGE, 0, "unknown flags of a context: 0x%x", (unsigned)flags);
     return lsi_error_hand_out(&e, e.code, error);
   }
-  for (size_t i = 0; lsi_backends[i]; i++)
-    if (lsi_backends[i]->version != LSI_BACKEND_VERSION) {
-      lsi_fail(&e, LSIO_ERR_BUG, 0, "backend %s was built for another version of LSIO",
-               lsi_backends[i]->name);
-      return lsi_error_hand_out(&e, e.code, error);
-    }
+  for (size_t i = 0; lsi_stores[i]; i++)
+    if (!is_current(lsi_stores[i], &e)) return lsi_error_hand_out(&e, e.code, error);
   lsio_context *c = lsi_calloc(1, sizeof *c);
   int rc = c && (c->pool = lsi_pool_create()) ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) rc = lsi_script_host_ops->create(&c->host, &e);

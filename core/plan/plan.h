@@ -10,6 +10,7 @@
 #define LSI_PLAN_H
 
 #include "plan/request.h"
+#include "seams/backend.h"
 #include "seams/model.h"
 
 #define LSI_UNIT_MAX (8u << 20) /* bytes of I/O in a unit, unless one step needs more */

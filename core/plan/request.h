@@ -4,12 +4,12 @@
 #define LSI_REQUEST_H
 
 #include "ground/names.h"
-#include "seams/backend.h"
+#include "seams/object.h"
 
 #define LSI_MAX_CHUNKS UINT32_MAX
 #define LSI_LATE_BYTES (16u << 10) /* what planning takes a file for whose size it does not know */
 
-struct lsi_watch; /* core/seams/os.h */
+struct lsi_watch; /* core/seams/watch.h */
 
 struct lsi_request {
   struct lsi_watch *watch;         /* who watches how objects are listed; borrowed, may be NULL */

@@ -1,5 +1,5 @@
 /* How bytes arrive, and how results leave. One const table per backend, one file per backend under
- * backends/, one line in backends/linux/list.c. State lives in the instance only; an instance belongs to one
+ * backends/, one line in its store (store.h). State lives in the instance only; an instance belongs to one
  * worker thread and is created, used and destroyed on it.
  *
  * The engine gives a backend operations (struct lsi_op) with exact byte ranges. Memory rule: `buf` is
@@ -10,18 +10,10 @@
 #ifndef LSI_BACKEND_H
 #define LSI_BACKEND_H
 
-#include "ground/err.h"
+#include "seams/object.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 6u
-
-/* What planning knows of an object; kept for every object of a request. */
-struct lsi_object_info {
-  uint64_t device; /* st_dev-like identity: what operations compete for */
-  uint64_t inode;
-  uint64_t size;
-  int64_t mtime_ns;
-};
+#define LSI_BACKEND_VERSION 7u
 
 enum lsi_direct { LSI_DIRECT_AUTO, LSI_DIRECT_ALWAYS, LSI_DIRECT_NEVER };
 
@@ -83,10 +75,8 @@ struct lsi_op {
 };
 
 enum lsi_backend_caps {
-  LSI_CAP_OS_FILES = 1,  /* reads files by path (a candidate for `--backend auto`) */
-  LSI_CAP_TEST = 2,      /* never chosen by itself */
-  LSI_CAP_WRITES = 4,    /* takes LSI_OP_WRITE */
-  LSI_CAP_MAPS = 8       /* every object it can is mapped: only by name, only where SIGBUS is handled */
+  LSI_CAP_WRITES = 1,    /* takes LSI_OP_WRITE */
+  LSI_CAP_MAPS = 2       /* every object it can is mapped: only by name, only where SIGBUS is handled */
 };
 
 struct lsi_backend; /* each backend defines its own */
@@ -98,9 +88,6 @@ struct lsi_backend_ops {
   /* Required. 0 = works here, proven by doing; else LSIO_ERR_UNSUPPORTED with cause and remedy. Any
    * thread. The result is cached by the caller. */
   int (*probe)(struct lsi_error *err);
-  /* Required. Metadata of an object without opening it; any thread. LSIO_ERR_SOURCE if missing. */
-  int (*stat)(const void *user, const char *name, struct lsi_object_info *out,
-              struct lsi_error *err);
   /* Required. On the worker's thread. */
   int (*create)(const struct lsi_backend_config *config, struct lsi_backend **out,
                 struct lsi_error *err);
@@ -132,9 +119,5 @@ struct lsi_backend_ops {
    * LSIO_ERR_SOURCE: what it is can't be known. */
   int (*look)(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);
 };
-
-/* NULL-terminated, in the order in which `--backend auto` tries them (backends/linux/list.c). */
-extern const struct lsi_backend_ops *const lsi_backends[];
-const struct lsi_backend_ops *lsi_backend_find(const char *name);
 
 #endif

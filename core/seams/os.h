@@ -1,5 +1,6 @@
-/* All that core needs of an operating system; implemented by backends/linux/os_linux_*.c. Functions
- * return 0 or a positive errno-like code unless said otherwise. Thread-safe. */
+/* All that core needs of an operating system; implemented by backends/linux/os_linux_*.c. What sources
+ * are, and what they hold, is asked of their store (store.h). Functions return 0 or a positive errno-like
+ * code unless said otherwise. Thread-safe. */
 #ifndef LSI_OS_H
 #define LSI_OS_H
 
@@ -75,44 +76,9 @@ uint64_t lsi_os_random(void);
 /* Soft limit of open descriptors, at most 2^31 - 1. */
 uint32_t lsi_os_open_limit(void);
 
-/* -- files that sources name -- */
-/* Who wants to know how far the listing of sources is, and may end it. Used on the thread that gave
- * it. */
-struct lsi_watch {
-  int (*tell)(void *user, uint64_t listed, uint64_t looked_at); /* files; not 0: stop */
-  void *user;
-  uint64_t next_ns;                  /* when it is time to tell again */
-  uint64_t listed_before;            /* files that earlier patterns found */
-};
-/* Tells if it is time to (20 times a second). LSIO_ERR_CANCELLED: stop. */
-int lsi_os_watch(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err);
-/* stat(2) of a path. LSIO_ERR_SOURCE when missing, a directory or not readable as data. */
-int lsi_os_stat(const char *path, struct lsi_object_info *out, struct lsi_error *err);
-/* stats n paths with several threads; infos[i] filled; stops at the first failure and says which.
- * `watch` may be NULL. */
-int lsi_os_stat_many(const char *const *paths, size_t n, struct lsi_object_info *infos,
-                     struct lsi_watch *watch, struct lsi_error *err);
-/* Expands a glob pattern (*, ?, [..], ** for any depth, {a,b}) or a plain path, in sorted order
- * (bytewise). Calls add for each, on this thread, until it returns something but 0;
- * `regular`: its folder's list says that it is a regular file. A pattern without matches is
- * LSIO_ERR_SOURCE; plain paths are passed on unseen. Directories are skipped. `watch` may be NULL. */
-typedef int lsi_each_path(void *ctx, const char *path, size_t length, bool regular);
-int lsi_os_glob(const char *pattern, struct lsi_watch *watch, lsi_each_path *add, void *ctx,
-                struct lsi_error *err);
-/* Up to n bytes of a regular file from an offset, without waiting for anything but its device. How many;
- * 0 also where it can't be read: who needs it will say why. */
-size_t lsi_os_read_part(const char *path, uint64_t offset, void *buf, size_t n);
-/* The whole file in memory (lsi_free), at most `limit` bytes. "-" is standard input. */
-int lsi_os_read_file(const char *path, uint64_t limit, char **text, size_t *length,
-                     struct lsi_error *err);
-
-/* What is behind an object's device: kind from sysfs and statfs, caps. Never fails: falls back to
- * a preset. `path` is an object on it. */
-void lsi_os_device_model(uint64_t device, const char *path, struct lsi_device_model *out);
-/* The same for what will hold an output file; `path` may not exist yet. */
-void lsi_os_output_model(const char *path, struct lsi_device_model *out);
-
 /* -- output files -- */
+/* The numbers of the device that will hold an output file; `path` may not exist yet. */
+void lsi_os_output_model(const char *path, struct lsi_device_model *out);
 struct lsi_os_file;
 /* A new file in the directory of `path`, without a name where the file system allows it, else under a
  * hidden one (mode 0666 less umask). The name must be free, of links to nowhere too. With `replace` a plain

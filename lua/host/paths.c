@@ -5,7 +5,9 @@
 
 #include "ground/mem.h"
 #include "ground/names.h"
-#include "seams/os.h"
+#include "seams/store.h"
+
+#define LIST_MOST ((uint64_t)1 << 40) /* bytes of a list of names or ranges */
 
 struct lsi_paths {
   struct lsi_watch *watch;
@@ -52,17 +54,20 @@ static int add_match(void *ctx, const char *path, size_t length, bool regular) {
 int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err) {
   struct globbing g = {p, err};
   p->sorted = p->names.n == 0; /* as the matches of one pattern are */
-  int rc = lsi_os_glob(pattern, p->watch, add_match, &g, err);
+  const struct lsi_store *store = lsi_stores[lsi_store_find(pattern)];
+  int rc = store->list(NULL, pattern, p->watch, add_match, &g, err);
   if (p->watch) p->watch->listed_before = p->names.n;
-  if (rc > 0) return lsi_fail(err, LSIO_ERR_SOURCE, rc, "can't expand '%s'", pattern);
   return rc;
+}
+
+int lsi_paths_read(const char *name, char **text, size_t *length, struct lsi_error *err) {
+  return lsi_stores[lsi_store_find(name)]->read_all(NULL, name, LIST_MOST, text, length, err);
 }
 
 int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err) {
   char *text;
   size_t length;
-  int rc = lsi_os_read_file(file, (uint64_t)1 << 40, &text, &length, err);
-  if (rc > 0) return lsi_fail(err, LSIO_ERR_SOURCE, rc, "can't read the list of paths");
+  int rc = lsi_paths_read(file, &text, &length, err);
   if (rc < 0) return rc;
   size_t begin = 0, line = 0;
   while (rc == 0 && begin < length) {

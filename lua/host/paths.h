@@ -19,6 +19,8 @@ int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err);
 int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err);
 /* The lines of a file ("-": standard input), without their ends; empty ones are left out. */
 int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err);
+/* A whole object, such as a list of ranges, in memory (lsi_free). */
+int lsi_paths_read(const char *name, char **text, size_t *length, struct lsi_error *err);
 /* Bytewise. LSIO_ERR_NOMEM leaves it as it was. */
 int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err);
 size_t lsi_paths_count(const struct lsi_paths *p);

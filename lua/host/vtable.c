@@ -10,7 +10,7 @@
 #include "host/paths.h"
 #include "lists/csv.h"
 #include "lists/npy.h"
-#include "seams/os.h"
+#include "seams/store.h"
 
 #define LATE_LEAST 1024u /* files; fewer are looked at sooner than it matters */
 
@@ -78,14 +78,26 @@ static bool vt_setting_skip(const struct lsi_settings *settings) {
 
 /* ---- requests ---- */
 
-/* Stats all paths and adds them as objects. */
+/* Looks at what has these names, each stretch that is of one store at once. */
+static int look_at(struct lsi_request *r, const char *const *names, size_t n, struct lsi_object_info *infos,
+                   struct lsi_error *err) {
+  int rc = 0;
+  for (size_t i = 0, j; rc >= 0 && i < n; i = j) {
+    const uint16_t store = lsi_store_find(names[i]);
+    for (j = i + 1; j < n && lsi_store_find(names[j]) == store;) j++;
+    rc = lsi_stores[store]->stat_many(NULL, names + i, j - i, infos + i, r->watch, err);
+  }
+  return rc;
+}
+
+/* Looks at all names and adds them as objects. */
 static int add_objects(struct lsi_request *r, const char *const *names, size_t n, uint32_t *first,
                        struct lsi_error *err) {
   *first = r->n_objects;
   if (n == 0) return 0;
   struct lsi_object_info *infos = lsi_calloc(n, sizeof *infos);
   if (!infos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
-  int rc = lsi_os_stat_many(names, n, infos, r->watch, err);
+  int rc = look_at(r, names, n, infos, err);
   for (size_t i = 0; rc >= 0 && i < n; i++) {
     uint32_t index;
     rc = lsi_request_add_object(r, names[i], &infos[i], &index, err);
@@ -133,7 +145,7 @@ static int add_late_objects(struct lsi_request *r, struct lsi_paths *p, uint32_t
   const size_t n_looked = looked && names ? to_look_at(p, looked, names) : 0;
   struct lsi_object_info *infos = lsi_calloc(n_looked + 1, sizeof *infos);
   int rc = looked && names && infos
-               ? lsi_os_stat_many(names, n_looked, infos, r->watch, err)
+               ? look_at(r, names, n_looked, infos, err)
                : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
   if (rc >= 0) rc = lsi_request_take_names(r, lsi_paths_names(p), first, err);
   uint64_t device = 0;
@@ -212,8 +224,8 @@ static int vt_request_ranges(struct lsi_request *r, const struct lsi_paths *p, c
                              struct lsi_error *err) {
   char *bytes;
   size_t length;
-  int rc = lsi_os_read_file(file, (uint64_t)1 << 40, &bytes, &length, err);
-  if (rc) return rc < 0 ? rc : LSIO_ERR_SOURCE;
+  int rc = lsi_paths_read(file, &bytes, &length, err);
+  if (rc < 0) return rc;
   struct lsi_ranges ranges = {0};
   bool npy = length >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0;
   rc = npy ? lsi_npy_ranges(bytes, length, file, &ranges, err)

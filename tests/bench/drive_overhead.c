@@ -12,14 +12,13 @@ static void check(int code, const struct lsi_error *err) {
   if (code) ref_die("drive_overhead: code %d (%s)", code, err->what);
 }
 
-static struct lsi_request *make_request(const struct lsi_mem_objects *objects, uint32_t n,
+static struct lsi_request *make_request(const struct lsi_mem_object *object, uint32_t n,
                                         struct lsi_error *err) {
   struct lsi_request *r = lsi_request_create();
-  struct lsi_object_info info;
+  const struct lsi_object_info info = lsi_mem_info(object);
   uint32_t index;
   if (!r) ref_die("out of memory");
-  check(lsi_backend_mem.stat(objects, "object", &info, err), err);
-  check(lsi_request_add_object(r, "object", &info, &index, err), err);
+  check(lsi_request_add_object(r, object->name, &info, &index, err), err);
   for (uint32_t i = 0; i < n; ++i) {
     check(lsi_request_add_chunk(r, index, (int64_t)(i % (OBJECT / STEP)) * STEP, STEP, 0, err), err);
   }
@@ -60,16 +59,16 @@ int main(int argc, char **argv) {
   lsi_spec_init(&spec);
   spec.type = (struct lsi_dtype){.type = LSI_U8};
   spec.identity = true;
-  spec.request = make_request(&objects, n, &err);
+  spec.request = make_request(&object, n, &err);
   struct lsi_device_model model;
   lsi_device_preset(LSI_DEVICE_MEMORY, &model);
   const struct lsi_plan_options options = {.merge = LSI_MERGE_NEVER, .n_devices = 1,
                                            .devices = &model};
   struct lsi_plan *plan;
   check(lsi_plan_build(spec.request, &options, &plan, &err), &err);
-  const struct lsi_run_config config = {.spec = &spec, .plan = plan, .backend = &lsi_backend_mem,
-                                        .backend_user = &objects, .workers = 1, .share = 64u << 20,
-                                        .bell = -1};
+  const struct lsi_run_config config = {.spec = &spec, .plan = plan, .stores = lsi_mem_stores,
+                                        .backend = &lsi_backend_mem, .backend_user = &objects, .workers = 1,
+                                        .share = 64u << 20, .bell = -1};
   if (!plan_only) run_plan(&config, n);
   lsi_plan_free(plan);
   lsi_spec_clear(&spec);

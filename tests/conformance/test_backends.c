@@ -284,7 +284,8 @@ static void stat_and_open_agree(void **state) {
   for (int i = 0; i < OBJECTS; i++) {
     struct lsi_object_info info;
     struct lsi_handle h;
-    assert_int_equal(s->ops->stat(s->config.user, s->names[i], &info, &s->err), 0);
+    const char *name = s->names[i];
+    assert_int_equal(s->store->stat_many(s->config.user, &name, 1, &info, NULL, &s->err), 0);
     open_object(s, i, &h);
     assert_memory_equal(&info, &h.info, sizeof info);
     close_object(s, &h);
@@ -294,15 +295,11 @@ static void stat_and_open_agree(void **state) {
 static void tells_what_is_missing(void **state) {
   struct stage *s = ready(state);
   struct lsi_handle h = {0};
-  struct lsi_object_info info;
   struct lsi_error err = {0};
   assert_int_equal(s->ops->open(s->b, STAGE_ORDER(s, "/nowhere/at all"), &h, &err), LSIO_ERR_SOURCE);
   assert_string_equal(err.object, "/nowhere/at all");
   assert_true(err.what[0]);
-  lsi_error_clear(&err);
-  assert_int_equal(s->ops->stat(s->config.user, "/nowhere/at all", &info, &err), LSIO_ERR_SOURCE);
-  assert_string_equal(err.object, "/nowhere/at all");
-  if (!(s->ops->caps & LSI_CAP_OS_FILES)) return;
+  if (!s->files) return;
   lsi_error_clear(&err);
   assert_int_equal(s->ops->open(s->b, STAGE_ORDER(s, s->dir), &h, &err), LSIO_ERR_SOURCE);
   assert_int_equal(err.os_code, EISDIR);
@@ -313,7 +310,7 @@ static void tells_what_is_missing(void **state) {
 /* Files only: what happens to one that changes while it is open. */
 static void close_tells_a_change(void **state) {
   struct stage *s = ready(state);
-  if (!(s->ops->caps & LSI_CAP_OS_FILES)) skip();
+  if (!s->files) skip();
   struct lsi_handle h;
   struct lsi_object_info now;
   open_object(s, 4, &h);
@@ -375,7 +372,7 @@ static int small_memlock(void *arg) {
 
 static void works_without_locked_memory(void **state) {
   struct stage *s = ready(state);
-  if (!(s->ops->caps & LSI_CAP_OS_FILES)) skip();
+  if (!s->files) skip();
   struct confinement c = {.nobody = true};
   struct rlimit here;
   assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &here), 0);
@@ -414,7 +411,7 @@ static int run_out_of_descriptors(void *arg) {
 
 static void tells_that_descriptors_are_out(void **state) {
   struct stage *s = ready(state);
-  if (!(s->ops->caps & LSI_CAP_OS_FILES)) skip();
+  if (!s->files) skip();
   struct confinement c = {.open_files = 24};
   assert_int_equal(run_confined(&c, run_out_of_descriptors, s), 0);
 }
@@ -434,7 +431,7 @@ static int open_secret(void *arg) {
 
 static void tells_what_may_not_be_read(void **state) {
   struct stage *s = ready(state);
-  if (!(s->ops->caps & LSI_CAP_OS_FILES) || geteuid() != 0) skip();
+  if (!s->files || geteuid() != 0) skip();
   assert_int_equal(chmod(s->names[BIG], 0), 0);
   struct confinement c = {.nobody = true};
   assert_int_equal(run_confined(&c, open_secret, s), 0);
@@ -443,7 +440,7 @@ static void tells_what_may_not_be_read(void **state) {
 static int uring_refused(void *arg) {
   struct stage *s = arg;
   struct lsi_error err = {0};
-  const struct lsi_backend_ops *uring = lsi_backend_find("uring");
+  const struct lsi_backend_ops *uring = backend_find("uring", NULL);
   MUST(1, uring->probe(&err) == LSIO_ERR_UNSUPPORTED);
   MUST(2, err.os_code == EPERM && err.what[0] && strstr(err.remedy, "pread"));
   lsi_error_clear(&err);
@@ -457,7 +454,7 @@ static int uring_refused(void *arg) {
 
 static void lives_where_io_uring_is_forbidden(void **state) {
   struct stage *s = ready(state);
-  if (!(s->ops->caps & LSI_CAP_OS_FILES)) skip();
+  if (!s->files) skip();
   struct confinement c = {.no_io_uring = true};
   assert_int_equal(run_confined(&c, uring_refused, s), 0);
 }

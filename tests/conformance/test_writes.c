@@ -18,6 +18,7 @@
 #include "confined.h"
 #include "ground/mem.h"
 #include "linux/linux_handle.h"
+#include "list.h"
 #include "seams/os.h"
 
 #define DEPTH 32u
@@ -26,13 +27,14 @@
 #define OLD 0x33
 
 struct variant {
-  const char *backend, *at;
+  const struct lsi_backend_ops *backend;
+  const char *at;
   bool arena; /* what is written lies in registered memory */
 };
 
 static const struct variant variants[] = {
-    {"uring", "/tmp", true},     {"uring", "/tmp", false},     {"uring", "/dev/shm", false},
-    {"pread", "/tmp", false},    {"pread", "/dev/shm", false},
+    {&lsi_backend_uring, "/tmp", true},     {&lsi_backend_uring, "/tmp", false},     {&lsi_backend_uring, "/dev/shm", false},
+    {&lsi_backend_pread, "/tmp", false},    {&lsi_backend_pread, "/dev/shm", false},
 };
 
 static struct stage {
@@ -79,7 +81,7 @@ static int set_up(void **state) {
   s->file = lsi_linux_file(&s->h);
   lsi_linux_file_init(s->file, -1);
   *state = s;
-  s->ops = lsi_backend_find(s->v->backend);
+  s->ops = s->v->backend;
   assert_true(s->ops->caps & LSI_CAP_WRITES);
   s->memory = lsi_os_map(BYTES);
   assert_non_null(s->memory);
@@ -281,7 +283,7 @@ int main(void) {
   size_t n = 0;
   for (size_t v = 0; v < LSI_COUNTOF(variants); v++)
     for (size_t t = 0; t < LSI_COUNTOF(tests); t++, n++) {
-      snprintf(names[n], sizeof names[n], "%s, %s%s: %s", variants[v].backend, variants[v].at,
+      snprintf(names[n], sizeof names[n], "%s, %s%s: %s", variants[v].backend->name, variants[v].at,
                variants[v].arena ? ", registered" : "", tests[t].name);
       all[n] = (struct CMUnitTest){names[n], tests[t].fn, set_up, tear_down, (void *)&variants[v]};
     }

@@ -1,8 +1,8 @@
 /* Whole jobs over a backend whose N-th operation fails, for every N: reads and writes with an errno, short
  * or to be asked again; objects that cannot be opened or closed; and a backend that breaks while
  * operations are in flight. Each job ends with an error that names object and offset, or with the right
- * output; nothing is left of it, and no block is lost. This program's list of backends takes the place of
- * backends/linux/list.c: io_uring, or where that is refused the threads of pread, with faults in between. */
+ * output; nothing is left of it, and no block is lost. This program's list of stores takes the place of
+ * backends/linux/list.c: files by io_uring, or where that is refused the threads of pread, with faults in between. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -39,11 +39,9 @@ static atomic_int hits;
 static struct lsi_backend_ops faulty;
 static const struct lsi_backend_ops *real;
 
-const struct lsi_backend_ops *const lsi_backends[] = {&faulty, NULL};
-
-const struct lsi_backend_ops *lsi_backend_find(const char *name) {
-  return strcmp(name, faulty.name) == 0 ? &faulty : NULL;
-}
+static const struct lsi_backend_ops *const backends[] = {&faulty, NULL};
+static struct lsi_store files; /* as the real one, but for its backends */
+const struct lsi_store *const lsi_stores[] = {&files, NULL};
 
 static bool fails(enum call call) {
   if (call != failing) return false;
@@ -262,6 +260,8 @@ static void sweep_all(enum call call, const int *codes, size_t n) {
 
 static void use(const struct lsi_backend_ops *ops) {
   real = ops;
+  files = lsi_store_file;
+  files.backends = backends;
   faulty = *real;
   faulty.open = faulty_open;
   faulty.close = faulty_close;

@@ -126,13 +126,9 @@ WRAPPED(int, lsi_guard_add, const void *from, size_t bytes) {
 static struct lsi_backend_ops faulty, faulty_mapped;
 static const struct lsi_backend_ops *real;
 
-const struct lsi_backend_ops *const lsi_backends[] = {&faulty, &faulty_mapped, NULL};
-
-const struct lsi_backend_ops *lsi_backend_find(const char *name) {
-  for (int i = 0; lsi_backends[i]; i++)
-    if (strcmp(name, lsi_backends[i]->name) == 0) return lsi_backends[i];
-  return NULL;
-}
+static const struct lsi_backend_ops *const backends[] = {&faulty, &faulty_mapped, NULL};
+static struct lsi_store files; /* as the real one, but for its backends */
+const struct lsi_store *const lsi_stores[] = {&files, NULL};
 
 /* What was done stays done: an operation may have reached the disk and be reported as failed. */
 static int spoil(struct lsi_op *const *done, int n) {
@@ -362,6 +358,8 @@ static int setup(void **state) {
   lsi_error_clear(&err);
   every = getenv("LSIO_SWEEP") != NULL;
   real = lsi_backend_uring.probe(&err) == 0 ? &lsi_backend_uring : &lsi_backend_pread;
+  files = lsi_store_file;
+  files.backends = backends;
   plain_use(&faulty);
   mapped_use(&faulty_mapped);
   const struct lsio_context_options o = {.struct_size = sizeof o, .flags = LSIO_CONTEXT_SIGBUS};

@@ -7,7 +7,7 @@
 
 #include "ground/err.h"
 #include "fuzz.h"
-#include "seams/os.h"
+#include "list.h"
 
 #define PATTERN_MAX 128u
 
@@ -101,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct lsi_error error;
   lsi_error_clear(&error);
   serving = true;
-  int rc = lsi_os_glob(pattern, NULL, see, &s, &error);
+  int rc = lsi_store_file.list(NULL, pattern, NULL, see, &s, &error);
   serving = false;
   FUZZ_CHECK((rc != 0) == (error.code != 0) && (!rc || rc == LSIO_ERR_SOURCE));
   FUZZ_CHECK(rc ? s.n == 0 : s.n > 0);

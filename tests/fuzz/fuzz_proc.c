@@ -15,6 +15,7 @@
 #include "ground/mem.h"
 #include "seams/os.h"
 #include "linux/os_linux.h"
+#include "list.h"
 
 #define FILES_MAX 64
 
@@ -166,7 +167,7 @@ static void cut_into_files(char *text) {
 
 static void check_device(uint64_t device) {
   struct lsi_device_model m;
-  lsi_os_device_model(device, "/data/file", &m);
+  lsi_store_file.model(NULL, device, "/data/file", &m);
   FUZZ_CHECK(m.kind < LSI_DEVICE_KINDS && m.bandwidth > 0 && m.ops_per_s > 0);
   FUZZ_CHECK(m.op_max >= LSI_ALIGN && m.merge_max >= LSI_ALIGN && m.align && m.concurrency);
   FUZZ_CHECK(!m.cap || m.concurrency <= m.cap);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ground/mem.h"
+#include "list.h"
 #include "seams/os.h"
 
 const uint64_t object_sizes[OBJECTS] = {1, 4095, 4096, 4097, 100000, (3u << 20) + 123, 0};
@@ -95,20 +96,31 @@ static bool write_files(struct stage *s) {
   return true;
 }
 
+const struct lsi_backend_ops *backend_find(const char *name, const struct lsi_store **store) {
+  static const struct lsi_store *const stores[] = {&lsi_store_file, &lsi_store_mem, &lsi_store_sim};
+  for (size_t i = 0; i < LSI_COUNTOF(stores); i++)
+    for (const struct lsi_backend_ops *const *b = stores[i]->backends; *b; b++) {
+      if (strcmp((*b)->name, name) != 0) continue;
+      if (store) *store = stores[i];
+      return *b;
+    }
+  return NULL;
+}
+
 int stage_open(struct stage *s, const struct variant *v) {
   memset(s, 0, sizeof *s);
   s->v = v;
   s->rng = 20;
   stage_guard();
-  s->ops = lsi_backend_find(v->backend);
+  s->ops = backend_find(v->backend, &s->store);
   if (!s->ops) return 1;
   if (s->ops->probe(&s->err) < 0) return 77;
-  bool files = s->ops->caps & LSI_CAP_OS_FILES;
-  if (files) {
+  s->files = s->store == &lsi_store_file;
+  if (s->files) {
     snprintf(s->dir, sizeof s->dir, "%s/lsio-test-XXXXXX", v->tmpfs ? "/dev/shm" : "/tmp");
     if (!mkdtemp(s->dir) || chmod(s->dir, 0755) < 0) return 1;
   }
-  if (!make_data(s) || (files && !write_files(s))) return 1;
+  if (!make_data(s) || (s->files && !write_files(s))) return 1;
   s->arena = lsi_os_map(ARENA_BYTES);
   if (!s->arena) return 1;
   s->config = (struct lsi_backend_config){.queue_depth = DEPTH, .open_max = 16, .workers = 1};

@@ -29,6 +29,8 @@ extern const uint64_t object_sizes[OBJECTS];
 /* A variant made ready. */
 struct stage {
   const struct variant *v;
+  const struct lsi_store *store; /* of the objects */
+  bool files;                    /* it is that of files */
   const struct lsi_backend_ops *ops;
   struct lsi_backend *b;
   struct lsi_backend_config config;
@@ -58,6 +60,9 @@ void stage_op(struct stage *s, struct lsi_op *op, struct lsi_handle *h, unsigned
  * before each. */
 void stage_guard(void);
 uint64_t stage_random(struct stage *s, uint64_t below);
+
+/* A backend of any store by its name; *store (which may be NULL) becomes that store. NULL: there is none. */
+const struct lsi_backend_ops *backend_find(const char *name, const struct lsi_store **store);
 
 extern const struct variant variants[];
 extern const unsigned n_variants;

@@ -64,7 +64,7 @@ static void run(struct lsi_spec *spec, const struct lsi_mem_objects *objects) {
   const struct lsi_plan_options options = {.merge = LSI_MERGE_AUTO, .n_devices = 1, .devices = &model};
   struct lsi_plan *plan;
   assert_int_equal(lsi_plan_build(spec->request, &options, &plan, &e), 0);
-  struct lsi_run_config c = {.spec = spec, .plan = plan, .backend = &lsi_backend_mem,
+  struct lsi_run_config c = {.spec = spec, .plan = plan, .stores = lsi_mem_stores, .backend = &lsi_backend_mem,
                              .backend_user = objects, .sink_type = spec->type,
                              .sink_device = UINT32_MAX, .workers = 1, .share = 16u << 20};
   assert_int_equal(lsi_os_bell_create(&c.bell), 0);
@@ -99,10 +99,9 @@ static void chunks_of_a_step_lie_apart(void **state) {
     spec.codec = (uint8_t)codecs[k / 2];
     spec.transform = &transform;
     spec.request = lsi_request_create();
-    struct lsi_object_info info;
+    const struct lsi_object_info info = lsi_mem_info(&o);
     struct lsi_error e;
     lsi_error_clear(&e);
-    assert_int_equal(lsi_backend_mem.stat(&objects, "packed", &info, &e), 0);
     assert_int_equal(lsi_request_add_object(spec.request, "packed", &info, NULL, &e), 0);
     /* Each chunk by itself, so that it becomes the largest seen only then; and all of them at once. */
     assert_int_equal(lsi_request_add_step(spec.request, CHUNKS, which, offset, length, tag, &e), 0);

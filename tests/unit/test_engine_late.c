@@ -61,7 +61,7 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
     if (!calm && engine_job_random(j, 400) == 0) o->changed_at_close = true;
     w->moved |= o->real_size < o->size || o->changed_at_open || o->changed_at_close;
     w->names[i] = o->name;
-    w->infos[i] = (struct lsi_object_info){o->device, i + 1, o->size, 1};
+    w->infos[i] = lsi_sim_info(o, i);
     const bool late = even || engine_job_random(j, 5);
     if (late) w->infos[i].inode = 0;
     /* What it is when it is opened is what a late one is. */
@@ -95,6 +95,7 @@ static void one_seed(uint64_t seed) {
   if (engine_job_random(&j, 4) == 0) j.fail_one_in = 2 + (uint32_t)engine_job_random(&j, 20);
   j.byte_at = sim_byte;
   j.ctx = &w.sim;
+  j.config.stores = lsi_sim_stores;
   j.config.backend = &lsi_backend_sim;
   j.config.backend_user = &w.sim;
   for (uint32_t d = 0; d < 2; d++)

@@ -35,14 +35,15 @@ static int lend_probe(struct lsi_error *err) {
   return 0;
 }
 
-static int lend_stat(const void *user, const char *name, struct lsi_object_info *out,
-                     struct lsi_error *err) {
-  (void)user;
-  (void)name;
-  (void)err;
-  *out = info;
+static int lend_stat(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
+                     struct lsi_watch *watch, struct lsi_error *err) {
+  (void)user, (void)names, (void)watch, (void)err;
+  while (n) infos[--n] = info;
   return 0;
 }
+
+static const struct lsi_store store = {.stat_many = lend_stat, .changed = lsi_object_changed};
+static const struct lsi_store *const stores[] = {&store, NULL};
 
 static int lend_create(const struct lsi_backend_config *config, struct lsi_backend **out,
                        struct lsi_error *err) {
@@ -113,8 +114,8 @@ static void lend_release(struct lsi_backend *b, struct lsi_op *op) {
 }
 
 static const struct lsi_backend_ops lending = {
-    .version = LSI_BACKEND_VERSION, .name = "lend",      .caps = LSI_CAP_TEST,
-    .probe = lend_probe,            .stat = lend_stat,   .create = lend_create,
+    .version = LSI_BACKEND_VERSION, .name = "lend",
+    .probe = lend_probe,            .create = lend_create,
     .destroy = lend_destroy,        .open = lend_open,   .close = lend_close,
     .submit = lend_submit,          .reap = lend_reap,   .release = lend_release,
     .look = lend_look,
@@ -152,6 +153,7 @@ static int run(struct lsi_spec *spec) {
   spec->transform = &transform;
   struct lsi_run_config config = {.spec = spec,
                                   .plan = plan,
+                                  .stores = stores,
                                   .backend = &lending,
                                   .sink_type = spec->type,
                                   .workers = 1,

@@ -47,11 +47,15 @@ static int map_probe(struct lsi_error *err) {
   return 0;
 }
 
-static int map_stat(const void *user, const char *name, struct lsi_object_info *out, struct lsi_error *err) {
-  (void)user, (void)err;
-  *out = info_of(object_of(name));
+static int map_stat(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
+                    struct lsi_watch *watch, struct lsi_error *err) {
+  (void)user, (void)watch, (void)err;
+  for (size_t i = 0; i < n; i++) infos[i] = info_of(object_of(names[i]));
   return 0;
 }
+
+static const struct lsi_store store = {.stat_many = map_stat, .changed = lsi_object_changed};
+static const struct lsi_store *const stores[] = {&store, NULL};
 
 static int map_create(const struct lsi_backend_config *config, struct lsi_backend **out,
                       struct lsi_error *err) {
@@ -115,8 +119,8 @@ static int map_look(struct lsi_backend *b, const struct lsi_handle *h, struct ls
 }
 
 static const struct lsi_backend_ops mapping = {
-    .version = LSI_BACKEND_VERSION, .name = "map",         .caps = LSI_CAP_TEST | LSI_CAP_MAPS | LSI_CAP_WRITES,
-    .probe = map_probe,             .stat = map_stat,      .create = map_create,
+    .version = LSI_BACKEND_VERSION, .name = "map",         .caps = LSI_CAP_MAPS | LSI_CAP_WRITES,
+    .probe = map_probe,             .create = map_create,
     .destroy = map_destroy,         .open = map_open,      .close = map_close,
     .submit = map_submit,           .reap = map_reap,      .release = map_release,
     .look = map_look,
@@ -170,6 +174,7 @@ static struct lsi_summary run(struct job *j, int code) {
   assert_int_equal(plan->n_units, j->units);
   j->config.spec = &j->spec;
   j->config.plan = plan;
+  j->config.stores = stores;
   j->config.backend = &mapping;
   j->config.maps = true;
   j->config.sink_type = j->spec.type;

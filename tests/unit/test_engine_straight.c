@@ -63,7 +63,7 @@ static void make_request(struct world *w) {
   struct lsi_request *r = w->spec.request = lsi_request_create();
   for (uint32_t i = 0; i < OBJECTS; i++) {
     const struct lsi_sim_object *o = &w->objects[i];
-    struct lsi_object_info info = {o->device, i + 1, o->size, 1};
+    const struct lsi_object_info info = lsi_sim_info(o, i);
     uint32_t index;
     assert_int_equal(lsi_request_add_object(r, o->name, &info, &index, &e), 0);
   }
@@ -173,7 +173,7 @@ static void one_seed(uint64_t seed) {
   w.spec.sink.kind = LSI_SINK_MEMORY;
   struct lsi_sink_config sc = {.spec = &w.spec.sink, .memory = w.array, .memory_bytes = w.bytes,
                                .type = w.spec.type, .n_steps = w.spec.request->n_steps, .total = w.bytes};
-  struct lsi_run_config c = {.spec = &w.spec, .plan = w.plan, .backend = &lsi_backend_sim,
+  struct lsi_run_config c = {.spec = &w.spec, .plan = w.plan, .stores = lsi_sim_stores, .backend = &lsi_backend_sim,
                              .backend_user = &w.sim, .sink_pos = w.pos, .sink_type = w.spec.type,
                              .in_place = true, .workers = 1 + (uint32_t)draw(&w, 3),
                              .share = w.plan->unit_bytes_max + (1u << 20),
@@ -200,7 +200,7 @@ static void results_land_in_their_place(void **state) {
 static void parts_of_elements_stay_outside(void **state) {
   (void)state;
   struct lsi_sim_object object = {.name = "object0", .size = 12, .real_size = 12};
-  const struct lsi_object_info info = {0, 1, 12, 1};
+  const struct lsi_object_info info = lsi_sim_info(&object, 0);
   struct lsi_sim sim = {.seed = 1, .objects = &object, .n_objects = 1};
   uint8_t array[16];
   memset(array, 0xee, sizeof array);
@@ -226,7 +226,8 @@ static void parts_of_elements_stay_outside(void **state) {
   struct lsi_sink_config sc = {.spec = &spec.sink, .memory = array, .memory_bytes = 8, .type = spec.type,
                                .n_steps = 2, .total = 2};
   struct world w = {.seed = 0};
-  struct lsi_run_config c = {.spec = &spec, .plan = plan, .backend = &lsi_backend_sim, .backend_user = &sim,
+  struct lsi_run_config c = {.spec = &spec, .plan = plan, .stores = lsi_sim_stores,
+                             .backend = &lsi_backend_sim, .backend_user = &sim,
                              .sink_pos = pos, .sink_type = spec.type, .in_place = true, .workers = 1,
                              .share = 1u << 20};
   assert_int_equal(lsi_sink_open(&sc, &c.sink, &e), 0);

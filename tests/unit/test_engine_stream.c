@@ -38,7 +38,7 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
     o->changing = engine_job_random(j, 3) == 0;
     w->changing |= o->changing;
     w->names[i] = o->name;
-    w->infos[i] = (struct lsi_object_info){o->device, i + 1, o->size, 1};
+    w->infos[i] = lsi_sim_info(o, i);
   }
   if (engine_job_random(j, 2)) engine_job_faults(j, &w->sim);
 }
@@ -92,6 +92,7 @@ static void one_seed(uint64_t seed) {
   j.spec.transform = NULL;
   j.spec.identity = true;
   j.config.stream = true;
+  j.config.stores = lsi_sim_stores;
   j.config.backend = &lsi_backend_sim;
   j.config.backend_user = &w.sim;
   const int64_t cancel = engine_job_random(&j, 10) == 0 ? (int64_t)engine_job_random(&j, 300000) : -1;

@@ -44,11 +44,15 @@ static int b_probe(struct lsi_error *err) {
   return 0;
 }
 
-static int b_stat(const void *user, const char *name, struct lsi_object_info *out, struct lsi_error *err) {
-  (void)user, (void)name, (void)err;
-  *out = info;
+static int b_stat(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
+                     struct lsi_watch *watch, struct lsi_error *err) {
+  (void)user, (void)names, (void)watch, (void)err;
+  while (n) infos[--n] = info;
   return 0;
 }
+
+static const struct lsi_store store = {.stat_many = b_stat, .changed = lsi_object_changed};
+static const struct lsi_store *const stores[] = {&store, NULL};
 
 static int b_create(const struct lsi_backend_config *config, struct lsi_backend **out, struct lsi_error *err) {
   (void)config, (void)err;
@@ -152,8 +156,8 @@ static void run(struct lsi_tune tune, bool transforms, enum lsi_direct direct, u
   world.lent = world.copied = world.straight = world.nontemporal = world.plain = 0;
   wrong = 0;
   struct lsi_backend_ops ops = {
-      .version = LSI_BACKEND_VERSION, .name = "tune",    .caps = LSI_CAP_TEST | world.caps,
-      .probe = b_probe,               .stat = b_stat,    .create = b_create,
+      .version = LSI_BACKEND_VERSION, .name = "tune",    .caps = world.caps,
+      .probe = b_probe,               .create = b_create,
       .destroy = b_destroy,           .open = b_open,    .close = b_close,
       .submit = b_submit,             .reap = b_reap,    .release = b_release,
       .look = b_look,
@@ -175,7 +179,7 @@ static void run(struct lsi_tune tune, bool transforms, enum lsi_direct direct, u
   assert_int_equal(lsi_plan_build(spec.request, &options, &plan, &e), 0);
   uint64_t pos[STEPS + 1];
   for (uint32_t i = 0; i <= STEPS; i++) pos[i] = (uint64_t)i * CHUNK;
-  struct lsi_run_config c = {.spec = &spec, .plan = plan, .backend = &ops, .sink_type = spec.type,
+  struct lsi_run_config c = {.spec = &spec, .plan = plan, .stores = stores, .backend = &ops, .sink_type = spec.type,
                              .sink_device = UINT32_MAX, .workers = 1, .share = 64u << 20,
                              .direct = direct, .queue_depth = queue_depth, .maps = true, .tune = tune};
   if (world.array) {

@@ -62,7 +62,7 @@ static void make_request(struct engine_job *j, struct lsi_sim_object *objects, u
     struct lsi_sim_object *o = &objects[i];
     snprintf(o->name, sizeof o->name, "object%u", i);
     o->size = o->real_size = 4 * most;
-    const struct lsi_object_info info = {0, i + 1, o->size, 1};
+    const struct lsi_object_info info = lsi_sim_info(o, i);
     assert_int_equal(lsi_request_add_object(r, o->name, &info, NULL, &e), 0);
   }
   const uint64_t n = 30 + engine_job_random(j, most == LARGE ? 50 : 300);
@@ -125,8 +125,8 @@ static void one_seed(uint64_t seed) {
   const struct lsi_sink_config sc = {.spec = &j.spec.sink, .memory = memory, .memory_bytes = room,
                                      .type = j.spec.type, .n_steps = r->n_steps, .variable = true,
                                      .window_bytes = (1 + engine_job_random(&j, 6)) * most};
-  struct lsi_run_config c = {.spec = &j.spec, .plan = j.plan, .backend = &lsi_backend_sim,
-                             .backend_user = &sim, .sink_type = j.spec.type, .sink_variable = true,
+  struct lsi_run_config c = {.spec = &j.spec, .plan = j.plan, .stores = lsi_sim_stores,
+                             .backend = &lsi_backend_sim, .backend_user = &sim, .sink_type = j.spec.type, .sink_variable = true,
                              .sink_device = UINT32_MAX, .workers = 1 + (uint32_t)engine_job_random(&j, 3),
                              .share = LSI_MAX(j.plan->unit_bytes_max, (uint64_t)1 << 20) + most};
   if (lsi_sink_open(&sc, &c.sink, &e)) fail_msg("%s", e.what);

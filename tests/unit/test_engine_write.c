@@ -114,7 +114,7 @@ static void make_request(struct world *w) {
   struct lsi_request *r = w->spec.request = lsi_request_create();
   for (uint32_t i = 0; i < OBJECTS; i++) {
     const struct lsi_sim_object *o = &w->objects[i];
-    struct lsi_object_info info = {o->device, i + 1, o->size, 1};
+    const struct lsi_object_info info = lsi_sim_info(o, i);
     uint32_t index;
     assert_int_equal(lsi_request_add_object(r, o->name, &info, &index, &e), 0);
   }
@@ -210,7 +210,8 @@ static struct lsi_run_config config_of(struct world *w) {
   /* Room for one result, or for many; or for none but what is written from where it was read. */
   static const uint64_t rooms[] = {0, 200000, 1 << 20, 64 << 20};
   return (struct lsi_run_config){
-      .spec = &w->spec, .plan = w->plan, .backend = &lsi_backend_sim, .backend_user = &w->sim,
+      .spec = &w->spec, .plan = w->plan, .stores = lsi_sim_stores, .backend = &lsi_backend_sim,
+      .backend_user = &w->sim,
       .sink = w->sink, .sink_pos = w->pos, .sink_type = w->type, .sink_device = 0,
       .workers = 1 + (uint32_t)draw(w, 3),
       .share = w->plan->unit_bytes_max + priced + rooms[draw(w, LSI_COUNTOF(rooms))],

@@ -1,4 +1,4 @@
-/* core/seams/os.h: what every operating system's side must do. */
+/* core/seams/os.h, and the store `file`: what every operating system's side must do. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "ground/mem.h"
+#include "list.h"
 #include "seams/os.h"
 
 static char dir[64], old_dir[4096];
@@ -200,12 +201,16 @@ static void random_numbers_differ(void **state) {
 
 /* ---- what sources are ---- */
 
+static int stat_one(const char *path, struct lsi_object_info *out, struct lsi_error *err) {
+  return lsi_store_file.stat_many(NULL, &path, 1, out, NULL, err);
+}
+
 static void stat_tells_what_is_there(void **state) {
   (void)state;
   struct lsi_object_info info;
   struct lsi_error err = {0};
   touch("file", "12345");
-  assert_int_equal(lsi_os_stat("file", &info, &err), 0);
+  assert_int_equal(stat_one("file", &info, &err), 0);
   struct stat st;
   assert_int_equal(stat("file", &st), 0);
   assert_int_equal(info.size, 5);
@@ -218,7 +223,7 @@ static void stat_tells_what_is_there(void **state) {
   } bad[] = {{"nothing", ENOENT}, {"file/x", ENOTDIR}, {".", EISDIR}, {"fifo", EINVAL}};
   for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
     lsi_error_clear(&err);
-    assert_int_equal(lsi_os_stat(bad[i].path, &info, &err), LSIO_ERR_SOURCE);
+    assert_int_equal(stat_one(bad[i].path, &info, &err), LSIO_ERR_SOURCE);
     assert_int_equal(err.os_code, bad[i].code);
     assert_string_equal(err.object, bad[i].path);
     assert_true(err.what[0]);
@@ -237,14 +242,14 @@ static void stat_many_tells_the_first_that_fails(void **state) {
     paths[i] = names[i];
     if (i < 100) touch(names[i], i % 2 ? "odd" : "even");
   }
-  assert_int_equal(lsi_os_stat_many(paths, N, infos, NULL, &err), 0);
+  assert_int_equal(lsi_store_file.stat_many(NULL, paths, N, infos, NULL, &err), 0);
   for (int i = 0; i < N; i++) assert_int_equal(infos[i].size, i % 2 ? 3 : 4);
-  assert_int_equal(lsi_os_stat_many(paths, 0, infos, NULL, &err), 0);
+  assert_int_equal(lsi_store_file.stat_many(NULL, paths, 0, infos, NULL, &err), 0);
   for (int round = 0; round < 20; round++) {
     paths[3001] = "first";
     paths[3002] = paths[5999] = "later";
     lsi_error_clear(&err);
-    assert_int_equal(lsi_os_stat_many(paths, N, infos, NULL, &err), LSIO_ERR_SOURCE);
+    assert_int_equal(lsi_store_file.stat_many(NULL, paths, N, infos, NULL, &err), LSIO_ERR_SOURCE);
     assert_string_equal(err.object, "first");
   }
 }
@@ -255,27 +260,27 @@ static void a_whole_file_is_read(void **state) {
   size_t n;
   struct lsi_error err = {0};
   touch("f", "hello");
-  assert_int_equal(lsi_os_read_file("f", 5, &text, &n, &err), 0);
+  assert_int_equal(lsi_store_file.read_all(NULL, "f", 5, &text, &n, &err), 0);
   assert_int_equal(n, 5);
   assert_memory_equal(text, "hello", 5);
   lsi_free(text);
-  assert_int_equal(lsi_os_read_file("f", 4, &text, &n, &err), LSIO_ERR_LIMIT);
+  assert_int_equal(lsi_store_file.read_all(NULL, "f", 4, &text, &n, &err), LSIO_ERR_LIMIT);
   assert_string_equal(err.object, "f");
   lsi_error_clear(&err);
-  assert_int_equal(lsi_os_read_file("g", 4, &text, &n, &err), LSIO_ERR_SOURCE);
+  assert_int_equal(lsi_store_file.read_all(NULL, "g", 4, &text, &n, &err), LSIO_ERR_SOURCE);
   lsi_error_clear(&err);
-  assert_int_equal(lsi_os_read_file(".", 4, &text, &n, &err), LSIO_ERR_SOURCE);
+  assert_int_equal(lsi_store_file.read_all(NULL, ".", 4, &text, &n, &err), LSIO_ERR_SOURCE);
   /* Larger than the first buffer. */
   FILE *f = fopen("big", "w");
   for (int i = 0; i < 100000; i++) fprintf(f, "%07d\n", i);
   fclose(f);
-  assert_int_equal(lsi_os_read_file("big", UINT64_MAX, &text, &n, &err), 0);
+  assert_int_equal(lsi_store_file.read_all(NULL, "big", UINT64_MAX, &text, &n, &err), 0);
   assert_int_equal(n, 800000);
   assert_memory_equal(text + 8 * 99999, "0099999\n", 8);
   lsi_free(text);
   int saved = dup(0), fd = open("f", O_RDONLY);
   assert_int_equal(dup2(fd, 0), 0);
-  assert_int_equal(lsi_os_read_file("-", 100, &text, &n, &err), 0);
+  assert_int_equal(lsi_store_file.read_all(NULL, "-", 100, &text, &n, &err), 0);
   dup2(saved, 0);
   close(saved);
   close(fd);
@@ -291,15 +296,15 @@ static void devices_have_models(void **state) {
   struct lsi_error err = {0};
   struct lsi_device_model m;
   touch("file", "x");
-  assert_int_equal(lsi_os_stat("file", &info, &err), 0);
-  lsi_os_device_model(info.device, "file", &m);
+  assert_int_equal(stat_one("file", &info, &err), 0);
+  lsi_store_file.model(NULL, info.device, "file", &m);
   assert_true(m.bandwidth > 0 && m.ops_per_s > 0 && m.op_max >= LSI_ALIGN && m.concurrency > 0);
-  lsi_os_device_model(info.device, NULL, &m);
+  lsi_store_file.model(NULL, info.device, NULL, &m);
   assert_true(m.bandwidth > 0);
-  lsi_os_device_model(0, "/nowhere", &m);
+  lsi_store_file.model(NULL, 0, "/nowhere", &m);
   assert_true(m.bandwidth > 0);
   if (access("/dev/shm", W_OK) == 0) {
-    lsi_os_device_model(0, "/dev/shm", &m);
+    lsi_store_file.model(NULL, 0, "/dev/shm", &m);
     assert_int_equal(m.kind, LSI_DEVICE_MEMORY);
   }
 }

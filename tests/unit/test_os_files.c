@@ -1,4 +1,4 @@
-/* core/seams/os.h: patterns of file names, and output files. */
+/* The store `file`: patterns of file names; and output files (core/seams/os.h). */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,6 +14,7 @@
 
 #include "confined.h"
 #include "ground/mem.h"
+#include "list.h"
 #include "seams/os.h"
 
 static char dir[64], old_dir[4096];
@@ -58,7 +59,7 @@ static int collect(void *ctx, const char *path, size_t length, bool regular) {
 static void expect_glob(const char *pattern, const char *want) {
   struct collected c = {""};
   struct lsi_error err = {0};
-  int rc = lsi_os_glob(pattern, NULL, collect, &c, &err);
+  int rc = lsi_store_file.list(NULL, pattern, NULL, collect, &c, &err);
   if (!want) {
     assert_int_equal(rc, LSIO_ERR_SOURCE);
     assert_string_equal(err.object, pattern);
@@ -106,7 +107,7 @@ static int list_secret(void *arg) {
   struct lsi_error err = {0};
   struct collected c = {""};
   (void)arg;
-  int rc = lsi_os_glob("secret/*", NULL, collect, &c, &err);
+  int rc = lsi_store_file.list(NULL, "secret/*", NULL, collect, &c, &err);
   return rc == LSIO_ERR_SOURCE && err.os_code == EACCES ? 0 : 1;
 }
 
@@ -139,7 +140,7 @@ static void same_as_find(const char *pattern, const char *find) {
   FILE *f = fopen("found", "w");
   struct lsi_error err = {0};
   assert_non_null(f);
-  int rc = lsi_os_glob(pattern, NULL, collect_line, f, &err);
+  int rc = lsi_store_file.list(NULL, pattern, NULL, collect_line, f, &err);
   assert_int_equal(fclose(f), 0);
   char command[512];
   snprintf(command, sizeof command, "{ find t %s; } | LC_ALL=C sort -u >want; test -s want && cmp want found",
@@ -186,12 +187,12 @@ static void who_watches_may_stop_the_listing(void **state) {
   struct lsi_error err = {0};
   FILE *f = fopen("/dev/null", "w");
   assert_non_null(f);
-  assert_int_equal(lsi_os_glob("t/**", &w, collect_line, f, &err), 0);
+  assert_int_equal(lsi_store_file.list(NULL, "t/**", &w, collect_line, f, &err), 0);
   assert_true(a.calls >= 1);
   assert_true(a.listed >= 7);
   a = (struct asked){.answer = 1};
   w.next_ns = 0;
-  assert_int_equal(lsi_os_glob("t/**", &w, collect_line, f, &err), LSIO_ERR_CANCELLED);
+  assert_int_equal(lsi_store_file.list(NULL, "t/**", &w, collect_line, f, &err), LSIO_ERR_CANCELLED);
   assert_int_equal(a.calls, 1);
   fclose(f);
 }
@@ -201,7 +202,7 @@ static void who_watches_may_stop_the_listing(void **state) {
 static int count_files(void) {
   struct collected c = {""};
   struct lsi_error err = {0};
-  if (lsi_os_glob("{*,.*}", NULL, collect, &c, &err) < 0) return 0;
+  if (lsi_store_file.list(NULL, "{*,.*}", NULL, collect, &c, &err) < 0) return 0;
   int n = 0;
   for (char *p = c.text; *p; p++) n += *p == ' ';
   return n;
@@ -225,7 +226,7 @@ static int publish(struct lsi_os_file *f, bool sync_dir, struct lsi_error *err) 
 static void expect_text(const char *path, const char *want) {
   char *text;
   size_t n;
-  assert_int_equal(lsi_os_read_file(path, 100, &text, &n, NULL), 0);
+  assert_int_equal(lsi_store_file.read_all(NULL, path, 100, &text, &n, NULL), 0);
   assert_string_equal(text, want);
   lsi_free(text);
 }

@@ -4,17 +4,9 @@
 
 int lsi_unchanged(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *now) {
   const struct lsi_request *r = w->run->request;
-  const struct lsi_object_info *then = &r->objects[object];
-  const char *how = NULL;
-  if (now->device != then->device || now->inode != then->inode) how = "was replaced";
-  else if (now->size < then->size) how = "was truncated";
-  else if (now->size > then->size) how = "has grown";
-  else if (now->mtime_ns != then->mtime_ns) how = "was modified";
-  if (!how) return 0;
-  lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "a source %s while the job was running", how);
-  lsi_error_at(&w->error, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  lsi_error_remedy(&w->error, "nothing was published; run the job again when the source is at rest");
-  return LSIO_ERR_SOURCE;
+  const int rc = w->run->config.stores[0]->changed(&r->objects[object], now, &w->error);
+  if (rc < 0) lsi_error_at(&w->error, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  return rc;
 }
 
 /* What the backend said of an object of the request: 0, or negative with w->error. */
@@ -53,7 +45,7 @@ int lsi_unchanged_name(struct lsi_worker *w, uint32_t object) {
   const struct lsi_run_config *c = &w->run->config;
   const char *name = lsi_request_name(w->run->request, object);
   struct lsi_object_info now;
-  int rc = w->ops->stat(c->backend_user, name, &now, &w->error);
+  int rc = c->stores[0]->stat_many(c->backend_user, &name, 1, &now, NULL, &w->error);
   if (rc < 0) {
     lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
     return rc;

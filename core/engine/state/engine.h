@@ -31,6 +31,7 @@
 #include "job/spec.h"
 #include "job/summary.h"
 #include "plan/plan.h"
+#include "seams/store.h"
 #include "sink/sink.h"
 
 /* Decoded over stored bytes, where nothing is known of it yet: lz4 and zstd of numbers seldom do better. */
@@ -52,7 +53,8 @@ struct lsi_run_config {
   const struct lsi_plan *plan;
   const struct lsi_backend_ops *backend;
   const struct lsi_backend_ops *fallback; /* for a worker where that is UNSUPPORTED; NULL: none */
-  const void *backend_user;
+  const struct lsi_store *const *stores; /* of the request's objects */
+  const void *backend_user;          /* what these and the backend serve: a test's objects, or NULL */
   struct lsi_sink *sink;             /* NULL: none */
   bool sink_variable;                /* how it was opened */
   bool in_place;                     /* fixed and in memory: steps write where their result belongs */

@@ -1,0 +1,54 @@
+/* Objects of one origin: what there is, what it is, and how its bytes arrive. One const table per store, one
+ * file per store under backends/, one line in backends/linux/list.c. `user` is what a store finds its objects
+ * by: NULL for files, a test's objects for those of backends/test. All hooks: any thread, and as long as the
+ * origin takes. */
+#ifndef LSI_STORE_H
+#define LSI_STORE_H
+
+#include "seams/backend.h"
+#include "seams/model.h"
+#include "seams/watch.h"
+
+#define LSI_STORE_VERSION 1u
+
+/* Something but 0 ends the list. `regular`: it is known to be an object whose data can be read, on the
+ * device of those before it in the same folder that are: it need not be looked at before it is opened. */
+typedef int lsi_each_name(void *ctx, const char *name, size_t length, bool regular);
+
+struct lsi_store {
+  uint32_t version;           /* LSI_STORE_VERSION, checked at start */
+  const char *name;
+  const char *const *schemes; /* NULL-terminated, of SCHEME://NAME, in lower case; NULL: none */
+  /* Required. How bytes of its objects arrive: NULL-terminated, in the order in which `--backend auto` tries
+   * them. */
+  const struct lsi_backend_ops *const *backends;
+  /* Required. What n objects are, several looked at at once; infos[i] filled. LSIO_ERR_SOURCE names the first
+   * that is missing or can't be read as data; LSIO_ERR_CANCELLED: `watch`, which may be NULL, said stop. */
+  int (*stat_many)(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
+                   struct lsi_watch *watch, struct lsi_error *err);
+  /* Required. The numbers of the device on which an object lies. Never fails: falls back to a preset. */
+  void (*model)(const void *user, uint64_t device, const char *name, struct lsi_device_model *out);
+  /* Required. lsi_object_changed, or what says the same in the words of the origin. */
+  int (*changed)(const struct lsi_object_info *then, const struct lsi_object_info *now,
+                 struct lsi_error *err);
+  /* Required. Expands a pattern (*, ?, [..], ** for any depth, {a,b}) in bytewise order; a name that is
+   * none is passed on unseen. Calls add for each, on this thread, and returns what that returns if it is
+   * not 0. A pattern without matches is LSIO_ERR_SOURCE, one where nothing can be listed
+   * LSIO_ERR_UNSUPPORTED; errors name the pattern. */
+  int (*list)(const void *user, const char *pattern, struct lsi_watch *watch, lsi_each_name *add, void *ctx,
+              struct lsi_error *err);
+  /* Required. A whole object in memory (lsi_free), at most `limit` bytes (else LSIO_ERR_LIMIT), and a NUL
+   * behind it that does not count. */
+  int (*read_all)(const void *user, const char *name, uint64_t limit, char **text, size_t *length,
+                  struct lsi_error *err);
+  /* Optional: where it costs no round trip. Up to n bytes from an offset, how many; 0 also where they
+   * can't be had: who needs them will say why. */
+  size_t (*read_part)(const void *user, const char *name, uint64_t offset, void *buf, size_t n);
+};
+
+/* NULL-terminated; the first one has the names without a scheme, and those whose scheme no store has. */
+extern const struct lsi_store *const lsi_stores[];
+/* Index among them of the one that has a name, or the names of a pattern. */
+uint16_t lsi_store_find(const char *name);
+
+#endif

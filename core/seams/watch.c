@@ -1,0 +1,13 @@
+#include "seams/watch.h"
+
+#include "seams/os.h"
+
+#define BETWEEN_NS 50000000u
+
+int lsi_watch_tell(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err) {
+  const uint64_t now = lsi_os_now_ns();
+  if (!w->tell || now < w->next_ns) return 0;
+  w->next_ns = now + BETWEEN_NS;
+  if (w->tell(w->user, listed + w->listed_before, looked_at) == 0) return 0;
+  return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled while its sources were listed");
+}

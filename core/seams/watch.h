@@ -1,0 +1,17 @@
+/* Who wants to know how far the listing of sources is, and may end it. Used on the thread that gave it. */
+#ifndef LSI_WATCH_H
+#define LSI_WATCH_H
+
+#include "ground/err.h"
+
+struct lsi_watch {
+  int (*tell)(void *user, uint64_t listed, uint64_t looked_at); /* objects; not 0: stop */
+  void *user;
+  uint64_t next_ns;                  /* when it is time to tell again */
+  uint64_t listed_before;            /* objects that earlier patterns found */
+};
+
+/* Tells if it is time to (20 times a second). LSIO_ERR_CANCELLED: stop. */
+int lsi_watch_tell(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err);
+
+#endif
