@@ -30,7 +30,7 @@ static int open_direct(const char *name, const struct lsi_object_info *info) {
   if (fd < 0) return -errno;
   struct lsi_object_info other;
   int code = lsi_linux_fstat(fd, NULL, &other);
-  if (code == 0 && other.inode == info->inode && other.device == info->device) return fd;
+  if (code == 0 && other.version[0] == info->version[0] && other.device == info->device) return fd;
   close(fd);
   return code ? -code : -ESTALE;
 }
@@ -145,7 +145,7 @@ int lsi_source_look(struct lsi_backend *b, const struct lsi_handle *h, struct ls
   struct stat st;
   if (lsi_linux_fstat(f->fd, &st, now)) return LSIO_ERR_SOURCE;
   /* Replaced: what we have read is whole, but no longer what the name stands for. */
-  if (st.st_nlink == 0 && f->flags & LSI_FILE_LINKED) now->inode = 0;
+  if (st.st_nlink == 0 && f->flags & LSI_FILE_LINKED) now->known = LSI_KNOWN_SIZE;
   return lsi_map_lost(h) ? LSIO_ERR_IO : 0;
 }
 

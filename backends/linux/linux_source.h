@@ -16,8 +16,8 @@ enum lsi_source_maps { LSI_MAPS_NONE, LSI_MAPS_RESIDENT, LSI_MAPS_ALL };
  * lsi_linux_source_error, LSIO_ERR_UNSUPPORTED when it is to be direct and the file system can't. */
 int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum lsi_source_maps maps,
                     struct lsi_handle *h, struct lsi_error *err);
-/* Closes both. A file that has lost its last name meanwhile is told by an inode of 0. 0, or
- * LSIO_ERR_SOURCE when what the object is now can't be known. */
+/* Closes both. Of a file that has lost its last name meanwhile no version is known. 0, or LSIO_ERR_SOURCE
+ * when what the object is now can't be known. */
 int lsi_source_close(struct lsi_handle *h, struct lsi_object_info *now);
 /* The same of one that stays open, for the hook `look`. */
 int lsi_source_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now);

@@ -31,7 +31,7 @@ int lsi_linux_read_text(const char *path, char *buf, size_t cap);
 bool lsi_linux_read_number(const char *path, uint64_t *out);
 
 /* What the change check and the planner need of a stat: device is the whole disk behind st_dev where
- * there is one, else st_dev. */
+ * there is one, else st_dev; version is the inode and the time of the last write. */
 void lsi_linux_info(const struct stat *st, struct lsi_object_info *out);
 /* fstat of an open object, size of a block device included; *st (may be NULL) is what it said. 0, or
  * an errno. */
@@ -41,8 +41,10 @@ int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out);
 int lsi_linux_source_error(const char *name, int code, struct lsi_error *err);
 #define LSI_LINUX_NO_SIZE 4096 /* a code that is no errno: linux_procfs.h says so of the object */
 
-/* The mapping behind lsi_linux_info, cached: partition -> whole disk; anything else stays. */
-uint64_t lsi_linux_whole_device(uint64_t st_dev);
+/* The mapping behind lsi_linux_info, cached: partition -> whole disk; anything else stays. The kernel's
+ * numbers have 32 bits, 12 of them the driver's, and the C library packs these into the lower half of a
+ * dev_t. */
+uint32_t lsi_linux_whole_device(uint64_t st_dev);
 
 /* Somewhere in the middle of the address space, on 2 MiB, far from libraries (at the top), the heap and
  * the program (at the bottom or at 0x55...). For mmap, which takes it as a hint only. NULL: no hint. */

@@ -51,17 +51,17 @@ static uint64_t resolve_partition(uint64_t dev) {
   return disk ? disk : dev;
 }
 
-uint64_t lsi_linux_whole_device(uint64_t dev) {
-  /* Both numbers of a pair in one word, as every device number that exists fits 32 bits in the
-   * kernel: readers need no lock and see either a pair or none. */
+uint32_t lsi_linux_whole_device(uint64_t st_dev) {
+  /* Both numbers of a pair in one word: readers need no lock and see either a pair or none. */
   static _Atomic uint64_t cache[CACHE_SLOTS];
-  if (dev == 0 || dev > UINT32_MAX || major((dev_t)dev) == 0) return dev;
+  const uint64_t dev = st_dev & UINT32_MAX;
+  if (major((dev_t)dev) == 0) return (uint32_t)dev;
   _Atomic uint64_t *slot = &cache[(dev * 0x9e3779b97f4a7c15u >> 32) % CACHE_SLOTS];
   uint64_t pair = atomic_load_explicit(slot, memory_order_relaxed);
-  if (pair >> 32 == dev) return pair & UINT32_MAX;
-  uint64_t disk = resolve_partition(dev);
-  if (disk <= UINT32_MAX) atomic_store_explicit(slot, dev << 32 | disk, memory_order_relaxed);
-  return disk;
+  if (pair >> 32 == dev) return (uint32_t)pair;
+  const uint64_t disk = resolve_partition(dev) & UINT32_MAX;
+  atomic_store_explicit(slot, dev << 32 | disk, memory_order_relaxed);
+  return (uint32_t)disk;
 }
 
 /* ---- from a device to the disks below it ---- */
@@ -227,7 +227,7 @@ static bool network_magic(uint64_t magic) {
   }
 }
 
-void lsi_file_model(const void *user, uint64_t device, const char *path, struct lsi_device_model *out) {
+void lsi_file_model(const void *user, uint32_t device, const char *path, struct lsi_device_model *out) {
   (void)user;
   struct statfs fs;
   uint64_t magic = 0;
@@ -265,6 +265,6 @@ void lsi_os_output_model(const char *path, struct lsi_device_model *out) {
   }
   struct stat st;
   const bool there = stat(path, &st) == 0 && S_ISREG(st.st_mode); /* perhaps by a link to another disk */
-  const uint64_t device = there || stat(folder, &st) == 0 ? lsi_linux_whole_device(st.st_dev) : 0;
+  const uint32_t device = there || stat(folder, &st) == 0 ? lsi_linux_whole_device(st.st_dev) : 0;
   lsi_file_model(NULL, device, there ? path : folder, out);
 }

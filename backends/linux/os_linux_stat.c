@@ -18,10 +18,12 @@
 #define STAT_THREADS 64u
 
 void lsi_linux_info(const struct stat *st, struct lsi_object_info *out) {
-  out->device = lsi_linux_whole_device(S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev);
-  out->inode = st->st_ino;
-  out->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
-  out->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+  const uint64_t modified_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+  *out = (struct lsi_object_info){
+      .size = st->st_size > 0 ? (uint64_t)st->st_size : 0,
+      .version = {st->st_ino, modified_ns},
+      .device = lsi_linux_whole_device(S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev),
+      .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 }
 
 int lsi_linux_source_error(const char *name, int code, struct lsi_error *err) {
@@ -69,7 +71,7 @@ int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out) {
   if (S_ISBLK(st->st_mode)) {
     if (ioctl(fd, BLKGETSIZE64, &bytes) < 0) return errno;
     out->size = bytes;
-    out->mtime_ns = 0; /* of the node, not of the data */
+    out->version[1] = 0; /* of the node, not of the data */
   }
   return check_kind(st->st_mode);
 }

@@ -16,6 +16,6 @@ size_t lsi_file_read_part(const void *user, const char *path, uint64_t offset, v
 int lsi_file_list(const void *user, const char *pattern, struct lsi_watch *watch, lsi_each_name *add,
                   void *ctx, struct lsi_error *err);
 /* os_linux_device.c: kind from sysfs and statfs, caps. */
-void lsi_file_model(const void *user, uint64_t device, const char *path, struct lsi_device_model *out);
+void lsi_file_model(const void *user, uint32_t device, const char *path, struct lsi_device_model *out);
 
 #endif

@@ -24,7 +24,8 @@ const struct lsi_mem_object *lsi_mem_find(const struct lsi_mem_objects *objects,
 }
 
 struct lsi_object_info lsi_mem_info(const struct lsi_mem_object *o) {
-  return (struct lsi_object_info){.device = o->device, .inode = (uintptr_t)o->data, .size = o->size};
+  return (struct lsi_object_info){.size = o->size, .version = {(uintptr_t)o->data}, .device = o->device,
+                                  .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 }
 
 /* Required: does it work here? Memory always does. */

@@ -9,7 +9,7 @@ struct lsi_mem_object {
   const char *name;
   const void *data;
   uint64_t size;
-  uint64_t device;
+  uint32_t device;
 };
 
 /* `user` of the store's hooks and of lsi_backend_config. Borrowed while instances live, read by all of

@@ -20,7 +20,7 @@ static int mem_stat_many(const void *user, const char *const *names, size_t n, s
 }
 
 /* Required: from what the planner prices operations. */
-static void mem_model(const void *user, uint64_t device, const char *name, struct lsi_device_model *out) {
+static void mem_model(const void *user, uint32_t device, const char *name, struct lsi_device_model *out) {
   (void)user, (void)device, (void)name;
   lsi_device_preset(LSI_DEVICE_MEMORY, out);
 }

@@ -78,12 +78,13 @@ static int find(const struct lsi_sim *sim, const char *name) {
 }
 
 struct lsi_object_info lsi_sim_info(const struct lsi_sim_object *o, uint32_t i) {
-  return (struct lsi_object_info){.device = o->device, .inode = i + 1u, .size = o->size, .mtime_ns = 1};
+  return (struct lsi_object_info){.size = o->size, .version = {i, 1}, .device = o->device,
+                                  .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 }
 
 static struct lsi_object_info info_of(const struct lsi_sim *sim, uint32_t i, bool changed) {
   struct lsi_object_info info = lsi_sim_info(&sim->objects[i], i);
-  if (changed) info.inode += 1000000;
+  if (changed) info.version[0] += 1000000;
   return info;
 }
 
@@ -160,7 +161,7 @@ static int sim_look(struct lsi_backend *b, const struct lsi_handle *h, struct ls
   const struct lsi_sim_object *o = &b->sim->objects[opened->index];
   *now = info_of(b->sim, opened->index, o->changed_at_open);
   if (o->real_size < o->size) now->size = o->real_size;
-  now->mtime_ns += opened->changed;
+  now->version[1] += opened->changed;
   return 0;
 }
 
@@ -255,7 +256,7 @@ static int sim_submit(struct lsi_backend *b, struct lsi_op *const *ops, int n) {
     else
       check_place(sim, op);
     if (!op->length || op->length > 1u << 30) violated(sim, "operation of a wrong length");
-    uint64_t device = op->handle->info.device % LSI_SIM_DEVICES;
+    uint32_t device = op->handle->info.device % LSI_SIM_DEVICES;
     uint32_t now = atomic_fetch_add(&sim->in_flight[device], 1) + 1;
     if (sim->cap[device] && now > sim->cap[device]) violated(sim, "more in flight than the cap");
     uint64_t delay = sim->delay_max ? draw(b, sim->delay_max) : 0;
@@ -341,7 +342,7 @@ static int sim_stat_many(const void *user, const char *const *names, size_t n, s
   return 0;
 }
 
-static void sim_model(const void *user, uint64_t device, const char *name, struct lsi_device_model *out) {
+static void sim_model(const void *user, uint32_t device, const char *name, struct lsi_device_model *out) {
   (void)user, (void)device, (void)name;
   lsi_device_preset(LSI_DEVICE_MEMORY, out);
 }

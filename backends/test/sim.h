@@ -11,7 +11,7 @@
  *                 times of a test's clock
  *   full          submit takes only a part
  *   descriptors   open answers EMFILE while another object is open
- *   changed       an object that is another one (inode) when it is opened or closed
+ *   changed       an object that is another one (version) when it is opened or closed
  *   restless      an object is being written to when it is opened
  *   changing      an object that is modified at some moment after it was opened: from then on reads bring
  *                 other bytes, and looks tell it
@@ -34,7 +34,7 @@ struct lsi_sim_object {
   char name[32];
   uint64_t size;      /* as stat tells it */
   uint64_t real_size; /* < size: truncated after planning */
-  uint64_t device;
+  uint32_t device;
   bool changed_at_open, changed_at_close;
   bool changing;
 };

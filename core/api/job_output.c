@@ -195,8 +195,9 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
 uint32_t lsi_job_sink_device(const struct lsio_job *job) {
   const struct lsi_request *r = job->spec.request;
   const struct lsi_handle *h = job->results.sink ? lsi_sink_handle(job->results.sink) : NULL;
+  /* Outputs are files, as those of the first store. */
   for (uint32_t i = 0; h && i < r->n_objects; i++)
-    if (r->objects[i].device == h->info.device) return r->object_device[i];
+    if (r->objects[i].store == 0 && r->objects[i].device == h->info.device) return r->object_device[i];
   return UINT32_MAX;
 }
 

@@ -19,9 +19,10 @@ static uint64_t default_ceiling(void) {
 
 /* ---- backend ---- */
 
+/* That of its objects. */
 static const struct lsi_store *store_of(const struct lsio_job *job) {
-  (void)job;
-  return lsi_stores[0];
+  const struct lsi_request *r = job->spec.request;
+  return lsi_stores[r->n_objects ? r->objects[0].store : 0];
 }
 
 static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
@@ -58,12 +59,15 @@ static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
 
 struct devices {
   struct lsi_device_model *models;
-  uint64_t *ids;
+  uint64_t *ids; /* store << 32 | device */
   uint32_t n, cap;
 };
 
-static int find_device(struct devices *d, uint64_t id, const char *name, uint16_t *index,
+static uint64_t device_id(const struct lsi_object_info *o) { return (uint64_t)o->store << 32 | o->device; }
+
+static int find_device(struct devices *d, const struct lsi_object_info *o, const char *name, uint16_t *index,
                        struct lsi_error *err) {
+  const uint64_t id = device_id(o);
   for (uint32_t i = d->n; i > 0; i--)
     if (d->ids[i - 1] == id) return *index = (uint16_t)(i - 1), 0;
   if (d->n == DEVICES_MAX)
@@ -77,7 +81,7 @@ static int find_device(struct devices *d, uint64_t id, const char *name, uint16_
     if (!models || !ids) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device models");
     d->cap = cap;
   }
-  lsi_stores[0]->model(NULL, id, name, &d->models[d->n]);
+  lsi_stores[o->store]->model(NULL, o->device, name, &d->models[d->n]);
   d->ids[d->n] = id;
   *index = (uint16_t)d->n++;
   return 0;
@@ -88,11 +92,11 @@ static int model_devices(struct lsi_request *r, struct devices *d, struct lsi_er
   r->object_device = lsi_calloc(r->n_objects, sizeof *r->object_device);
   if (!r->object_device) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device numbers");
   for (uint32_t i = 0; i < r->n_objects; i++) {
-    if (i && r->objects[i].device == r->objects[i - 1].device) {
+    if (i && device_id(&r->objects[i]) == device_id(&r->objects[i - 1])) {
       r->object_device[i] = r->object_device[i - 1];
       continue;
     }
-    int rc = find_device(d, r->objects[i].device, lsi_request_name(r, i), &r->object_device[i], err);
+    int rc = find_device(d, &r->objects[i], lsi_request_name(r, i), &r->object_device[i], err);
     if (rc < 0) return rc;
   }
   return 0;

@@ -98,8 +98,9 @@ int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint3
   return 0;
 }
 
-void lsi_request_set_late(struct lsi_request *r, uint32_t object, uint64_t device) {
-  r->objects[object] = (struct lsi_object_info){.device = device, .size = LSI_LATE_BYTES};
+void lsi_request_set_late(struct lsi_request *r, uint32_t object, const struct lsi_object_info *beside) {
+  r->objects[object] = (struct lsi_object_info){
+      .size = LSI_LATE_BYTES, .device = beside->device, .store = beside->store};
   r->late = true;
 }
 
@@ -319,7 +320,7 @@ int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t l
 uint64_t lsi_request_bytes(const struct lsi_request *r) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < r->n_chunks; i++) {
-    if (r->late && r->objects[r->object[i]].inode == 0) continue;
+    if (r->late && !(r->objects[r->object[i]].known & LSI_KNOWN_SIZE)) continue;
     if (lsi_add_overflow(sum, r->length[i], &sum)) return UINT64_MAX;
   }
   return sum;

@@ -15,9 +15,9 @@ struct lsi_request {
   struct lsi_watch *watch;         /* who watches how objects are listed; borrowed, may be NULL */
   bool all_known;                  /* objects must not be late */
   /* objects */
-  bool late;                       /* of some, only the name and the device are known: their inode is 0.
-                                      Each is the only object of one chunk, which is all of it. The
-                                      worker that opens it fills in the rest, and the chunk's length. */
+  bool late;                       /* of some, nothing is known but name, store and device. Each is the
+                                      only object of one chunk, which is all of it. The worker that opens
+                                      it fills in the rest, and the chunk's length. */
   uint32_t n_objects;
   struct lsi_names names;          /* n_objects */
   struct lsi_object_info *objects; /* n_objects */
@@ -58,8 +58,8 @@ int lsi_request_add_object(struct lsi_request *r, const char *name,
  * in the infos of objects [*first, n_objects), before chunks of them are added. */
 int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint32_t *first,
                            struct lsi_error *err);
-/* Makes the object a file of which only the name is known; `device`: what it lies on, as far as is known. */
-void lsi_request_set_late(struct lsi_request *r, uint32_t object, uint64_t device);
+/* Makes the object one of which only the name is known; it is thought to lie where `beside` lies. */
+void lsi_request_set_late(struct lsi_request *r, uint32_t object, const struct lsi_object_info *beside);
 /* Room for n more chunks (optional). */
 int lsi_request_reserve(struct lsi_request *r, uint64_t chunks, struct lsi_error *err);
 /* Adds one chunk as one step. A negative offset counts from the object's end. Errors (USAGE) name the

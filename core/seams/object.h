@@ -4,16 +4,22 @@
 
 #include "ground/err.h"
 
+enum lsi_known { LSI_KNOWN_SIZE = 1, LSI_KNOWN_VERSION = 2 };
+
 /* Kept for every object of a request, and told anew by who opens it or looks at it. */
 struct lsi_object_info {
-  uint64_t device; /* st_dev-like identity: what operations compete for */
-  uint64_t inode;
-  uint64_t size;
-  int64_t mtime_ns;
+  uint64_t size;       /* bytes; a guess where it is not known */
+  uint64_t version[2]; /* what changes when the content does; what it is made of is the affair of its store */
+  uint32_t device;     /* what operations compete for: a number that its store has given to it */
+  uint16_t store;      /* index among the run's stores: set by who asked one, not by stores and backends */
+  uint16_t known;      /* enum lsi_known */
 };
+_Static_assert(sizeof(struct lsi_object_info) == 32, "kept for each of millions of objects");
 
-/* Says how `now` is no longer what `then` was, and what to do: LSIO_ERR_SOURCE, to which the caller adds the
- * name. 0: nothing shows. */
+/* Where version[0] tells one object from another that has its name now, and version[1] when it was
+ * written to: says how `now` is no longer what `then` was, and what to do. LSIO_ERR_SOURCE, to which the
+ * caller adds the name; 0: nothing shows. An object of which the version was known and is no more has
+ * been replaced. */
 int lsi_object_changed(const struct lsi_object_info *then, const struct lsi_object_info *now,
                        struct lsi_error *err);
 

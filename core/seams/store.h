@@ -27,7 +27,7 @@ struct lsi_store {
   int (*stat_many)(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
                    struct lsi_watch *watch, struct lsi_error *err);
   /* Required. The numbers of the device on which an object lies. Never fails: falls back to a preset. */
-  void (*model)(const void *user, uint64_t device, const char *name, struct lsi_device_model *out);
+  void (*model)(const void *user, uint32_t device, const char *name, struct lsi_device_model *out);
   /* Required. lsi_object_changed, or what says the same in the words of the origin. */
   int (*changed)(const struct lsi_object_info *then, const struct lsi_object_info *now,
                  struct lsi_error *err);

@@ -86,6 +86,7 @@ static int look_at(struct lsi_request *r, const char *const *names, size_t n, st
     const uint16_t store = lsi_store_find(names[i]);
     for (j = i + 1; j < n && lsi_store_find(names[j]) == store;) j++;
     rc = lsi_stores[store]->stat_many(NULL, names + i, j - i, infos + i, r->watch, err);
+    for (size_t k = i; store && k < j; k++) infos[k].store = store;
   }
   return rc;
 }
@@ -148,14 +149,14 @@ static int add_late_objects(struct lsi_request *r, struct lsi_paths *p, uint32_t
                ? look_at(r, names, n_looked, infos, err)
                : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
   if (rc >= 0) rc = lsi_request_take_names(r, lsi_paths_names(p), first, err);
-  uint64_t device = 0;
+  struct lsi_object_info beside = {0};
   for (size_t i = 0, k = 0; rc >= 0 && i < n; i++) {
     if (k == n_looked || looked[k].i != i) {
-      lsi_request_set_late(r, *first + (uint32_t)i, device);
+      lsi_request_set_late(r, *first + (uint32_t)i, &beside);
       continue;
     }
     r->objects[*first + i] = infos[k];
-    if (looked[k].regular) device = infos[k].device;
+    if (looked[k].regular) beside = infos[k];
     k++;
   }
   lsi_free(infos);

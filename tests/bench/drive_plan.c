@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
   for (uint64_t i = 0; i < objects; ++i) {
     char name[32];
     uint32_t index;
-    const struct lsi_object_info info = {.device = 1, .inode = i + 1, .size = UINT64_C(4) << 30};
+    const struct lsi_object_info info = {.size = UINT64_C(4) << 30, .version = {i + 1}, .device = 1};
     snprintf(name, sizeof name, "object%" PRIu64, i);
     check(lsi_request_add_object(request, name, &info, &index, &err), &err);
   }

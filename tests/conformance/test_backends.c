@@ -321,7 +321,7 @@ static void close_tells_a_change(void **state) {
   if (!h.mapped) assert_int_equal(op.result, 1000); /* else zeros follow, and only a look tells */
   assert_int_equal(s->ops->close(s->b, &h, &now), 0);
   assert_int_equal(now.size, 50000);
-  assert_int_equal(now.inode, h.info.inode);
+  assert_int_equal(now.version[0], h.info.version[0]);
 
   open_object(s, BIG, &h);
   assert_int_equal(rename(s->names[4], s->names[BIG]), 0);
@@ -329,7 +329,10 @@ static void close_tells_a_change(void **state) {
   run_one(s, &op);
   check(s, &op, BIG, 0); /* still of the old one */
   assert_int_equal(s->ops->close(s->b, &h, &now), 0);
-  assert_int_not_equal(now.inode, h.info.inode);
+  assert_false(now.known & LSI_KNOWN_VERSION);
+  struct lsi_error err = {0};
+  assert_int_equal(s->store->changed(&h.info, &now, &err), LSIO_ERR_SOURCE);
+  assert_non_null(strstr(err.what, "was replaced"));
 }
 
 /* ---- under limits, in a child ---- */

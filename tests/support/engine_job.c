@@ -197,7 +197,7 @@ void engine_job_build_files(struct engine_job *j, uint64_t seed, uint32_t n_obje
   struct lsi_error e;
   lsi_error_clear(&e);
   for (uint32_t i = 0; i < n_objects; i++) {
-    if (infos[i].inode == 0) lsi_request_set_late(r, i, infos[i].device);
+    if (!infos[i].known) lsi_request_set_late(r, i, &infos[i]);
     if (lsi_request_cut(r, i, 0, UINT64_MAX, 0, &e) < 0) abort();
   }
   plan_request(j, infos);

@@ -38,7 +38,7 @@ uint64_t engine_job_seeds(void (*one)(uint64_t seed), uint64_t part, uint64_t us
 void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
                       const char *const *names, const struct lsi_object_info *infos,
                       uint32_t max_steps);
-/* The same with one step for each object, which is all of it. Of those whose inode is 0, planning sees
+/* The same with one step for each object, which is all of it. Of those of which nothing is known, planning sees
  * only the name and the device. */
 void engine_job_build_files(struct engine_job *j, uint64_t seed, uint32_t n_objects,
                             const char *const *names, const struct lsi_object_info *infos);

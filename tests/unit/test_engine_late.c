@@ -19,7 +19,7 @@
 struct world {
   struct lsi_sim sim;
   struct lsi_sim_object objects[OBJECTS];
-  struct lsi_object_info infos[OBJECTS]; /* inode 0: only the name is planned */
+  struct lsi_object_info infos[OBJECTS]; /* nothing known: only the name is planned */
   const char *names[OBJECTS];
   bool moved; /* an object changes or shrinks: the job may stop */
   bool must_stop;
@@ -63,7 +63,7 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
     w->names[i] = o->name;
     w->infos[i] = lsi_sim_info(o, i);
     const bool late = even || engine_job_random(j, 5);
-    if (late) w->infos[i].inode = 0;
+    if (late) w->infos[i].known = 0;
     /* What it is when it is opened is what a late one is. */
     w->must_stop |= o->real_size < o->size || (late ? o->changed_at_close && !o->changed_at_open
                                                     : o->changed_at_open || o->changed_at_close);

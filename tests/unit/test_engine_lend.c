@@ -26,7 +26,8 @@ struct lsi_backend {
 
 static atomic_int lent, released;
 
-static const struct lsi_object_info info = {.device = 1, .inode = 1, .size = SIZE};
+static const struct lsi_object_info info = {.size = SIZE, .version = {1}, .device = 1,
+                                            .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 
 static uint8_t byte_at(uint64_t offset) { return (uint8_t)(offset % 251); }
 

@@ -28,7 +28,7 @@ static uint8_t bytes[SIZE];
 static bool changed; /* what a look says of the object, ... */
 static bool changed_at_close;
 static int larger;   /* by so many bytes */
-static uint64_t other; /* another inode */
+static uint64_t other; /* another object */
 static char what[800]; /* the run's error */
 static int read_code; /* what reading it brings, if it is negative, and with which errno */
 static int read_errno;
@@ -37,7 +37,8 @@ static int lent, released;
 static uint32_t failing; /* the step whose transform fails */
 
 static struct lsi_object_info info_of(uint64_t object) {
-  return (struct lsi_object_info){.device = 1, .inode = object + 1, .size = SIZE, .mtime_ns = 1};
+  return (struct lsi_object_info){.size = SIZE, .version = {object, 1}, .device = 1,
+                                  .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 }
 
 static uint64_t object_of(const char *name) { return strcmp(name, "lent") == 0 ? LENT : SILENT; }
@@ -77,7 +78,7 @@ static int map_open(struct lsi_backend *b, const struct lsi_open *order, struct 
 static int map_close(struct lsi_backend *b, struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
   *now = h->info;
-  now->mtime_ns += changed_at_close;
+  now->version[1] += changed_at_close;
   return 0;
 }
 
@@ -112,9 +113,9 @@ static void map_release(struct lsi_backend *b, struct lsi_op *op) {
 static int map_look(struct lsi_backend *b, const struct lsi_handle *h, struct lsi_object_info *now) {
   (void)b;
   *now = h->info;
-  now->mtime_ns += changed;
+  now->version[1] += changed;
   now->size += (uint64_t)larger;
-  now->inode += other;
+  now->version[0] += other;
   return look_code;
 }
 

@@ -29,7 +29,8 @@ static struct {
   struct lsi_worker_summary found;
 } world;
 
-static const struct lsi_object_info info = {.device = 1, .inode = 1, .size = SIZE};
+static const struct lsi_object_info info = {.size = SIZE, .version = {1}, .device = 1,
+                                            .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 static uint8_t *bytes; /* of the object */
 
 /* ---- the backend ---- */

@@ -239,7 +239,7 @@ static void test_late_files_of_two_devices(void **state) {
     const bool far = lsi_request_name(r, i)[0] == '/';
     if (!n[far]++) device[far] = r->objects[i].device;
     wrong += r->objects[i].device != device[far];
-    known += r->objects[i].inode != 0;
+    known += (r->objects[i].known & LSI_KNOWN_SIZE) != 0;
   }
   host_unload(&j);
   each_late_file("late", false);

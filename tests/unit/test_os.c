@@ -214,8 +214,9 @@ static void stat_tells_what_is_there(void **state) {
   struct stat st;
   assert_int_equal(stat("file", &st), 0);
   assert_int_equal(info.size, 5);
-  assert_int_equal(info.inode, st.st_ino);
-  assert_int_equal(info.mtime_ns, st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec);
+  assert_int_equal(info.version[0], st.st_ino);
+  assert_int_equal(info.version[1], st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec);
+  assert_int_equal(info.known, LSI_KNOWN_SIZE | LSI_KNOWN_VERSION);
   assert_int_equal(mkfifo("fifo", 0600), 0);
   const struct {
     const char *path;

@@ -14,7 +14,7 @@ static struct lsi_request *with_objects(const uint64_t *sizes, uint32_t n) {
   static const char *const names[] = {"a.f32", "dir/b.f32", "c"};
   struct lsi_request *r = lsi_request_create();
   for (uint32_t i = 0; i < n; i++) {
-    const struct lsi_object_info info = {.size = sizes[i], .inode = i + 7};
+    const struct lsi_object_info info = {.size = sizes[i], .version = {i + 7}, .known = LSI_KNOWN_SIZE};
     uint32_t index = 99;
     assert_int_equal(lsi_request_add_object(r, names[i], &info, &index, NULL), 0);
     assert_int_equal(index, i);
@@ -30,7 +30,7 @@ static void objects_keep_names_and_infos(void **unused) {
   assert_string_equal(lsi_request_name(r, 1), "dir/b.f32");
   assert_string_equal(lsi_request_name(r, 2), "c");
   assert_int_equal(r->objects[2].size, 5);
-  assert_int_equal(r->objects[1].inode, 8);
+  assert_int_equal(r->objects[1].version[0], 8);
   struct lsi_error err = {0};
   const struct lsi_object_info huge = {.size = UINT64_MAX};
   assert_int_equal(lsi_request_add_object(r, "huge", &huge, NULL, &err), LSIO_ERR_SOURCE);
@@ -66,7 +66,7 @@ static void names_are_taken_over_or_copied(void **unused) {
   assert_int_equal(names.n, 0);
   /* Behind others they are copied; and what is added later stands behind them. */
   names = some_names();
-  const struct lsi_object_info info = {.size = 5, .inode = 3};
+  const struct lsi_object_info info = {.size = 5, .version = {3}, .known = LSI_KNOWN_SIZE};
   assert_int_equal(lsi_request_add_object(r, "between", &info, NULL, NULL), 0);
   assert_int_equal(lsi_request_take_names(r, &names, &first, NULL), 0);
   assert_int_equal(first, 4);
@@ -76,11 +76,13 @@ static void names_are_taken_over_or_copied(void **unused) {
   assert_int_equal(r->n_objects, LSI_COUNTOF(want));
   for (uint32_t i = 0; i < r->n_objects; i++) assert_string_equal(lsi_request_name(r, i), want[i]);
   assert_false(r->late);
-  lsi_request_set_late(r, 5, 77);
+  const struct lsi_object_info beside = {.size = 5, .version = {3}, .device = 77, .store = 2, .known = 3};
+  lsi_request_set_late(r, 5, &beside);
   assert_true(r->late);
   assert_int_equal(r->objects[5].device, 77);
+  assert_int_equal(r->objects[5].store, 2);
   assert_int_equal(r->objects[5].size, LSI_LATE_BYTES);
-  assert_int_equal(r->objects[5].inode, 0);
+  assert_int_equal(r->objects[5].known, 0);
   assert_int_equal(lsi_request_cut(r, 5, 0, UINT64_MAX, 0, NULL), 0);
   assert_int_equal(lsi_request_bytes(r), 0); /* not known yet */
   lsi_request_free(r);

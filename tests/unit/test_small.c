@@ -189,7 +189,7 @@ static bool opened_whole(struct lsi_near *n, const char *name, char *room, uint3
   struct stat st;
   assert_int_equal(stat(path_of(name), &st), 0);
   assert_int_equal(h.info.size, st.st_size);
-  assert_int_equal(h.info.inode, st.st_ino);
+  assert_int_equal(h.info.version[0], st.st_ino);
   assert_int_equal(lsi_source_close(&h, &now), 0);
   assert_memory_equal(&now, &h.info, sizeof now);
   return h.whole;

@@ -175,9 +175,10 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
 struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how) {
   how->whole = false;
   how->unrest_ns = 0;
-  if (w->run->request->objects[object].inode) return lsi_object_open(w, object);
+  if (w->run->request->objects[object].known & LSI_KNOWN_SIZE) return lsi_object_open(w, object);
   struct lsi_slot *s = open_new(w, object, how);
   if (!s) return NULL;
+  s->handle.info.store = w->run->request->objects[object].store;
   w->run->config.spec->request->objects[object] = s->handle.info;
   how->whole = s->handle.whole;
   if (!how->whole) {

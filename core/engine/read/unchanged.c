@@ -4,7 +4,8 @@
 
 int lsi_unchanged(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *now) {
   const struct lsi_request *r = w->run->request;
-  const int rc = w->run->config.stores[0]->changed(&r->objects[object], now, &w->error);
+  const struct lsi_object_info *then = &r->objects[object];
+  const int rc = w->run->config.stores[then->store]->changed(then, now, &w->error);
   if (rc < 0) lsi_error_at(&w->error, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
   return rc;
 }
@@ -45,7 +46,8 @@ int lsi_unchanged_name(struct lsi_worker *w, uint32_t object) {
   const struct lsi_run_config *c = &w->run->config;
   const char *name = lsi_request_name(w->run->request, object);
   struct lsi_object_info now;
-  int rc = c->stores[0]->stat_many(c->backend_user, &name, 1, &now, NULL, &w->error);
+  const struct lsi_store *store = c->stores[w->run->request->objects[object].store];
+  int rc = store->stat_many(c->backend_user, &name, 1, &now, NULL, &w->error);
   if (rc < 0) {
     lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
     return rc;
