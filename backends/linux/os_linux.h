@@ -39,6 +39,8 @@ int lsi_linux_fstat(int fd, struct stat *st, struct lsi_object_info *out);
 /* The error for an errno of opening or looking at an object, with its name and a remedy:
  * LSIO_ERR_SOURCE for what the user named wrongly, LSIO_ERR_IO for the rest (EMFILE among it). */
 int lsi_linux_source_error(const char *name, int code, struct lsi_error *err);
+/* What helps where nothing has a name: a URL of a scheme that LSIO does not have is a path, too. */
+void lsi_linux_missing_remedy(const char *name, const char *usual, struct lsi_error *err);
 #define LSI_LINUX_NO_SIZE 4096 /* a code that is no errno: linux_procfs.h says so of the object */
 
 /* The mapping behind lsi_linux_info, cached: partition -> whole disk; anything else stays. The kernel's

@@ -139,7 +139,7 @@ static int expand(struct glob *g, const char *pattern) {
   if (rc != 0 || g->any) return rc;
   lsi_fail(g->err, LSIO_ERR_SOURCE, ENOENT, "no file matches a pattern");
   lsi_error_at(g->err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  lsi_error_remedy(g->err, "check it with ls; quote it so that the shell leaves it alone");
+  lsi_linux_missing_remedy(pattern, "check it with ls; quote it so that the shell leaves it alone", g->err);
   return LSIO_ERR_SOURCE;
 }
 

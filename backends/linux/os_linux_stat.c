@@ -26,6 +26,15 @@ void lsi_linux_info(const struct stat *st, struct lsi_object_info *out) {
       .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 }
 
+void lsi_linux_missing_remedy(const char *name, const char *usual, struct lsi_error *err) {
+  const size_t n = strcspn(name, ":/");
+  if (n && n < 32 && strncmp(name + n, "://", 3) == 0)
+    lsi_error_remedy(err, "LSIO can't read %.*s://, but files, by their paths or as file:///PATH", (int)n,
+                     name);
+  else
+    lsi_error_remedy(err, "%s", usual);
+}
+
 int lsi_linux_source_error(const char *name, int code, struct lsi_error *err) {
   bool scarce = code == EMFILE || code == ENFILE || code == ENOMEM || code == EIO || code == EINTR;
   int rc = scarce ? LSIO_ERR_IO : LSIO_ERR_SOURCE;
@@ -39,7 +48,7 @@ int lsi_linux_source_error(const char *name, int code, struct lsi_error *err) {
   lsi_fail(err, rc, code == LSI_LINUX_NO_SIZE ? 0 : code, "%s", what);
   lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   if (code == ENOENT || code == ENOTDIR)
-    lsi_error_remedy(err, "check the path; relative paths start at the working directory");
+    lsi_linux_missing_remedy(name, "check the path; relative paths start at the working directory", err);
   else if (code == EISDIR)
     lsi_error_remedy(err, "name the files in it, for example with a pattern such as DIR/**");
   else if (code == EACCES || code == EPERM)

@@ -11,11 +11,23 @@ static bool same(const char *scheme, const char *name, size_t n) {
   return scheme[n] == 0;
 }
 
-uint16_t lsi_store_find(const char *name) {
+/* -1: the name has no scheme, or one that no store has. */
+static int by_scheme(const char *name) {
   const char *colon = strchr(name, ':');
-  if (!colon || strncmp(colon, "://", 3) != 0) return 0;
-  for (uint16_t i = 0; lsi_stores[i]; i++)
+  if (!colon || strncmp(colon, "://", 3) != 0) return -1;
+  for (int i = 0; lsi_stores[i]; i++)
     for (const char *const *s = lsi_stores[i]->schemes; s && *s; s++)
       if (same(*s, name, (size_t)(colon - name))) return i;
-  return 0;
+  return -1;
+}
+
+uint16_t lsi_store_find(const char *name) {
+  const int i = by_scheme(name);
+  return i < 0 ? 0 : (uint16_t)i;
+}
+
+int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_error *err) {
+  const int i = by_scheme(given);
+  *name = NULL;
+  return i < 0 || !lsi_stores[i]->from_url ? 0 : lsi_stores[i]->from_url(given, pattern, name, err);
 }

@@ -44,11 +44,17 @@ struct lsi_store {
   /* Optional: where it costs no round trip. Up to n bytes from an offset, how many; 0 also where they
    * can't be had: who needs them will say why. */
   size_t (*read_part)(const void *user, const char *name, uint64_t offset, void *buf, size_t n);
+  /* Optional: without it a URL is a name as it stands. Makes of one of the store's schemes the name under
+   * which its object is known from there on (lsi_free); with `pattern`, of a pattern of URLs one of
+   * names. LSIO_ERR_SOURCE: it is none. */
+  int (*from_url)(const char *url, bool pattern, char **name, struct lsi_error *err);
 };
 
 /* NULL-terminated; the first one has the names without a scheme, and those whose scheme no store has. */
 extern const struct lsi_store *const lsi_stores[];
 /* Index among them of the one that has a name, or the names of a pattern. */
 uint16_t lsi_store_find(const char *name);
+/* *name (lsi_free) is what a store makes of what somebody has named, as from_url; NULL: it is a name. */
+int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_error *err);
 
 #endif

@@ -59,7 +59,7 @@ struct lsi_vt {
                         const int64_t *offset, const int64_t *length, const int64_t *tag,
                         struct lsi_error *err);
   /* Objects and ranges from a CSV or .npy file; `paths` are the objects of a .npy. */
-  int (*request_ranges)(struct lsi_request *request, const struct lsi_paths *paths, const char *file,
+  int (*request_ranges)(struct lsi_request *request, struct lsi_paths *paths, const char *file,
                         struct lsi_error *err);
 };
 

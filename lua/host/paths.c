@@ -37,8 +37,14 @@ static int add(struct lsi_paths *p, const char *path, size_t n, bool regular, st
 }
 
 int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err) {
+  char *own;
+  int rc = lsi_store_name(path, false, &own, err);
+  if (rc < 0) return rc;
+  if (own) path = own;
   p->sorted = false;
-  return add(p, path, strlen(path), false, err);
+  rc = add(p, path, strlen(path), false, err);
+  lsi_free(own);
+  return rc;
 }
 
 struct globbing {
@@ -53,15 +59,26 @@ static int add_match(void *ctx, const char *path, size_t length, bool regular) {
 
 int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err) {
   struct globbing g = {p, err};
+  char *own;
+  int rc = lsi_store_name(pattern, true, &own, err);
+  if (rc < 0) return rc;
+  if (own) pattern = own;
   p->sorted = p->names.n == 0; /* as the matches of one pattern are */
   const struct lsi_store *store = lsi_stores[lsi_store_find(pattern)];
-  int rc = store->list(NULL, pattern, p->watch, add_match, &g, err);
+  rc = store->list(NULL, pattern, p->watch, add_match, &g, err);
   if (p->watch) p->watch->listed_before = p->names.n;
+  lsi_free(own);
   return rc;
 }
 
 int lsi_paths_read(const char *name, char **text, size_t *length, struct lsi_error *err) {
-  return lsi_stores[lsi_store_find(name)]->read_all(NULL, name, LIST_MOST, text, length, err);
+  char *own;
+  int rc = lsi_store_name(name, false, &own, err);
+  if (rc < 0) return rc;
+  if (own) name = own;
+  rc = lsi_stores[lsi_store_find(name)]->read_all(NULL, name, LIST_MOST, text, length, err);
+  lsi_free(own);
+  return rc;
 }
 
 int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err) {
@@ -78,8 +95,8 @@ int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err
     if (n && text[end - 1] == '\r') n--;
     if (memchr(text + begin, 0, n))
       rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "line %zu of the list of paths holds a NUL byte", line);
-    else if (n)
-      rc = add(p, text + begin, n, false, err);
+    text[begin + n] = 0; /* for the last one, there is room for it */
+    if (rc == 0 && n) rc = lsi_paths_add(p, text + begin, err);
     begin = end + 1;
   }
   lsi_free(text);

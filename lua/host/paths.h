@@ -14,6 +14,7 @@ struct lsi_watch;
 /* `watch` (borrowed, may be NULL) is told how far patterns are. NULL: no memory. */
 struct lsi_paths *lsi_paths_create(struct lsi_watch *watch);
 void lsi_paths_free(struct lsi_paths *p);
+/* URLs become the names that their store has for them, here and below. */
 int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err);
 /* What a pattern matches, or a plain path as it is. */
 int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err);

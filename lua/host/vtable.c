@@ -199,20 +199,37 @@ static int vt_request_chunks(struct lsi_request *r, double n, const uint32_t *ob
   return lsi_request_add_chunks(r, (uint64_t)n, object, offset, length, tag, err);
 }
 
+static int csv_objects(struct lsi_request *r, const struct lsi_ranges *ranges, struct lsi_paths *p,
+                       const char *file, struct lsi_error *err) {
+  uint32_t first = 0;
+  const char **names = lsi_reallocarray(NULL, ranges->n_objects + 1, sizeof *names);
+  if (!names) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the paths of %s", file);
+  bool urls = false;
+  int rc = 0;
+  for (uint32_t i = 0; rc >= 0 && i < ranges->n_objects; i++) {
+    char *own;
+    names[i] = lsi_ranges_name(ranges, i);
+    rc = lsi_store_name(names[i], false, &own, err);
+    urls |= own != NULL;
+    lsi_free(own);
+  }
+  /* Names that stay as they are need no copies. */
+  for (uint32_t i = 0; rc >= 0 && urls && i < ranges->n_objects; i++) rc = lsi_paths_add(p, names[i], err);
+  if (rc >= 0 && urls) rc = with_names(r, p, &first, err);
+  else if (rc >= 0) rc = add_objects(r, names, ranges->n_objects, &first, err);
+  lsi_free(names);
+  return rc;
+}
+
 /* The paths of a CSV stand in it; those of a .npy were given beside it. */
-static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges,
-                         const struct lsi_paths *p, const char *file, struct lsi_error *err) {
+static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges, struct lsi_paths *p,
+                         const char *file, struct lsi_error *err) {
   uint32_t first = 0;
   if (ranges->names) {
     if (lsi_paths_count(p))
       return lsi_fail(err, LSIO_ERR_USAGE, 0,
                       "%s is a CSV, which names its objects itself: leave out objects", file);
-    const char **names = lsi_reallocarray(NULL, ranges->n_objects + 1, sizeof *names);
-    if (!names) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the paths of %s", file);
-    for (uint32_t i = 0; i < ranges->n_objects; i++) names[i] = lsi_ranges_name(ranges, i);
-    int rc = add_objects(r, names, ranges->n_objects, &first, err);
-    lsi_free(names);
-    return rc;
+    return csv_objects(r, ranges, p, file, err);
   }
   if (ranges->n_objects > lsi_paths_count(p))
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
@@ -221,7 +238,7 @@ static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges,
   return with_names(r, p, &first, err);
 }
 
-static int vt_request_ranges(struct lsi_request *r, const struct lsi_paths *p, const char *file,
+static int vt_request_ranges(struct lsi_request *r, struct lsi_paths *p, const char *file,
                              struct lsi_error *err) {
   char *bytes;
   size_t length;

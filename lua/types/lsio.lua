@@ -138,7 +138,7 @@ function lsio.job(job) end
 ---@field whole? boolean one chunk a file
 
 ---Names that begin with a point match only patterns that do.
----@param paths string|string[] paths or patterns: * ? [..] {a,b} **
+---@param paths string|string[] paths, patterns: * ? [..] {a,b} **, or file:// URLs of them
 ---@param options? lsio.file_options
 ---@return lsio.source
 function lsio.files(paths, options) end

@@ -347,6 +347,36 @@ static void a_list_ends_where_it_is_told_to(void **state) {
   assert_int_equal(a.calls, 1);
 }
 
+/* ---- URLs ---- */
+
+/* Whatever it makes of them, the names are its own, and lead to the objects. */
+static void urls_become_names(void **state) {
+  struct stage *s = *state;
+  if (!s->store->from_url) skip();
+  for (const char *const *scheme = s->store->schemes; *scheme; scheme++) {
+    char url[160], *name = NULL;
+    for (uint32_t i = 0; i < OBJECTS; i++) {
+      snprintf(url, sizeof url, "%s://%s", *scheme, s->names[i]);
+      assert_int_equal(s->store->from_url(url, false, &name, &s->err), 0);
+      struct lsi_object_info info, want = info_of(s, i);
+      assert_int_equal(s->store->stat_many(s->user, (const char *const *)&name, 1, &info, NULL, &s->err), 0);
+      assert_memory_equal(&info, &want, sizeof info);
+      lsi_free(name);
+    }
+    struct listed l = {.n = 0};
+    snprintf(url, sizeof url, "%s://%s/odd*", *scheme, s->dir);
+    assert_int_equal(s->store->from_url(url, true, &name, &s->err), 0);
+    assert_int_equal(s->store->list(s->user, name, NULL, note, &l, &s->err), 0);
+    assert_int_equal(l.n, OBJECTS / 2);
+    lsi_free(name);
+    const int64_t live = lsi_mem_live();
+    lsi_mem_fail_nth(1, false);
+    assert_int_equal(s->store->from_url(url, true, &name, &s->err), LSIO_ERR_NOMEM);
+    lsi_mem_fail_nth(0, false);
+    assert_int_equal(lsi_mem_live(), live);
+  }
+}
+
 /* ---- whole objects and parts ---- */
 
 static void an_object_is_read_whole(void **state) {
@@ -433,6 +463,7 @@ static const struct {
     T(patterns_expand_in_order),
     T(a_pattern_without_matches_is_named),
     T(a_list_ends_where_it_is_told_to),
+    T(urls_become_names),
     T(an_object_is_read_whole),
     T(parts_are_read_where_they_are),
     T(lack_of_memory_is_survived),

@@ -119,6 +119,39 @@ static void a_folder_that_cannot_be_listed_is_an_error(void **state) {
   assert_int_equal(run_confined(&c, list_secret, NULL), 0);
 }
 
+static void urls_of_files_are_paths(void **state) {
+  (void)state;
+  static const struct {
+    const char *url;
+    bool pattern;
+    const char *path; /* NULL: refused */
+  } cases[] = {
+      {"file:///a/b", false, "/a/b"}, {"FILE://localhost/a", false, "/a"}, {"file://LOCALHOST/", false, "/"},
+      {"file:///a%20b%2fc%C3%a4", false, "/a b/c\xc3\xa4"}, {"file:///a?b#c&d+e", false, "/a?b#c&d+e"},
+      {"file:///%25%7e", false, "/%~"}, {"file:///file://x", false, "/file://x"}, {"file:////a", false, "//a"},
+      {"file:///a/*.bin", true, "/a/*.bin"}, {"file:///a%2A/*", true, "/a\\*/*"},
+      {"file:///%5B%5d%3f%7B%2C%7D%5C%61/[ab]", true, "/\\[\\]\\?\\{\\,\\}\\\\a/[ab]"},
+      {"file:///a%2A", true, "/a*"}, {"file:///a%5Cb", true, "/a\\b"}, {"file:///a%20b/{x,y}", true, "/a b/{x,y}"},
+      {"file://data/x", false, NULL}, {"file://", false, NULL}, {"file://localhost", false, NULL},
+      {"file://127.0.0.1/x", false, NULL}, {"file://localhos/x", false, NULL}, {"file://*/x", true, NULL},
+      {"file:///a%", false, NULL}, {"file:///a%4", false, NULL}, {"file:///a%4g", false, NULL},
+      {"file:///a%g4", false, NULL}, {"file:///a%00b", false, NULL}, {"file:///a%%41", false, NULL},
+  };
+  for (size_t i = 0; i < LSI_COUNTOF(cases); i++) {
+    char *path = NULL;
+    struct lsi_error err = {0};
+    const int rc = lsi_store_file.from_url(cases[i].url, cases[i].pattern, &path, &err);
+    if (rc != (cases[i].path ? 0 : LSIO_ERR_SOURCE)) fail_msg("%s: %d", cases[i].url, rc);
+    if (rc) {
+      assert_string_equal(err.object, cases[i].url);
+      assert_true(err.what[0] && err.remedy[0]);
+    } else if (strcmp(path, cases[i].path) != 0) {
+      fail_msg("%s: %s", cases[i].url, path);
+    }
+    lsi_free(path);
+  }
+}
+
 /* ---- patterns held against find(1) ---- */
 
 static int collect_line(void *ctx, const char *path, size_t length, bool regular) {
@@ -325,7 +358,7 @@ static void a_full_disk_is_an_error(void **state) {
 int main(void) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      T(patterns_expand_in_order), T(patterns_find_what_find_finds),
+      T(patterns_expand_in_order), T(urls_of_files_are_paths), T(patterns_find_what_find_finds),
       T(who_watches_may_stop_the_listing), T(a_folder_that_cannot_be_listed_is_an_error),
       T(outputs_appear_whole), T(outputs_go_where_they_were_begun),
       T(outputs_that_cannot_be_say_why), T(a_full_disk_is_an_error),

@@ -8,11 +8,19 @@
 
 #include <cmocka.h>
 
+#include "ground/mem.h"
 #include "seams/store.h"
 
 static const char *const file_schemes[] = {"file", NULL};
 static const char *const cloud_schemes[] = {"s3", "gs", "http", "x-1+2.3", NULL};
-static const struct lsi_store file = {.name = "file", .schemes = file_schemes};
+/* Leaves the scheme off. */
+static int from_url(const char *url, bool pattern, char **name, struct lsi_error *err) {
+  if (strcmp(url, "FILE://wrong") == 0) return lsi_fail(err, LSIO_ERR_SOURCE, 0, "wrong");
+  *name = lsi_strdup(pattern ? "a pattern" : strstr(url, "://") + 3);
+  return 0;
+}
+
+static const struct lsi_store file = {.name = "file", .schemes = file_schemes, .from_url = from_url};
 static const struct lsi_store test = {.name = "test"}; /* of no scheme */
 static const struct lsi_store cloud = {.name = "cloud", .schemes = cloud_schemes};
 const struct lsi_store *const lsi_stores[] = {&file, &test, &cloud, NULL};
@@ -32,6 +40,26 @@ static void the_scheme_finds_the_store(void **state) {
   };
   for (size_t i = 0; i < LSI_COUNTOF(cases); i++)
     if (lsi_store_find(cases[i].name) != cases[i].store) fail_msg("'%s'", cases[i].name);
+}
+
+static void a_store_makes_names_of_its_urls(void **state) {
+  (void)state;
+  char *name;
+  struct lsi_error err;
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_store_name("File://x/y", false, &name, &err), 0);
+  assert_string_equal(name, "x/y");
+  lsi_free(name);
+  assert_int_equal(lsi_store_name("file://x/y", true, &name, &err), 0);
+  assert_string_equal(name, "a pattern");
+  lsi_free(name);
+  static const char *const names[] = {"s3://bucket/key", "test://x", "/plain/path", "plain", "file:/x", ""};
+  for (size_t i = 0; i < LSI_COUNTOF(names); i++) {
+    assert_int_equal(lsi_store_name(names[i], i % 2, &name, &err), 0);
+    assert_null(name);
+  }
+  assert_int_equal(lsi_store_name("FILE://wrong", false, &name, &err), LSIO_ERR_SOURCE);
+  assert_null(name);
 }
 
 static void it_is_told_what_has_changed(void **state) {
@@ -72,6 +100,7 @@ static void it_is_told_what_has_changed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_scheme_finds_the_store),
+      cmocka_unit_test(a_store_makes_names_of_its_urls),
       cmocka_unit_test(it_is_told_what_has_changed),
   };
   return cmocka_run_group_tests_name("store", tests, NULL, NULL);
