@@ -216,7 +216,7 @@ LSIO_API int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, i
 /* Polls and drops completions until the job has ended; returns lsio_job_status. */
 LSIO_API int lsio_wait(lsio_job *job);
 /* A descriptor that becomes readable when lsio_poll has something to return; for poll/epoll/asyncio.
- * Belongs to the job; never read from it. */
+ * Made when it is first asked for; belongs to the job; never read from it. -1: no descriptor was left. */
 LSIO_API int lsio_job_fd(const lsio_job *job);
 
 /* Asks the job to stop; returns at once. LSIO_DONE follows. Thread-safe and async-signal-safe. */

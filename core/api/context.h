@@ -2,6 +2,7 @@
 #ifndef LSI_CONTEXT_H
 #define LSI_CONTEXT_H
 
+#include "api/facts.h"
 #include "engine/state/engine.h"
 
 struct lsi_array;
@@ -11,6 +12,7 @@ struct lsio_context {
   struct lsio_job *job; /* the one that is open */
   struct lsi_pool *pool;
   struct lsi_crew *crew;
+  struct lsi_facts *facts;
   bool maps;            /* SIGBUS is handled: files may be mapped */
 };
 
@@ -67,7 +69,6 @@ struct lsio_job {
   struct lsi_job_results results;
   struct lsi_job_array array;
   struct lsi_run *run;
-  int bell;                               /* rings when there is something to poll */
   struct lsi_job_poll poll;
   bool ended;                             /* what follows is known */
   int status;                             /* LSIO_ERR_BUSY until it has ended */

@@ -58,7 +58,6 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   struct lsio_job *job = lsi_calloc(1, sizeof *job);
   if (!job) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
   job->context = context;
-  job->bell = -1;
   job->status = LSIO_ERR_BUSY;
   lsi_error_clear(&job->error);
   lsi_spec_init(&job->spec);
@@ -73,11 +72,9 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
 }
 
 static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
-  int os = lsi_os_bell_create(&job->bell);
-  if (os) return lsi_fail(err, LSIO_ERR_IO, os, "no descriptor to announce completions with");
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
-  unsigned cpus = lsi_os_cpu_count();
+  struct lsi_facts *facts = job->context->facts;
   lsi_pool_limit(job->context->pool, job->ceiling - job->window);
   struct lsi_run_config config = {
       .spec = &job->spec,
@@ -101,10 +98,9 @@ static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .direct = (enum lsi_direct)job->settings.direct,
       .maps = job->context->maps,
       /* Two jobs with one worker each must not meet on the first CPU. */
-      .pin = own_cpus && job->settings.pin != LSI_NEVER && !lsi_os_cpu_quota() &&
-             job->workers >= cpus,
-      .tune = job->settings.tune,
-      .bell = job->bell};
+      .pin = own_cpus && job->settings.pin != LSI_NEVER && !lsi_facts_quota(facts) &&
+             job->workers >= lsi_facts_cpus(facts),
+      .tune = job->settings.tune};
   return lsi_run_start(&config, &job->run, err);
 }
 
@@ -138,6 +134,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
     return lsi_error_hand_out(&e, rc, error);
   }
   *out = job;
+  lsi_facts_refresh(context->facts); /* the job runs meanwhile */
   return 0;
 }
 
@@ -236,14 +233,14 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
                                         .error = c->error};
   }
   /* Taking them silenced the bell, but there is more to return. */
-  if (job->poll.pending) lsi_os_bell_ring(job->bell);
+  if (job->poll.pending) lsi_run_ring(job->run, true);
   if (n || job->poll.pending || !lsi_run_ended(job->run)) return n;
   /* What arrived between the last take and the end. */
   if (!job->ended && (job->poll.pending = lsi_run_take(job->run, 0)))
     return lsio_poll(job, out, max, 0);
   finish(job);
   job->poll.done = true;
-  lsi_os_bell_clear(job->bell);
+  lsi_run_ring(job->run, false);
   out[0] = (struct lsio_completion){.kind = LSIO_DONE};
   return 1;
 }
@@ -254,7 +251,13 @@ int lsio_wait(lsio_job *job) {
   return job->status;
 }
 
-int lsio_job_fd(const lsio_job *job) { return job->bell; }
+int lsio_job_fd(const lsio_job *job) {
+  if (!job->run) return -1;
+  const int fd = lsi_run_bell(job->run);
+  if (job->poll.done) lsi_run_ring(job->run, false);
+  else if (job->poll.pending) lsi_run_ring(job->run, true);
+  return fd;
+}
 
 void lsio_cancel(lsio_job *job) {
   if (job->run) lsi_run_cancel(job->run);
@@ -327,7 +330,6 @@ void lsio_job_destroy(lsio_job *job) {
   if (job->script) lsi_script_host_ops->unload(job->script);
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);
-  if (job->bell >= 0) lsi_os_bell_destroy(job->bell);
   char *owned[] = {job->script_text,   job->script_name,        job->results.path,  job->state.text,
                    job->texts.summary, job->texts.summary_json, job->texts.explain, job->texts.explain_json};
   for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);

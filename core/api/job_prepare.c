@@ -9,13 +9,7 @@
 #include "seams/os.h"
 #include "seams/store.h"
 
-#define MEMORY_DEFAULT (1ull << 30)
 #define DEVICES_MAX UINT16_MAX
-
-static uint64_t default_ceiling(void) {
-  uint64_t available = LSI_MIN(lsi_os_memory_available(), lsi_os_memory_cgroup_limit());
-  return LSI_MIN(MEMORY_DEFAULT, available / 4);
-}
 
 /* ---- backend ---- */
 
@@ -38,7 +32,7 @@ static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
       lsi_error_remedy(err, "make the context with LSIO_CONTEXT_SIGBUS, or leave the backend at auto");
       return LSIO_ERR_UNSUPPORTED;
     }
-    return job->backend->probe(err);
+    return lsi_facts_probe(job->context->facts, job->backend, err);
   }
   for (; *all; all++) {
     const struct lsi_backend_ops *b = *all;
@@ -49,7 +43,7 @@ static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
     }
     struct lsi_error ignored;
     lsi_error_clear(&ignored);
-    if (b->probe(&ignored) == 0) job->backend = b;
+    if (lsi_facts_probe(job->context->facts, b, &ignored) == 0) job->backend = b;
   }
   if (job->backend) return 0;
   return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "no backend works on this system (lsio-lua --doctor)");
@@ -65,8 +59,8 @@ struct devices {
 
 static uint64_t device_id(const struct lsi_object_info *o) { return (uint64_t)o->store << 32 | o->device; }
 
-static int find_device(struct devices *d, const struct lsi_object_info *o, const char *name, uint16_t *index,
-                       struct lsi_error *err) {
+static int find_device(struct lsi_facts *facts, struct devices *d, const struct lsi_object_info *o,
+                       const char *name, uint16_t *index, struct lsi_error *err) {
   const uint64_t id = device_id(o);
   for (uint32_t i = d->n; i > 0; i--)
     if (d->ids[i - 1] == id) return *index = (uint16_t)(i - 1), 0;
@@ -81,13 +75,14 @@ static int find_device(struct devices *d, const struct lsi_object_info *o, const
     if (!models || !ids) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device models");
     d->cap = cap;
   }
-  lsi_stores[o->store]->model(NULL, o->device, name, &d->models[d->n]);
+  lsi_facts_model(facts, lsi_stores[o->store], o->device, name, &d->models[d->n]);
   d->ids[d->n] = id;
   *index = (uint16_t)d->n++;
   return 0;
 }
 
-static int model_devices(struct lsi_request *r, struct devices *d, struct lsi_error *err) {
+static int model_devices(struct lsi_facts *facts, struct lsi_request *r, struct devices *d,
+                         struct lsi_error *err) {
   lsi_free(r->object_device);
   r->object_device = lsi_calloc(r->n_objects, sizeof *r->object_device);
   if (!r->object_device) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device numbers");
@@ -96,7 +91,7 @@ static int model_devices(struct lsi_request *r, struct devices *d, struct lsi_er
       r->object_device[i] = r->object_device[i - 1];
       continue;
     }
-    int rc = find_device(d, &r->objects[i], lsi_request_name(r, i), &r->object_device[i], err);
+    int rc = find_device(facts, d, &r->objects[i], lsi_request_name(r, i), &r->object_device[i], err);
     if (rc < 0) return rc;
   }
   return 0;
@@ -104,7 +99,7 @@ static int model_devices(struct lsi_request *r, struct devices *d, struct lsi_er
 
 static int build_plan(struct lsio_job *job, struct lsi_error *err) {
   struct devices d = {0};
-  int rc = model_devices(job->spec.request, &d, err);
+  int rc = model_devices(job->context->facts, job->spec.request, &d, err);
   if (rc >= 0) {
     struct lsi_plan_options options = {
         .merge = job->settings.merge,
@@ -133,7 +128,7 @@ static uint64_t times(uint64_t a, uint64_t b) {
 static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t decoded) {
   const struct lsi_spec *s = &job->spec;
   struct lsi_price_request need = {
-      .workers = job->settings.workers ? job->settings.workers : lsi_os_cpu_count(),
+      .workers = job->settings.workers ? job->settings.workers : lsi_facts_cpus(job->context->facts),
       .ceiling = job->ceiling - job->window};
   const bool sink = s->sink.kind != LSI_SINK_NONE && !job->results.in_place;
   lsi_price_step(s, decoded, job->results.type, sink, job->stream, &need);
@@ -174,7 +169,7 @@ static uint32_t usual_workers(const struct lsio_job *job) {
 static int price(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_spec *s = &job->spec;
   const struct lsi_plan *plan = job->plan;
-  uint64_t ceiling = job->settings.memory ? job->settings.memory : default_ceiling();
+  uint64_t ceiling = job->settings.memory ? job->settings.memory : lsi_facts_memory(job->context->facts);
   job->ceiling = ceiling;
   /* Results that wait for their turn live beside the workers' shares. */
   job->window = job->results.variable ? ceiling / 4 : 0;

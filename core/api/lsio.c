@@ -121,11 +121,13 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   for (size_t i = 0; lsi_stores[i]; i++)
     if (!is_current(lsi_stores[i], &e)) return lsi_error_hand_out(&e, e.code, error);
   lsio_context *c = lsi_calloc(1, sizeof *c);
-  int rc = c && (c->pool = lsi_pool_create()) ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
+  const bool made = c && (c->pool = lsi_pool_create()) && (c->facts = lsi_facts_create());
+  int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) rc = lsi_script_host_ops->create(&c->host, &e);
   if (rc < 0) {
     if (c) {
       lsi_crew_destroy(c->crew);
+      lsi_facts_destroy(c->facts);
       lsi_pool_drop(c->pool);
     }
     lsi_free(c);
@@ -141,6 +143,7 @@ void lsio_context_destroy(lsio_context *c) {
   if (!c) return;
   lsi_crew_destroy(c->crew);
   lsi_script_host_ops->destroy(c->host);
+  lsi_facts_destroy(c->facts);
   lsi_pool_close(c->pool);
   lsi_pool_drop(c->pool);
   lsi_free(c);

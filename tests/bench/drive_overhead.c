@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
   check(lsi_plan_build(spec.request, &options, &plan, &err), &err);
   const struct lsi_run_config config = {.spec = &spec, .plan = plan, .stores = lsi_mem_stores,
                                         .backend = &lsi_backend_mem, .backend_user = &objects, .workers = 1,
-                                        .share = 64u << 20, .bell = -1};
+                                        .share = 64u << 20};
   if (!plan_only) run_plan(&config, n);
   lsi_plan_free(plan);
   lsi_spec_clear(&spec);

@@ -254,7 +254,7 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
   how->sim->by_clock = true;
   struct lsi_home *homes = lsi_calloc(run->n_workers, sizeof *homes);
   for (uint32_t i = 0; i < run->n_workers; i++) {
-    homes[i] = (struct lsi_home){.index = i, .threads = run->n_workers};
+    homes[i] = (struct lsi_home){.index = i, .threads = run->n_workers, .open_limit = 1024};
     run->workers[i].home = &homes[i];
   }
   uint32_t idle = 0;
@@ -303,7 +303,6 @@ void engine_job_start(struct engine_job *j, uint64_t seed, bool workers, struct 
   lsi_error_clear(&e);
   *s = (struct engine_started){.j = j, .seed = seed};
   s->failed = lsi_calloc(j->spec.request->n_steps, sizeof *s->failed);
-  CHECK(lsi_os_bell_create(&j->config.bell) == 0, "no bell");
   const int rc = (workers ? lsi_run_start : lsi_run_create)(&j->config, &s->run, &e);
   CHECK(rc == 0, "start: %s", e.what);
 }
@@ -323,7 +322,6 @@ int engine_job_finish(struct engine_started *s, struct lsi_error *err) {
   CHECK(rc < 0 || sum.steps + sum.steps_failed == j->spec.request->n_steps, "summary counts %llu + %llu",
         (unsigned long long)sum.steps, (unsigned long long)sum.steps_failed);
   lsi_run_destroy(s->run);
-  lsi_os_bell_destroy(j->config.bell);
   lsi_free(s->failed);
   return rc;
 }

@@ -34,7 +34,7 @@ void engine_job_faults(struct engine_job *j, struct lsi_sim *sim);
  * LSIO_SIM_SEED alone; aborts when one loses memory. How many; 0 with LSIO_SIM_SEED. */
 uint64_t engine_job_seeds(void (*one)(uint64_t seed), uint64_t part, uint64_t usual);
 /* Request over objects named names[i] of infos[i]; plan; config with everything but backend,
- * backend_user and bell. */
+ * backend_user. */
 void engine_job_build(struct engine_job *j, uint64_t seed, uint32_t n_objects,
                       const char *const *names, const struct lsi_object_info *infos,
                       uint32_t max_steps);

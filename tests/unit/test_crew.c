@@ -52,7 +52,7 @@ static void make_objects(struct world *w, uint64_t seed) {
     o->size = o->real_size = draw(w, 4) ? draw(w, 300000) : 0;
     o->device = i & 1;
     w->names[i] = o->name;
-    w->infos[i] = (struct lsi_object_info){o->device, i + 1, o->size, 1};
+    w->infos[i] = lsi_sim_info(o, i);
   }
   if (draw(w, 3) == 0) return;
   w->sim.bad_block = (uint32_t)draw(w, 3) * 20;
@@ -68,6 +68,7 @@ static void make_job(struct world *w, struct one *o, uint64_t seed) {
   if (draw(w, 4) == 0) o->j.fail_one_in = 2 + (uint32_t)draw(w, 20);
   o->j.config.backend = &lsi_backend_sim;
   o->j.config.backend_user = &w->sim;
+  o->j.config.stores = lsi_sim_stores;
   o->j.config.crew = w->crew;
   o->j.config.queue_depth = 0;
   o->j.config.device_ids = device_ids;
@@ -196,8 +197,9 @@ static void make_fair(struct world *w, struct one *o) {
   j->spec.identity = true;
   j->config = (struct lsi_run_config){.spec = &j->spec, .plan = j->plan, .sink_type = j->spec.type,
                                       .workers = 1 + (uint32_t)draw(w, 3), .share = 8u << 20,
-                                      .backend = &lsi_backend_sim, .backend_user = &w->sim, .crew = w->crew,
-                                      .device_ids = device_ids};
+                                      .backend = &lsi_backend_sim, .backend_user = &w->sim,
+                                      .stores = lsi_sim_stores,
+                                      .crew = w->crew, .device_ids = device_ids};
 }
 
 static uint64_t units_begun(const struct lsi_run *run) {
@@ -255,7 +257,6 @@ static void one_fair(uint64_t seed) {
     while (!lsi_run_ended(o->s.run)) turns(&w);
     assert_int_equal(lsi_run_join(o->s.run, NULL), 0);
     lsi_run_destroy(o->s.run);
-    lsi_os_bell_destroy(o->j.config.bell);
     lsi_free(o->s.failed);
     engine_job_free(&o->j);
   }

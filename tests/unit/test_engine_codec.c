@@ -67,7 +67,6 @@ static void run(struct lsi_spec *spec, const struct lsi_mem_objects *objects) {
   struct lsi_run_config c = {.spec = spec, .plan = plan, .stores = lsi_mem_stores, .backend = &lsi_backend_mem,
                              .backend_user = objects, .sink_type = spec->type,
                              .sink_device = UINT32_MAX, .workers = 1, .share = 16u << 20};
-  assert_int_equal(lsi_os_bell_create(&c.bell), 0);
   struct lsi_run *r;
   assert_int_equal(lsi_run_start(&c, &r, &e), 0);
   while (!lsi_run_ended(r))
@@ -77,7 +76,6 @@ static void run(struct lsi_spec *spec, const struct lsi_mem_objects *objects) {
     }
   if (lsi_run_join(r, &e) != 0) fail_msg("%s", e.what);
   lsi_run_destroy(r);
-  lsi_os_bell_destroy(c.bell);
   lsi_plan_free(plan);
 }
 

@@ -159,7 +159,6 @@ static int run(struct lsi_spec *spec) {
                                   .sink_type = spec->type,
                                   .workers = 1,
                                   .share = 4 * SIZE};
-  assert_int_equal(lsi_os_bell_create(&config.bell), 0);
   struct lsi_run *r;
   assert_int_equal(lsi_run_start(&config, &r, &e), 0);
   while (!lsi_run_ended(r)) {
@@ -178,7 +177,6 @@ static int run(struct lsi_spec *spec) {
   assert_int_equal(s.steps + s.steps_failed, spec->request->n_steps);
   assert_int_equal(s.bytes_read, (uint64_t)atomic_load(&lent) * BLOCK);
   lsi_run_destroy(r);
-  lsi_os_bell_destroy(config.bell);
   lsi_plan_free(plan);
   return failed;
 }

@@ -182,7 +182,6 @@ static struct lsi_summary run(struct job *j, int code) {
   j->config.sink_device = UINT32_MAX;
   j->config.workers = 1;
   j->config.share = 16u << 20;
-  assert_int_equal(lsi_os_bell_create(&j->config.bell), 0);
   struct lsi_run *r;
   assert_int_equal(lsi_run_start(&j->config, &r, &e), 0);
   while (!lsi_run_ended(r))
@@ -195,7 +194,6 @@ static struct lsi_summary run(struct job *j, int code) {
   struct lsi_summary s;
   lsi_run_summary(r, &s);
   lsi_run_destroy(r);
-  lsi_os_bell_destroy(j->config.bell);
   lsi_plan_free(plan);
   if (j->config.sink) lsi_sink_discard(j->config.sink);
   lsi_spec_clear(&j->spec);

@@ -142,7 +142,6 @@ static uint64_t run(struct world *w, struct lsi_run_config *c) {
   struct lsi_error e;
   lsi_error_clear(&e);
   struct lsi_run *run;
-  assert_int_equal(lsi_os_bell_create(&c->bell), 0);
   assert_int_equal(lsi_run_start(c, &run, &e), 0);
   while (!lsi_run_ended(run)) {
     for (struct lsi_run_completion *done = lsi_run_take(run, 1000000000), *next; done; done = next) {
@@ -155,7 +154,6 @@ static uint64_t run(struct world *w, struct lsi_run_config *c) {
   struct lsi_summary s = {0};
   lsi_run_summary(run, &s);
   lsi_run_destroy(run);
-  lsi_os_bell_destroy(c->bell);
   return s.steps_failed;
 }
 

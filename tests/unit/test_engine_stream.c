@@ -101,7 +101,6 @@ static void one_seed(uint64_t seed) {
   struct lsi_run *run;
   struct lsi_error e;
   lsi_error_clear(&e);
-  assert_int_equal(lsi_os_bell_create(&j.config.bell), 0);
   struct taker taker = {&w, &j, &ends, seed};
   assert_int_equal((by_turns ? lsi_run_create : lsi_run_start)(&j.config, &run, &e), 0);
   if (by_turns) {
@@ -131,7 +130,6 @@ static void one_seed(uint64_t seed) {
   if (rc == LSIO_ERR_SOURCE) assert_true(w.changing && e.object[0]);
   else assert_true(rc == 0 || (rc == LSIO_ERR_CANCELLED && cancel >= 0) || (rc == LSIO_ERR_IO && w.sim.emfile));
   lsi_run_destroy(run);
-  lsi_os_bell_destroy(j.config.bell);
   lsi_free(ends.handed_out);
   lsi_free(ends.failed);
   engine_job_free(&j);

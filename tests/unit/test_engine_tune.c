@@ -136,7 +136,6 @@ static void run_to_the_end(struct lsi_run_config *c) {
   struct lsi_error e;
   lsi_error_clear(&e);
   struct lsi_run *run;
-  assert_int_equal(lsi_os_bell_create(&c->bell), 0);
   assert_int_equal(lsi_run_start(c, &run, &e), 0);
   while (!lsi_run_ended(run))
     for (struct lsi_run_completion *done = lsi_run_take(run, 1000000000), *next; done; done = next) {
@@ -149,7 +148,6 @@ static void run_to_the_end(struct lsi_run_config *c) {
   assert_int_equal(s.steps, STEPS);
   world.found = s.workers[0];
   lsi_run_destroy(run);
-  lsi_os_bell_destroy(c->bell);
 }
 
 /* Reads all of the object, by the transform or as it is, into world.array if there is one. */

@@ -76,7 +76,6 @@ static void run(uint64_t seed, struct lsi_run_config *c) {
   struct lsi_error e;
   lsi_error_clear(&e);
   struct lsi_run *run;
-  assert_int_equal(lsi_os_bell_create(&c->bell), 0);
   assert_int_equal(lsi_run_start(c, &run, &e), 0);
   const uint64_t began = lsi_os_now_ns();
   while (!lsi_run_ended(run)) {
@@ -90,7 +89,6 @@ static void run(uint64_t seed, struct lsi_run_config *c) {
   }
   if (lsi_run_join(run, &e)) fail_msg("seed %llu: %s", (unsigned long long)seed, e.what);
   lsi_run_destroy(run);
-  lsi_os_bell_destroy(c->bell);
 }
 
 static void check(uint64_t seed, const struct lsi_sim *sim, const struct lsi_request *r, const uint8_t *got) {

@@ -186,7 +186,6 @@ static void check_file(struct world *w) {
 static int run(struct world *w, struct lsi_run_config *c, struct lsi_error *e, struct lsi_summary *s) {
   struct lsi_run *run;
   lsi_error_clear(e);
-  assert_int_equal(lsi_os_bell_create(&c->bell), 0);
   assert_int_equal(lsi_run_start(c, &run, e), 0);
   while (!lsi_run_ended(run))
     for (struct lsi_run_completion *done = lsi_run_take(run, 1000000000), *next; done; done = next) {
@@ -197,7 +196,6 @@ static int run(struct world *w, struct lsi_run_config *c, struct lsi_error *e, s
   lsi_run_summary(run, s);
   s->workers = NULL;
   lsi_run_destroy(run);
-  lsi_os_bell_destroy(c->bell);
   if (!rc) assert_int_equal(s->steps + s->steps_failed, w->spec.request->n_steps);
   return rc;
 }

@@ -278,6 +278,7 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
   m->mail_end = &m->mail;
   m->home.index = c->n;
   m->home.threads = c->threads;
+  m->home.open_limit = lsi_os_open_limit();
   m->home.pool = c->pool;
   char name[16];
   snprintf(name, sizeof name, "lsio-%u", c->n);

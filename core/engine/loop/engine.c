@@ -23,6 +23,7 @@ static void free_run(struct lsi_run *run) {
   lsi_free(run->outcome.errors);
   lsi_free(run->summaries);
   lsi_free(run->late.units);
+  if (run->outcome.bell >= 0) lsi_os_bell_destroy(run->outcome.bell);
   if (run->cond) lsi_os_cond_destroy(run->cond);
   if (run->mutex) lsi_os_mutex_destroy(run->mutex);
   lsi_free(run);
@@ -44,6 +45,7 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   struct lsi_run *run = lsi_calloc(1, sizeof *run);
   if (!run) return LSIO_ERR_NOMEM;
   const struct lsi_plan *plan = config->plan;
+  run->outcome.bell = -1;
   run->config = *config;
   run->request = config->spec->request;
   run->on_error = config->spec->on_error;

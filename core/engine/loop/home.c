@@ -49,7 +49,7 @@ void lsi_home_arena_end(struct lsi_worker *w) {
 
 static int create(struct lsi_worker *w, const struct lsi_backend_ops *ops, struct lsi_instance *x) {
   const struct lsi_home *h = w->home;
-  const uint32_t open_max = LSI_MIN(lsi_os_open_limit() / 4 / h->threads, OPEN_MAX);
+  const uint32_t open_max = LSI_MIN(h->open_limit / 4 / h->threads, OPEN_MAX);
   const struct lsi_backend_config config = {.queue_depth = INSTANCE_OPS,
                                             .open_max = open_max,
                                             .arena = h->arena.base,

@@ -73,7 +73,6 @@ struct lsi_run_config {
   const uint64_t *device_ids;        /* of the plan's devices: what is in flight there counts for all runs of
                                         the crew. NULL: for this one only */
   struct lsi_crew *crew;             /* NULL: threads of its own */
-  int bell;                          /* rung when there is something to poll */
 };
 
 /* A completion as it waits to be polled; freed with lsi_run_free_completion. */
@@ -93,6 +92,11 @@ int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out, st
 int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
 /* Async-signal-safe. */
 void lsi_run_cancel(struct lsi_run *run);
+/* A descriptor that is readable when there is something to take, or the run has ended: made when it is first
+ * asked for, the run's own. -1: there was none left. */
+int lsi_run_bell(struct lsi_run *run);
+/* Rings it, if there is one, for what the caller still has, or silences it. */
+void lsi_run_ring(struct lsi_run *run, bool on);
 /* Takes the oldest waiting completions (a list), or NULL. Waits up to timeout_ns for one, or for the
  * end of the run. */
 struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns);

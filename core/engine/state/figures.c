@@ -7,11 +7,16 @@
 #include "engine/state/run.h"
 #include "ground/mem.h"
 
+/* Of the process, when it was last looked: what a job of microseconds takes shows in the next look. */
+static atomic_uint_fast64_t looked_at_ns, used_then;
+
 void lsi_run_note_memory(struct lsi_run *run, bool now) {
   const uint64_t time = lsi_os_now_ns();
-  if (!now && time - atomic_load(&run->memory_at_ns) < (uint64_t)LSI_MEMORY_NS) return;
-  atomic_store(&run->memory_at_ns, time);
-  const uint64_t used = lsi_os_memory_used();
+  if (time - atomic_load(&looked_at_ns) >= (now ? LSI_MEMORY_LEAST_NS : LSI_MEMORY_NS)) {
+    atomic_store(&looked_at_ns, time);
+    atomic_store(&used_then, lsi_os_memory_used());
+  }
+  const uint64_t used = atomic_load(&used_then);
   uint64_t seen = atomic_load(&run->memory_peak);
   while (seen < used && !atomic_compare_exchange_weak(&run->memory_peak, &seen, used)) {
   }

@@ -35,8 +35,9 @@ struct lsi_figures {
   uint64_t place_ns;
 };
 
-/* Notes how much memory the process uses, if the last time is long enough ago (`now`: in any case). */
-#define LSI_MEMORY_NS 20000000 /* between looks: one costs about 80 us */
+/* Notes how much memory the process uses, looking if the last time is long enough ago (`now`: a little). */
+#define LSI_MEMORY_NS 20000000      /* between looks: one costs about 80 us */
+#define LSI_MEMORY_LEAST_NS 5000000
 void lsi_run_note_memory(struct lsi_run *run, bool now);
 
 /* What a worker that has ended found out by trying: LSI_TRIED of them. */

@@ -23,6 +23,7 @@ struct lsi_instance {
 struct lsi_home {
   uint32_t index;      /* of the thread in its crew */
   uint32_t threads;    /* that the crew usually has */
+  uint32_t open_limit; /* of descriptors, of the process */
   struct lsi_pool *pool;
   struct lsi_instance instances[LSI_HOME_INSTANCES];
   struct lsi_arena arena; /* workers' arenas are parts of it while there is room; size 0: none yet */

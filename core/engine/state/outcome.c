@@ -19,6 +19,26 @@ void lsi_worker_fail(struct lsi_worker *w) {
   lsi_error_clear(&w->error);
 }
 
+static void ring(struct lsi_run *run) {
+  if (run->outcome.bell >= 0) lsi_os_bell_ring(run->outcome.bell);
+}
+
+int lsi_run_bell(struct lsi_run *run) {
+  lsi_os_lock(run->mutex);
+  if (run->outcome.bell < 0 && lsi_os_bell_create(&run->outcome.bell) != 0) run->outcome.bell = -1;
+  if (run->outcome.first || !atomic_load(&run->running)) ring(run);
+  const int bell = run->outcome.bell;
+  lsi_os_unlock(run->mutex);
+  return bell;
+}
+
+void lsi_run_ring(struct lsi_run *run, bool on) {
+  lsi_os_lock(run->mutex);
+  if (on) ring(run);
+  else if (run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
+  lsi_os_unlock(run->mutex);
+}
+
 bool lsi_run_full(const struct lsi_run *run) {
   return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > QUEUED_BYTES_MAX;
 }
@@ -35,7 +55,7 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list) {
   }
   lsi_count(&run->outcome.queued_bytes, bytes);
   if (was_empty) {
-    lsi_os_bell_ring(run->config.bell);
+    ring(run);
     lsi_os_wake_all(run->cond);
   }
   lsi_os_unlock(run->mutex);
@@ -89,7 +109,7 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
   run->outcome.first = run->outcome.last = NULL;
   atomic_store_explicit(&run->outcome.queued_bytes, 0, memory_order_relaxed);
   /* The bell goes on ringing once the run has ended: there is its end to be polled. */
-  if (atomic_load(&run->running)) lsi_os_bell_clear(run->config.bell);
+  if (atomic_load(&run->running) && run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
   lsi_os_unlock(run->mutex);
   return list;
 }
@@ -99,7 +119,7 @@ void lsi_run_worker_ended(struct lsi_run *run) {
   /* Who sees no worker running reads the time of the end, with or without the mutex. */
   run->end_ns = lsi_os_now_ns();
   run->end_cpu_ns = lsi_os_cpu_ns();
-  if (atomic_fetch_sub(&run->running, 1) == 1) lsi_os_bell_ring(run->config.bell);
+  if (atomic_fetch_sub(&run->running, 1) == 1) ring(run);
   lsi_os_wake_all(run->cond);
   lsi_os_unlock(run->mutex);
 }

@@ -22,6 +22,7 @@ struct lsi_outcome {
   struct lsi_run_completion *first;  /* waiting to be polled */
   struct lsi_run_completion *last;
   atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */
+  int bell;                          /* -1: nobody has asked for it */
 };
 
 /* Ends the run; the first error wins. */

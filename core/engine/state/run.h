@@ -88,7 +88,6 @@ struct lsi_run {
       write_bytes; /* of buffers that a worker can use for results of a direct sink; 0: not direct */
   uint64_t write_bytes_least; /* for the largest result */
   atomic_uint_fast64_t memory_peak;  /* greatest use seen */
-  atomic_uint_fast64_t memory_at_ns; /* when it was last looked at */
   uint64_t start_ns;
   uint64_t end_ns;
   uint64_t start_cpu_ns;
