@@ -19,7 +19,8 @@ struct lsi_linux_file {
   int direct;               /* the same file with O_DIRECT; -1: none */
   uint32_t align;           /* bytes, of direct operations; 0: all are buffered. Atomic once it is open */
   uint32_t flags;           /* enum lsi_file_flag */
-  int slot;                 /* in the table of files of its ring (uring_register.h); -1: none */
+  int16_t slot;             /* in the table of files of its ring (uring_register.h); -1: none */
+  uint16_t reads;           /* through a ring, while it has none */
   struct lsi_linux_map map; /* where the handle is `mapped` */
 };
 _Static_assert(sizeof(struct lsi_linux_file) <= LSI_HANDLE_OWN, "it fits into a handle");

@@ -40,13 +40,13 @@ static int choose_direct(const char *name, enum lsi_direct direct, unsigned clas
                          struct lsi_handle *h, struct lsi_error *err) {
   struct lsi_linux_file *f = lsi_linux_file(h);
   bool always = direct == LSI_DIRECT_ALWAYS;
-  uint32_t align = lsi_fs_direct_align(f->fd, class, always);
-  if (!align) return always ? no_direct(name, 0, err) : 0;
   if (!always && percent >= RESIDENT_PERCENT) {
     h->resident = true;
     f->flags |= LSI_FILE_RESIDENT;
     return 0;
   }
+  uint32_t align = lsi_fs_direct_align(f->fd, class, always);
+  if (!align) return always ? no_direct(name, 0, err) : 0;
   int fd = open_direct(name, &h->info);
   if (fd == -EMFILE || fd == -ENFILE) return lsi_linux_source_error(name, -fd, err);
   if (fd < 0) return always ? no_direct(name, -fd, err) : 0;

@@ -23,6 +23,7 @@
 #define RING_HOT (16u * 1024)      /* reads of resident data up to this length go through the ring */
 #define RETRIES 8u                 /* of EAGAIN and EINTR, then a thread does it */
 #define PAUSE_NS 1000000u          /* when the kernel is short of memory */
+#define SLOT_READS 16u             /* of a file, after which a slot in the ring's table pays its two calls */
 
 #define TAG_BELL 1u                /* user_data that is no operation */
 #define TAG_CANCEL 2u
@@ -115,7 +116,6 @@ static int uring_open(struct lsi_backend *b, const struct lsi_open *order, struc
     lsi_source_close(h, &now);
     return rc;
   }
-  lsi_uring_slot_get(&b->ring, &b->registered, h);
   /* Not before it pays: registering makes the kernel clear and pin all of it. */
   if (h->direct) lsi_uring_register_arena(&b->ring, &b->registered, b->workers);
   return 0;
@@ -168,8 +168,10 @@ static struct io_uring_sqe *get_entry(struct lsi_backend *b) {
 static bool queue_op(struct lsi_backend *b, struct lsi_op *op) {
   struct io_uring_sqe *e = get_entry(b);
   if (!e) return false;
-  const struct lsi_handle *h = op->handle;
-  const struct lsi_linux_file *f = lsi_linux_file(h);
+  struct lsi_handle *h = op->handle;
+  struct lsi_linux_file *f = lsi_linux_file(h);
+  if (LSI_UNLIKELY(f->slot < 0 && f->reads < SLOT_READS) && ++f->reads == SLOT_READS)
+    lsi_uring_slot_get(&b->ring, &b->registered, h);
   struct lsi_file_call r = lsi_file_plan(op);
   if (op->kind == LSI_OP_WRITE)
     io_uring_prep_write(e, r.fd, r.buf, r.length, r.offset);

@@ -2,6 +2,8 @@
 #ifndef LSI_CONTEXT_H
 #define LSI_CONTEXT_H
 
+#include <stdatomic.h>
+
 #include "api/facts.h"
 #include "engine/state/engine.h"
 
@@ -9,11 +11,14 @@ struct lsi_array;
 
 struct lsio_context {
   struct lsi_script_host *host;
-  struct lsio_job *job; /* the one that is open */
+  _Atomic(struct lsio_job *) job; /* that has a script; scripts come one at a time */
   struct lsi_pool *pool;
   struct lsi_crew *crew;
   struct lsi_facts *facts;
   bool maps;            /* SIGBUS is handled: files may be mapped */
+  struct lsi_mutex *mutex; /* of what follows */
+  uint32_t running;     /* jobs that were started and not destroyed */
+  uint64_t ceiling;     /* the largest of theirs */
 };
 
 /* Where a job's results go. */
@@ -53,7 +58,7 @@ struct lsio_job {
   struct lsio_context *context;
   struct lsi_settings settings;
   char *script_text, *script_name;
-  struct lsi_script *script;
+  struct lsi_script *script;              /* NULL: none, a plain read */
   struct lsi_spec spec;
   const struct lsi_backend_ops *backend;
   const struct lsi_backend_ops *fallback; /* NULL: none, as from one that was asked for by name */
@@ -66,6 +71,7 @@ struct lsio_job {
   uint64_t window;                        /* for results that wait for their turn */
   bool stream;                            /* results become completions */
   bool no_state;                          /* nobody will ask for the state */
+  bool counted;                           /* among the context's running */
   struct lsi_job_results results;
   struct lsi_job_array array;
   struct lsi_run *run;
@@ -78,6 +84,16 @@ struct lsio_job {
   struct lsi_state_json state;
   struct lsi_job_texts texts;
 };
+
+/* lsio.c: a job that may have so many bytes of memory begins; the pool keeps as many. And it ends. */
+void lsi_context_ceiling(struct lsio_context *c, uint64_t bytes);
+void lsi_context_ceiling_end(struct lsio_context *c);
+
+/* job.c: a job that lsio_job_destroy ends at any time (NULL: no memory), its settings, and once it is prepared
+ * its start. */
+struct lsio_job *lsi_job_create(struct lsio_context *context, const struct lsio_job_options *o);
+int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
+int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err);
 
 /* job_prepare.c: from the script's spec to everything that a run needs. */
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);

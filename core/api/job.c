@@ -1,4 +1,5 @@
 /* Jobs of the public API: submit, poll, cancel, and how a job ends. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,8 +10,7 @@
 
 /* ---- submit ---- */
 
-static int take_settings(struct lsio_job *job, const struct lsio_job_options *o,
-                         struct lsi_error *err) {
+int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
   lsi_settings_init(&job->settings);
   for (size_t i = 0; i < o->n_settings; i++) {
     int rc = lsi_settings_set_pair(&job->settings, o->settings[i], LSI_FROM_CALLER, err);
@@ -20,7 +20,7 @@ static int take_settings(struct lsio_job *job, const struct lsio_job_options *o,
 }
 
 static int load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
-  int rc = take_settings(job, o, err);
+  int rc = lsi_job_take_settings(job, o, err);
   if (rc < 0) return rc;
   job->script_text = lsi_strndup(o->script ? o->script : "", o->script ? o->script_length : 0);
   job->script_name = lsi_strdup(o->script_name ? o->script_name : "job");
@@ -50,13 +50,22 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   if (!read_options(options, o) || !context || !wanted)
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a job needs a context, a script, `out`, and options whose struct_size is set");
-  if (context->job) {
+  struct lsio_job *none = NULL, *job = NULL;
+  if (atomic_load(&context->job) == NULL && !(job = lsi_job_create(context, o)))
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
+  if (!job || !atomic_compare_exchange_strong(&context->job, &none, job)) {
+    lsio_job_destroy(job);
     lsi_fail(err, LSIO_ERR_BUSY, 0, "this context has a job already");
     lsi_error_remedy(err, "destroy it first, or make another context");
     return LSIO_ERR_BUSY;
   }
+  *out = job;
+  return 0;
+}
+
+struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_options *o) {
   struct lsio_job *job = lsi_calloc(1, sizeof *job);
-  if (!job) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
+  if (!job) return NULL;
   job->context = context;
   job->status = LSIO_ERR_BUSY;
   lsi_error_clear(&job->error);
@@ -66,16 +75,15 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   job->no_state = o->flags & LSIO_JOB_NO_STATE;
   job->array.callers = o->output;
   job->array.callers_bytes = o->output_length;
-  context->job = job;
-  *out = job;
-  return 0;
+  return job;
 }
 
-static int start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
+int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
   struct lsi_facts *facts = job->context->facts;
-  lsi_pool_limit(job->context->pool, job->ceiling - job->window);
+  lsi_context_ceiling(job->context, job->ceiling - job->window);
+  job->counted = true;
   struct lsi_run_config config = {
       .spec = &job->spec,
       .plan = job->plan,
@@ -128,7 +136,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   rc = load(job, &o, &e);
   if (rc >= 0) rc = prepare(job, &o, &e);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
-  if (rc >= 0 && !(o.flags & LSIO_JOB_PLAN_ONLY)) rc = start(job, o.flags & LSIO_JOB_OWN_CPUS, &e);
+  if (rc >= 0 && !(o.flags & LSIO_JOB_PLAN_ONLY)) rc = lsi_job_start(job, o.flags & LSIO_JOB_OWN_CPUS, &e);
   if (rc < 0) {
     lsio_job_destroy(job);
     return lsi_error_hand_out(&e, rc, error);
@@ -173,9 +181,10 @@ static void finish(struct lsio_job *job) {
   lsi_run_summary(job->run, s);
   s->workers_wanted = job->workers_wanted;
   if (job->results.sink) s->bytes_written = lsi_sink_bytes_written(job->results.sink);
-  if (!e->code) lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
-  const uint64_t before = lsi_os_now_ns(), cpu_before = lsi_os_cpu_ns();
+  if (!e->code && job->script)
+    lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
   const bool publishes = job->results.sink && !e->code;
+  const uint64_t before = publishes ? lsi_os_now_ns() : 0, cpu_before = publishes ? lsi_os_cpu_ns() : 0;
   end_sink(job, e);
   if (publishes)
     lsi_run_published(job->run, lsi_os_now_ns() - before, lsi_os_cpu_ns() - cpu_before, s);
@@ -187,7 +196,7 @@ static void finish(struct lsio_job *job) {
                  : job->state.error.code    ? lsi_error_exit_code(job->state.error.code)
                  : s->steps_failed          ? 1
                                             : 0;
-  if (!e->code) {
+  if (!e->code && job->script) {
     lsi_script_host_ops->done(job->script, s, e);
     if (e->code) {
       s->status = "failed";
@@ -336,6 +345,8 @@ void lsio_job_destroy(lsio_job *job) {
   lsi_free(job->results.pos);
   lsi_free(job->device_ids);
   lsi_array_free(job->array.own);
-  job->context->job = NULL;
+  if (job->counted) lsi_context_ceiling_end(job->context);
+  struct lsio_job *self = job;
+  atomic_compare_exchange_strong(&job->context->job, &self, NULL);
   lsi_free(job);
 }

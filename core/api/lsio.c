@@ -121,7 +121,8 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   for (size_t i = 0; lsi_stores[i]; i++)
     if (!is_current(lsi_stores[i], &e)) return lsi_error_hand_out(&e, e.code, error);
   lsio_context *c = lsi_calloc(1, sizeof *c);
-  const bool made = c && (c->pool = lsi_pool_create()) && (c->facts = lsi_facts_create());
+  const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
+                    (c->facts = lsi_facts_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) rc = lsi_script_host_ops->create(&c->host, &e);
   if (rc < 0) {
@@ -129,6 +130,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
       lsi_crew_destroy(c->crew);
       lsi_facts_destroy(c->facts);
       lsi_pool_drop(c->pool);
+      if (c->mutex) lsi_os_mutex_destroy(c->mutex);
     }
     lsi_free(c);
     return lsi_error_hand_out(&e, rc, error);
@@ -139,6 +141,19 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   return 0;
 }
 
+void lsi_context_ceiling(struct lsio_context *c, uint64_t bytes) {
+  lsi_os_lock(c->mutex);
+  c->ceiling = c->running++ ? LSI_MAX(c->ceiling, bytes) : bytes;
+  lsi_pool_limit(c->pool, c->ceiling);
+  lsi_os_unlock(c->mutex);
+}
+
+void lsi_context_ceiling_end(struct lsio_context *c) {
+  lsi_os_lock(c->mutex);
+  c->running--;
+  lsi_os_unlock(c->mutex);
+}
+
 void lsio_context_destroy(lsio_context *c) {
   if (!c) return;
   lsi_crew_destroy(c->crew);
@@ -146,5 +161,6 @@ void lsio_context_destroy(lsio_context *c) {
   lsi_facts_destroy(c->facts);
   lsi_pool_close(c->pool);
   lsi_pool_drop(c->pool);
+  lsi_os_mutex_destroy(c->mutex);
   lsi_free(c);
 }

@@ -1,0 +1,178 @@
+/* Plain reads, many at once in one context: from several threads, destroyed in any order, cancelled, beside a
+ * job with a script; and what is wrong with a request. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api/plain.h"
+#include "api_job.h"
+#include "ground/base.h"
+
+#define BYTES ((uint64_t)API_VALUES * 4)
+
+static const char *const settings[] = {"workers=2", "memory=64MiB"};
+
+static lsio_job *submit(const struct lsi_plain_range *ranges, size_t n, void *output, uint64_t length) {
+  const struct lsi_plain p = {.n = n, .ranges = ranges, .output = output, .output_length = length,
+                              .settings = settings, .n_settings = 2};
+  lsio_job *job = NULL;
+  lsio_error *e = NULL;
+  if (lsi_submit_plain(api_context, &p, &job, &e) != 0) fail_msg("%s", lsio_error_message(e));
+  return job;
+}
+
+static uint64_t random_below(uint64_t *seed, uint64_t n) {
+  *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+  return (*seed >> 33) % n;
+}
+
+/* Ranges of a.f32 and b.f32, which hold the same. */
+static uint64_t draw_ranges(uint64_t *seed, struct lsi_plain_range *ranges, size_t n) {
+  uint64_t all = 0;
+  for (size_t i = 0; i < n; i++) {
+    const uint64_t offset = random_below(seed, BYTES), most = LSI_MIN(BYTES - offset, (uint64_t)9000);
+    ranges[i] = (struct lsi_plain_range){random_below(seed, 2) ? "a.f32" : "b.f32", offset,
+                                         random_below(seed, most + 1), (int64_t)i - 3};
+    all += ranges[i].length;
+  }
+  return all;
+}
+
+static void make_b(void) {
+  FILE *f = fopen("b.f32", "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(api_values, 1, sizeof api_values, f), sizeof api_values);
+  assert_int_equal(fclose(f), 0);
+}
+
+static void test_into_memory(void **state) {
+  (void)state;
+  struct lsi_plain_range ranges[300];
+  uint64_t seed = 7;
+  make_b();
+  const uint64_t all = draw_ranges(&seed, ranges, 300);
+  char *out = malloc(all);
+  lsio_job *job = submit(ranges, 300, out, all);
+  assert_int_equal(lsio_wait(job), 0);
+  lsio_job_destroy(job);
+  const char *at = out;
+  for (int i = 0; i < 300; i++) {
+    assert_memory_equal(at, (const char *)api_values + ranges[i].offset, ranges[i].length);
+    at += ranges[i].length;
+  }
+  free(out);
+  assert_int_equal(unlink("b.f32"), 0);
+}
+
+/* Takes all that the job has, which must be what its ranges say. Any thread: no assertion of cmocka's. */
+static int wrong_results(lsio_job *job, const struct lsi_plain_range *ranges, size_t n) {
+  size_t results = 0;
+  for (int ends = 0; !ends;) {
+    struct lsio_completion c[8];
+    const int got = lsio_poll(job, c, 8, -1);
+    for (int i = 0; i < got; i++) {
+      ends |= c[i].kind == LSIO_DONE;
+      if (c[i].kind == LSIO_DONE) continue;
+      const struct lsi_plain_range *r = c[i].step < n ? &ranges[c[i].step] : NULL;
+      if (!r || c[i].kind != LSIO_STEP || c[i].tag != r->tag || c[i].length != r->length ||
+          memcmp(c[i].data, (const char *)api_values + r->offset, r->length) != 0)
+        return 1;
+      results++;
+    }
+  }
+  return results != n;
+}
+
+static void test_streamed(void **state) {
+  (void)state;
+  struct lsi_plain_range ranges[200];
+  uint64_t seed = 8;
+  make_b();
+  draw_ranges(&seed, ranges, 200);
+  lsio_job *job = submit(ranges, 200, NULL, 0);
+  assert_int_equal(wrong_results(job, ranges, 200), 0);
+  lsio_job_destroy(job);
+  assert_int_equal(unlink("b.f32"), 0);
+}
+
+#define AT_ONCE 24
+#define EACH 5
+
+/* Several jobs at once, ended in an order of its own: some cancelled, some never polled. */
+static void *client(void *arg) {
+  uint64_t seed = (uintptr_t)arg;
+  struct lsi_plain_range ranges[AT_ONCE][EACH];
+  lsio_job *jobs[AT_ONCE] = {0};
+  size_t wrong = 0;
+  for (int round = 0; round < 20; round++) {
+    for (int i = 0; i < AT_ONCE; i++) {
+      draw_ranges(&seed, ranges[i], EACH);
+      const struct lsi_plain p = {.n = EACH, .ranges = ranges[i], .settings = settings, .n_settings = 2};
+      wrong += lsi_submit_plain(api_context, &p, &jobs[i], NULL) != 0;
+    }
+    for (int left = AT_ONCE; left > 0; left--) {
+      int i = (int)random_below(&seed, AT_ONCE);
+      while (!jobs[i]) i = (i + 1) % AT_ONCE;
+      const uint64_t how = random_below(&seed, 8);
+      if (how == 0) lsio_cancel(jobs[i]);
+      if (how > 1) wrong += (size_t)wrong_results(jobs[i], ranges[i], EACH);
+      lsio_job_destroy(jobs[i]);
+      jobs[i] = NULL;
+    }
+  }
+  return (void *)wrong;
+}
+
+static void test_several_threads(void **state) {
+  (void)state;
+  make_b();
+  lsio_job *beside = api_submit(API_COUNTS, 0); /* one with a script */
+  pthread_t threads[4];
+  for (uintptr_t i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, client, (void *)(i + 1)), 0);
+  for (int i = 0; i < 4; i++) {
+    void *wrong;
+    assert_int_equal(pthread_join(threads[i], &wrong), 0);
+    assert_null(wrong);
+  }
+  assert_int_equal(lsio_wait(beside), 0);
+  api_close(beside);
+  assert_int_equal(unlink("b.f32"), 0);
+}
+
+static int refused(const struct lsi_plain_range *ranges, size_t n, const char *part) {
+  const struct lsi_plain p = {.n = n, .ranges = ranges};
+  lsio_job *job = NULL;
+  lsio_error *e = NULL;
+  const int rc = lsi_submit_plain(api_context, &p, &job, &e);
+  assert_null(job);
+  if (rc && !strstr(lsio_error_message(e), part)) fail_msg("%s", lsio_error_message(e));
+  lsio_error_free(e);
+  return rc;
+}
+
+static void test_wrong_requests(void **state) {
+  (void)state;
+  const struct lsi_plain_range missing = {"none.f32", 0, 4, 0}, beyond = {"a.f32", BYTES - 3, 4, 0},
+                               huge = {"a.f32", UINT64_MAX, 4, 0}, nameless = {NULL, 0, 4, 0};
+  assert_int_equal(refused(&missing, 1, "none.f32"), LSIO_ERR_SOURCE);
+  assert_int_equal(refused(&beyond, 1, "a.f32"), LSIO_ERR_USAGE);
+  assert_int_equal(refused(&huge, 1, "a.f32"), LSIO_ERR_USAGE);
+  assert_int_equal(refused(&nameless, 1, "range 0 has no path"), LSIO_ERR_USAGE);
+  assert_int_equal(refused(NULL, 1, "array"), LSIO_ERR_USAGE);
+  lsio_job *job = submit(NULL, 0, NULL, 0); /* nothing to read is no mistake */
+  assert_int_equal(lsio_wait(job), 0);
+  lsio_job_destroy(job);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {API_TEST(test_into_memory), API_TEST(test_streamed),
+                                     API_TEST(test_several_threads), API_TEST(test_wrong_requests)};
+  return cmocka_run_group_tests(tests, api_setup, api_teardown);
+}
