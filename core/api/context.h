@@ -89,8 +89,8 @@ struct lsio_job {
 void lsi_context_ceiling(struct lsio_context *c, uint64_t bytes);
 void lsi_context_ceiling_end(struct lsio_context *c);
 
-/* job.c: a job that lsio_job_destroy ends at any time (NULL: no memory), its settings, and once it is prepared
- * its start. */
+/* job.c: a job that lsio_job_destroy ends at any time (NULL: no memory), its settings, and once it is
+ * prepared its start. */
 struct lsio_job *lsi_job_create(struct lsio_context *context, const struct lsio_job_options *o);
 int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err);

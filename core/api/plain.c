@@ -44,7 +44,8 @@ static int find_paths(const struct lsi_plain *plain, struct paths *p, struct lsi
   p->object = lsi_reallocarray(NULL, plain->n + 1, sizeof *p->object);
   p->first = lsi_reallocarray(NULL, plain->n + 1, sizeof *p->first);
   p->table = lsi_calloc(p->mask + 1, sizeof *p->table);
-  if (!p->object || !p->first || !p->table) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a request");
+  if (!p->object || !p->first || !p->table)
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a request");
   for (uint32_t i = 0; i < plain->n; i++) {
     if (!plain->ranges[i].path) return lsi_fail(err, LSIO_ERR_USAGE, 0, "range %u has no path", i);
     p->object[i] = intern(p, i);
