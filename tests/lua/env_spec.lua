@@ -1,4 +1,4 @@
-require "support"
+local support = require "support"
 local env = require "lsio.env"
 
 local function run(text, script)
@@ -70,5 +70,49 @@ describe("a job's environment", function()
     f, message = env.compile("#!x\n\nreturn {", "job.lua")
     assert.is_nil(f)
     assert.truthy(message:find "job.lua:3")
+  end)
+end)
+
+describe("a compiled text", function()
+  it("is kept, and gives each job functions of its own", function()
+    local text = "#!x\nlocal n = 0\nreturn function(t)\n  n = n + 1\n  return n, t.x\nend, ..."
+    local functions, lines = {}, {}
+    for i = 1, 3 do
+      local main = assert(env.compile(text, "job.lua"))
+      local f, rest = main("rest")
+      assert.equal("rest", rest)
+      assert.equal(1, (f {}))
+      assert.equal(2, (f {}))
+      local info = debug.getinfo(f, "S")
+      functions[f], lines[i] = true, info.source .. ":" .. info.linedefined
+      assert.truthy(support.message(f):find("job.lua:5: attempt to index local 't'", 1, true))
+    end
+    local n = 0
+    for _ in pairs(functions) do n = n + 1 end
+    assert.equal(3, n)
+    assert.same({ "@job.lua:3", "@job.lua:3", "@job.lua:3" }, lines)
+    local other = assert(env.compile(text, "other.lua")) ""
+    assert.equal("@other.lua", debug.getinfo(other, "S").source)
+  end)
+  it("goes when others are used instead", function()
+    local first, second = "return 'first'", "return 'second'"
+    env.compile(first, "job.lua")
+    env.compile(second, "job.lua")
+    for i = 1, 200 do
+      env.compile("return " .. i, "job.lua")
+      env.compile(first, "job.lua")
+    end
+    local n, _, there = env.kept(first)
+    assert.equal(64, n)
+    assert.is_true(there)
+    assert.is_false((select(3, env.kept(second))))
+    for i = 1, 100 do env.compile(("--"):rep(100000) .. "\nreturn " .. i, "job.lua") end
+    local _, bytes = env.kept(first)
+    assert.is_true(bytes > 3e6 and bytes <= 4194304)
+    local large = ("--"):rep(1000000)
+    assert.is_function((env.compile(large, "job.lua")))
+    assert.is_false((select(3, env.kept(large))))
+    assert.is_nil((env.compile("return {", "job.lua")))
+    assert.is_false((select(3, env.kept "return {")))
   end)
 end)
