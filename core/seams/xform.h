@@ -36,7 +36,9 @@ struct lsi_state_json {
   struct lsi_error error; /* code 0: none */
 };
 
-/* The language host. All but `transform` runs on the coordinator's thread. */
+struct lsi_script_host; /* per context */
+struct lsi_script;      /* per job */
+
 struct lsi_script_source {
   const char *text; /* borrowed until unload */
   size_t length;
@@ -45,15 +47,15 @@ struct lsi_script_source {
   size_t n_args;
 };
 
-struct lsi_script_host; /* per context */
-struct lsi_script;      /* per job */
+/* The language host. Many jobs may be open at once. Of one host, one of these calls is made at a time, from
+ * whatever thread; transforms run beside them. */
 
 struct lsi_script_ops {
   const char *name;
   int (*create)(struct lsi_script_host **out, struct lsi_error *err);
   void (*destroy)(struct lsi_script_host *host);
-  /* Compiles and validates; parses args into params; sets the script's `options` in settings (at the
-   * lowest priority). No I/O on sources. */
+  /* Opens a job. Compiles and validates; parses args into params; sets the script's `options` in
+   * settings (at the lowest priority). No I/O on sources. */
   int (*load)(struct lsi_script_host *host, const struct lsi_script_source *src,
               struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err);
   /* Text about the script's params for --help. Handed over (lsi_free). */

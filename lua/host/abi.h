@@ -75,14 +75,28 @@ struct lsi_lua_spec {
   bool big, identity, has_out_max, has_fill, sink_has_type, replace, any_order;
 };
 
+/* The chunk that a transform sees, and its views. C fills it before each step; Lua has types of the same
+ * layout whose fields are constant. */
+struct lsi_lua_view {
+  const void *ptr;
+  double n;  /* elements */
+  int32_t m; /* the same, at most 2^31 - 1 */
+};
+struct lsi_lua_chunk {
+  struct lsi_lua_view data, out, scratch;
+  struct lsi_chunk chunk;
+  double index, pos, worker;
+  int32_t piece;
+};
+
 struct lsi_lua_value {
-  const char *data; /* NULL: this worker left nothing */
+  const char *data;
   size_t length;
 };
 
 /* Argument of every function of lsio.host; each phase uses its part. */
 struct lsi_lua_call {
-  uint32_t job; /* number of the job in its host */
+  double job;    /* number of the job in its host */
   uint32_t worker;
   const char *script;
   size_t script_length;
@@ -92,21 +106,22 @@ struct lsi_lua_call {
   struct lsi_settings *settings;
   struct lsi_lua_spec *spec;
   struct lsi_paths *paths; /* prepare: an empty list */
-  struct lsi_step *step;
-  void *slot;          /* open: zeroed memory of slot_size for the state struct */
-  uint64_t *random;
+  void *slot;          /* out of open: the state struct; it lives as long as the job is open */
   uint64_t seed;
+  struct lsi_lua_chunk *chunk; /* out of open; belongs to the state of Lua, all of whose jobs may share it */
   uint8_t out_type;    /* open: of step->out */
   bool has_out_type;
   bool user_code;      /* out of open: the script's top level had run when an error came */
-  double state_size, slot_size;        /* out of load: bytes to restore on skip, bytes to allocate */
+  double state_size;   /* out of load: bytes to restore on skip */
+  bool finishes, has_done; /* out of load: is there anything to do at a worker's end, at the job's? */
   bool wants_text;     /* merge: the result as JSON is wanted, in text */
   bool no_json;        /* merge: text says why the result has no such form */
   double nonfinite;    /* merge: numbers that are null in it */
   const char *text;    /* out, or in for open: bytes that Lua owns until the next call */
   size_t text_length;
-  const struct lsi_lua_value *values;  /* merge: by worker */
+  const struct lsi_lua_value *values;  /* merge: of the workers that ran steps, in their order */
   size_t n_values;
+  double c_types; /* out of close: how many the state has made, at least; 0: as many as before */
 };
 
 #endif

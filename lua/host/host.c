@@ -11,6 +11,10 @@
 
 static const char host_key; /* registry: the table that lsio.host returns */
 
+/* C types that a state may make beside LSIO's own: what states and scripts declare. A type takes 24 bytes and
+ * its names; there can be 65,536. */
+#define C_TYPES_MORE 6000
+
 /* Opens the libraries and LSIO's modules. Arguments: light userdata of the struct lsi_lua. */
 static int open_modules(lua_State *L) {
   struct lsi_lua *lua = lua_touserdata(L, 1);
@@ -31,7 +35,8 @@ static int open_modules(lua_State *L) {
   lua_pushlstring(L, (const char *)lsi_embedded_cdef.text, lsi_embedded_cdef.length);
   lua_pushlightuserdata(L, (void *)(uintptr_t)lsi_lua_vt());
   lua_pushlightuserdata(L, &lua->err);
-  lua_call(L, 3, 0);
+  lua_pushlightuserdata(L, &lua->random);
+  lua_call(L, 4, 0);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "lsio.host");
   lua_call(L, 1, 1);
@@ -42,20 +47,22 @@ static int open_modules(lua_State *L) {
   lua_pushliteral(L, "lsio");
   lua_call(L, 1, 0);
   lua_getfield(L, -1, "probe");
-  lua_call(L, 0, 1);
-  const char *status = lua_tostring(L, -1);
+  lua_call(L, 0, 2);
+  const char *status = lua_tostring(L, -2);
   static const char *const known[] = {"alive", "off", "dead", "broken"};
   for (size_t i = 0; status && i < LSI_COUNTOF(known); i++)
     if (strcmp(status, known[i]) == 0) lua->jit = known[i];
+  lua->c_types_max = lua_tonumber(L, -1) + C_TYPES_MORE;
   return 0;
 }
 
+static int message_handler(lua_State *L);
 static int call_host(lua_State *L);
 
 /* Makes the C functions that every later call needs, and stack for all of them. */
 static int keep_functions(lua_State *L) {
   struct lsi_lua *lua = lua_touserdata(L, 1);
-  static const lua_CFunction functions[] = {lsi_lua_handler, call_host, open_modules};
+  static const lua_CFunction functions[] = {message_handler, call_host, open_modules};
   for (size_t i = 0; i < LSI_COUNTOF(functions); i++) {
     lua_pushcfunction(L, functions[i]);
     lua->kept[i] = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -85,6 +92,9 @@ struct lsi_lua *lsi_lua_open(struct lsi_error *err) {
     return NULL;
   }
   lua->jit = "dead";
+  lua->random = lua->idle;
+  lsi_error_clear(&lua->err);
+  atomic_init(&lua->users, 1);
   lua->L = luaL_newstate();
   if (!lua->L) {
     lsi_fail(err, LSIO_ERR_NOMEM, 0, "LuaJIT can't make a state: no memory, or none that it can address");
@@ -101,23 +111,60 @@ struct lsi_lua *lsi_lua_open(struct lsi_error *err) {
     rc = lua_pcall(lua->L, 1, 0, LSI_LUA_HANDLER);
   }
   if (rc) {
-    lsi_lua_error(lua, rc, LSIO_ERR_BUG, err);
-    lsi_lua_close(lua);
+    lsi_lua_error(lua, lua->L, rc, LSIO_ERR_BUG, err);
+    lsi_lua_drop(lua);
     return NULL;
   }
   return lua;
 }
 
-void lsi_lua_close(struct lsi_lua *lua) {
-  if (!lua) return;
+void lsi_lua_hold(struct lsi_lua *lua) { atomic_fetch_add(&lua->users, 1); }
+
+void lsi_lua_drop(struct lsi_lua *lua) {
+  if (!lua || atomic_fetch_sub(&lua->users, 1) > 1) return;
   lua_close(lua->L);
   lsi_free(lua);
 }
 
-void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua) {
-  if (strcmp(lua->jit, "dead") == 0 && !atomic_flag_test_and_set(&host->warned))
-    fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
-                    "interpreted, about 40 times slower; see --doctor\n");
+static bool is_dead(const struct lsi_lua *lua) { return strcmp(lua->jit, "dead") == 0; }
+
+/* One that has made too many C types gives its place to a new one. If there is no memory for that, or none
+ * near the library for machine code, it stays. */
+static void replace_worn(struct lsi_lua **slot) {
+  struct lsi_lua *old = *slot;
+  struct lsi_error ignored;
+  lsi_error_clear(&ignored);
+  struct lsi_lua *fresh = lsi_lua_open(&ignored);
+  if (!fresh || (is_dead(fresh) && !is_dead(old))) {
+    lsi_lua_drop(fresh);
+    old->worn = false;
+    old->c_types_max *= 2;
+    return;
+  }
+  *slot = fresh;
+  lsi_lua_drop(old);
+}
+
+int lsi_lua_current(struct lsi_script_host *host, struct lsi_lua **slot, struct lsi_lua **out,
+                    struct lsi_error *err) {
+  if (!*slot) {
+    *slot = lsi_lua_open(err);
+    if (!*slot) return err && err->code ? err->code : LSIO_ERR_NOMEM;
+    if (is_dead(*slot) && !atomic_flag_test_and_set(&host->warned))
+      fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
+                      "interpreted, about 40 times slower; see --doctor\n");
+  } else if ((*slot)->worn) {
+    replace_worn(slot);
+  }
+  *out = *slot;
+  lsi_lua_hold(*out);
+  return 0;
+}
+
+void lsi_lua_end(struct lsi_lua *lua, struct lsi_lua_call *call) {
+  call->c_types = 0;
+  lsi_lua_call(lua, "close", call, NULL, LSIO_ERR_BUG, NULL); /* nothing is left to do about an error */
+  if (call->c_types > lua->c_types_max) lua->worn = true;
 }
 
 /* ---- messages ---- */
@@ -139,7 +186,7 @@ static bool is_own(const char *source) {
   return strcmp(source, "=lsio") == 0 || strncmp(source, "=lsio.", 6) == 0;
 }
 
-int lsi_lua_handler(lua_State *L) {
+static int message_handler(lua_State *L) {
   if (lua_islightuserdata(L, 1)) return 1;
   const char *text = lua_tostring(L, 1);
   if (!text) {
@@ -177,8 +224,7 @@ static bool is_out_of_memory(const char *text) {
   return n >= sizeof words - 1 && strcmp(text + n - (sizeof words - 1), words) == 0;
 }
 
-int lsi_lua_error(struct lsi_lua *lua, int rc, int code, struct lsi_error *err) {
-  lua_State *L = lua->L;
+int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct lsi_error *err) {
   if (lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == &lua->err && lua->err.code) {
     if (err && !err->code) *err = lua->err;
     code = lua->err.code;
@@ -202,34 +248,40 @@ int lsi_lua_error(struct lsi_lua *lua, int rc, int code, struct lsi_error *err) 
 
 /* ---- calls ---- */
 
+void lsi_lua_push_handler(struct lsi_lua *lua, lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, lua->kept[0]);
+}
+
 struct protected {
   const char *name;
   struct lsi_lua_call *call;
-  lsi_lua_push_fn *push;
-  const void *push_arg;
+  const struct lsi_lua_hooks *hooks;
 };
 
 /* Argument: the address of a struct protected, as a number (user addresses have 47 bits). */
 static int call_host(lua_State *L) {
+  static const struct lsi_lua_hooks none;
   struct protected *p = (struct protected *)(uintptr_t)lua_tonumber(L, 1);
+  const struct lsi_lua_hooks *hooks = p->hooks ? p->hooks : &none;
   lua_settop(L, 0);
   lua_pushlightuserdata(L, (void *)(uintptr_t)&host_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
   lua_getfield(L, -1, p->name);
   lua_pushlightuserdata(L, p->call);
-  if (p->push) p->push(L, p->push_arg);
-  lua_call(L, p->push ? 2 : 1, 1);
-  return 1;
+  const int more = hooks->push ? hooks->push(L, hooks->arg) : 0;
+  lua_call(L, 1 + more, hooks->results);
+  if (hooks->take) hooks->take(L, hooks->arg);
+  return 0;
 }
 
-int lsi_lua_call(struct lsi_lua *lua, const char *name, struct lsi_lua_call *call, int results,
-                 lsi_lua_push_fn *push, const void *push_arg, int code, struct lsi_error *err) {
+int lsi_lua_call(struct lsi_lua *lua, const char *name, struct lsi_lua_call *call,
+                 const struct lsi_lua_hooks *hooks, int code, struct lsi_error *err) {
   lua_State *L = lua->L;
-  struct protected p = {name, call, push, push_arg};
-  lsi_error_clear(&lua->err);
+  struct protected p = {name, call, hooks};
+  if (lua->err.code) lsi_error_clear(&lua->err);
   /* Nothing here may need memory, for outside of a protected call Lua would abort the process. */
   lua_pushvalue(L, LSI_LUA_CALL);
   lua_pushnumber(L, (double)(uintptr_t)&p);
-  int rc = lua_pcall(L, 1, results, LSI_LUA_HANDLER);
-  return rc ? lsi_lua_error(lua, rc, code, err) : 0;
+  int rc = lua_pcall(L, 1, 0, LSI_LUA_HANDLER);
+  return rc ? lsi_lua_error(lua, L, rc, code, err) : 0;
 }

@@ -11,73 +11,108 @@
 
 #define LSI_LUA_WORKERS_MAX 1024
 
-/* One Lua state. Used by one thread at a time. `failed` is how Lua code reports an error that already
- * lies in `err`: it raises the address of `err` as a light userdata. */
+/* One Lua state. Used by one thread at a time; `users` from any. `failed` is how Lua code
+ * reports an error that already lies in `err`: it raises the address of `err` as a light userdata. */
 struct lsi_lua {
   lua_State *L;
-  int kept[3];     /* registry references of the functions below */
+  int kept[3];      /* registry references of the functions below */
   struct lsi_error err;
-  const char *jit; /* "alive", "dead", "off" or "broken": static */
+  const char *jit;  /* "alive", "dead", "off" or "broken": static */
+  uint64_t *random; /* what chunk.random takes numbers from: the generator of the job that runs now */
+  uint64_t idle[3]; /* a generator for when none does */
+  atomic_uint users; /* its place in the host, open jobs: the last one closes it */
+  double c_types_max; /* LuaJIT never frees a C type: a state that has made so many is replaced */
+  bool worn;          /* it has made them */
+  double compiled_for; /* the job that had the compiler cleaned */
 };
 
 /* What always lies at the bottom of a state's stack. */
 enum { LSI_LUA_HANDLER = 1, LSI_LUA_CALL = 2, LSI_LUA_BASE = 2 };
 
-/* Opens a state with LSIO's modules; NULL and *err on failure. */
+/* Opens a state with LSIO's modules, held once; NULL and *err on failure. */
 struct lsi_lua *lsi_lua_open(struct lsi_error *err);
-void lsi_lua_close(struct lsi_lua *lua); /* NULL is fine */
+void lsi_lua_hold(struct lsi_lua *lua);
+void lsi_lua_drop(struct lsi_lua *lua); /* closes it when nobody holds it any more; NULL is fine */
 
-/* What a call may push beside its argument; runs protected. */
-typedef void lsi_lua_push_fn(lua_State *L, const void *arg);
-/* Calls lsio.host's function `name` with the address of `call` (and what `push`, if not NULL, adds).
- * Errors without a code of their own get `code`. `results` values stay on the stack (0 or 1). */
-int lsi_lua_call(struct lsi_lua *lua, const char *name, struct lsi_lua_call *call, int results,
-                 lsi_lua_push_fn *push, const void *push_arg, int code, struct lsi_error *err);
-/* Moves the error that a failed lua_pcall left on the top of the stack into *err. */
-int lsi_lua_error(struct lsi_lua *lua, int rc, int code, struct lsi_error *err);
-/* The message handler: adds "job.lua:12: " to messages that lack a place. */
-int lsi_lua_handler(lua_State *L);
+/* May run something more within the protected call: before it push arguments, or behind it take results. */
+struct lsi_lua_hooks {
+  int (*push)(lua_State *L, void *arg);  /* NULL: nothing; returns how many it pushed */
+  int results;                           /* of the function */
+  void (*take)(lua_State *L, void *arg); /* NULL: they are dropped; they lie on the top */
+  void *arg;
+};
+/* Calls lsio.host's function `name` with the address of `call`. Errors without a code of their own get
+ * `code`. `hooks` may be NULL. */
+int lsi_lua_call(struct lsi_lua *lua, const char *name, struct lsi_lua_call *call,
+                 const struct lsi_lua_hooks *hooks, int code, struct lsi_error *err);
+/* Moves the error that a failed lua_pcall left on the top of L, a thread of lua, into *err. */
+int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct lsi_error *err);
+/* Pushes the message handler, which adds "job.lua:12: " to messages that lack a place. */
+void lsi_lua_push_handler(struct lsi_lua *lua, lua_State *L);
 
 const struct lsi_vt *lsi_lua_vt(void);
 
 struct lsi_script_host {
   struct lsi_lua *coordinator;
-  struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* opened by their worker on first use */
-  uint32_t next_job;
-  atomic_flag warned; /* that the JIT of a state is dead */
+  struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* by thread of the context, which opens its own */
+  atomic_uint_least64_t next_id; /* of jobs, which may come from several threads */
+  atomic_flag warned;            /* that the JIT of a state is dead */
 };
 
-/* Says on stderr, once, that `lua` has to run interpreted. */
-void lsi_lua_warn_dead(struct lsi_script_host *host, const struct lsi_lua *lua);
+/* The state in which jobs of *slot (the coordinator, or a worker, on its own thread) are opened now, held for
+ * the caller. */
+int lsi_lua_current(struct lsi_script_host *host, struct lsi_lua **slot, struct lsi_lua **out,
+                    struct lsi_error *err);
+/* Has `close` of call's job done; on the state's thread. */
+void lsi_lua_end(struct lsi_lua *lua, struct lsi_lua_call *call);
+
+/* ---- jobs ---- */
 
 /* A worker of a job; on cache lines of its own, since it writes here at every step. */
 struct lsi_lua_worker {
   _Alignas(LSI_CACHE_LINE) struct lsi_script *script;
-  struct lsi_lua *lua;
-  struct lsi_step *step;
+  lua_State *L;         /* a Lua thread of the job's own, which holds what a step needs */
+  struct lsi_lua *lua;  /* held while it is open */
+  struct lsi_lua_chunk *chunk; /* shared by jobs of the Lua state: whoever runs a step fills it */
+  double per_byte;      /* elements of the source */
+  uint64_t steps;       /* that it has run */
+  bool returned;        /* what a step returned lies on L's stack */
   uint64_t random[3];   /* seed, step, numbers taken: see lsi_vt.random */
-  void *slot;           /* the state struct, 128-byte aligned; NULL: none */
+  void *slot;           /* the state struct, which Lua owns; NULL: none */
   void *backup;         /* of the slot, before each step, when failed steps are skipped */
   size_t backup_size;
+  int thread;           /* registry reference of L */
+  unsigned index;
   char *value;          /* what the worker ended with, encoded; NULL: it ran no step */
   size_t value_length;
+  struct lsi_lua_worker *next;
 };
 
 struct lsi_script {
   struct lsi_script_host *host;
-  uint32_t id;
+  struct lsi_lua *coordinator; /* held */
+  double id;
   const char *text;  /* borrowed until unload */
   size_t length;
   const char *name;
   char *params;      /* encoded, for the workers */
   size_t params_length;
-  size_t state_size, slot_size;
+  size_t state_size;
   bool skip;
   uint64_t seed;
+  bool has_out_max;
+  bool finishes;     /* workers end with something, or run code of the script's */
+  bool has_done;     /* the script wants to be told of the end */
   bool has_out_type;
-  uint8_t out_type;
-  struct lsi_lua_worker workers[LSI_LUA_WORKERS_MAX];
+  bool large;        /* the text of the state, which `done` drops */
+  uint8_t type, out_type;
+  _Atomic(struct lsi_lua_worker *) workers; /* the last one that opened comes first */
 };
+
+/* The part of a call that says which job and script it is about. */
+static inline struct lsi_lua_call lsi_lua_call_of(const struct lsi_script *s) {
+  return (struct lsi_lua_call){.job = s->id, .script = s->text, .script_length = s->length, .name = s->name};
+}
 
 extern const struct lsi_transform_ops lsi_lua_transform_ops;
 

@@ -1,6 +1,7 @@
 /* Jobs written in Lua: the operations that core calls, each one call of a function of lsio.host. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ground/mem.h"
@@ -8,56 +9,72 @@
 #include "host/paths.h"
 #include "job/summary.h"
 
+#define LARGE_TEXT 65536u /* bytes that Lua is not to hold until the job is closed */
+
 static int host_create(struct lsi_script_host **out, struct lsi_error *err) {
   struct lsi_script_host *h = lsi_calloc(1, sizeof *h);
   if (!h) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
-  h->coordinator = lsi_lua_open(err);
-  if (!h->coordinator) {
-    lsi_free(h);
-    return err && err->code ? err->code : LSIO_ERR_NOMEM;
-  }
   atomic_flag_clear(&h->warned);
-  lsi_lua_warn_dead(h, h->coordinator);
+  struct lsi_lua *first;
+  int rc = lsi_lua_current(h, &h->coordinator, &first, err);
+  if (rc) {
+    lsi_free(h);
+    return rc;
+  }
+  lsi_lua_drop(first);
   *out = h;
   return 0;
 }
 
 static void host_destroy(struct lsi_script_host *h) {
   if (!h) return;
-  for (size_t i = 0; i < LSI_COUNTOF(h->workers); i++) lsi_lua_close(h->workers[i]);
-  lsi_lua_close(h->coordinator);
+  for (size_t i = 0; i < LSI_COUNTOF(h->workers); i++) lsi_lua_drop(h->workers[i]);
+  lsi_lua_drop(h->coordinator);
   lsi_free(h);
+}
+
+static void free_workers(struct lsi_script *s) {
+  for (struct lsi_lua_worker *w = atomic_load(&s->workers), *next; w; w = next) {
+    next = w->next;
+    lsi_free(w->value);
+    lsi_free(w);
+  }
 }
 
 static void unload(struct lsi_script *s) {
   if (!s) return;
-  struct lsi_lua_call call = {.job = s->id};
-  struct lsi_error ignored = {0};
-  lsi_lua_call(s->host->coordinator, "close", &call, 0, NULL, NULL, LSIO_ERR_BUG, &ignored);
-  for (size_t i = 0; i < LSI_COUNTOF(s->workers); i++) lsi_free(s->workers[i].value);
+  if (s->coordinator) {
+    struct lsi_lua_call call = lsi_lua_call_of(s);
+    lsi_lua_end(s->coordinator, &call);
+    lsi_lua_drop(s->coordinator);
+  }
+  free_workers(s);
   lsi_free(s->params);
   lsi_free(s);
 }
 
 static int load(struct lsi_script_host *host, const struct lsi_script_source *src,
                 struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err) {
-  struct lsi_script *s = lsi_alloc_aligned(LSI_CACHE_LINE, sizeof *s); /* zeroed */
+  struct lsi_script *s = lsi_calloc(1, sizeof *s);
   if (!s) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
   s->host = host;
-  s->id = ++host->next_job;
+  s->id = (double)(atomic_fetch_add(&host->next_id, 1) + 1);
   s->text = src->text;
   s->length = src->length;
   s->name = src->name ? src->name : "job";
-  struct lsi_lua_call call = {.job = s->id, .script = s->text, .script_length = s->length,
-                              .name = s->name, .args = src->args, .n_args = src->n_args,
-                              .settings = settings};
-  int rc = lsi_lua_call(host->coordinator, "load", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  int rc = lsi_lua_current(host, &host->coordinator, &s->coordinator, err);
+  struct lsi_lua_call call = lsi_lua_call_of(s);
+  call.args = src->args;
+  call.n_args = src->n_args;
+  call.settings = settings;
+  if (!rc) rc = lsi_lua_call(s->coordinator, "load", &call, NULL, LSIO_ERR_SCRIPT, err);
   if (rc) {
     unload(s);
     return rc;
   }
   s->state_size = (size_t)call.state_size;
-  s->slot_size = (size_t)call.slot_size;
+  s->finishes = call.finishes;
+  s->has_done = call.has_done;
   s->skip = settings->on_error == LSI_ON_ERROR_SKIP;
   s->seed = settings->seed;
   *out = s;
@@ -71,8 +88,8 @@ static int take_text(const struct lsi_lua_call *call, char **text, struct lsi_er
 }
 
 static int help(struct lsi_script *s, char **text, struct lsi_error *err) {
-  struct lsi_lua_call call = {.job = s->id};
-  int rc = lsi_lua_call(s->host->coordinator, "help", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  struct lsi_lua_call call = lsi_lua_call_of(s);
+  int rc = lsi_lua_call(s->coordinator, "help", &call, NULL, LSIO_ERR_SCRIPT, err);
   return rc ? rc : take_text(&call, text, err);
 }
 
@@ -101,6 +118,8 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   if (l->sink_kind) spec->sink.durability = durability[l->durability];
   spec->transform = l->identity ? NULL : &lsi_lua_transform_ops;
   spec->transform_job = l->identity ? NULL : s;
+  s->type = l->type;
+  s->has_out_max = l->has_out_max;
   s->has_out_type = l->sink_has_type;
   s->out_type = l->sink_type;
 }
@@ -109,10 +128,11 @@ static int prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error
   if (!spec->request) spec->request = lsi_request_create();
   if (!spec->request) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
   struct lsi_lua_spec l = {.request = spec->request};
-  struct lsi_lua_call call = {.job = s->id, .spec = &l,
-                              .paths = lsi_paths_create(spec->request->watch)};
+  struct lsi_lua_call call = lsi_lua_call_of(s);
+  call.spec = &l;
+  call.paths = lsi_paths_create(spec->request->watch);
   if (!call.paths) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the list of paths");
-  int rc = lsi_lua_call(s->host->coordinator, "prepare", &call, 0, NULL, NULL, LSIO_ERR_SCRIPT, err);
+  int rc = lsi_lua_call(s->coordinator, "prepare", &call, NULL, LSIO_ERR_SCRIPT, err);
   lsi_paths_free(call.paths);
   if (!rc) {
     lsi_free(s->params);
@@ -205,7 +225,7 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
 }
 
 /* The `info` of done(result, info): the names of the JSON summary. */
-static void push_info(lua_State *L, const void *arg) {
+static int push_info(lua_State *L, void *arg) {
   const struct lsi_summary *s = arg;
   luaL_checkstack(L, 12, "info");
   lua_createtable(L, 0, 24);
@@ -239,6 +259,7 @@ static void push_info(lua_State *L, const void *arg) {
   lua_setfield(L, -2, "workers");
   push_errors(L, s);
   lua_setfield(L, -2, "errors");
+  return 1;
 }
 
 /* What merge left: the state as JSON, or why it has no such form. */
@@ -252,26 +273,59 @@ static int take_state(const struct lsi_lua_call *call, struct lsi_state_json *st
   return 0;
 }
 
+static int compare_workers(const void *a, const void *b) {
+  const struct lsi_lua_worker *const *x = a, *const *y = b;
+  return (*x)->index < (*y)->index ? -1 : (*x)->index > (*y)->index;
+}
+
+/* Those that ended with a value, in their order; of one that was opened again, the last. */
+static size_t list_workers(struct lsi_script *s, struct lsi_lua_worker **list) {
+  size_t n = 0;
+  for (struct lsi_lua_worker *w = atomic_load(&s->workers); w; w = w->next)
+    if (w->value) list[n++] = w;
+  qsort(list, n, sizeof *list, compare_workers);
+  return n;
+}
+
+static size_t count_workers(struct lsi_script *s) {
+  size_t n = 0;
+  for (struct lsi_lua_worker *w = atomic_load(&s->workers); w; w = w->next) n++;
+  return n;
+}
+
 static int merge(struct lsi_script *s, struct lsi_state_json *state, struct lsi_error *err) {
-  struct lsi_lua_value *values = lsi_calloc(LSI_LUA_WORKERS_MAX, sizeof *values);
-  if (!values) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to merge what workers ended with");
-  for (size_t i = 0; i < LSI_LUA_WORKERS_MAX; i++)
-    values[i] = (struct lsi_lua_value){s->workers[i].value, s->workers[i].value_length};
-  struct lsi_lua_call call = {.job = s->id, .values = values, .n_values = LSI_LUA_WORKERS_MAX,
-                              .wants_text = state != NULL};
-  int rc = lsi_lua_call(s->host->coordinator, "merge", &call, 0, NULL, NULL, LSIO_ERR_TRANSFORM, err);
-  lsi_free(values);
-  for (size_t i = 0; rc == 0 && i < LSI_COUNTOF(s->workers); i++) { /* merged: they may be large */
-    lsi_free(s->workers[i].value);
-    s->workers[i].value = NULL;
+  if (!s->finishes) {
+    const struct lsi_lua_call nothing = {.text = "{}", .text_length = 2};
+    return state ? take_state(&nothing, state, err) : 0;
   }
+  const size_t most = count_workers(s) + 1;
+  struct lsi_lua_worker **list = lsi_calloc(most, sizeof *list);
+  struct lsi_lua_value *values = lsi_calloc(most, sizeof *values);
+  struct lsi_lua_call call = lsi_lua_call_of(s);
+  int rc = list && values ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0,
+                                         "no memory to merge what workers ended with");
+  call.n_values = rc ? 0 : list_workers(s, list);
+  for (size_t i = 0; i < call.n_values; i++)
+    values[i] = (struct lsi_lua_value){list[i]->value, list[i]->value_length};
+  call.values = values;
+  call.wants_text = state != NULL;
+  if (!rc) rc = lsi_lua_call(s->coordinator, "merge", &call, NULL, LSIO_ERR_TRANSFORM, err);
+  for (size_t i = 0; rc == 0 && i < call.n_values; i++) { /* merged: they may be large */
+    lsi_free(list[i]->value);
+    list[i]->value = NULL;
+  }
+  lsi_free(values);
+  lsi_free(list);
+  s->large = call.text_length > LARGE_TEXT;
   return rc || !state ? rc : take_state(&call, state, err);
 }
 
 static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {
-  struct lsi_lua_call call = {.job = s->id};
-  return lsi_lua_call(s->host->coordinator, "done", &call, 0, push_info, summary,
-                      LSIO_ERR_TRANSFORM, err);
+  if (!s->has_done && !s->large) return 0;
+  struct lsi_lua_call call = lsi_lua_call_of(s);
+  const struct lsi_lua_hooks hooks = {.push = s->has_done ? push_info : NULL,
+                                      .arg = (void *)(uintptr_t)summary};
+  return lsi_lua_call(s->coordinator, "done", &call, &hooks, LSIO_ERR_TRANSFORM, err);
 }
 
 static char *doctor(void) {
@@ -286,9 +340,9 @@ static char *doctor(void) {
   }
   struct lsi_lua_call call = {.name = lua->jit};
   char *text = NULL;
-  if (lsi_lua_call(lua, "doctor", &call, 0, NULL, NULL, LSIO_ERR_BUG, &err) == 0)
+  if (lsi_lua_call(lua, "doctor", &call, NULL, LSIO_ERR_BUG, &err) == 0)
     text = lsi_strndup(call.text, call.text_length);
-  lsi_lua_close(lua);
+  lsi_lua_drop(lua);
   return text;
 }
 

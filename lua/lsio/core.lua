@@ -9,13 +9,14 @@ local M = {
 }
 
 -- Without pointers (tests that run under a plain luajit) only the types exist.
-function M.init(cdef, vt, err)
+function M.init(cdef, vt, err, generator)
   jit.off() -- loading the modules must leave no traces: lsio.host.probe switches it on
   ffi.cdef(cdef)
   if vt then
     M.vt = ffi.cast("const struct lsi_vt *", vt)
     M.err = ffi.cast("struct lsi_error *", err)
     M.failed = err -- the error value that means "see M.err": C knows it by its address
+    M.generator = ffi.cast("uint64_t **", generator) -- [0]: of the job that runs now
   end
 end
 

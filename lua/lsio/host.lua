@@ -1,5 +1,5 @@
 -- What C calls, one function a phase. Each takes the address of a struct of lua/host/abi.h; results go
--- back through it. Text that C is to copy stays anchored here until the next call.
+-- back through it.
 local ffi = require "ffi"
 local buffer = require "string.buffer"
 local core = require "lsio.core"
@@ -13,17 +13,18 @@ local sink = require "lsio.sink"
 local source = require "lsio.source"
 local state = require "lsio.state"
 local util = require "lsio.util"
-local view = require "lsio.view"
 
 local M = {}
 
-local jobs = {}  -- by id: { job =, params =, name =, keep = {} }
-local anchor     -- text that C reads after the call
+jit.off(true, true) -- what runs once a job is no work for the compiler: a trace that fails makes others wait
+
+local entries = {} -- by number: the jobs that are open here, each with all that is its own
 
 local call_type = ffi.typeof "struct lsi_lua_call *"
 
-local function give(call, text)
-  anchor = text
+-- C copies the text before it makes another call; `entry` holds it until then.
+local function give(call, entry, text)
+  entry.text = text
   call.text, call.text_length = text, #text
 end
 
@@ -41,41 +42,62 @@ local function writer(stream)
 end
 
 M.print, M.log = writer(1), writer(2)
+jit.on(M.print) -- transforms call it
+jit.on(M.log)
 
--- Compiles and runs the script of `call` in a fresh environment.
+-- Kilobytes that a job may leave to the collector's own pace. One that made more, as large arrays of
+-- a request or a large state, pays for a collection itself, so that they do not live on.
+local LITTLE = 4096
+
+local function collect_since(count)
+  if collectgarbage "count" - count > math.max(LITTLE, count) then collectgarbage() end
+end
+
+-- Compiles the script of `call` and runs its top level in a fresh environment.
 local function run(call)
-  local text, name = ffi.string(call.script, call.script_length), ffi.string(call.name)
-  job.begin(text, name)
-  local f, message = env.compile(text, name)
+  local script = { text = ffi.string(call.script, call.script_length), name = ffi.string(call.name) }
+  local f, message = env.compile(script.text, script.name)
   if not f then error(message, 0) end
-  local made = job.returned(setfenv(f, env.create(name, M.print))())
-  local entry = { job = made, name = name, keep = {} }
-  jobs[tonumber(call.job)] = entry
+  job.begin(script)
+  script.job = job.returned(script, setfenv(f, env.create(script.name, M.print))())
+  job.finish()
+  return script
+end
+
+local function open_entry(call)
+  local count = collectgarbage "count"
+  local script = run(call)
+  local entry = { script = script, job = script.job, name = script.name, keep = {}, count = count }
+  entries[call.job] = entry
   return entry
+end
+
+local function entry_of(address)
+  local call = ffi.cast(call_type, address)
+  return call, entries[call.job]
 end
 
 function M.load(address)
   local call = ffi.cast(call_type, address)
-  local entry = run(call)
+  local entry = open_entry(call)
   local j = entry.job
   for _, s in ipairs(j.settings) do
     if core.vt.setting(call.settings, s.name, s.value, core.err) < 0 then
-      core.vt.as_script_error(core.err, s.where)
+      core.vt.as_script_error(core.err, job.place(entry.script, s.key))
       error(core.failed, 0)
     end
   end
-  job.check_skip(j, core.vt.setting_skip(call.settings))
+  job.check_skip(entry.script, core.vt.setting_skip(call.settings))
   local args = {}
   for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(call.args[i]) end
   entry.params = params.parse(j.params, args, function(text) core.fail(core.USAGE, text) end)
-  call.state_size = j.layout and j.layout.size or 0
-  call.slot_size = j.layout and j.layout.total or 0
+  call.state_size = j.state_size or 0
+  call.finishes, call.has_done = j.finish ~= nil or j.reduce ~= nil, j.done ~= nil
 end
 
 function M.help(address)
-  local call = ffi.cast(call_type, address)
-  local entry = jobs[tonumber(call.job)]
-  give(call, params.help(entry.name, entry.job.params))
+  local call, entry = entry_of(address)
+  give(call, entry, params.help(entry.name, entry.job.params))
 end
 
 local function prepare_sink(entry, spec)
@@ -121,8 +143,7 @@ local function check_chunk(entry, s)
 end
 
 function M.prepare(address)
-  local call = ffi.cast(call_type, address)
-  local entry = jobs[tonumber(call.job)]
+  local call, entry = entry_of(address)
   local j = entry.job
   if j.setup then
     local more = j.setup(entry.params)
@@ -131,7 +152,7 @@ function M.prepare(address)
     end
     for key, v in pairs(more or {}) do entry.params[key] = v end
   end
-  give(call, buffer.encode(reduce.plain(entry.params, "params")))
+  give(call, entry, buffer.encode(reduce.plain(entry.params, "params")))
   local s = j.source
   if type(s) == "function" then
     s = s(entry.params)
@@ -146,40 +167,40 @@ function M.prepare(address)
   local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
   source.build(s, call.spec.request, call.paths, j.codec ~= "none", may_be_late)
   s = nil -- luacheck: ignore (arrays as long as the request must not live on while it runs)
-  collectgarbage()
+  collect_since(entry.count)
 end
 
-local function new_table_state(entry)
-  if not entry.job.state_function then return end
-  entry.state = entry.job.state_function(entry.params)
-  if type(entry.state) ~= "table" then
-    error(("%s: the function state returned %s, not a table"):format(entry.name, util.show(entry.state)), 0)
+-- A fresh state for `entry`, if its job has one.
+local function new_state(entry)
+  local j = entry.job
+  if j.fields then
+    j.layout = j.layout or state.layout(j.fields)
+    entry.state = state.construct(j.fields, j.layout, job.reducer_of(j))
+  elseif j.state_function then
+    entry.state = j.state_function(entry.params)
+    if type(entry.state) ~= "table" then
+      error(("%s: the function state returned %s, not a table"):format(entry.name, util.show(entry.state)), 0)
+    end
   end
 end
 
--- In a worker: the script again, its state, init. Returns the function that runs a step.
+-- In a worker: the script, its state, init. Returns what C calls for a step, the transform, which
+-- messages name, and the function that makes text of a table that it returned.
 function M.open(address)
   local call = ffi.cast(call_type, address)
-  local entry = run(call)
+  local entry = open_entry(call)
   local j = entry.job
   entry.params = reduce.present(buffer.decode(ffi.string(call.text, call.text_length)), entry.keep)
   math.randomseed(tonumber(call.seed % 4294967296ULL) + tonumber(call.worker))
-  local rng = call.random
-  chunk.use(function() return core.vt.random(rng) end)
   call.user_code = true
-  if j.fields then
-    entry.state = state.construct(j.fields, j.layout, call.slot, job.reducer_of(j))
-  else
-    new_table_state(entry)
-  end
+  new_state(entry)
+  if j.fields then call.slot = entry.state end
   if j.init then j.init(entry.state, tonumber(call.worker), entry.params) end
-  local out = j.type
-  if call.has_out_type then out = view.types[call.out_type] end
-  if not j.transform then return nil end
-  local dispatch
-  dispatch, entry.clear = chunk.dispatcher(call.step, { data = j.type, out = out, transform = j.transform,
-    state = entry.state, params = entry.params, has_out_max = j.out_max ~= nil })
-  return dispatch
+  local seen
+  seen, call.chunk = chunk.object(j.type.id, call.has_out_type and call.out_type or j.type.id)
+  local script = entry.script
+  script.bind = script.bind or chunk.binder()
+  return script.bind(j.transform, seen, entry.state, entry.params), j.transform, chunk.record
 end
 
 -- What a worker (or, for a job without steps, the coordinator) ends with, as plain data.
@@ -198,32 +219,24 @@ local function finished(entry)
 end
 
 function M.finish(address)
-  local call = ffi.cast(call_type, address)
-  local entry = jobs[tonumber(call.job)]
-  entry.clear()
+  local call, entry = entry_of(address)
   local v = finished(entry)
-  anchor = buffer.new():encode(v) -- not as a string: large results would be there twice
-  local at, length = anchor:ref()
+  local text = buffer.new():encode(v) -- not as a string: large results would be there twice
+  entry.text = text
+  local at, length = text:ref()
   call.text, call.text_length = ffi.cast("const char *", at), length
 end
 
 -- Merges what the workers left, in their order; gives its JSON where that is wanted.
 function M.merge(address)
-  local call = ffi.cast(call_type, address)
-  local entry = jobs[tonumber(call.job)]
+  local call, entry = entry_of(address)
   local j, values = entry.job, {}
   for i = 0, tonumber(call.n_values) - 1 do
     local v = call.values[i]
-    if v.data ~= nil then values[#values + 1] = buffer.new():set(v.data, tonumber(v.length)):decode() end
+    values[i + 1] = buffer.new():set(v.data, tonumber(v.length)):decode()
   end
   if #values == 0 and j.reduce ~= nil and (j.fields or j.state_function) then -- no step has run
-    if j.fields then
-      local memory = ffi.new("uint8_t[?]", j.layout.total + 64)
-      entry.keep[#entry.keep + 1] = memory
-      entry.state = state.construct(j.fields, j.layout, memory, job.reducer_of(j))
-    else
-      new_table_state(entry)
-    end
+    new_state(entry)
     values[1] = finished(entry)
   end
   local result
@@ -235,38 +248,56 @@ function M.merge(address)
   local ok, text, nonfinite = pcall(encode.json, result, "the state")
   if text == "not enough memory" then error(text, 0) end
   call.no_json, call.nonfinite = not ok, ok and nonfinite or 0 -- done is called all the same
-  give(call, text)
+  give(call, entry, text)
 end
 
 function M.done(address, info)
-  local call = ffi.cast(call_type, address)
-  local entry = jobs[tonumber(call.job)]
-  anchor = nil -- the JSON, which has been copied
+  local _, entry = entry_of(address)
+  entry.text = nil -- the JSON, which has been copied
   if entry.job.done then entry.job.done(entry.result, info) end
 end
 
+-- How many C types there are, at least. LuaJIT tells the number of a type, but to learn it takes one.
+local function c_types() return tonumber(ffi.typeof "struct { int32_t _; }") end
+
+local closed = 0
+
 function M.close(address)
-  local call = ffi.cast(call_type, address)
-  jobs[tonumber(call.job)] = nil
-  anchor = nil
-  collectgarbage()
-  if jit.status() then jit.flush() end
+  local call, entry = entry_of(address)
+  entries[call.job] = nil
+  closed = closed + 1
+  if closed % 32 == 0 then call.c_types = c_types() end
+  if not entry then return job.finish() end -- its script has failed
+  local count = entry.count
+  entry = nil -- luacheck: ignore
+  collect_since(count)
 end
 
--- Does the JIT have memory for machine code near the library? A loop must leave a trace.
+-- Machine code goes, and with it what the compiler has learnt; switching it off and on sets its counts back.
+function M.clean()
+  if not jit.status() then return end
+  jit.flush()
+  jit.off()
+  jit.on()
+end
+
+-- Does the JIT have memory for machine code near the library? A loop must leave a trace. And how many C types
+-- there are before any job has made some.
 function M.probe()
   local opt = require "jit.opt"
   opt.start("sizemcode=256", "maxmcode=256", "maxtrace=4000")
-  if os.getenv "LSIO_JIT" == "off" then return "off" end
+  local n = c_types()
+  if os.getenv "LSIO_JIT" == "off" then return "off", n end
   jit.on()
   local s = 0
   for i = 1, 1000 do s = s + i end
-  if s ~= 500500 then return "broken" end
+  if s ~= 500500 then return "broken", n end
   local ok, jutil = pcall(require, "jit.util")
-  if ok and not jutil.traceinfo(1) then return "dead" end
+  if ok and not jutil.traceinfo(1) then return "dead", n end
   jit.flush()
-  return "alive"
+  return "alive", n
 end
+jit.on(M.probe)
 
 function M.doctor(address)
   local call = ffi.cast(call_type, address)
@@ -285,7 +316,7 @@ function M.doctor(address)
   if jit.version:find "beta" then
     lines[#lines + 1] = "  not tried: it may crash when memory is short; builds after 2023 hardly ever do"
   end
-  give(call, table.concat(lines, "\n") .. "\n")
+  give(call, M, table.concat(lines, "\n") .. "\n")
 end
 
 return M

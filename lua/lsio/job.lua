@@ -10,6 +10,8 @@ local sink = require "lsio.sink"
 
 local M = {}
 
+jit.off(true, true) -- what runs once a job is no work for the compiler: a trace that fails makes others wait
+
 local JOB = { __name = "job" }
 
 function M.is(v) return type(v) == "table" and getmetatable(v) == JOB end
@@ -20,25 +22,28 @@ M.keys = {
   out_max = true, piece = true, on_error = true, fill = true, merge = true, options = true, seed = true,
 }
 
-local current = { text = "", name = "job" } -- the script that runs at the moment
+local nobody = { text = "", name = "job" }
+local current = nobody -- the script whose top level runs: { text =, name =, made = }
 
-function M.begin(text, name) current = { text = text, name = name } end
+-- Around a script's top level. One that failed ends when its job is closed.
+function M.begin(script) current = script end
+function M.finish() current = nobody end
 
--- "job.lua:12: " if `key =` stands on one line only, else "".
-local function place(key)
+-- "job.lua:12: " if `key =` stands on one line of the script only, else "".
+function M.place(script, key)
   local at, n, found = 0, 0, nil
-  for line in (current.text .. "\n"):gmatch "([^\n]*)\n" do
+  for line in (script.text .. "\n"):gmatch "([^\n]*)\n" do
     at = at + 1
     local code = line:gsub("%-%-.*", "")
     local word = "%f[%w_]" .. key .. "%f[^%w_]%s*="
     if code:find(word .. "[^=]") or code:find(word .. "$") then n, found = n + 1, at end
   end
-  if n == 1 then return ("%s:%d: "):format(current.name, found) end
+  if n == 1 then return ("%s:%d: "):format(script.name, found) end
   return ""
 end
 
 local function fail(text, key)
-  local where = type(key) == "string" and key:match "^[%a_][%w_]*$" and place(key) or ""
+  local where = type(key) == "string" and key:match "^[%a_][%w_]*$" and M.place(current, key) or ""
   error(where .. text, 0)
 end
 
@@ -181,7 +186,11 @@ local function check_state(t, job)
   local s = want(t, "state", "string function")
   if type(s) == "string" then
     job.fields = state.parse(s, function(text) fail(text, "state") end)
-    job.layout = state.layout(job.fields)
+    local all
+    job.state_size, all = state.measure(job.fields)
+    if all > 2147483647 then
+      fail(("state takes %.0f bytes; it may take at most 2147483647"):format(all), "state")
+    end
   else
     job.state_function = s
   end
@@ -210,7 +219,7 @@ local function check_options(t, job)
     elseif type(v) ~= "string" then
       fail(("%s must be a string or a number, not %s"):format(name, util.show(v)), key)
     end
-    job.settings[#job.settings + 1] = { name = name, value = v, where = place(key) }
+    job.settings[#job.settings + 1] = { name = name, value = v, key = key }
   end
   local options = want(t, "options", "table")
   for name, v in pairs(options or {}) do
@@ -245,25 +254,27 @@ function M.job(t)
 end
 
 -- What only shows once all options are known.
-function M.check_skip(job, skip)
+function M.check_skip(script, skip)
   if not skip then return end
-  if job.layout and job.layout.size > 4096 then
-    fail(("state takes %d bytes; with on_error = \"skip\" it is restored after a failed step and may take "
-      .. "at most 4096"):format(job.layout.size), "state")
+  local job = script.job
+  local function bad(text, key) error(M.place(script, key) .. text, 0) end
+  if job.fields and job.state_size > 4096 then
+    bad(("state takes %d bytes; with on_error = \"skip\" it is restored after a failed step and may take "
+      .. "at most 4096"):format(job.state_size), "state")
   end
   if job.sink and not job.out_max and job.fill == nil then
-    fail("on_error = \"skip\" with a sink needs fill: the value that stands in place of a skipped step",
+    bad("on_error = \"skip\" with a sink needs fill: the value that stands in place of a skipped step",
       "on_error")
   end
 end
 
 -- What the script returned, or why that is no job.
-function M.returned(v)
+function M.returned(script, v)
   if M.is(v) then return v end
-  if v == nil and current.made then
-    error(current.name .. ': the script made a job but did not return it; write "return lsio.job { ... }"', 0)
+  if v == nil and script.made then
+    error(script.name .. ': the script made a job but did not return it; write "return lsio.job { ... }"', 0)
   end
-  error(('%s: a script ends with "return lsio.job { ... }"; this one returned %s'):format(current.name,
+  error(('%s: a script ends with "return lsio.job { ... }"; this one returned %s'):format(script.name,
     v == nil and "nothing" or util.show(v)), 0)
 end
 

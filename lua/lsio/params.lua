@@ -3,6 +3,8 @@ local util = require "lsio.util"
 
 local M = {}
 
+jit.off(true, true) -- what runs once a job is no work for the compiler: a trace that fails makes others wait
+
 local kinds = { number = "N", string = "TEXT", boolean = false }
 
 -- Checks the table of a job; returns { name = { default =, help =, kind = } }.

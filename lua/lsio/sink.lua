@@ -4,6 +4,8 @@ local view = require "lsio.view"
 
 local M = {}
 
+jit.off(true, true) -- what runs once a job is no work for the compiler: a trace that fails makes others wait
+
 local SINK = { __name = "sink" }
 
 function M.is(v) return type(v) == "table" and getmetatable(v) == SINK end

@@ -69,7 +69,25 @@ function M.parse(text, fail)
   return fields
 end
 
-local cache = {} -- by layout: C types are never freed, so equal jobs must share them
+-- Bytes of the struct: those of the user's part, and of all with the views of its arrays. No C type
+-- is made for it: that is left to states in which the job's functions run.
+function M.measure(fields)
+  local at, align, views = 0, 1, 0
+  for _, f in ipairs(fields) do
+    local size = f.moments and ffi.sizeof "lsio_moments" or f.t.size
+    local own = math.min(size, 8) -- a double is the widest member
+    align = math.max(align, own)
+    at = math.ceil(at / own) * own + size * (f.n or 1)
+    if f.n then views = views + 1 end
+  end
+  local size = math.ceil(at / align) * align
+  if views == 0 then return size, size end
+  return size, math.ceil(at / 8) * 8 + views * ffi.sizeof(view.mutable)
+end
+
+-- By layout: C types are never freed, so equal jobs must share them. Of different layouts a state of
+-- Lua makes as many as it has types for, and is then replaced.
+local cache = {}
 
 local function metatable_of(fields)
   local names = {}
@@ -96,7 +114,8 @@ local function metatable_of(fields)
   }
 end
 
--- C types of the struct: { struct =, mutable =, size = bytes of the user's part, total = of all }.
+-- C types of the struct: { struct =, mutable = a pointer to its twin without constant fields, size =
+-- bytes of the user's part, total = of all }.
 function M.layout(fields)
   local constant, mutable, key, params, params_mutable = {}, {}, {}, {}, {}
   for i, f in ipairs(fields) do
@@ -107,7 +126,6 @@ function M.layout(fields)
   end
   key = table.concat(key, ";")
   if cache[key] then return cache[key] end
-  local size = ffi.sizeof(ffi.typeof("struct { " .. table.concat(constant, " ") .. " }"))
   for _, f in ipairs(fields) do
     if f.n then
       local decl = ("$ __view_%s;"):format(f.name)
@@ -116,15 +134,14 @@ function M.layout(fields)
       params_mutable[#params_mutable + 1] = view.mutable
     end
   end
-  local layout = {
-    struct = ffi.typeof("struct { " .. table.concat(constant, " ") .. " }", unpack(params)),
-    mutable = ffi.typeof("struct { " .. table.concat(mutable, " ") .. " }", unpack(params_mutable)),
-    size = size,
-  }
-  layout.total = ffi.sizeof(layout.struct)
-  layout.pointer = ffi.typeof("$ *", layout.struct)
-  layout.mutable_pointer = ffi.typeof("$ *", layout.mutable)
-  ffi.metatype(layout.struct, metatable_of(fields))
+  local struct = ffi.typeof("struct { " .. table.concat(constant, " ") .. " }", unpack(params))
+  local twin = struct
+  if #params > 0 then
+    twin = ffi.typeof("struct { " .. table.concat(mutable, " ") .. " }", unpack(params_mutable))
+  end
+  local layout = { struct = ffi.metatype(struct, metatable_of(fields)), mutable = ffi.typeof("$ *", twin) }
+  layout.size, layout.total = M.measure(fields)
+  assert(layout.total == ffi.sizeof(struct))
   cache[key] = layout
   return layout
 end
@@ -149,20 +166,25 @@ function M.identity(t, reducer)
   return 0
 end
 
--- Makes the memory at `slot` (layout.total zeroed bytes) a state; returns it.
-function M.construct(fields, layout, slot, reducer_of)
-  local m = ffi.cast(layout.mutable_pointer, slot)[0]
+-- A new state.
+function M.construct(fields, layout, reducer_of)
+  local s = layout.struct()
+  local m = ffi.cast(layout.mutable, s)[0]
   for _, f in ipairs(fields) do
     local start = f.t and M.identity(f.t, reducer_of(f.name))
     if f.n then
       local storage = m["__" .. f.name]
       view.set(m["__view_" .. f.name], storage, f.n)
-      for i = 0, f.n - 1 do storage[i] = start end
-    elseif f.t then
+      if start ~= 0 then
+        for i = 0, f.n - 1 do storage[i] = start end
+      end
+    elseif f.t and start ~= 0 then
       m[f.name] = start
     end
   end
-  return ffi.cast(layout.pointer, slot)[0]
+  return s
 end
+
+for _, f in pairs(M) do jit.off(f) end -- as in lsio.job; what a job's functions call is none of these
 
 return M

@@ -8,9 +8,7 @@ local function refused(text) return support.message(parse, text) end
 local function make(text, reducers)
   local fields = parse(text)
   local layout = state.layout(fields)
-  local memory = ffi.new("uint64_t[?]", layout.total / 8 + 2)
-  return state.construct(fields, layout, memory, function(name) return (reducers or {})[name] end), memory,
-    layout
+  return state.construct(fields, layout, function(name) return (reducers or {})[name] end), layout
 end
 
 describe("state text", function()
@@ -43,7 +41,7 @@ end)
 
 describe("a state", function()
   it("starts at its reducers' identities", function()
-    local s, memory = make("double s, p, lo, hi; i8 a, b; u16 c; i64 d, e; u64 f, g; i32 h; u8 i; f32 j[3];",
+    local s = make("double s, p, lo, hi; i8 a, b; u16 c; i64 d, e; u64 f, g; i32 h; u8 i; f32 j[3];",
       { s = "sum", p = "prod", lo = "min", hi = "max", a = "min", b = "max", c = "min", d = "min", e = "max",
         f = "band", g = "max", h = "band", i = "bor", j = "min" })
     assert.same({ 0, 1, math.huge, -math.huge }, { s.s, s.p, s.lo, s.hi })
@@ -51,22 +49,41 @@ describe("a state", function()
     assert.is_true(s.d == 9223372036854775807LL and s.e == -9223372036854775807LL - 1LL)
     assert.is_true(s.f == 18446744073709551615ULL and s.g == 0ULL)
     assert.same({ -1, 0, math.huge, math.huge }, { s.h, s.i, s.j[0], s.j[2] })
-    assert.is_not_nil(memory)
   end)
   it("checks names and indices", function()
-    local s, memory = make "double sum, hist[4]; lsio_moments m;"
+    local s = make "double sum, hist[4]; lsio_moments m;"
     s.sum, s.hist[3], s.m.n = 5, 7, 2
     assert.same({ 5, 7, 2 }, { s.sum, s.hist[3], s.m.n })
     assert.equal('unknown state field "sun"; did you mean "sum"?', support.message(function() return s.sun end))
     assert.truthy(support.message(function() s.sun = 1 end):find "unknown state field")
     assert.truthy(support.message(function() s.hist[4] = 1 end):find "out of range")
     assert.truthy(support.message(function() s.hist = 1 end):find "assign to its elements")
-    assert.is_not_nil(memory)
   end)
   it("has one C type for equal layouts", function()
-    local _, _, a = make "double a; i32 b[2];"
-    local _, _, b = make "double a;  i32  b[2] ;"
+    local _, a = make "double a; i32 b[2];"
+    local _, b = make "double a;  i32  b[2] ;"
     assert.equal(a, b)
     assert.equal(16, a.size)
+  end)
+  it("is measured without a C type, as the compiler lays it out", function()
+    local types = { "i8", "u16", "i32", "u64", "f32", "double", "lsio_moments" }
+    math.randomseed(7)
+    for _ = 1, 200 do
+      local text = {}
+      for i = 1, math.random(1, 8) do
+        local t = types[math.random(#types)]
+        local array = t ~= "lsio_moments" and math.random() < 0.3
+        text[i] = ("%s f%d%s;"):format(t, i, array and ("[%d]"):format(math.random(1, 9)) or "")
+      end
+      local fields = parse(table.concat(text))
+      local before = tonumber(ffi.typeof "struct { int32_t _; }")
+      local size, total = state.measure(fields)
+      assert.equal(before + 2, tonumber(ffi.typeof "struct { int32_t _; }"))
+      local plain = table.concat(text):gsub("(%f[%w][iuf]%d+)( f)", function(name, f)
+        return require "lsio.view".by_name[name].c .. f
+      end)
+      assert.equal(ffi.sizeof(ffi.typeof("struct { " .. plain .. " }")), size, plain)
+      assert.equal(ffi.sizeof(state.layout(fields).struct), total, plain)
+    end
   end)
 end)

@@ -168,9 +168,9 @@ static void test_many_jobs(void **state) {
   }
 }
 
-/* Kernel calls, loops over views, state arrays: the function that C calls for each step ends up in a
- * trace of its own, with the transform in it. (Side traces of metamethods may abort; that is harmless.)
- * It is the only long function of lsio.chunk. */
+/* Kernel calls, loops over views, state arrays: the function that C calls for each step, whose first upvalue is
+ * the transform, ends up in a trace of its own, with the transform in it. (Side traces of metamethods may abort;
+ * that is harmless.) */
 #define MANY(text) text text text text text
 static void test_compiled(void **state) {
   (void)state;
@@ -205,9 +205,8 @@ static void test_compiled(void **state) {
     snprintf(text, sizeof text,
              "local jit, start, compiled = require 'jit', nil, false\n"
              "local function event(what, tr, f, pc, other)\n"
-             " if what == 'start' then start = not other and debug.getinfo(f, 'S') end\n"
-             " if what == 'stop' and start and start.source == '=lsio.chunk' and\n"
-             "  start.lastlinedefined - start.linedefined > 15 then compiled = true end end\n"
+             " if what == 'start' then start = not other and debug.getupvalue(f, 1) == 'transform' end\n"
+             " if what == 'stop' and start then compiled = true end end\n"
              "local shape, strides, h\n" HOST_HEAD
              " type = '%s', state = 'double n, h[8]; lsio_moments m; uint8_t mask[100]; float top[3]; int64_t at[3]; double sums[8];',\n"
              " init = function() jit.attach(event, 'trace') end, reduce = function(a) return a end,\n"
