@@ -144,6 +144,7 @@ LSIO_API void lsio_context_destroy(lsio_context *context);
 /* ---- Jobs --------------------------------------------------------------------------------------- */
 
 typedef struct lsio_job lsio_job;
+typedef struct lsi_loaded lsio_script; /* a script that stays loaded: see lsio_script_load */
 
 enum lsio_job_flags {
   LSIO_JOB_PLAN_ONLY = 1, /* stop after planning: lsio_job_explain, then destroy */
@@ -180,6 +181,8 @@ struct lsio_job_options {
    * at: how many so far. What is not 0 ends lsio_submit with LSIO_ERR_CANCELLED. */
   int (*planning)(void *user, uint64_t listed, uint64_t looked_at);
   void *planning_user;
+  const lsio_script *loaded;   /* the job is one of this script, and `script` is NULL; used until the call
+                                  returns: it may be released while the job is open */
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and starts the
@@ -192,6 +195,20 @@ LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *o
 /* Text for `--help job.lua`: the script's parameters. Handed over in *text: free with lsio_free. */
 LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_options *options,
                               char **text, lsio_error **error);
+
+/* Loads a script once for many jobs, which are then opened by `loaded` in their options, each with args
+ * and settings of its own. Of `options`, script, script_length and script_name are used. The script is
+ * compiled and its top level runs here, and once in each worker that gets a job of it, instead of once
+ * a job: what it leaves in file-level locals lives as long as the script, apart from the others in the
+ * coordinator and in each worker, and is shared by all its jobs, also those that are open at the same
+ * time. `params`, `state` and whatever else a function of the job gets belong to one job. What is wrong
+ * with the script is found here (LSIO_ERR_SCRIPT); what only its args and settings can make wrong, when
+ * a job is submitted. */
+LSIO_API int lsio_script_load(lsio_context *context, const struct lsio_job_options *options,
+                              lsio_script **out, lsio_error **error);
+/* Jobs of it may still be open: the script goes with the last of them. Release it before its context is
+ * destroyed. NULL is fine. */
+LSIO_API void lsio_script_release(lsio_script *script);
 
 enum lsio_completion_kind {
   LSIO_STEP = 1,        /* the result of one step (only with LSIO_JOB_STREAM) */

@@ -107,6 +107,10 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err);
 /* Index of the plan's device that the sink writes to directly; UINT32_MAX: none of them. */
 uint32_t lsi_job_sink_device(const struct lsio_job *job);
 
+/* job.c: programs built before a field was added have a shorter struct. False: the size is none, or there is
+ * neither a script nor a loaded one, or both. */
+bool lsi_job_options_read(const struct lsio_job_options *in, struct lsio_job_options *out);
+
 /* lsio.c: a copy of *e (or of `code` alone) for the caller; returns code. Where there is no memory for the
  * copy, what the caller gets and what is returned says that. */
 int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out);

@@ -22,34 +22,36 @@ int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o
 static int load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
   int rc = lsi_job_take_settings(job, o, err);
   if (rc < 0) return rc;
-  job->script_text = lsi_strndup(o->script ? o->script : "", o->script ? o->script_length : 0);
-  job->script_name = lsi_strdup(o->script_name ? o->script_name : "job");
-  if (!job->script_text || !job->script_name)
-    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
-  struct lsi_script_source source = {.text = job->script_text,
-                                     .length = o->script_length,
-                                     .name = job->script_name,
-                                     .args = o->args,
-                                     .n_args = o->n_args};
+  struct lsi_script_source source = {.args = o->args, .n_args = o->n_args,
+                                     .loaded = (struct lsi_loaded *)(uintptr_t)o->loaded};
+  if (!o->loaded) {
+    job->script_text = lsi_strndup(o->script, o->script_length);
+    job->script_name = lsi_strdup(o->script_name ? o->script_name : "job");
+    if (!job->script_text || !job->script_name)
+      return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
+    source.text = job->script_text;
+    source.length = o->script_length;
+    source.name = job->script_name;
+  }
   return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
 }
 
-/* Programs built before a field was added have a shorter struct. */
-static bool read_options(const struct lsio_job_options *in, struct lsio_job_options *out) {
+bool lsi_job_options_read(const struct lsio_job_options *in, struct lsio_job_options *out) {
   static const size_t shortest = offsetof(struct lsio_job_options, flags) + sizeof out->flags;
   *out = (struct lsio_job_options){0};
   if (!in || in->struct_size < shortest) return false;
   memcpy(out, in, LSI_MIN(in->struct_size, sizeof *out));
-  return out->script != NULL;
+  return !out->script != !out->loaded;
 }
 
 /* `wanted` is the caller's own `out`. *o receives the options. */
 static int create_job(lsio_context *context, const struct lsio_job_options *options,
                       const void *wanted, struct lsio_job_options *o, struct lsio_job **out,
                       struct lsi_error *err) {
-  if (!read_options(options, o) || !context || !wanted)
+  if (!lsi_job_options_read(options, o) || !context || !wanted)
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
-                    "a job needs a context, a script, `out`, and options whose struct_size is set");
+                    "a job needs a context, a script or a loaded one, `out`, and options whose "
+                    "struct_size is set");
   struct lsio_job *none = NULL, *job = NULL;
   if (atomic_load(&context->job) == NULL && !(job = lsi_job_create(context, o)))
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");

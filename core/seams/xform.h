@@ -37,6 +37,7 @@ struct lsi_state_json {
 };
 
 struct lsi_script_host; /* per context */
+struct lsi_loaded;      /* a script that stays loaded; counts who uses it */
 struct lsi_script;      /* per job */
 
 struct lsi_script_source {
@@ -45,6 +46,7 @@ struct lsi_script_source {
   const char *name;
   const char *const *args; /* borrowed until load returns */
   size_t n_args;
+  struct lsi_loaded *loaded; /* not NULL: the job's script is this one, and text and name are ignored */
 };
 
 /* The language host. Many jobs may be open at once. Of one host, one of these calls is made at a time, from
@@ -54,6 +56,12 @@ struct lsi_script_ops {
   const char *name;
   int (*create)(struct lsi_script_host **out, struct lsi_error *err);
   void (*destroy)(struct lsi_script_host *host);
+  /* Loads a script that stays: compiles it and runs its top level, once here and once in each worker
+   * that gets a job of it; what that leaves lives until the script and all jobs of it are released. The
+   * source is copied; args are ignored. */
+  int (*keep)(struct lsi_script_host *host, const struct lsi_script_source *src,
+              struct lsi_loaded **out, struct lsi_error *err);
+  void (*release)(struct lsi_loaded *loaded); /* jobs of it may still be open */
   /* Opens a job. Compiles and validates; parses args into params; sets the script's `options` in
    * settings (at the lowest priority). No I/O on sources. */
   int (*load)(struct lsi_script_host *host, const struct lsi_script_source *src,

@@ -97,6 +97,7 @@ struct lsi_lua_value {
 /* Argument of every function of lsio.host; each phase uses its part. */
 struct lsi_lua_call {
   double job;    /* number of the job in its host */
+  double loaded; /* number of the loaded script that it is a job of; 0: its script is its own */
   uint32_t worker;
   const char *script;
   size_t script_length;

@@ -123,6 +123,10 @@ void lsi_lua_hold(struct lsi_lua *lua) { atomic_fetch_add(&lua->users, 1); }
 void lsi_lua_drop(struct lsi_lua *lua) {
   if (!lua || atomic_fetch_sub(&lua->users, 1) > 1) return;
   lua_close(lua->L);
+  for (struct lsi_loaded_here *h = atomic_load(&lua->dead), *next; h; h = next) {
+    next = h->next;
+    lsi_free(h);
+  }
   lsi_free(lua);
 }
 

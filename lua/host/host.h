@@ -1,4 +1,4 @@
-/* Inside lua/: states, and jobs that live in them. */
+/* Inside lua/: states, scripts that stay loaded, and jobs that live in them. */
 #ifndef LSI_LUA_HOST_H
 #define LSI_LUA_HOST_H
 
@@ -11,7 +11,9 @@
 
 #define LSI_LUA_WORKERS_MAX 1024
 
-/* One Lua state. Used by one thread at a time; `users` from any. `failed` is how Lua code
+struct lsi_loaded_here;
+
+/* One Lua state. Used by one thread at a time; `users` and `dead` from any. `failed` is how Lua code
  * reports an error that already lies in `err`: it raises the address of `err` as a light userdata. */
 struct lsi_lua {
   lua_State *L;
@@ -20,10 +22,11 @@ struct lsi_lua {
   const char *jit;  /* "alive", "dead", "off" or "broken": static */
   uint64_t *random; /* what chunk.random takes numbers from: the generator of the job that runs now */
   uint64_t idle[3]; /* a generator for when none does */
-  atomic_uint users; /* its place in the host, open jobs: the last one closes it */
+  atomic_uint users; /* its place in the host, open jobs, loaded scripts: the last one closes it */
+  _Atomic(struct lsi_loaded_here *) dead; /* released scripts, which its thread has yet to drop */
   double c_types_max; /* LuaJIT never frees a C type: a state that has made so many is replaced */
   bool worn;          /* it has made them */
-  double compiled_for; /* the job that had the compiler cleaned */
+  double compiled_for; /* the job, or loaded script, that had the compiler cleaned */
 };
 
 /* What always lies at the bottom of a state's stack. */
@@ -55,7 +58,7 @@ const struct lsi_vt *lsi_lua_vt(void);
 struct lsi_script_host {
   struct lsi_lua *coordinator;
   struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* by thread of the context, which opens its own */
-  atomic_uint_least64_t next_id; /* of jobs, which may come from several threads */
+  atomic_uint_least64_t next_id; /* of jobs and loaded scripts: jobs may come from several threads */
   atomic_flag warned;            /* that the JIT of a state is dead */
 };
 
@@ -66,6 +69,36 @@ int lsi_lua_current(struct lsi_script_host *host, struct lsi_lua **slot, struct 
 /* Has `close` of call's job done; on the state's thread. */
 void lsi_lua_end(struct lsi_lua *lua, struct lsi_lua_call *call);
 
+/* ---- loaded scripts (loaded.c) ---- */
+
+/* A loaded script in a worker's state: its environment lives there from the first job on. */
+struct lsi_loaded_here {
+  struct lsi_lua *lua; /* held */
+  unsigned thread;     /* whose state that is */
+  double id;
+  uint64_t steps; /* run here by all of its jobs */
+  struct lsi_loaded_here *next; /* of the same script; then among the dead of the state */
+};
+
+struct lsi_loaded {
+  struct lsi_script_host *host;
+  struct lsi_lua *coordinator; /* held */
+  double id;
+  char *text, *name;
+  size_t length;
+  atomic_uint users; /* the handle, and jobs of it */
+  _Atomic(struct lsi_loaded_here *) workers; /* each adds itself and looks for itself only */
+};
+
+int lsi_loaded_create(struct lsi_script_host *host, const struct lsi_script_source *src,
+                      struct lsi_loaded **out, struct lsi_error *err);
+void lsi_loaded_drop(struct lsi_loaded *l); /* NULL is fine */
+/* As lsi_lua_current, for a job of a loaded script; *steps counts those of all its jobs. */
+int lsi_loaded_current(struct lsi_loaded *l, unsigned thread, struct lsi_lua **out, uint64_t **steps,
+                       struct lsi_error *err);
+/* Drops what has been released of a state; on its thread. */
+void lsi_loaded_sweep(struct lsi_lua *lua);
+
 /* ---- jobs ---- */
 
 /* A worker of a job; on cache lines of its own, since it writes here at every step. */
@@ -75,7 +108,8 @@ struct lsi_lua_worker {
   struct lsi_lua *lua;  /* held while it is open */
   struct lsi_lua_chunk *chunk; /* shared by jobs of the Lua state: whoever runs a step fills it */
   double per_byte;      /* elements of the source */
-  uint64_t steps;       /* that it has run */
+  uint64_t *steps;      /* of the script in this state: own_steps, or those of a loaded one */
+  uint64_t own_steps;
   bool returned;        /* what a step returned lies on L's stack */
   uint64_t random[3];   /* seed, step, numbers taken: see lsi_vt.random */
   void *slot;           /* the state struct, which Lua owns; NULL: none */
@@ -91,6 +125,7 @@ struct lsi_lua_worker {
 struct lsi_script {
   struct lsi_script_host *host;
   struct lsi_lua *coordinator; /* held */
+  struct lsi_loaded *loaded;   /* held; NULL: the script is the job's own */
   double id;
   const char *text;  /* borrowed until unload */
   size_t length;
@@ -111,7 +146,8 @@ struct lsi_script {
 
 /* The part of a call that says which job and script it is about. */
 static inline struct lsi_lua_call lsi_lua_call_of(const struct lsi_script *s) {
-  return (struct lsi_lua_call){.job = s->id, .script = s->text, .script_length = s->length, .name = s->name};
+  return (struct lsi_lua_call){.job = s->id, .loaded = s->loaded ? s->loaded->id : 0,
+                               .script = s->text, .script_length = s->length, .name = s->name};
 }
 
 extern const struct lsi_transform_ops lsi_lua_transform_ops;

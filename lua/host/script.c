@@ -49,8 +49,27 @@ static void unload(struct lsi_script *s) {
     lsi_lua_drop(s->coordinator);
   }
   free_workers(s);
+  lsi_loaded_drop(s->loaded);
   lsi_free(s->params);
   lsi_free(s);
+}
+
+/* Whose script it is, and in which state it opens. */
+static int begin(struct lsi_script *s, const struct lsi_script_source *src, struct lsi_error *err) {
+  s->text = src->text;
+  s->length = src->length;
+  s->name = src->name ? src->name : "job";
+  if (!src->loaded) return lsi_lua_current(s->host, &s->host->coordinator, &s->coordinator, err);
+  if (src->loaded->host != s->host)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0, "the script was loaded in another context");
+  s->loaded = src->loaded;
+  atomic_fetch_add(&s->loaded->users, 1);
+  s->text = s->loaded->text;
+  s->length = s->loaded->length;
+  s->name = s->loaded->name;
+  s->coordinator = s->loaded->coordinator;
+  lsi_lua_hold(s->coordinator);
+  return 0;
 }
 
 static int load(struct lsi_script_host *host, const struct lsi_script_source *src,
@@ -59,10 +78,7 @@ static int load(struct lsi_script_host *host, const struct lsi_script_source *sr
   if (!s) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
   s->host = host;
   s->id = (double)(atomic_fetch_add(&host->next_id, 1) + 1);
-  s->text = src->text;
-  s->length = src->length;
-  s->name = src->name ? src->name : "job";
-  int rc = lsi_lua_current(host, &host->coordinator, &s->coordinator, err);
+  int rc = begin(s, src, err);
   struct lsi_lua_call call = lsi_lua_call_of(s);
   call.args = src->args;
   call.n_args = src->n_args;
@@ -349,6 +365,8 @@ static char *doctor(void) {
 static const struct lsi_script_ops ops = {.name = "lua",
                                           .create = host_create,
                                           .destroy = host_destroy,
+                                          .keep = lsi_loaded_create,
+                                          .release = lsi_loaded_drop,
                                           .load = load,
                                           .help = help,
                                           .prepare = prepare,

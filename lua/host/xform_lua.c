@@ -23,7 +23,7 @@ static void release(struct lsi_lua_worker *w) {
   if (w->lua) {
     struct lsi_lua_call call = lsi_lua_call_of(w->script);
     if (w->L) {
-      memset(w->chunk, 0, sizeof *w->chunk); /* the script may have kept it */
+      memset(w->chunk, 0, sizeof *w->chunk); /* a loaded script may have kept it */
       luaL_unref(w->lua->L, LUA_REGISTRYINDEX, w->thread);
       w->L = NULL;
     }
@@ -85,10 +85,15 @@ static int open_worker(void *job, unsigned worker, unsigned thread, struct lsi_s
   if (!w) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker %u of a job", worker);
   w->script = s;
   w->index = worker;
+  w->steps = &w->own_steps;
   w->random[0] = s->seed;
   w->per_byte = 1.0 / (double)lsi_type_size(s->type);
-  int rc = lsi_lua_current(s->host, &s->host->workers[thread], &w->lua, err);
-  if (!rc) rc = allocate(w, s, err);
+  int rc = s->loaded ? lsi_loaded_current(s->loaded, thread, &w->lua, &w->steps, err)
+                     : lsi_lua_current(s->host, &s->host->workers[thread], &w->lua, err);
+  if (!rc) {
+    lsi_loaded_sweep(w->lua);
+    rc = allocate(w, s, err);
+  }
   if (!rc) rc = open_lua(w, err);
   if (rc) {
     release(w);
@@ -199,14 +204,15 @@ static int take_result(struct lsi_lua_worker *w, struct lsi_step *step, struct l
  * code. */
 static void clean_compiler(struct lsi_lua_worker *w) {
   struct lsi_lua_call call = lsi_lua_call_of(w->script);
-  if (w->lua->compiled_for == call.job) return;
-  w->lua->compiled_for = call.job;
+  const double id = call.loaded ? call.loaded : call.job;
+  if (w->lua->compiled_for == id) return;
+  w->lua->compiled_for = id;
   lsi_lua_call(w->lua, "clean", &call, NULL, LSIO_ERR_BUG, NULL);
 }
 
 static int run_step(void *state, struct lsi_step *step, struct lsi_error *err) {
   struct lsi_lua_worker *w = state;
-  if (LSI_UNLIKELY(++w->steps == MANY_STEPS)) clean_compiler(w);
+  if (LSI_UNLIKELY(++*w->steps == MANY_STEPS)) clean_compiler(w);
   const bool first = !(step->piece & LSI_PIECE_LATER); /* else what it keeps is of the first piece */
   if (w->backup_size && first) memcpy(w->backup, w->slot, w->backup_size);
   if (LSI_UNLIKELY(step->n_chunks != 1))

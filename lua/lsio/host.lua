@@ -18,6 +18,7 @@ local M = {}
 
 jit.off(true, true) -- what runs once a job is no work for the compiler: a trace that fails makes others wait
 
+local scripts = {} -- by number: those that stay loaded
 local entries = {} -- by number: the jobs that are open here, each with all that is its own
 
 local call_type = ffi.typeof "struct lsi_lua_call *"
@@ -55,7 +56,8 @@ end
 
 -- Compiles the script of `call` and runs its top level in a fresh environment.
 local function run(call)
-  local script = { text = ffi.string(call.script, call.script_length), name = ffi.string(call.name) }
+  local script = { text = ffi.string(call.script, call.script_length), name = ffi.string(call.name),
+    count = collectgarbage "count" }
   local f, message = env.compile(script.text, script.name)
   if not f then error(message, 0) end
   job.begin(script)
@@ -64,9 +66,20 @@ local function run(call)
   return script
 end
 
+-- The script of a call's job: a loaded one runs once in a state, any other for its job only.
+local function script_of(call)
+  if call.loaded == 0 then return run(call) end
+  local script = scripts[call.loaded]
+  if not script then
+    script = run(call)
+    scripts[call.loaded] = script
+  end
+  return script
+end
+
 local function open_entry(call)
   local count = collectgarbage "count"
-  local script = run(call)
+  local script = script_of(call)
   local entry = { script = script, job = script.job, name = script.name, keep = {}, count = count }
   entries[call.job] = entry
   return entry
@@ -75,6 +88,20 @@ end
 local function entry_of(address)
   local call = ffi.cast(call_type, address)
   return call, entries[call.job]
+end
+
+-- Loads a script that stays: its environment lives as long as its number is not forgotten.
+function M.keep(address)
+  script_of(ffi.cast(call_type, address))
+end
+
+function M.forget(address)
+  local number = ffi.cast(call_type, address).loaded
+  local script = scripts[number]
+  scripts[number] = nil
+  local count = script and script.count
+  script = nil -- luacheck: ignore
+  if count then collect_since(count) end
 end
 
 function M.load(address)

@@ -14,6 +14,7 @@
 
 struct lsi_script_host *host_context;
 const struct lsi_script_ops *host_ops;
+struct lsi_loaded *host_loaded;
 
 static char directory[] = "/tmp/lsio_host_XXXXXX";
 
@@ -50,7 +51,7 @@ int host_load(struct host_job *j, const char *text, const char *args) {
   const char *words[16];
   size_t n = 0;
   for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) words[n++] = w;
-  struct lsi_script_source src = {text, strlen(text), "job.lua", words, n};
+  struct lsi_script_source src = {text, text ? strlen(text) : 0, "job.lua", words, n, host_loaded};
   return host_ops->load(host_context, &src, &j->settings, &j->script, &j->err);
 }
 

@@ -7,6 +7,7 @@
 
 extern struct lsi_script_host *host_context;
 extern const struct lsi_script_ops *host_ops;
+extern struct lsi_loaded *host_loaded; /* not NULL: host_load opens jobs of this script, whatever its text */
 
 /* Group set-up and tear-down: the current directory is a fresh one that holds an empty file "null". */
 int host_setup(void **state);

@@ -1,4 +1,4 @@
-/* Many jobs open at once in one state of Lua, and memory that many jobs leave. */
+/* Many jobs open at once in one state of Lua, loaded scripts, and memory that many jobs leave. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 
 #include "ground/mem.h"
 #include "host_job.h"
+#include "seams/os.h"
 
 #define JOBS 3
 static struct host_job jobs[JOBS];
@@ -138,6 +139,196 @@ static void test_compiled_once(void **state) {
   }
 }
 
+/* ---- loaded scripts ---- */
+
+static int keep(const char *text, struct lsi_error *err) {
+  const struct lsi_script_source src = {.text = text, .length = strlen(text), .name = "kept.lua"};
+  lsi_error_clear(err);
+  return host_ops->keep(host_context, &src, &host_loaded, err);
+}
+
+static void keep_script(const char *text) {
+  struct lsi_error err;
+  if (keep(text, &err)) fail_msg("%s", err.what);
+}
+
+static void release(void) {
+  host_ops->release(host_loaded);
+  host_loaded = NULL;
+}
+
+#define COUNTER                                                                                  \
+  "local lsio = require 'lsio'\nlocal jobs = 0\n"                                                \
+  "return lsio.job { source = lsio.files('null'), type = 'f32', params = { add = 1 },\n"          \
+  " state = 'double n, job;', reduce = { n = 'sum', job = 'max' },\n"                             \
+  " init = function(s) jobs = jobs + 1 s.job = jobs end,\n"                                       \
+  " transform = function(c, s, p) s.n = s.n + p.add end }\n"
+
+static void test_loaded_script(void **state) {
+  (void)state;
+  keep_script(COUNTER);
+  for (int k = 1; k <= 1000; k++) {
+    char args[40], json[60];
+    snprintf(args, sizeof args, "--add=%d", k);
+    open_job(0, NULL, args);
+    run_step(0, 0);
+    run_step(0, 1);
+    snprintf(json, sizeof json, "{\"job\":%d,\"n\":%d}", k, 2 * k);
+    ends_as(0, json);
+  }
+  /* Two at once share the file's locals and nothing else; the script outlives its handle. */
+  open_job(0, NULL, "--add=3");
+  open_job(1, NULL, "--add=4");
+  release();
+  for (int k = 0; k < 2; k++) {
+    run_step(0, k);
+    run_step(1, k);
+  }
+  ends_as(1, "{\"job\":1002,\"n\":8}");
+  run_step(0, 2);
+  ends_as(0, "{\"job\":1001,\"n\":9}");
+  keep_script(COUNTER);
+  open_job(0, NULL, NULL);
+  ends_as(0, "{\"job\":1,\"n\":0}");
+  release();
+}
+
+static void test_loaded_script_that_fails(void **state) {
+  (void)state;
+  struct lsi_error err;
+  assert_int_equal(keep("local lsio = require 'lsio'\nerror('top')", &err), LSIO_ERR_SCRIPT);
+  assert_string_equal(err.what, "kept.lua:2: top");
+  assert_null(host_loaded);
+  assert_int_equal(keep("return {}", &err), LSIO_ERR_SCRIPT);
+  assert_int_equal(keep("x =", &err), LSIO_ERR_SCRIPT);
+  /* Only in a worker, and only once: the next job runs it again. */
+  keep_script("local lsio = require 'lsio'\nif io.open('broken') then error('broken') end\n"
+              "return lsio.job { source = lsio.files('null'), transform = function() end }");
+  FILE *f = fopen("broken", "w");
+  fclose(f);
+  host_start(&jobs[0], NULL, NULL);
+  assert_int_equal(host_open_worker(&jobs[0], &workers[0], 0, 1), LSIO_ERR_SCRIPT);
+  host_check_message(&jobs[0], LSIO_ERR_SCRIPT, "kept.lua:2: broken");
+  host_unload(&jobs[0]);
+  unlink("broken");
+  open_job(0, NULL, NULL);
+  run_step(0, 0);
+  drop_job(0);
+  /* What is wrong with a job of it is no fault of the script. */
+  assert_int_equal(host_load(&jobs[0], NULL, "--nope=1"), LSIO_ERR_USAGE);
+  host_check_message(&jobs[0], LSIO_ERR_USAGE, "unknown parameter --nope");
+  host_unload(&jobs[0]);
+  open_job(0, NULL, NULL);
+  drop_job(0);
+  release();
+}
+
+/* A worker drops what was released at its next job. */
+static void test_released_script_is_dropped(void **state) {
+  (void)state;
+  keep_script("local lsio, t = require 'lsio', {}\nfor i = 1, 2e6 do t[i] = i end\n"
+              "return lsio.job { source = lsio.files('null'), transform = function() return #t > 0 and false end }");
+  open_job(0, NULL, NULL);
+  run_step(0, 0);
+  drop_job(0);
+  release();
+  for (int k = 0; k < 2; k++) {
+    open_job(0, HOST_HEAD " params = { most = 1e9 }, transform = function(c, s, p)\n"
+                          "  assert(collectgarbage 'count' < p.most, collectgarbage 'count') end }",
+             k ? "--most=16000" : NULL);
+    run_step(0, 0);
+    drop_job(0);
+  }
+}
+
+/* Every allocation of C fails once, from loading to the release. */
+static void test_no_memory(void **state) {
+  (void)state;
+  bool through = false;
+  int failures = 0;
+  for (uint64_t n = 1; !through; n++) {
+    assert_true(n < 500);
+    const int64_t before = lsi_mem_live();
+    struct host_job *j = &jobs[0];
+    memset(&workers[0], 0, sizeof workers[0]);
+    memset(j, 0, sizeof *j);
+    lsi_mem_fail_nth(n, false);
+    int rc = keep(COUNTER, &j->err);
+    bool loaded = rc == 0;
+    if (rc == 0) rc = host_load(j, NULL, "--add=2");
+    if (rc == 0) rc = host_ops->prepare(j->script, &j->spec, &j->err);
+    if (rc == 0) rc = host_open_worker(j, &workers[0], 0, 1);
+    if (rc == 0) {
+      rc = step(0, 0);
+      const int finished = j->spec.transform->finish(workers[0].state, &j->err);
+      if (rc == 0) rc = finished;
+      close_worker(0);
+    }
+    struct lsi_state_json json = {0};
+    if (rc == 0) rc = host_ops->merge(j->script, &json, &j->err);
+    lsi_mem_fail_nth(0, false);
+    if (loaded) release();
+    if (rc) {
+      host_check_message(j, LSIO_ERR_NOMEM, "");
+      failures++;
+    } else {
+      assert_string_equal(json.text, "{\"job\":1,\"n\":2}");
+      through = true;
+    }
+    lsi_free(json.text);
+    if (loaded) host_unload(j);
+    /* What a worker has yet to drop goes with its next job. */
+    open_job(1, HOST_HEAD " transform = function() end }", NULL);
+    drop_job(1);
+    if (lsi_mem_live() > before + (n == 1)) fail_msg("allocation %d: blocks are lost", (int)n);
+  }
+  assert_true(failures > 10);
+}
+
+/* ---- threads ---- */
+
+struct thread_arg {
+  unsigned index;
+  int rc;
+};
+
+static void work(void *arg) {
+  struct thread_arg *a = arg;
+  struct host_job mine = jobs[0]; /* its own place for errors */
+  struct host_worker *w = &host_workers[a->index];
+  a->rc = host_open_worker(&mine, w, a->index, 4);
+  for (int k = 0; a->rc == 0 && k < 50; k++) a->rc = host_step(&mine, w, host_floats, 100, 4, k);
+  if (a->rc == 0) a->rc = mine.spec.transform->finish(w->state, &mine.err);
+  if (w->state) mine.spec.transform->close(w->state);
+}
+
+/* One loaded script on four threads at once, loaded and released again and again. */
+static void test_loaded_on_threads(void **state) {
+  (void)state;
+  for (int round = 0; round < 20; round++) {
+    keep_script(COUNTER);
+    for (int k = 1; k <= 3; k++) {
+      host_start(&jobs[0], NULL, NULL);
+      struct thread_arg args[4];
+      struct lsi_thread *threads[4];
+      for (unsigned i = 0; i < 4; i++) {
+        args[i] = (struct thread_arg){i, -1};
+        assert_int_equal(lsi_os_thread_start(&threads[i], "work", work, &args[i]), 0);
+      }
+      for (unsigned i = 0; i < 4; i++) lsi_os_thread_join(threads[i]);
+      for (unsigned i = 0; i < 4; i++) assert_int_equal(args[i].rc, 0);
+      if (k == 3) release();
+      struct lsi_state_json json = {0};
+      assert_int_equal(host_ops->merge(jobs[0].script, &json, &jobs[0].err), 0);
+      char wanted[60];
+      snprintf(wanted, sizeof wanted, "{\"job\":%d,\"n\":200}", k);
+      assert_string_equal(json.text, wanted);
+      lsi_free(json.text);
+      host_unload(&jobs[0]);
+    }
+  }
+}
+
 /* ---- memory ---- */
 
 static long rss_kib(void) {
@@ -233,6 +424,11 @@ int main(void) {
       cmocka_unit_test(test_steps_in_turn),
       cmocka_unit_test(test_any_order_of_closing),
       cmocka_unit_test(test_compiled_once),
+      cmocka_unit_test(test_loaded_script),
+      cmocka_unit_test(test_loaded_script_that_fails),
+      cmocka_unit_test(test_released_script_is_dropped),
+      cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_loaded_on_threads),
       cmocka_unit_test(test_memory_of_many_jobs),
       cmocka_unit_test(test_memory_of_many_scripts),
       cmocka_unit_test(test_memory_of_many_layouts),
