@@ -20,8 +20,8 @@
  *     zero means "default" for every field.
  *   - Ownership is said at every pointer: "copied" (the caller may free it when the call returns),
  *     "borrowed until X" (it must stay valid until X), "handed over" (the receiver frees it).
- *   - Thread-safety: a context may be used from any thread, one call at a time unless said otherwise.
- *     A job may be used from one thread at a time; lsio_cancel and lsio_job_progress from any.
+ *   - Thread-safety: a context may be used from any threads at once, but for its destruction. A job may be
+ *     used from one thread at a time; lsio_cancel and lsio_job_progress from any.
  *   - After fork the child must not use a context or a job of its parent.
  */
 #ifndef LSIO_H
@@ -58,7 +58,7 @@ extern "C" {
   X(LSIO_ERR_NOMEM, -10, 9, "out of memory")                                            \
   X(LSIO_ERR_CANCELLED, -11, 130, "cancelled")                                          \
   X(LSIO_ERR_UNSUPPORTED, -12, 5, "not supported here")                                 \
-  X(LSIO_ERR_BUSY, -13, 2, "another job is running in this context")                    \
+  X(LSIO_ERR_BUSY, -13, 2, "the job is still running")                                  \
   X(LSIO_ERR_BUG, -14, 70, "internal error of LSIO, please report it")
 
 enum lsio_err {
@@ -138,7 +138,7 @@ LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsi
                                  lsio_error **error);
 /* Its jobs must have been destroyed. Gives back the memory that it kept: buffers of its
  * jobs, and arrays after lsio_array_free, are used again by later jobs; of these it keeps no more than
- * the last job's setting `memory`. NULL is fine. */
+ * the setting `memory` of the last job, or the largest of those that run. NULL is fine. */
 LSIO_API void lsio_context_destroy(lsio_context *context);
 
 /* ---- Jobs --------------------------------------------------------------------------------------- */
@@ -185,10 +185,12 @@ struct lsio_job_options {
                                   returns: it may be released while the job is open */
 };
 
-/* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and starts the
- * workers. Everything that can be found wrong before reading is found here. One job runs in a
- * context at a time (LSIO_ERR_BUSY). The script's coordinator functions (`setup`, `source`, `reduce`,
- * `done`) run on the threads that call lsio_submit and lsio_poll. */
+/* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's
+ * workers take it up. Everything that can be found wrong before reading is found here. Any number of jobs may
+ * be open in a context: its workers go on with all of them in turn, by bytes; one of a single unit of work
+ * comes first. The script's coordinator functions (`setup`, `source`, `reduce`, `done`) run on the threads
+ * that call lsio_submit and lsio_poll, those of one context one after the other: while they run, and while
+ * sources are listed, jobs with scripts wait that another thread submits. */
 LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *options,
                          lsio_job **out, lsio_error **error);
 

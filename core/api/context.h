@@ -2,8 +2,6 @@
 #ifndef LSI_CONTEXT_H
 #define LSI_CONTEXT_H
 
-#include <stdatomic.h>
-
 #include "api/facts.h"
 #include "engine/state/engine.h"
 
@@ -11,7 +9,6 @@ struct lsi_array;
 
 struct lsio_context {
   struct lsi_script_host *host;
-  _Atomic(struct lsio_job *) job; /* that has a script; scripts come one at a time */
   struct lsi_pool *pool;
   struct lsi_crew *crew;
   struct lsi_facts *facts;

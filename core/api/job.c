@@ -52,17 +52,8 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a job needs a context, a script or a loaded one, `out`, and options whose "
                     "struct_size is set");
-  struct lsio_job *none = NULL, *job = NULL;
-  if (atomic_load(&context->job) == NULL && !(job = lsi_job_create(context, o)))
-    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
-  if (!job || !atomic_compare_exchange_strong(&context->job, &none, job)) {
-    lsio_job_destroy(job);
-    lsi_fail(err, LSIO_ERR_BUSY, 0, "this context has a job already");
-    lsi_error_remedy(err, "destroy it first, or make another context");
-    return LSIO_ERR_BUSY;
-  }
-  *out = job;
-  return 0;
+  *out = lsi_job_create(context, o);
+  return *out ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
 }
 
 struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_options *o) {
@@ -348,7 +339,5 @@ void lsio_job_destroy(lsio_job *job) {
   lsi_free(job->device_ids);
   lsi_array_free(job->array.own);
   if (job->counted) lsi_context_ceiling_end(job->context);
-  struct lsio_job *self = job;
-  atomic_compare_exchange_strong(&job->context->job, &self, NULL);
   lsi_free(job);
 }

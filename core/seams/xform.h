@@ -49,8 +49,8 @@ struct lsi_script_source {
   struct lsi_loaded *loaded; /* not NULL: the job's script is this one, and text and name are ignored */
 };
 
-/* The language host. Many jobs may be open at once. Of one host, one of these calls is made at a time, from
- * whatever thread; transforms run beside them. */
+/* The language host. Many jobs may be open at once, and all of this may be called by any thread, for one job
+ * by one at a time; of one host one of these calls runs at a time, and transforms run beside them. */
 
 struct lsi_script_ops {
   const char *name;

@@ -56,6 +56,7 @@ void lsi_lua_push_handler(struct lsi_lua *lua, lua_State *L);
 const struct lsi_vt *lsi_lua_vt(void);
 
 struct lsi_script_host {
+  struct lsi_mutex *mutex; /* of the coordinator: script.c */
   struct lsi_lua *coordinator;
   struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* by thread of the context, which opens its own */
   atomic_uint_least64_t next_id; /* of jobs and loaded scripts: jobs may come from several threads */

@@ -8,16 +8,22 @@
 #include "host/host.h"
 #include "host/paths.h"
 #include "job/summary.h"
+#include "seams/os.h"
 
 #define LARGE_TEXT 65536u /* bytes that Lua is not to hold until the job is closed */
 
 static int host_create(struct lsi_script_host **out, struct lsi_error *err) {
   struct lsi_script_host *h = lsi_calloc(1, sizeof *h);
-  if (!h) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
+  if (h) h->mutex = lsi_os_mutex_create();
+  if (!h || !h->mutex) {
+    lsi_free(h);
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
+  }
   atomic_flag_clear(&h->warned);
   struct lsi_lua *first;
   int rc = lsi_lua_current(h, &h->coordinator, &first, err);
   if (rc) {
+    lsi_os_mutex_destroy(h->mutex);
     lsi_free(h);
     return rc;
   }
@@ -30,6 +36,7 @@ static void host_destroy(struct lsi_script_host *h) {
   if (!h) return;
   for (size_t i = 0; i < LSI_COUNTOF(h->workers); i++) lsi_lua_drop(h->workers[i]);
   lsi_lua_drop(h->coordinator);
+  lsi_os_mutex_destroy(h->mutex);
   lsi_free(h);
 }
 
@@ -362,16 +369,62 @@ static char *doctor(void) {
   return text;
 }
 
+/* ---- for any thread: the coordinator's state is one call's at a time ---- */
+
+static int locked_keep(struct lsi_script_host *h, const struct lsi_script_source *src,
+                       struct lsi_loaded **out, struct lsi_error *err) {
+  lsi_os_lock(h->mutex);
+  const int rc = lsi_loaded_create(h, src, out, err);
+  lsi_os_unlock(h->mutex);
+  return rc;
+}
+
+static void locked_release(struct lsi_loaded *l) {
+  struct lsi_script_host *h = l ? l->host : NULL;
+  if (!h) return;
+  lsi_os_lock(h->mutex);
+  lsi_loaded_drop(l);
+  lsi_os_unlock(h->mutex);
+}
+
+static int locked_load(struct lsi_script_host *h, const struct lsi_script_source *src,
+                       struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err) {
+  lsi_os_lock(h->mutex);
+  const int rc = load(h, src, settings, out, err);
+  lsi_os_unlock(h->mutex);
+  return rc;
+}
+
+static void locked_unload(struct lsi_script *s) {
+  struct lsi_script_host *h = s ? s->host : NULL;
+  if (!h) return;
+  lsi_os_lock(h->mutex);
+  unload(s);
+  lsi_os_unlock(h->mutex);
+}
+
+#define LOCKED(name, type, arg)                                                        \
+  static int locked_##name(struct lsi_script *s, type arg, struct lsi_error *err) {    \
+    lsi_os_lock(s->host->mutex);                                                       \
+    const int rc = name(s, arg, err);                                                  \
+    lsi_os_unlock(s->host->mutex);                                                     \
+    return rc;                                                                         \
+  }
+LOCKED(help, char **, text)
+LOCKED(prepare, struct lsi_spec *, spec)
+LOCKED(merge, struct lsi_state_json *, state)
+LOCKED(done, const struct lsi_summary *, summary)
+
 static const struct lsi_script_ops ops = {.name = "lua",
                                           .create = host_create,
                                           .destroy = host_destroy,
-                                          .keep = lsi_loaded_create,
-                                          .release = lsi_loaded_drop,
-                                          .load = load,
-                                          .help = help,
-                                          .prepare = prepare,
-                                          .merge = merge,
-                                          .done = done,
-                                          .unload = unload,
+                                          .keep = locked_keep,
+                                          .release = locked_release,
+                                          .load = locked_load,
+                                          .help = locked_help,
+                                          .prepare = locked_prepare,
+                                          .merge = locked_merge,
+                                          .done = locked_done,
+                                          .unload = locked_unload,
                                           .doctor = doctor};
 const struct lsi_script_ops *const lsi_script_host_ops = &ops;
