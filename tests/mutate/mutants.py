@@ -28,6 +28,8 @@ FITS = [
         ("flight.c", "test_engine_mapped test_engine test_backend_faults test_engine_lend test_api_stream"),
         ("flight.h", "test_engine test_backend_faults test_engine_lend"),
         ("unchanged.c", "test_engine_mapped test_engine_stream test_engine test_changing.py"),
+        ("object.c", "test_store test_stores test_engine_mapped test_changing.py"),
+        ("*store*.c", "test_store test_stores test_os_files test_urls.py"),
         ("objects.c", "test_engine_mapped test_engine test_engine_stream test_api_descriptors test_changing.py"),
         ("late.c", "test_engine_late test_api_memory"),
         ("prepare.c", "test_engine_codec test_engine_straight test_engine test_host_steps test_same_results.py"),
@@ -50,7 +52,8 @@ FITS = [
         ("xform_lua.c", "test_host test_host_steps test_host_robust"),
         ("script.c", "test_host test_host_steps test_runner.py"),
         ("host.c", "test_host test_host_robust test_hostile_scripts.py"),
-        ("vtable.c", "test_host test_engine_late"),
+        ("vtable.c", "test_host test_engine_late test_urls.py"),
+        ("paths.c", "test_host fuzz_paths test_urls.py"),
         ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
         ("pread*.c", "test_backends test_backends_exact test_backend_faults test_writes"),
         ("linux_*.c", "test_linux_faults test_backends test_small test_sigbus test_mapped test_hostile.py"),
@@ -79,10 +82,26 @@ m("settles-others", "held.c", "a look at one object settles what waits for anoth
   "    if (u->slot != slot) continue;\n", "    if (!u->slot) continue;\n")
 m("failed-steps-stay-counted", "held.c", "steps that failed after all stay among those done",
   "    atomic_fetch_sub_explicit(&w->counters.steps, 1, memory_order_relaxed);\n", "")
-m("grown-file-is-the-same", "unchanged.c", "a file that has grown is what it was",
-  "else if (now->size > then->size)", "else if (now->size > then->size + 4096)")
-m("touched-file-is-the-same", "unchanged.c", "a file that was written in place is what it was",
-  "else if (now->mtime_ns != then->mtime_ns)", "else if (now->mtime_ns < then->mtime_ns)")
+m("grown-file-is-the-same", "object.c", "a file that has grown is what it was",
+  "now->size != then->size)", "now->size < then->size)")
+m("touched-file-is-the-same", "object.c", "a file that was written in place is what it was",
+  "version && now->version[1] != then->version[1] ?", "version && now->version[1] < then->version[1] ?")
+m("other-file-is-the-same", "object.c", "another file under the same name is what it was",
+  "  if (version && now->version[0] != then->version[0]) return \"was replaced\";\n", "")
+m("lost-version-is-the-same", "object.c", "an object without a version is what it was when it had one",
+  "  if (version && !(now->known & LSI_KNOWN_VERSION)) return \"was replaced\";\n", "")
+m("scheme-by-its-beginning", "store.c", "a scheme is taken for one that it begins",
+  "  return scheme[n] == 0;", "  return true;")
+m("url-sign-makes-a-pattern", "store_file.c", "%2A in a pattern of URLs is a star of the pattern",
+  "strchr(SIGNS ", "strchr(")
+m("url-of-any-host", "store_file.c", "a URL of another machine's file is one of this machine",
+  "(n && !(n == 9 && strncasecmp(host, \"localhost\", n) == 0))", "false")
+m("url-with-a-nul", "store_file.c", "a URL ends at %00",
+  "if (low < 0 || !c) return false;", "if (low < 0) return false;")
+m("pattern-of-urls-as-a-name", "paths.c", "%2A in a pattern of URLs is a star of the pattern",
+  "lsi_store_name(pattern, true, &own, err)", "lsi_store_name(pattern, false, &own, err)")
+m("csv-urls-as-they-stand", "vtable.c", "URLs in a CSV are looked for as relative paths",
+  "    urls |= own != NULL;\n", "")
 m("close-looks-not", "objects.c", "a file that changed while it was read is found at its close by nobody",
   "return lsi_unchanged_settle(w, s, w->ops->close(w->backend, &s->handle, &now), &now);",
   "w->ops->close(w->backend, &s->handle, &now);\n  return 0;")
@@ -335,7 +354,7 @@ m("lua-memory-error-is-transform", "host.c", "a Lua state without memory is the 
 m("lua-merge-wrong-order", "script.c", "the text of the parameters keeps its old length",
   "    s->params_length = call.text_length;\n", "    s->params_length = call.text_length - (call.text_length > 0);\n")
 m("late-device-of-first", "vtable.c", "late files get the device of the first folder",
-  "    if (looked[k].regular) device = infos[k].device;\n", "    if (looked[k].regular && !device) device = infos[k].device;\n")
+  "    if (looked[k].regular) beside = infos[k];\n", "    if (looked[k].regular && !beside.known) beside = infos[k];\n")
 m("reduce-min-loses-nan", "reduce.lua", "a NaN of the second worker does not win",
   "local function least(a, b)\n  if a ~= a then return a end\n  if b ~= b then return b end\n",
   "local function least(a, b)\n  if a ~= a then return a end\n")
@@ -382,10 +401,10 @@ m("file-resident-half", "linux_resident.c", "a file of which half is cached coun
   "  return (unsigned)LSI_MIN(pages * 200 / looked, (uint64_t)100);",
   "only the way to the same bytes changes: what is not cached is read by the ring or the pool; the bench says which is faster")
 m("file-swapped-before-direct", "linux_source.c", "a file that was replaced between two opens is read from both",
-  "  if (code == 0 && other.inode == info->inode && other.device == info->device) return fd;",
+  "  if (code == 0 && other.version[0] == info->version[0] && other.device == info->device) return fd;",
   "  if (code == 0) return fd;")
 m("file-unlinked-is-the-same", "linux_source.c", "a file that was removed while it was read is the same",
-  "  if (st.st_nlink == 0 && f->flags & LSI_FILE_LINKED) now->inode = 0;\n", "")
+  "  if (st.st_nlink == 0 && f->flags & LSI_FILE_LINKED) now->known = LSI_KNOWN_SIZE;\n", "")
 m("file-made-content", "linux_source.c", "files of /proc are read as empty",
   "if (class & LSI_FS_MADE && lsi_made_no_size(fd, size)) {", "if (false) {")
 m("file-resident-short", "linux_source_io.c", "a read that found a part in the cache counts as whole",
