@@ -123,6 +123,39 @@ static void test_bad_options(void **state) {
   assert_int_equal(api_files(), 1);
 }
 
+/* Jobs with scripts, several at once, from a thread of its own. */
+static void *submitter(void *arg) {
+  const lsio_script *loaded = arg;
+  size_t wrong = 0;
+  for (int i = 0; i < 40; i++) {
+    struct lsio_job_options o = api_options(API_COUNTS, 0), l = {.struct_size = sizeof l, .loaded = loaded};
+    lsio_job *a = NULL, *b = NULL;
+    wrong += lsio_submit(api_context, &o, &a, NULL) != 0 || lsio_submit(api_context, &l, &b, NULL) != 0;
+    if (i % 5 == 0) lsio_cancel(a);
+    const int rc = lsio_wait(a);
+    wrong += lsio_wait(b) != 0 || (rc != 0 && !(i % 5 == 0 && rc == LSIO_ERR_CANCELLED));
+    wrong += !strstr(lsio_job_summary_json(b), "100000"); /* API_VALUES, its state */
+    lsio_job_destroy(b);
+    lsio_job_destroy(a);
+  }
+  return (void *)wrong;
+}
+
+static void test_many_threads(void **state) {
+  (void)state;
+  lsio_script *loaded = NULL;
+  const struct lsio_job_options o = api_options(API_COUNTS, 0);
+  assert_int_equal(lsio_script_load(api_context, &o, &loaded, NULL), 0);
+  pthread_t threads[4];
+  for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, submitter, loaded), 0);
+  for (int i = 0; i < 4; i++) {
+    void *wrong;
+    assert_int_equal(pthread_join(threads[i], &wrong), 0);
+    assert_null(wrong);
+  }
+  lsio_script_release(loaded);
+}
+
 static void test_many_jobs(void **state) {
   (void)state;
   enum { JOBS = 6 };
@@ -397,6 +430,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(test_bad_options),
       API_TEST(test_many_jobs),
+      API_TEST(test_many_threads),
       API_TEST(test_plan_only),
       API_TEST(test_cancel),
       API_TEST(test_planning_is_told),

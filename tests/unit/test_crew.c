@@ -14,6 +14,12 @@
 #include "engine_job.h"
 #include "ground/mem.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define USUAL_SEEDS 1000
+#else
+#define USUAL_SEEDS 10000
+#endif
+
 #define OBJECTS 4
 #define JOBS 8
 
@@ -154,7 +160,7 @@ static void one_seed(uint64_t seed) {
 
 static void every_step_of_every_run_ends_once(void **state) {
   (void)state;
-  engine_job_seeds(one_seed, 1, 2000);
+  engine_job_seeds(one_seed, 1, USUAL_SEEDS);
 }
 
 static void one_seed_does_the_same_things(void **state) {
