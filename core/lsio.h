@@ -101,6 +101,9 @@ LSIO_API const char *lsio_version(void);
  * memory. Thread-safe. */
 LSIO_API char *lsio_doctor(void);
 LSIO_API void lsio_free(void *p);
+/* "4 KiB", "1.50 GiB": a size as LSIO shows it everywhere, in powers of 1024. Writes at most n bytes with
+ * the NUL (32 are enough) and returns buf. */
+LSIO_API const char *lsio_size_format(uint64_t bytes, char *buf, size_t n);
 
 /* The settings that a job takes (`lsio_job_options.settings`, LSIO_* variables, the runner's flags,
  * `options` in a script), from one table. NULL-named row ends it. Static. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ground/mem.h"
+#include "ground/units.h"
 #include "linux/os_linux.h"
 
 #define TEXT_CAP 4096u
@@ -29,14 +30,9 @@ static void say(struct text *t, const char *fmt, ...) {
 }
 
 /* "512 MiB", "none". */
-static const char *size_text(uint64_t bytes, char *buf, size_t cap) {
-  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  if (bytes == UINT64_MAX) return "none";
-  double v = (double)bytes;
-  size_t unit = 0;
-  while (v >= 1024 && unit + 1 < LSI_COUNTOF(units)) v /= 1024, unit++;
-  snprintf(buf, cap, v < 10 && unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
-  return buf;
+static struct lsi_shown size_text(uint64_t bytes) {
+  static const struct lsi_shown none = {"none"};
+  return bytes == UINT64_MAX ? none : lsi_show_size(bytes);
 }
 
 static void say_cpus(struct text *t) {
@@ -56,13 +52,12 @@ static bool may_lock_any_memory(void) {
 }
 
 static void say_limits(struct text *t) {
-  char a[32], b[32];
   struct rlimit r;
-  say(t, "memory: %s available", size_text(lsi_os_memory_available(), a, sizeof a));
-  say(t, ", cgroup limit %s\n", size_text(lsi_os_memory_cgroup_limit(), b, sizeof b));
+  say(t, "memory: %s available", size_text(lsi_os_memory_available()).text);
+  say(t, ", cgroup limit %s\n", size_text(lsi_os_memory_cgroup_limit()).text);
   if (getrlimit(RLIMIT_MEMLOCK, &r) == 0)
     say(t, "memlock: %s%s\n",
-        r.rlim_cur == RLIM_INFINITY ? "unlimited" : size_text(r.rlim_cur, a, sizeof a),
+        r.rlim_cur == RLIM_INFINITY ? "unlimited" : size_text(r.rlim_cur).text,
         may_lock_any_memory() ? " (does not bind this process)"
         : r.rlim_cur != RLIM_INFINITY && r.rlim_cur < (64u << 20)
             ? " (little: buffers may go unregistered; ulimit -l)"

@@ -6,6 +6,7 @@
 
 #include "api/context.h"
 #include "ground/mem.h"
+#include "ground/units.h"
 #include "kernels/kernels.h"
 #include "memory/pool.h"
 #include "seams/os.h"
@@ -19,6 +20,11 @@ const char *lsio_version(void) {
 }
 
 void lsio_free(void *p) { lsi_free(p); }
+
+const char *lsio_size_format(uint64_t bytes, char *buf, size_t n) {
+  snprintf(buf, n, "%s", lsi_show_size(bytes).text);
+  return buf;
+}
 
 int lsio_error_code(const lsio_error *e) { return e->code; }
 int lsio_error_os_code(const lsio_error *e) { return e->os_code; }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,17 +81,4 @@ bool lsi_size_parse(const char *text, uint64_t *out) {
   if (bytes != floor(bytes) || bytes >= 9.2e18) return false;
   *out = (uint64_t)bytes;
   return true;
-}
-
-const char *lsi_size_format(uint64_t bytes, char *buf) {
-  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = (double)bytes;
-  int u = 0;
-  while (value >= 1024 && u < 4) value /= 1024, u++;
-  const char *fmt = u == 0 || value == floor(value) ? "%.0f %s" : value < 100 ? "%.2f %s" : "%.1f %s";
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  snprintf(buf, 32, fmt, value, units[u]);
-#pragma GCC diagnostic pop
-  return buf;
 }

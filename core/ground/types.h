@@ -46,7 +46,5 @@ void lsi_dtype_descr(struct lsi_dtype t, char out[4]);
 /* "65536", "256KiB", "1.5G", "10MB": K/M/G/T and KiB.. are powers of 1024, KB.. powers of 1000.
  * False on anything else, on a negative, on more than 2^63-1, on a fraction of a byte. */
 bool lsi_size_parse(const char *text, uint64_t *out);
-/* "256 KiB", "1.5 GiB"; buf of 32 bytes; returns buf. */
-const char *lsi_size_format(uint64_t bytes, char *buf);
 
 #endif

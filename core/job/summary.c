@@ -2,13 +2,13 @@
 
 #include <jansson.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ground/mem.h"
-#include "ground/types.h"
+#include "ground/text.h"
+#include "ground/units.h"
 #include "ground/utf8.h"
 
 /* ---- JSON ---- */
@@ -203,51 +203,8 @@ char *lsi_summary_json(const struct lsi_summary *s) {
 
 /* ---- text for people ---- */
 
-struct writer {
-  char *text;
-  size_t length, cap;
-  bool failed;
-};
-
-static void say(struct writer *w, const char *fmt, ...) LSI_PRINTF(2, 3);
-static void say(struct writer *w, const char *fmt, ...) {
-  char line[2600];
-  va_list ap;
-  va_start(ap, fmt);
-  int n = vsnprintf(line, sizeof line, fmt, ap);
-  va_end(ap);
-  if (n < 0 || w->failed) return;
-  size_t length = LSI_MIN((size_t)n, sizeof line - 1);
-  if (w->length + length + 1 > w->cap) {
-    size_t cap = 2 * (w->cap + length) + 512;
-    char *text = lsi_realloc(w->text, cap);
-    if (!text) {
-      w->failed = true;
-      return;
-    }
-    w->text = text;
-    w->cap = cap;
-  }
-  memcpy(w->text + w->length, line, length + 1);
-  w->length += length;
-}
-
-/* 1234567 -> "1,234,567"; buf of 32 bytes. */
-static const char *grouped(uint64_t n, char *buf) {
-  char digits[24];
-  int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
-  char *out = buf;
-  for (int i = 0; i < length; i++) {
-    if (i && (length - i) % 3 == 0) *out++ = ',';
-    *out++ = digits[i];
-  }
-  *out = 0;
-  return buf;
-}
-
-static void say_count(struct writer *w, uint64_t n, const char *one, const char *many) {
-  char buf[32];
-  say(w, "%s %s", grouped(n, buf), n == 1 ? one : many);
+static void say_count(struct lsi_text *w, uint64_t n, const char *one, const char *many) {
+  lsi_text_add(w, "%s %s", lsi_show_count(n).text, n == 1 ? one : many);
 }
 
 /* Waiting that costs CPU all the time is no waiting for a device: it is copying what is resident. */
@@ -269,50 +226,50 @@ static const char *bound_sentence(const struct lsi_summary *s) {
   return NULL;
 }
 
-static void say_errors(struct writer *w, const struct lsi_summary *s) {
+static void say_errors(struct lsi_text *w, const struct lsi_summary *s) {
   if (!s->steps_failed) return;
   say_count(w, s->steps_failed, "step", "steps");
-  say(w, " failed");
-  if (s->exit_code == 1) say(w, " and %s left out", s->steps_failed == 1 ? "was" : "were");
+  lsi_text_add(w, " failed");
+  if (s->exit_code == 1) lsi_text_add(w, " and %s left out", s->steps_failed == 1 ? "was" : "were");
   if (s->n_errors_kept) {
     char message[2048];
     lsi_error_format(&s->errors[0], message, sizeof message);
-    say(w, "%s %s", s->steps_failed == 1 ? ":" : "; the first:", message);
+    lsi_text_add(w, "%s %s", s->steps_failed == 1 ? ":" : "; the first:", message);
   }
-  say(w, "\n");
+  lsi_text_add(w, "\n");
+}
+
+/* ", 198 MiB decoded (1.6 GiB/s)" */
+static void say_moved(struct lsi_text *w, const struct lsi_summary *s, uint64_t bytes, const char *how) {
+  lsi_text_add(w, ", %s %s", lsi_show_size(bytes).text, how);
+  if (s->wall_s > 0) lsi_text_add(w, " (%s)", lsi_show_rate((double)bytes / s->wall_s).text);
 }
 
 char *lsi_summary_text(const struct lsi_summary *s) {
-  struct writer w = {0};
-  char a[32];
+  struct lsi_text w = {0};
+  char how[48];
   const char *status = s->status ? s->status : "failed";
-  say(&w, "%s: ", strcmp(status, "skipped") == 0 ? "done, with failures" : status);
+  lsi_text_add(&w, "%s: ", strcmp(status, "skipped") == 0 ? "done, with failures" : status);
   say_count(&w, s->steps, "step", "steps");
   if (s->chunks != s->steps) {
-    say(&w, " of ");
+    lsi_text_add(&w, " of ");
     say_count(&w, s->chunks, "chunk", "chunks");
   }
-  say(&w, ", %s read in %.3g s", lsi_size_format(s->bytes_read, a), s->wall_s);
-  if (s->wall_s > 0) say(&w, " (%.2f GB/s)", (double)s->bytes_read / s->wall_s / 1e9);
-  if (s->bytes_decoded != s->bytes_read && s->bytes_decoded) {
-    say(&w, ", %s decoded", lsi_size_format(s->bytes_decoded, a));
-    if (s->wall_s > 0) say(&w, " (%.2f GB/s)", (double)s->bytes_decoded / s->wall_s / 1e9);
-  }
-  if (s->bytes_written) say(&w, ", %s written", lsi_size_format(s->bytes_written, a));
-  say(&w, "; ");
+  snprintf(how, sizeof how, "read in %s", lsi_show_time(s->wall_s).text);
+  say_moved(&w, s, s->bytes_read, how);
+  if (s->bytes_decoded != s->bytes_read && s->bytes_decoded) say_moved(&w, s, s->bytes_decoded, "decoded");
+  if (s->bytes_written) lsi_text_add(&w, ", %s written", lsi_show_size(s->bytes_written).text);
+  lsi_text_add(&w, "; ");
   say_count(&w, s->operations, "operation", "operations");
-  if (s->backend && s->backend[0]) say(&w, " by %s", s->backend);
-  say(&w, ", ");
+  if (s->backend && s->backend[0]) lsi_text_add(&w, " by %s", s->backend);
+  lsi_text_add(&w, ", ");
   say_count(&w, s->n_workers, "worker", "workers");
   if (s->workers_wanted > s->n_workers)
-    say(&w, " (memory for no more; %u were wanted)", s->workers_wanted);
-  say(&w, ", %.3g s of CPU, peak memory %s\n", s->cpu_s, lsi_size_format(s->peak_memory, a));
+    lsi_text_add(&w, " (memory for no more; %u were wanted)", s->workers_wanted);
+  lsi_text_add(&w, ", %s of CPU, peak memory %s\n", lsi_show_time(s->cpu_s).text,
+               lsi_show_size(s->peak_memory).text);
   const char *bound = bound_sentence(s);
-  if (bound && s->steps) say(&w, "bound by %s\n", bound);
+  if (bound && s->steps) lsi_text_add(&w, "bound by %s\n", bound);
   say_errors(&w, s);
-  if (w.failed) {
-    lsi_free(w.text);
-    return NULL;
-  }
-  return w.text;
+  return lsi_text_take(&w);
 }

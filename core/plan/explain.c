@@ -1,13 +1,13 @@
 #include "plan/explain.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ground/mem.h"
+#include "ground/text.h"
+#include "ground/units.h"
 #include "plan/plan_impl.h"
 
 struct device_share {
@@ -91,76 +91,9 @@ static const char *limit_of(const struct lsi_device_model *m, const struct devic
 
 /* ---- Text ---- */
 
-struct text {
-  char *at;
-  size_t length, cap;
-  bool failed;
-};
-
-static void add(struct text *t, const char *fmt, ...) LSI_PRINTF(2, 3);
-static void add(struct text *t, const char *fmt, ...) {
-  for (int attempt = 0; attempt < 2 && !t->failed; attempt++) {
-    va_list ap;
-    va_start(ap, fmt);
-    const size_t room = t->cap - t->length;
-    const int n = vsnprintf(room ? t->at + t->length : NULL, room, fmt, ap);
-    va_end(ap);
-    if (n >= 0 && (size_t)n < room) {
-      t->length += (size_t)n;
-      return;
-    }
-    const size_t cap = t->length + (n > 0 ? (size_t)n : 0) + 512;
-    char *at = n < 0 ? NULL : lsi_realloc(t->at, cap);
-    if (!at) {
-      t->failed = true;
-      return;
-    }
-    t->at = at;
-    t->cap = cap;
-  }
-}
-
-struct number {
-  char text[40];
-};
-
-/* 1234567 -> "1,234,567" */
-static struct number count(uint64_t n) {
-  char digits[24];
-  struct number out;
-  const int length = snprintf(digits, sizeof digits, "%" PRIu64, n);
-  size_t at = 0;
-  for (int i = 0; i < length; i++) {
-    if (i && (length - i) % 3 == 0) out.text[at++] = ',';
-    out.text[at++] = digits[i];
-  }
-  out.text[at] = 0;
-  return out;
-}
-
-static struct number bytes(uint64_t n) {
-  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  struct number out;
-  double x = (double)n;
-  size_t u = 0;
-  while (x >= 1024 && u + 1 < LSI_COUNTOF(units)) x /= 1024, u++;
-  const int places = x == floor(x) || x >= 100 ? 0 : x >= 10 ? 1 : 2;
-  snprintf(out.text, sizeof out.text, "%.*f %s", places, x, units[u]);
-  return out;
-}
-
-static struct number seconds(double s) {
-  struct number out;
-  if (s >= 120)
-    snprintf(out.text, sizeof out.text, "%.0f min %.0f s", floor(s / 60), fmod(floor(s), 60));
-  else if (s >= 1)
-    snprintf(out.text, sizeof out.text, "%.1f s", s);
-  else if (s >= 1e-3)
-    snprintf(out.text, sizeof out.text, "%.1f ms", s * 1e3);
-  else
-    snprintf(out.text, sizeof out.text, "%.1f us", s * 1e6);
-  return out;
-}
+static struct lsi_shown count(uint64_t n) { return lsi_show_count(n); }
+static struct lsi_shown bytes(uint64_t n) { return lsi_show_size(n); }
+static struct lsi_shown seconds(double s) { return lsi_show_time(s); }
 
 static double percent(uint64_t part, uint64_t whole) {
   return whole ? 100.0 * (double)part / (double)whole : 0;
@@ -168,34 +101,42 @@ static double percent(uint64_t part, uint64_t whole) {
 
 static const char *plural(uint64_t n) { return n == 1 ? "" : "s"; }
 
-static void add_device(struct text *t, uint32_t i, const struct lsi_device_model *m,
+static void add_device(struct lsi_text *t, uint32_t i, const struct lsi_device_model *m,
                        const struct device_share *s) {
-  add(t, "  device %-5u %s: %s object%s, %s operation%s, %s, %s (by its %s)\n", i,
-      lsi_device_kind_name((enum lsi_device_kind)m->kind), count(s->objects).text,
-      plural(s->objects), count(s->operations).text, plural(s->operations), bytes(s->bytes).text,
-      seconds(s->seconds).text, limit_of(m, s));
-  add(t,
-      "               taken to do %.3g GB/s, %s operations/s, %s latency, %u in flight; "
-      "gaps up to %s are read through, operations end at %s\n",
-      m->bandwidth / 1e9, count((uint64_t)m->ops_per_s).text, seconds(m->latency_s).text,
-      m->concurrency, bytes(lsi_device_gap(m)).text, bytes(m->op_max).text);
+  lsi_text_add(t, "  device %-5u %s: %s object%s, %s operation%s, %s, %s (by its %s)\n", i,
+               lsi_device_kind_name((enum lsi_device_kind)m->kind), count(s->objects).text,
+               plural(s->objects), count(s->operations).text, plural(s->operations),
+               bytes(s->bytes).text, seconds(s->seconds).text, limit_of(m, s));
+  lsi_text_add(t,
+               "               taken to do %s, %s operations/s, %s latency, %u in flight; "
+               "gaps up to %s are read through, operations end at %s\n",
+               lsi_show_rate(m->bandwidth).text, count((uint64_t)m->ops_per_s).text,
+               seconds(m->latency_s).text, m->concurrency, bytes(lsi_device_gap(m)).text,
+               bytes(m->op_max).text);
 }
 
-static void add_pace(struct text *t, const struct lsi_explain_input *in,
+static void add_read(struct lsi_text *t, const struct lsi_plan *p) {
+  lsi_text_add(t, "  read         %s in %s unit%s; %.1f %% of it over-read (%s)\n",
+               bytes(p->bytes_planned).text, count(p->n_units).text, plural(p->n_units),
+               percent(p->bytes_over_read, p->bytes_planned), bytes(p->bytes_over_read).text);
+}
+
+static void add_pace(struct lsi_text *t, const struct lsi_explain_input *in,
                      const struct device_share *shares) {
   static const char *const names[][2] = {{"device", "the device"},
                                          {"latency", "latency"},
                                          {"decode", "decoding"},
                                          {"sink", "writing the output"}};
   const struct pace pace = pace_of(in, shares);
-  add(t, "  expected     %s of reading%s%s", seconds(pace.read_s).text,
-      in->backend ? " through " : "", in->backend ? in->backend : "");
-  if (in->decode_s > 0) add(t, ", about %s of decoding", seconds(in->decode_s).text);
-  if (in->sink_s > 0) add(t, ", about %s of writing", seconds(in->sink_s).text);
+  lsi_text_add(t, "  expected     %s of reading%s%s", seconds(pace.read_s).text,
+               in->backend ? " through " : "", in->backend ? in->backend : "");
+  if (in->decode_s > 0) lsi_text_add(t, ", about %s of decoding", seconds(in->decode_s).text);
+  if (in->sink_s > 0) lsi_text_add(t, ", about %s of writing", seconds(in->sink_s).text);
   for (size_t i = 0; i < LSI_COUNTOF(names); i++)
-    if (strcmp(pace.bound, names[i][0]) == 0) add(t, ", bound by %s\n", names[i][1]);
+    if (strcmp(pace.bound, names[i][0]) == 0) lsi_text_add(t, ", bound by %s\n", names[i][1]);
   if (in->transform && in->request->n_steps)
-    add(t, "  transform    only a run can tell; it sets the pace if it takes more than %s a step\n",
+    lsi_text_add(
+        t, "  transform    only a run can tell; it sets the pace if it takes more than %s a step\n",
         seconds(transform_room(in, &pace)).text);
 }
 
@@ -204,26 +145,25 @@ char *lsi_explain_text(const struct lsi_explain_input *in) {
   const struct lsi_request *r = in->request;
   struct device_share *shares = shares_of(in);
   if (!shares) return NULL;
-  struct text t = {0};
-  add(&t, "Plan: %s chunk%s of %s object%s in %s step%s, %s\n", count(r->n_chunks).text,
-      plural(r->n_chunks), count(r->n_objects).text, plural(r->n_objects), count(r->n_steps).text,
-      plural(r->n_steps), bytes(p->bytes_requested).text);
-  add(&t, "  operations   %s, where one for each chunk would be %s; %s chunk%s share one, %s %s split\n",
-      count(p->operations).text, count(p->operations_before).text, count(p->merged).text,
-      plural(p->merged), count(p->split).text, p->split == 1 ? "is" : "are");
-  add(&t, "  read         %s in %s unit%s; %.1f %% of it over-read (%s)\n",
-      bytes(p->bytes_planned).text, count(p->n_units).text, plural(p->n_units),
-      percent(p->bytes_over_read, p->bytes_planned), bytes(p->bytes_over_read).text);
-  add(&t, "  memory       %s for %u worker%s; the largest unit takes %s, the largest step %s\n",
+  struct lsi_text t = {0};
+  lsi_text_add(&t, "Plan: %s chunk%s of %s object%s in %s step%s, %s\n", count(r->n_chunks).text,
+               plural(r->n_chunks), count(r->n_objects).text, plural(r->n_objects),
+               count(r->n_steps).text, plural(r->n_steps), bytes(p->bytes_requested).text);
+  lsi_text_add(&t,
+               "  operations   %s, where one for each chunk would be %s; %s chunk%s share one, %s "
+               "%s split\n",
+               count(p->operations).text, count(p->operations_before).text, count(p->merged).text,
+               plural(p->merged), count(p->split).text, p->split == 1 ? "is" : "are");
+  add_read(&t, p);
+  lsi_text_add(
+      &t, "  memory       %s for %u worker%s; the largest unit takes %s, the largest step %s\n",
       bytes(in->memory).text, in->workers, plural(in->workers), bytes(p->unit_bytes_max).text,
       bytes(p->step_bytes_max).text);
   add_pace(&t, in, shares);
   for (uint32_t i = 0; i < p->n_devices; i++)
     if (shares[i].objects) add_device(&t, i, &p->devices[i], &shares[i]);
   lsi_free(shares);
-  if (!t.failed) return t.at;
-  lsi_free(t.at);
-  return NULL;
+  return lsi_text_take(&t);
 }
 
 /* ---- JSON ---- */

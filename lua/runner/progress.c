@@ -29,14 +29,6 @@ void progress_start(enum when when) {
   p.next_s = p.mode == PLAIN ? PLAIN_EVERY_S : when == WHEN_ALWAYS ? 0 : FIRST_AFTER_S;
 }
 
-static const char *size_text(double bytes, char *buf, size_t cap) {
-  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  int u = 0;
-  while (bytes >= 1024 && u < 4) bytes /= 1024, u++;
-  snprintf(buf, cap, u && bytes < 100 ? "%.1f %s" : "%.0f %s", bytes, units[u]);
-  return buf;
-}
-
 static const char *time_text(double s, char *buf, size_t cap) {
   if (s > 359999) s = 359999;
   const unsigned long t = (unsigned long)(s + 0.5);
@@ -72,11 +64,9 @@ static void format_line(const struct lsio_progress *g, char *line, size_t cap) {
     snprintf(failed, sizeof failed, "  %llu failed", (unsigned long long)g->steps_failed);
   const double percent = all ? 100.0 * (double)done / (double)all : 100;
   if (by_bytes) {
-    snprintf(rate, sizeof rate, "%.2f GB/s", p.rate / 1e9);
-    if (p.rate < 1e8) snprintf(rate, sizeof rate, "%.2f MB/s", p.rate / 1e6);
-    snprintf(line, cap, "%3.0f %%  %s of %s  %s%s%s", percent,
-             size_text((double)done, a, sizeof a), size_text((double)all, b, sizeof b), rate, left,
-             failed);
+    snprintf(line, cap, "%3.0f %%  %s of %s  %s/s%s%s", percent, lsio_size_format(done, a, sizeof a),
+             lsio_size_format(all, b, sizeof b), lsio_size_format((uint64_t)p.rate, rate, sizeof rate),
+             left, failed);
   } else {
     snprintf(line, cap, "%3.0f %%  %llu of %llu steps  %.0f steps/s%s%s", percent,
              (unsigned long long)done, (unsigned long long)all, p.rate, left, failed);

@@ -182,7 +182,7 @@ class Terminal(RunnerTest):
         lines = [x for x in seen.split("\r") if "%" in x]
         self.assertGreaterEqual(len(lines), 3, seen)
         for line in lines:
-            self.assertRegex(line, r"^ *\d+ %  .* of 3\.9 KiB  ")
+            self.assertRegex(line, r"^ *\d+ %  .* of 3\.91 KiB  ")
             self.assertLess(len(line.replace("\x1b[K", "")), 60)
         self.assertIn("left", seen)
         # The line is gone before the summary is printed.

@@ -11,7 +11,7 @@ static void check_size(const char *text) {
   uint64_t n;
   if (!lsi_size_parse(text, &n)) return;
   char shown[32], digits[32];
-  FUZZ_CHECK(n <= INT64_MAX && lsi_size_format(n, shown) == shown && strlen(shown) < sizeof shown);
+  FUZZ_CHECK(n <= INT64_MAX && lsio_size_format(n, shown, sizeof shown) == shown && strlen(shown) < sizeof shown - 1);
   snprintf(digits, sizeof digits, "%" PRIu64, n);
   uint64_t again;
   FUZZ_CHECK(lsi_size_parse(digits, &again) && again == n);

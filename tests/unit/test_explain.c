@@ -230,7 +230,8 @@ static void text_is_for_people(void **unused) {
       "0.0 % of it over-read (0 B)\n",
       "memory       256 MiB for 2 workers; the largest unit takes 24 MiB, the largest step 24 MiB\n",
       "virtual: 2 objects, 28 operations, 28 MiB",
-      "hdd: 1 object, 1 operation, 1000 B, 8.0 ms (by its operations)\n",
+      "hdd: 1 object, 1 operation, 1000 B, 8.01 ms (by its operations)\n",
+      "taken to do 191 MiB/s, 125 operations/s, 8 ms latency",
       "gaps up to 1.53 MiB are read through",
       "through uring, bound by",
   };
