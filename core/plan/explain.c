@@ -116,9 +116,12 @@ static void add_device(struct lsi_text *t, uint32_t i, const struct lsi_device_m
 }
 
 static void add_read(struct lsi_text *t, const struct lsi_plan *p) {
-  lsi_text_add(t, "  read         %s in %s unit%s; %.1f %% of it over-read (%s)\n",
+  lsi_text_add(t, "  read         %s in %s unit%s; %.1f %% of it over-read (%s",
                bytes(p->bytes_planned).text, count(p->n_units).text, plural(p->n_units),
                percent(p->bytes_over_read, p->bytes_planned), bytes(p->bytes_over_read).text);
+  if (p->bytes_gaps) lsi_text_add(t, ", %s in gaps", bytes(p->bytes_gaps).text);
+  if (p->bytes_twice) lsi_text_add(t, ", %s more than once", bytes(p->bytes_twice).text);
+  lsi_text_add(t, ")\n");
 }
 
 static void add_pace(struct lsi_text *t, const struct lsi_explain_input *in,
@@ -240,6 +243,8 @@ char *lsi_explain_json(const struct lsi_explain_input *in) {
       put(o, "bytes_requested", count_json(p->bytes_requested)) &&
       put(o, "bytes_planned", count_json(p->bytes_planned)) &&
       put(o, "bytes_over_read", count_json(p->bytes_over_read)) &&
+      put(o, "bytes_gaps", count_json(p->bytes_gaps)) &&
+      put(o, "bytes_twice", count_json(p->bytes_twice)) &&
       put(o, "memory", count_json(in->memory)) && put(o, "workers", count_json(in->workers)) &&
       put(o, "unit_bytes_max", count_json(p->unit_bytes_max)) &&
       put(o, "step_bytes_max", count_json(p->step_bytes_max)) &&

@@ -56,28 +56,56 @@ static void order_steps(struct lsi_plan *p, const struct lsi_request *r, bool in
                   p->extents, p->step_order);
 }
 
-/* What is read beyond the distinct bytes asked for. The sweep has counted those if it met the chunks in
- * order of place, as it does when steps have one chunk; else they are sorted for it here. */
-static int count_over_read(struct lsi_plan *p, const struct lsi_request *r,
-                           const struct lsi_plan_distinct *swept, struct lsi_error *err) {
-  struct lsi_plan_distinct d = *swept;
-  if (d.disorder) {
-    uint32_t *order = lsi_reallocarray(NULL, r->n_chunks, sizeof *order);
-    void *scratch = lsi_reallocarray(NULL, r->n_chunks, LSI_PLAN_SORT_SCRATCH);
-    const bool ready = order && scratch;
-    d = (struct lsi_plan_distinct){0};
-    if (ready) {
-      lsi_plan_sort(r, r->n_chunks, NULL, NULL, scratch, order);
-      for (uint32_t j = 0; j < r->n_chunks; j++) {
-        const uint32_t c = order[j];
-        lsi_plan_distinct_add(&d, r->object[c], r->offset[c], r->length[c]);
-      }
+/* Distinct bytes of n ranges in any order: the chunks of r, or the extents at `e`, whose objects and offsets
+ * r holds as if they were chunks. */
+static int count_distinct(const struct lsi_request *r, uint32_t n, const struct lsi_extent *e, uint64_t *sum,
+                          struct lsi_error *err) {
+  uint32_t *order = lsi_reallocarray(NULL, n, sizeof *order);
+  void *scratch = lsi_reallocarray(NULL, n, LSI_PLAN_SORT_SCRATCH);
+  struct lsi_plan_distinct d = {0};
+  const bool ready = order && scratch;
+  if (ready) {
+    lsi_plan_sort(r, n, NULL, NULL, scratch, order);
+    for (uint32_t j = 0; j < n; j++) {
+      const uint32_t i = order[j];
+      lsi_plan_distinct_add(&d, r->object[i], r->offset[i], e ? e[i].length : r->length[i]);
     }
-    lsi_free(order);
-    lsi_free(scratch);
-    if (!ready) return no_memory(r, err);
   }
-  p->bytes_over_read = p->bytes_planned - d.sum;
+  lsi_free(order);
+  lsi_free(scratch);
+  *sum = d.sum;
+  return ready ? 0 : no_memory(r, err);
+}
+
+/* Those of all extents. */
+static int count_extents(const struct lsi_plan *p, uint64_t *sum, struct lsi_error *err) {
+  const uint32_t n = p->n_extents;
+  struct lsi_request r = {.n_chunks = n, /* as much of one as is sorted by */
+                          .object = lsi_reallocarray(NULL, n, sizeof *r.object),
+                          .offset = lsi_reallocarray(NULL, n, sizeof *r.offset)};
+  int code = r.object && r.offset ? 0 : no_memory(&r, err);
+  for (uint32_t i = 0; !code && i < n; i++) {
+    r.object[i] = p->extents[i].object;
+    r.offset[i] = p->extents[i].offset;
+  }
+  if (!code) code = count_distinct(&r, n, p->extents, sum, err);
+  lsi_free(r.object);
+  lsi_free(r.offset);
+  return code;
+}
+
+/* What is read beyond the distinct bytes asked for. The sweep has counted those, and those of its extents, if
+ * it met them in order of place, as it does when steps have one chunk; else they are sorted for it here. */
+static int count_over_read(struct lsi_plan *p, const struct lsi_request *r,
+                           const struct lsi_plan_counted *swept, struct lsi_error *err) {
+  uint64_t asked = swept->asked.sum, read = swept->read.sum;
+  int code = swept->asked.disorder ? count_distinct(r, r->n_chunks, NULL, &asked, err) : 0;
+  if (p->bytes_planned == asked) read = asked; /* there is nothing to tell apart */
+  else if (!code && swept->read.disorder) code = count_extents(p, &read, err);
+  if (code) return code;
+  p->bytes_over_read = p->bytes_planned - asked;
+  p->bytes_gaps = read - asked;
+  p->bytes_twice = p->bytes_planned - read;
   return 0;
 }
 
@@ -97,7 +125,7 @@ static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct ls
   p->n_devices = o->n_devices;
   p->devices = lsi_calloc(o->n_devices, sizeof *p->devices);
   struct lsi_plan_totals *totals = lsi_calloc(o->n_devices, sizeof *totals);
-  struct lsi_plan_distinct distinct = {0};
+  struct lsi_plan_counted counted = {0};
   int code = 0;
   if (!p->devices || !totals || !allocate(p, r)) code = no_memory(r, err);
   if (!code) {
@@ -106,9 +134,9 @@ static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct ls
       normalise(&p->devices[i]);
     }
     order_steps(p, r, o->in_request_order);
-    code = lsi_plan_sweep(r, o, p, totals, &distinct, err);
+    code = lsi_plan_sweep(r, o, p, totals, &counted, err);
   }
-  if (!code) code = count_over_read(p, r, &distinct, err);
+  if (!code) code = count_over_read(p, r, &counted, err);
   if (!code) {
     for (uint32_t i = 0; i < p->n_devices; i++) {
       const double s = lsi_device_seconds(&p->devices[i], (double)totals[i].operations,

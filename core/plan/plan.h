@@ -60,7 +60,9 @@ struct lsi_plan {
   uint64_t split;             /* chunks read by more than one operation */
   uint64_t bytes_requested;
   uint64_t bytes_planned;     /* in all operations */
-  uint64_t bytes_over_read;   /* planned bytes that nobody asked for, and bytes planned twice */
+  uint64_t bytes_over_read;   /* planned bytes beyond the distinct ones asked for: the next two */
+  uint64_t bytes_gaps;        /* that nobody asked for */
+  uint64_t bytes_twice;       /* by which bytes are planned more than once */
   uint64_t unit_bytes_max;    /* largest unit's buffers, rounded out to LSI_ALIGN */
   uint64_t step_bytes_max;    /* largest step's stored bytes */
   uint32_t step_largest;      /* the index of the step that has step_bytes_max */

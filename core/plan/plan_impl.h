@@ -38,13 +38,17 @@ static inline uint64_t lsi_sat_add(uint64_t a, uint64_t b) {
   return lsi_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
-/* Counts the distinct bytes of chunks that come in order of object and offset. */
+/* Counts the distinct bytes of ranges that come in order of object and offset. */
 struct lsi_plan_distinct {
   uint64_t sum;
-  uint64_t begin;  /* of the last chunk of the object */
+  uint64_t begin;  /* of the last range of the object */
   uint64_t end;    /* of what has been seen of the object */
-  uint32_t object; /* of the last chunk */
-  bool disorder;   /* a chunk came out of order: the sum is not right */
+  uint32_t object; /* of the last range */
+  bool disorder;   /* a range came out of order: the sum is not right */
+};
+struct lsi_plan_counted {
+  struct lsi_plan_distinct asked; /* of chunks */
+  struct lsi_plan_distinct read;  /* of extents */
 };
 static inline void lsi_plan_distinct_add(struct lsi_plan_distinct *d, uint32_t object,
                                          uint64_t begin, uint64_t length) {
@@ -64,7 +68,7 @@ static inline void lsi_plan_distinct_add(struct lsi_plan_distinct *d, uint32_t o
 /* Fills units, extents, sections and the counts of *plan from plan->step_order. */
 int lsi_plan_sweep(const struct lsi_request *r, const struct lsi_plan_options *options,
                    struct lsi_plan *plan, struct lsi_plan_totals *totals,
-                   struct lsi_plan_distinct *distinct, struct lsi_error *err);
+                   struct lsi_plan_counted *counted, struct lsi_error *err);
 
 /* Where a chunk is read. */
 struct lsi_plan_span {

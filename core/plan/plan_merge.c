@@ -36,7 +36,7 @@ struct sweep {
   const struct lsi_request *r;
   struct lsi_plan *plan;
   struct lsi_plan_totals *totals;
-  struct lsi_plan_distinct *distinct;
+  struct lsi_plan_counted *counted;
   struct lsi_plan_cost *cost;  /* by device */
   uint64_t gap;                /* LSI_MERGE_AUTO or the largest gap */
   bool apart;                  /* LSI_MERGE_NEVER */
@@ -151,6 +151,7 @@ static int close_unit(struct sweep *s, uint32_t step_end, struct lsi_error *err)
     e->offset = a->start;
     e->length = a->end - a->start;
     e->object = a->object;
+    lsi_plan_distinct_add(&s->counted->read, a->object, a->start, e->length);
     const uint16_t device = s->r->object_device[a->object];
     const uint64_t ops = lsi_extent_operations(e, s->cost[device].op_max);
     s->totals[device].operations = lsi_sat_add(s->totals[device].operations, ops);
@@ -263,7 +264,7 @@ static void count_step(struct sweep *s, uint32_t step, uint32_t begin, uint32_t 
   uint64_t bytes = 0;
   for (uint32_t c = begin; c < end; c++) {
     bytes = lsi_sat_add(bytes, s->r->length[c]);
-    lsi_plan_distinct_add(s->distinct, s->r->object[c], s->r->offset[c], s->r->length[c]);
+    lsi_plan_distinct_add(&s->counted->asked, s->r->object[c], s->r->offset[c], s->r->length[c]);
     s->filled += s->r->length[c] != 0;
     p->operations_before += s->r->length[c] != 0;
   }
@@ -331,11 +332,11 @@ static struct lsi_plan_cost cost_from(const struct lsi_device_model *m,
 
 int lsi_plan_sweep(const struct lsi_request *r, const struct lsi_plan_options *options,
                    struct lsi_plan *plan, struct lsi_plan_totals *totals,
-                   struct lsi_plan_distinct *distinct, struct lsi_error *err) {
+                   struct lsi_plan_counted *counted, struct lsi_error *err) {
   struct sweep s = {.r = r,
                     .plan = plan,
                     .totals = totals,
-                    .distinct = distinct,
+                    .counted = counted,
                     .gap = options->merge,
                     .apart = options->merge == LSI_MERGE_NEVER};
   s.cost = lsi_reallocarray(NULL, plan->n_devices, sizeof *s.cost);

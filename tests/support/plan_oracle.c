@@ -241,7 +241,7 @@ static bool check_operations(struct judge *j) {
 static bool check_counts(struct judge *j) {
   const struct lsi_plan *p = j->p;
   const struct lsi_request *r = j->r;
-  uint64_t before = 0, requested = 0, over = 0, step_max = 0;
+  uint64_t before = 0, requested = 0, gaps = 0, twice = 0, step_max = 0;
   uint32_t largest = 0;
   for (uint32_t s = 0; s < r->n_steps; s++) {
     uint64_t bytes = 0;
@@ -254,12 +254,16 @@ static bool check_counts(struct judge *j) {
   }
   for (uint64_t i = 0; i < j->n_cells; i++) {
     EXPECT(!j->wanted[i] || j->planned[i], "a byte that is wanted is not read");
-    over += j->planned[i] - j->wanted[i];
+    gaps += j->planned[i] && !j->wanted[i];
+    twice += j->planned[i] ? j->planned[i] - 1 : 0;
   }
   EXPECT(before == p->operations_before, "operations_before");
   EXPECT(requested == p->bytes_requested, "bytes_requested");
-  EXPECT(over * j->grain == p->bytes_over_read, "bytes_over_read is %lu, not %lu",
-         (unsigned long)p->bytes_over_read, (unsigned long)(over * j->grain));
+  EXPECT(gaps * j->grain == p->bytes_gaps, "bytes_gaps is %lu, not %lu", (unsigned long)p->bytes_gaps,
+         (unsigned long)(gaps * j->grain));
+  EXPECT(twice * j->grain == p->bytes_twice, "bytes_twice is %lu, not %lu", (unsigned long)p->bytes_twice,
+         (unsigned long)(twice * j->grain));
+  EXPECT(p->bytes_over_read == p->bytes_gaps + p->bytes_twice, "bytes_over_read");
   EXPECT(step_max == p->step_bytes_max && largest == p->step_largest, "largest step");
   return true;
 }

@@ -170,6 +170,8 @@ static void overlaps_chain_up_to_a_unit(void **unused) {
   struct lsi_plan *p = plan_of(r, LSI_DEVICE_NVME, LSI_MERGE_AUTO, false);
   assert_int_equal(p->n_units, 9); /* seven chunks make 7.5 MiB */
   assert_int_equal(p->bytes_over_read, 8 * MIB / 2);
+  assert_int_equal(p->bytes_twice, 8 * MIB / 2);
+  assert_int_equal(p->bytes_gaps, 0);
   assert_int_equal(p->bytes_planned, 63 * MIB + MIB / 2 + 4 * MIB);
   assert_int_equal(p->unit_bytes_max, 7 * MIB + MIB / 2);
   lsi_plan_free(p);
@@ -452,7 +454,7 @@ static void the_oracle_sees_errors(void **unused) {
   struct lsi_device_model m;
   lsi_device_preset(LSI_DEVICE_NVME, &m);
   const struct lsi_plan_options o = {.merge = LSI_MERGE_AUTO, .n_devices = 1, .devices = &m};
-  for (int fault = 0; fault < 9; fault++) {
+  for (int fault = 0; fault < 11; fault++) {
     struct lsi_plan *p = plan_of(r, LSI_DEVICE_NVME, LSI_MERGE_AUTO, false);
     assert_null(plan_oracle_check(r, &o, p, 1024));
     switch (fault) {
@@ -464,6 +466,8 @@ static void the_oracle_sees_errors(void **unused) {
     case 5: p->merged++; break;
     case 6: p->operations--; break;
     case 7: p->unit_step[2]--; break;
+    case 8: p->bytes_gaps++; break;
+    case 9: p->bytes_twice++; break;
     default: p->sections[0].unit_end--; break;
     }
     assert_non_null(plan_oracle_check(r, &o, p, 1024));
