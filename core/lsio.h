@@ -284,6 +284,10 @@ LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
  * that went both ways counts twice. Where what was read is a result in memory already, or is written from
  * where it was read, none copies it at all. `peak_memory` is the most of the process' own memory (RssAnon +
  * RssShmem) that was seen, every 20 ms and at the workers' end; pages of files do not count.
+ * Of `bytes_read` nobody asked for `bytes_gaps` (between chunks that share an operation) and
+ * `bytes_alignment` (around direct reads, which take whole blocks); `bytes_twice` were read more than once
+ * because chunks overlap, `bytes_retried` again, chunk by chunk, after reads that failed. Gaps and overlaps
+ * are those of the plan, and 0 in a job that ended early. What the kernel reads ahead is not known.
  * Belongs to the job. NULL before the end or when out of memory. */
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
 /* The same in one paragraph for people. Belongs to the job. */

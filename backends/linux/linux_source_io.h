@@ -48,6 +48,7 @@ static inline void lsi_file_finish(struct lsi_op *op, uint64_t offset, int64_t g
   uint64_t before = op->offset - offset, have = (uint64_t)got > before ? (uint64_t)got - before : 0;
   op->os_code = 0;
   op->result = (int64_t)LSI_MIN(have, (uint64_t)op->length);
+  op->beside = (uint32_t)(got - op->result);
 }
 
 /* True when a direct call failed for its directness and the handle has been turned to buffered, so

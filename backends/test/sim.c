@@ -206,10 +206,14 @@ static void read_now(struct lsi_backend *b, struct lsi_op *op) {
     if (op->exact && op->handle->direct) n = n < LSI_ALIGN ? all : lsi_round_down(n, LSI_ALIGN);
   }
   uint64_t hull_end = lsi_round_up(op->offset + op->length, LSI_ALIGN);
-  if (!op->exact && draw(b, 2)) /* as a direct read: the whole hull */
-    fill(b, op, lsi_round_down(op->offset, LSI_ALIGN), n == op->length ? hull_end : op->offset + n);
-  else
-    fill(b, op, op->offset, op->offset + n);
+  uint64_t from = op->offset, to = op->offset + n;
+  if (!op->exact && draw(b, 2)) { /* as a direct read: the whole hull */
+    from = lsi_round_down(from, LSI_ALIGN);
+    if (n == op->length) to = hull_end;
+  }
+  fill(b, op, from, to);
+  op->beside = (uint32_t)(to - from - n);
+  atomic_fetch_add(&sim->beside, op->beside);
   op->result = (int64_t)n;
 }
 

@@ -55,7 +55,7 @@ struct lsi_sim {
   /* counted */
   atomic_uint in_flight[LSI_SIM_DEVICES];
   atomic_uint instances;
-  atomic_uint_fast64_t operations, emfiles, writes_failed, wholes, rests;
+  atomic_uint_fast64_t operations, beside, emfiles, writes_failed, wholes, rests;
   atomic_uint_fast64_t next_ns;  /* by_clock: when the next one comes back, of those asked for in vain */
 };
 

@@ -160,6 +160,10 @@ static json_t *figures_json(const struct lsi_summary *s) {
       {"bytes_delivered", s->bytes_delivered},
       {"bytes_written", s->bytes_written},
       {"bytes_direct", s->bytes_direct},
+      {"bytes_gaps", s->bytes_gaps},
+      {"bytes_twice", s->bytes_twice},
+      {"bytes_alignment", s->bytes_alignment},
+      {"bytes_retried", s->bytes_retried},
       {"peak_memory", s->peak_memory},
       {"error_count", s->n_errors},
       {"state_nonfinite", s->state ? s->state->nonfinite : 0},
@@ -257,7 +261,8 @@ char *lsi_summary_text(const struct lsi_summary *s) {
   }
   snprintf(how, sizeof how, "read in %s", lsi_show_time(s->wall_s).text);
   say_moved(&w, s, s->bytes_read, how);
-  if (s->bytes_decoded != s->bytes_read && s->bytes_decoded) say_moved(&w, s, s->bytes_decoded, "decoded");
+  if (s->bytes_decoded && s->bytes_decoded != s->bytes_read - s->bytes_alignment)
+    say_moved(&w, s, s->bytes_decoded, "decoded");
   if (s->bytes_written) lsi_text_add(&w, ", %s written", lsi_show_size(s->bytes_written).text);
   lsi_text_add(&w, "; ");
   say_count(&w, s->operations, "operation", "operations");

@@ -38,6 +38,11 @@ struct lsi_summary {
   uint64_t steps, steps_failed;
   uint64_t operations;
   uint64_t bytes_requested, bytes_read, bytes_decoded, bytes_delivered, bytes_written, bytes_direct;
+  /* Of bytes_read, those that nobody asked for, or that were read again: */
+  uint64_t bytes_gaps;      /* between chunks that share an operation; as planned, 0 after an early end */
+  uint64_t bytes_twice;     /* by which bytes that several chunks have are read more than once; likewise */
+  uint64_t bytes_alignment; /* around direct reads, which take whole blocks */
+  uint64_t bytes_retried;   /* chunk by chunk, after reads that failed */
   double wall_s, cpu_s;
   double publish_s;        /* of wall_s: the output flushed, durable and named, after the last step */
   uint64_t peak_memory;    /* bytes of RssAnon + RssShmem, the most that was seen */

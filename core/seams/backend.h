@@ -66,6 +66,7 @@ struct lsi_op {
   bool uncopied;         /* out: the CPU has copied none of the bytes */
   bool exact;            /* no byte outside [buf, buf + length) may be written */
   int32_t os_code;       /* out: errno of a failure */
+  uint32_t beside;       /* out: bytes that came with them, for a direct read takes whole blocks */
   int64_t result;        /* out: bytes now at `buf` from `offset` (fewer than length: short read, 0: end
                             of object), or written from there, or negative LSIO_ERR_* */
   const void *data;      /* out: of a handle that lends, the bytes, valid until release */

@@ -251,7 +251,7 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
 static int push_info(lua_State *L, void *arg) {
   const struct lsi_summary *s = arg;
   luaL_checkstack(L, 12, "info");
-  lua_createtable(L, 0, 24);
+  lua_createtable(L, 0, 28);
   set_text(L, "status", s->status);
   set_text(L, "backend", s->backend);
   set_text(L, "bound", s->bound);
@@ -271,6 +271,10 @@ static int push_info(lua_State *L, void *arg) {
       {"bytes_delivered", (double)s->bytes_delivered},
       {"bytes_written", (double)s->bytes_written},
       {"bytes_direct", (double)s->bytes_direct},
+      {"bytes_gaps", (double)s->bytes_gaps},
+      {"bytes_twice", (double)s->bytes_twice},
+      {"bytes_alignment", (double)s->bytes_alignment},
+      {"bytes_retried", (double)s->bytes_retried},
       {"wall_s", s->wall_s},
       {"cpu_s", s->cpu_s},
       {"publish_s", s->publish_s},

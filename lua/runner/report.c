@@ -114,7 +114,8 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   static const char *const zeros[] = {
       "chunks",          "chunks_failed",   "steps",         "steps_failed", "operations",
       "bytes_requested", "bytes_read",      "bytes_decoded", "bytes_delivered",
-      "bytes_written",   "bytes_direct",    "peak_memory"};
+      "bytes_written",   "bytes_direct",    "bytes_gaps",    "bytes_twice",  "bytes_alignment",
+      "bytes_retried",   "peak_memory"};
   json_t *o = json_object(), *errors = json_array();
   json_object_set_new(o, "status", json_string("failed"));
   json_object_set_new(o, "exit_code", json_integer(exit_code));

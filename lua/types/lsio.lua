@@ -53,6 +53,10 @@ local lsio = {}
 ---@field bytes_delivered integer
 ---@field bytes_written integer
 ---@field bytes_direct integer that no CPU copied
+---@field bytes_gaps integer of bytes_read: between chunks that share an operation
+---@field bytes_twice integer of bytes_read: read more than once, for chunks that overlap
+---@field bytes_alignment integer of bytes_read: around chunks, for direct reads take whole blocks
+---@field bytes_retried integer of bytes_read: again, chunk by chunk, after reads that failed
 ---@field wall_s number
 ---@field cpu_s number
 ---@field publish_s number of wall_s: the output made durable and named

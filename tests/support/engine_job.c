@@ -321,6 +321,9 @@ int engine_job_finish(struct engine_started *s, struct lsi_error *err) {
   lsi_run_summary(s->run, &sum);
   CHECK(rc < 0 || sum.steps + sum.steps_failed == j->spec.request->n_steps, "summary counts %llu + %llu",
         (unsigned long long)sum.steps, (unsigned long long)sum.steps_failed);
+  sum.workers = NULL;
+  sum.errors = NULL;
+  j->summary = sum;
   lsi_run_destroy(s->run);
   lsi_free(s->failed);
   return rc;

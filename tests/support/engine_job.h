@@ -22,6 +22,7 @@ struct engine_job {
   uint32_t fail_one_in;    /* the transform fails this often; 0 = never */
   uint32_t slow_one_in;    /* it sleeps 1 ms this often */
   atomic_uint transform_failures;
+  struct lsi_summary summary; /* of the run, without workers and errors */
   atomic_uint open_workers, finished_workers;
   struct lsi_sim *turns;   /* not NULL: one thread, and this is the backend's sim */
   uint64_t hash;           /* of a run by turns */

@@ -33,6 +33,10 @@ static struct lsi_summary example(void) {
       .bytes_delivered = 77,
       .bytes_written = 4096,
       .bytes_direct = 88,
+      .bytes_gaps = 300000000,
+      .bytes_twice = 5000000,
+      .bytes_alignment = 4096000,
+      .bytes_retried = 65536 * 100,
       .wall_s = 1.5,
       .cpu_s = 2.5,
       .peak_memory = 1 << 20,
@@ -76,6 +80,10 @@ static void test_json_fields(void **state) {
   assert_int_equal(integer(o, "bytes_written"), 4096);
   assert_int_equal(integer(o, "bytes_direct"), 88);
   assert_int_equal(integer(o, "peak_memory"), 1 << 20);
+  assert_int_equal(integer(o, "bytes_gaps"), 300000000);
+  assert_int_equal(integer(o, "bytes_twice"), 5000000);
+  assert_int_equal(integer(o, "bytes_alignment"), 4096000);
+  assert_int_equal(integer(o, "bytes_retried"), 6553600);
   assert_true(json_real_value(json_object_get(o, "wall_s")) == 1.5);
   assert_true(json_real_value(json_object_get(o, "cpu_s")) == 2.5);
   assert_string_equal(json_string_value(json_object_get(o, "backend")), "uring");

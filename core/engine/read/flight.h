@@ -30,6 +30,7 @@ static inline struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct 
   struct lsi_flight *f = e->flight;
   struct lsi_flight_extent *x = e->extent;
   w->figures.operations++;
+  w->figures.bytes_beside += op->beside;
   if (LSI_LIKELY(op->result >= (int64_t)op->length)) {
     w->figures.bytes_read += (uint64_t)op->result;
     w->figures.bytes_direct += op->uncopied ? (uint64_t)op->result : 0;

@@ -32,6 +32,7 @@ static inline void lsi_op_prepare(struct lsi_eop *e, struct lsi_flight *f, struc
   e->op.buf = x->loan ? NULL : (char *)x->data + (offset - x->offset);
   e->op.length = (uint32_t)length;
   e->op.os_code = 0;
+  e->op.beside = 0;
   e->op.uncopied = false;
   e->op.exact = !x->buffer; /* its place in the result */
   e->op.data = NULL;

@@ -65,6 +65,7 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
   }
   lsi_op_prepare(e, f, extent, from, to - from);
   e->chunk = c;
+  w->figures.bytes_retried += to - from;
   w->reader.bytes_in_flight += to - from;
   lsi_op_queue(w, e);
   return true;
@@ -113,6 +114,7 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   op->length -= (uint32_t)got;
   if (op->buf) op->buf = (char *)op->buf + got;
   op->os_code = 0;
+  op->beside = 0;
   op->result = 0;
   e->flight->ops_left--;
   w->reader.ops_in_flight--;
@@ -133,6 +135,7 @@ bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
     hole.code = (int)op->result;
     hole.os_code = op->os_code;
   }
+  if (e->chunk != UINT32_MAX) w->figures.bytes_retried -= hole.length;
   add_hole(e->flight, &hole);
   return false;
 }

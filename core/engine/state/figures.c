@@ -106,14 +106,19 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     s.chunks += atomic_load(&w->counters.chunks);
     s.chunks_failed += atomic_load(&w->counters.chunks_failed);
     s.operations += w->figures.operations;
-    s.bytes_read += w->figures.bytes_read;
+    s.bytes_read += w->figures.bytes_read + w->figures.bytes_beside;
+    s.bytes_alignment += w->figures.bytes_beside;
+    s.bytes_retried += w->figures.bytes_retried;
     s.bytes_decoded += w->figures.bytes_decoded;
     s.bytes_delivered += w->figures.bytes_delivered;
-    s.bytes_direct += w->figures.bytes_direct;
+    s.bytes_direct += w->figures.bytes_direct + w->figures.bytes_beside;
     fell_back += w->ops && w->ops != run->config.backend;
   }
   s.bytes_requested = run->request->late ? lsi_request_bytes(run->request)
                                          : run->config.plan->bytes_requested;
+  const bool whole = atomic_load(&run->stop) == LSI_STOP_NO;
+  s.bytes_gaps = whole ? run->config.plan->bytes_gaps : 0;
+  s.bytes_twice = whole ? run->config.plan->bytes_twice : 0;
   s.wall_s = (double)(run->end_ns - run->start_ns) / 1e9;
   s.cpu_s = (double)(run->end_cpu_ns - run->start_cpu_ns) / 1e9;
   s.peak_memory = atomic_load(&run->memory_peak);

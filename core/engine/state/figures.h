@@ -23,6 +23,8 @@ struct lsi_counters {
 struct lsi_figures {
   uint64_t operations;
   uint64_t bytes_read;
+  uint64_t bytes_beside;   /* that came with them, for direct reads take whole blocks */
+  uint64_t bytes_retried;  /* of bytes_read: after reads that failed */
   uint64_t bytes_decoded;
   uint64_t bytes_delivered;
   uint64_t bytes_direct;   /* that the CPU has not copied */
