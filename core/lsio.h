@@ -186,6 +186,8 @@ struct lsio_job_options {
   void *planning_user;
   const lsio_script *loaded;   /* the job is one of this script, and `script` is NULL; used until the call
                                   returns: it may be released while the job is open */
+  double before_s;             /* seconds that the program took for this job before the call, as it should
+                                  say at the end: they count as the job's start */
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's
@@ -288,6 +290,10 @@ LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
  * `bytes_alignment` (around direct reads, which take whole blocks); `bytes_twice` were read more than once
  * because chunks overlap, `bytes_retried` again, chunk by chunk, after reads that failed. Gaps and overlaps
  * are those of the plan, and 0 in a job that ended early. What the kernel reads ahead is not known.
+ * `total_s` is all the time that the job took, and the sum of these: `start_s` (before_s of the options,
+ * and the script's loading), `setup_s`, `list_s` (listing of sources), `plan_s`, `read_s` (from the first
+ * worker's start to the last one's end), `poll_s` (until the program polled for the end), `reduce_s`,
+ * `publish_s`, `done_s`. `wall_s` and `cpu_s` are of reading and publishing.
  * Belongs to the job. NULL before the end or when out of memory. */
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
 /* The same in one paragraph for people. Belongs to the job. */

@@ -77,6 +77,7 @@ struct lsio_job {
   int status;                             /* LSIO_ERR_BUSY until it has ended */
   int exit_code;
   struct lsi_error error;
+  double part_s[LSI_PARTS];               /* as far as they have passed */
   struct lsi_summary summary;
   struct lsi_state_json state;
   struct lsi_job_texts texts;
@@ -91,6 +92,9 @@ void lsi_context_ceiling_end(struct lsio_context *c);
 struct lsio_job *lsi_job_create(struct lsio_context *context, const struct lsio_job_options *o);
 int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err);
+double lsi_job_since(uint64_t *at); /* seconds since *at, which becomes now */
+/* It has been started: from since_ns to the start of its workers it was planned. */
+void lsi_job_planned(struct lsio_job *job, uint64_t since_ns);
 
 /* job_prepare.c: from the script's spec to everything that a run needs. */
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);

@@ -118,22 +118,37 @@ static int prepare(struct lsio_job *job, const struct lsio_job_options *o, struc
   return rc;
 }
 
+double lsi_job_since(uint64_t *at) {
+  const uint64_t before = *at;
+  *at = lsi_os_now_ns();
+  return (double)(*at - before) / 1e9;
+}
+
+void lsi_job_planned(struct lsio_job *job, uint64_t since_ns) {
+  job->part_s[LSI_PART_PLAN] = (double)(lsi_run_start_ns(job->run) - since_ns) / 1e9;
+}
+
 int lsio_submit(lsio_context *context, const struct lsio_job_options *options, lsio_job **out,
                 lsio_error **error) {
   struct lsi_error e;
   lsi_error_clear(&e);
   struct lsio_job_options o;
   struct lsio_job *job = NULL;
+  uint64_t at = lsi_os_now_ns();
   int rc = create_job(context, options, out, &o, &job, &e);
   if (rc < 0) return lsi_error_hand_out(&e, rc, error);
   rc = load(job, &o, &e);
+  job->part_s[LSI_PART_START] = LSI_MAX(o.before_s, 0.0) + lsi_job_since(&at);
   if (rc >= 0) rc = prepare(job, &o, &e);
+  job->part_s[LSI_PART_SETUP] = job->spec.setup_s;
+  job->part_s[LSI_PART_LIST] = lsi_job_since(&at) - job->spec.setup_s;
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
   if (rc >= 0 && !(o.flags & LSIO_JOB_PLAN_ONLY)) rc = lsi_job_start(job, o.flags & LSIO_JOB_OWN_CPUS, &e);
   if (rc < 0) {
     lsio_job_destroy(job);
     return lsi_error_hand_out(&e, rc, error);
   }
+  if (job->run) lsi_job_planned(job, at);
   *out = job;
   lsi_facts_refresh(context->facts); /* the job runs meanwhile */
   return 0;
@@ -168,19 +183,25 @@ static void end_sink(struct lsio_job *job, struct lsi_error *e) {
 static void finish(struct lsio_job *job) {
   struct lsi_error *e = &job->error;
   struct lsi_summary *s = &job->summary;
+  uint64_t at = lsi_os_now_ns();
   int rc = lsi_run_join(job->run, e);
   if (rc < 0 && !e->code) e->code = rc;
   memset(s, 0, sizeof *s);
   lsi_run_summary(job->run, s);
+  job->part_s[LSI_PART_READ] = s->part_s[LSI_PART_READ];
+  job->part_s[LSI_PART_POLL] =
+      (double)(at - lsi_run_start_ns(job->run)) / 1e9 - job->part_s[LSI_PART_READ];
+  memcpy(s->part_s, job->part_s, sizeof s->part_s);
   s->workers_wanted = job->workers_wanted;
   if (job->results.sink) s->bytes_written = lsi_sink_bytes_written(job->results.sink);
   if (!e->code && job->script)
     lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
+  s->part_s[LSI_PART_REDUCE] = lsi_job_since(&at);
   const bool publishes = job->results.sink && !e->code;
-  const uint64_t before = publishes ? lsi_os_now_ns() : 0, cpu_before = publishes ? lsi_os_cpu_ns() : 0;
+  const uint64_t cpu_before = publishes ? lsi_os_cpu_ns() : 0;
   end_sink(job, e);
-  if (publishes)
-    lsi_run_published(job->run, lsi_os_now_ns() - before, lsi_os_cpu_ns() - cpu_before, s);
+  s->part_s[LSI_PART_PUBLISH] = lsi_job_since(&at);
+  if (publishes) lsi_run_published(job->run, lsi_os_cpu_ns() - cpu_before, s);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
               : e->code                     ? "failed"
               : s->steps_failed             ? "skipped"
@@ -191,6 +212,7 @@ static void finish(struct lsio_job *job) {
                                             : 0;
   if (!e->code && job->script) {
     lsi_script_host_ops->done(job->script, s, e);
+    s->part_s[LSI_PART_DONE] = lsi_job_since(&at);
     if (e->code) {
       s->status = "failed";
       s->exit_code = lsi_error_exit_code(e->code);

@@ -4,6 +4,7 @@
 
 #include "api/context.h"
 #include "ground/mem.h"
+#include "seams/os.h"
 #include "seams/store.h"
 
 /* ---- objects: each path once ---- */
@@ -113,15 +114,18 @@ int lsi_submit_plain(lsio_context *context, const struct lsi_plain *plain, lsio_
                                      .n_settings = plain->n_settings,
                                      .flags = LSIO_JOB_NO_ENV | LSIO_JOB_NO_STATE |
                                               (plain->output ? 0u : LSIO_JOB_STREAM)};
+  uint64_t at = lsi_os_now_ns();
   struct lsio_job *job = lsi_job_create(context, &o);
   int rc = job ? lsi_job_take_settings(job, &o, &e) : LSIO_ERR_NOMEM;
   if (rc >= 0) rc = build(job, plain, &e);
+  if (rc >= 0) job->part_s[LSI_PART_LIST] = lsi_job_since(&at);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
   if (rc >= 0) rc = lsi_job_start(job, 0, &e);
   if (rc < 0) {
     lsio_job_destroy(job);
     return lsi_error_hand_out(&e, rc, error);
   }
+  lsi_job_planned(job, at);
   *out = job;
   return 0;
 }

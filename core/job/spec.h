@@ -37,6 +37,7 @@ struct lsi_spec {
   double fill;                 /* value of a skipped step's elements */
   struct lsi_sink_spec sink;
   uint64_t seed;
+  double setup_s;              /* that the script's own preparation took */
   const struct lsi_transform_ops *transform; /* NULL with identity */
   void *transform_job;
 };

@@ -82,6 +82,24 @@ const struct lsi_tried_kind lsi_tried_kinds[LSI_TRIED] = {
     [LSI_TRIED_DEPTH] = {"depth", "ns_per_byte", true, true},
 };
 
+const struct lsi_part_kind lsi_part_kinds[LSI_PARTS] = {
+    [LSI_PART_START] = {"start_s", "start"},
+    [LSI_PART_SETUP] = {"setup_s", "setup"},
+    [LSI_PART_LIST] = {"list_s", "listing"},
+    [LSI_PART_PLAN] = {"plan_s", "planning"},
+    [LSI_PART_READ] = {"read_s", "reading"},
+    [LSI_PART_POLL] = {"poll_s", "noticing the end"},
+    [LSI_PART_REDUCE] = {"reduce_s", "merging"},
+    [LSI_PART_PUBLISH] = {"publish_s", "publishing"},
+    [LSI_PART_DONE] = {"done_s", "done"},
+};
+
+double lsi_summary_total_s(const struct lsi_summary *s) {
+  double total = 0;
+  for (size_t i = 0; i < LSI_PARTS; i++) total += s->part_s[i];
+  return total;
+}
+
 static json_t *figure_json(double v) { return isfinite(v) ? seconds_json(v) : json_null(); }
 
 static json_t *took_json(const struct lsi_verdict *v, bool both) {
@@ -174,8 +192,10 @@ static json_t *figures_json(const struct lsi_summary *s) {
   for (size_t i = 0; ok && i < LSI_COUNTOF(counts); i++)
     ok = put(o, counts[i].name, count_json(counts[i].value));
   ok = ok && put(o, "wall_s", seconds_json(s->wall_s)) && put(o, "cpu_s", seconds_json(s->cpu_s)) &&
-       put(o, "publish_s", seconds_json(s->publish_s)) &&
-       put(o, "backend", s->backend ? json_string(s->backend) : json_null()) &&
+       put(o, "total_s", seconds_json(lsi_summary_total_s(s)));
+  for (size_t i = 0; ok && i < LSI_PARTS; i++)
+    ok = put(o, lsi_part_kinds[i].name, seconds_json(s->part_s[i]));
+  ok = ok && put(o, "backend", s->backend ? json_string(s->backend) : json_null()) &&
        put(o, "bound", s->bound ? json_string(s->bound) : json_null()) &&
        put(o, "workers", workers_json(s)) && put(o, "errors", errors_json(s)) &&
        put(o, "state_error", state_error_json(s->state));

@@ -22,6 +22,25 @@ struct lsi_tried_kind {
 };
 extern const struct lsi_tried_kind lsi_tried_kinds[LSI_TRIED];
 
+/* The time that a job takes, in the order in which it passes. */
+enum lsi_part {
+  LSI_PART_START,   /* what the program did for it before, and the script's loading */
+  LSI_PART_SETUP,   /* the script's function */
+  LSI_PART_LIST,    /* files listed and looked at, lists of ranges read */
+  LSI_PART_PLAN,    /* the plan, the output, the workers' memory */
+  LSI_PART_READ,    /* from the first worker's start to the last one's end */
+  LSI_PART_POLL,    /* until the program polled for the end */
+  LSI_PART_REDUCE,  /* what workers end with merged */
+  LSI_PART_PUBLISH, /* the output flushed, durable and named */
+  LSI_PART_DONE,    /* the script's function */
+  LSI_PARTS
+};
+struct lsi_part_kind {
+  const char *name;  /* in JSON */
+  const char *shown; /* to people */
+};
+extern const struct lsi_part_kind lsi_part_kinds[LSI_PARTS];
+
 struct lsi_worker_summary {
   uint64_t steps;
   double wait_s;      /* for the device */
@@ -43,8 +62,8 @@ struct lsi_summary {
   uint64_t bytes_twice;     /* by which bytes that several chunks have are read more than once; likewise */
   uint64_t bytes_alignment; /* around direct reads, which take whole blocks */
   uint64_t bytes_retried;   /* chunk by chunk, after reads that failed */
-  double wall_s, cpu_s;
-  double publish_s;        /* of wall_s: the output flushed, durable and named, after the last step */
+  double wall_s, cpu_s;     /* of reading and publishing */
+  double part_s[LSI_PARTS]; /* they add up to all the time that the job took */
   uint64_t peak_memory;    /* bytes of RssAnon + RssShmem, the most that was seen */
   const char *backend;
   const char *bound;       /* "device", "decode", "transform", "sink" or "latency" */
@@ -61,7 +80,8 @@ struct lsi_summary {
 char *lsi_error_json(const struct lsi_error *e);
 /* JSON text (lsi_free), NULL = no memory. */
 char *lsi_summary_json(const struct lsi_summary *s);
-/* A paragraph for people (lsi_free). */
+/* A paragraph for people (lsi_free). NULL = no memory. */
 char *lsi_summary_text(const struct lsi_summary *s);
+double lsi_summary_total_s(const struct lsi_summary *s); /* all parts */
 
 #endif

@@ -39,6 +39,7 @@ struct lsi_vt {
   /* Hands what is allocated to C at once: Lua may find no memory to hold even a pointer. False: no memory. */
   bool (*sink_path)(struct lsi_lua_spec *spec, const char *text, size_t length);
   int (*write)(int stream, const char *text, size_t length); /* 1 stdout, 2 stderr; one write; 0 = ok */
+  double (*now)(void); /* seconds, of a clock that only goes forward */
   double (*random)(uint64_t *generator); /* [0, 1); generator: seed, step, how many were taken */
   int (*setting)(struct lsi_settings *settings, const char *name, const char *value,
                  struct lsi_error *err);
@@ -67,6 +68,7 @@ struct lsi_vt {
 struct lsi_lua_spec {
   struct lsi_request *request;
   double decoded, piece, out_max, fill;
+  double setup_s; /* that setup took */
   char *sink_path; /* handed over: lsi_free */
   int64_t shape[32];
   uint32_t ndim;

@@ -128,6 +128,7 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   spec->has_fill = l->has_fill;
   spec->fill = l->fill;
   spec->seed = s->seed;
+  spec->setup_s = l->setup_s;
   static const uint8_t kinds[] = {LSI_SINK_NONE, LSI_SINK_NPY, LSI_SINK_RAW, LSI_SINK_MEMORY};
   spec->sink.kind = kinds[l->sink_kind];
   spec->sink.path = l->sink_path;
@@ -251,7 +252,7 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
 static int push_info(lua_State *L, void *arg) {
   const struct lsi_summary *s = arg;
   luaL_checkstack(L, 12, "info");
-  lua_createtable(L, 0, 28);
+  lua_createtable(L, 0, 36);
   set_text(L, "status", s->status);
   set_text(L, "backend", s->backend);
   set_text(L, "bound", s->bound);
@@ -277,11 +278,12 @@ static int push_info(lua_State *L, void *arg) {
       {"bytes_retried", (double)s->bytes_retried},
       {"wall_s", s->wall_s},
       {"cpu_s", s->cpu_s},
-      {"publish_s", s->publish_s},
+      {"total_s", lsi_summary_total_s(s)},
       {"peak_memory", (double)s->peak_memory},
       {"error_count", (double)s->n_errors},
   };
   for (size_t i = 0; i < LSI_COUNTOF(numbers); i++) set_number(L, numbers[i].name, numbers[i].value);
+  for (size_t i = 0; i < LSI_PARTS; i++) set_number(L, lsi_part_kinds[i].name, s->part_s[i]);
   push_workers(L, s);
   lua_setfield(L, -2, "workers");
   push_errors(L, s);

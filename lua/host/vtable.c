@@ -10,6 +10,7 @@
 #include "host/paths.h"
 #include "lists/csv.h"
 #include "lists/npy.h"
+#include "seams/os.h"
 #include "seams/store.h"
 
 #define LATE_LEAST 1024u /* files; fewer are looked at sooner than it matters */
@@ -60,6 +61,8 @@ static uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
 }
+
+static double vt_now(void) { return (double)lsi_os_now_ns() / 1e9; }
 
 /* Counter-based: what comes depends on the seed, the step and the position only. */
 static double vt_random(uint64_t *g) {
@@ -276,6 +279,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .kernels = lsi_kernels,
       .sink_path = vt_sink_path,
       .write = vt_write,
+      .now = vt_now,
       .random = vt_random,
       .setting = vt_setting,
       .setting_skip = vt_setting_skip,

@@ -173,7 +173,9 @@ function M.prepare(address)
   local call, entry = entry_of(address)
   local j = entry.job
   if j.setup then
+    local from = core.vt.now()
     local more = j.setup(entry.params)
+    call.spec.setup_s = core.vt.now() - from
     if more ~= nil and type(more) ~= "table" then
       error(("%s: setup returned %s; valid: nothing or a table"):format(entry.name, util.show(more)), 0)
     end

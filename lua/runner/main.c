@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runner/runner.h"
@@ -30,6 +32,39 @@ static void guard_standard_files(void) {
   for (int fd = 0; fd <= 2; fd++)
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) < 0) return;
 }
+
+/* Seconds on one of the system's clocks. */
+static double clock_s(clockid_t clock) {
+  struct timespec t = {0};
+  clock_gettime(clock, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* When the process began by the kernel's record, which is to a tick (10 ms) below; -1: unknown. */
+static double began_tick_s(void) {
+  char text[1024];
+  FILE *f = fopen("/proc/self/stat", "re");
+  const size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+  if (f) fclose(f);
+  text[n] = 0;
+  const char *at = strrchr(text, ')'); /* behind the name, which may hold anything */
+  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+  if (!at) return -1;
+  const double since_boot = strtod(at, NULL) / (double)sysconf(_SC_CLK_TCK);
+  return since_boot - (clock_s(CLOCK_BOOTTIME) - clock_s(CLOCK_MONOTONIC));
+}
+
+/* When the process began, on the monotonic clock. Unless it had to wait, what it did before main() is CPU
+ * time; else the kernel knows, but to a tick only. */
+static double process_began_s(void) {
+  const double latest = clock_s(CLOCK_MONOTONIC) - clock_s(CLOCK_PROCESS_CPUTIME_ID);
+  struct rusage u;
+  if (getrusage(RUSAGE_SELF, &u) == 0 && !u.ru_nvcsw && !u.ru_nivcsw) return latest;
+  const double earliest = began_tick_s(), tick = 1 / (double)sysconf(_SC_CLK_TCK);
+  return earliest < 0 || latest < earliest + tick ? latest : earliest + tick / 2;
+}
+
+static double began_s;
 
 /* ---- the script ---- */
 
@@ -100,6 +135,7 @@ static struct lsio_job_options job_options(const struct flags *f, const struct s
       .flags = LSIO_JOB_OWN_CPUS | LSIO_JOB_NO_MEMORY | (f->json ? 0 : LSIO_JOB_NO_STATE) |
                (f->explain ? LSIO_JOB_PLAN_ONLY : 0),
       .planning = planning,
+      .before_s = clock_s(CLOCK_MONOTONIC) - began_s,
   };
 }
 
@@ -300,6 +336,7 @@ static int act(const struct flags *f, struct script *s, struct report *report) {
 static void on_failing_write(int number) { (void)number; }
 
 int main(int argc, char **argv) {
+  began_s = process_began_s();
   guard_standard_files();
   signal(SIGPIPE, on_failing_write);
   signal(SIGXFSZ, on_failing_write);

@@ -112,19 +112,20 @@ void report_error(struct report *r, const lsio_error *e) {
 /* What a summary has at least, for a job that never ran. */
 static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   static const char *const zeros[] = {
-      "chunks",          "chunks_failed",   "steps",         "steps_failed", "operations",
-      "bytes_requested", "bytes_read",      "bytes_decoded", "bytes_delivered",
-      "bytes_written",   "bytes_direct",    "bytes_gaps",    "bytes_twice",  "bytes_alignment",
-      "bytes_retried",   "peak_memory"};
+      "chunks",          "chunks_failed", "steps",       "steps_failed",    "operations",
+      "bytes_requested", "bytes_read",    "bytes_decoded", "bytes_delivered", "bytes_written",
+      "bytes_direct",    "bytes_gaps",    "bytes_twice", "bytes_alignment", "bytes_retried",
+      "peak_memory"};
+  static const char *const times[] = {"wall_s", "cpu_s",  "total_s",  "start_s",   "setup_s", "list_s",
+                                      "plan_s", "read_s", "poll_s", "reduce_s", "publish_s", "done_s"};
   json_t *o = json_object(), *errors = json_array();
   json_object_set_new(o, "status", json_string("failed"));
   json_object_set_new(o, "exit_code", json_integer(exit_code));
   for (size_t i = 0; i < sizeof zeros / sizeof zeros[0]; i++)
     json_object_set_new(o, zeros[i], json_integer(0));
   json_object_set_new(o, "error_count", json_integer(e != NULL));
-  json_object_set_new(o, "wall_s", json_real(0));
-  json_object_set_new(o, "cpu_s", json_real(0));
-  json_object_set_new(o, "publish_s", json_real(0));
+  for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+    json_object_set_new(o, times[i], json_real(0));
   json_object_set_new(o, "backend", json_null());
   json_object_set_new(o, "bound", json_null());
   json_object_set_new(o, "workers", json_array());

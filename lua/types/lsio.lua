@@ -57,9 +57,18 @@ local lsio = {}
 ---@field bytes_twice integer of bytes_read: read more than once, for chunks that overlap
 ---@field bytes_alignment integer of bytes_read: around chunks, for direct reads take whole blocks
 ---@field bytes_retried integer of bytes_read: again, chunk by chunk, after reads that failed
----@field wall_s number
----@field cpu_s number
----@field publish_s number of wall_s: the output made durable and named
+---@field wall_s number of reading and publishing
+---@field cpu_s number of reading and publishing
+---@field total_s number of all parts, which are the next ones
+---@field start_s number the program's start and the script's loading
+---@field setup_s number the script's function `setup`
+---@field list_s number files listed and looked at, lists of ranges read
+---@field plan_s number
+---@field read_s number the workers: reading, decoding, transform, placing
+---@field poll_s number from their end until the program polled for it
+---@field reduce_s number what workers end with merged
+---@field publish_s number the output made durable and named
+---@field done_s number the script's function `done`: 0 for itself, known in `--json`
 ---@field peak_memory integer bytes
 ---@field backend string
 ---@field bound "device"|"decode"|"transform"|"sink"|"latency"

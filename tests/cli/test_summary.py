@@ -1,10 +1,12 @@
-"""The summary: why more was read than was asked for."""
+"""The summary: where the time went, why more was read than was asked for."""
 import os
 import unittest
 
 import numpy as np
 
-from support import RunnerTest
+from support import COPY, STATS, RunnerTest
+
+PARTS = "start_s setup_s list_s plan_s read_s poll_s reduce_s publish_s done_s".split()
 
 RANGES = """
 local lsio = require "lsio"
@@ -14,6 +16,53 @@ return lsio.job {
   transform = function(chunk, state) state.n = state.n + chunk.n end,
 }
 """
+
+
+class Times(RunnerTest):
+    def test_parts_add_up(self):
+        self.data(n=100000)
+        for job in (STATS, COPY):
+            self.expect(0, "--json=s.json", "-e", job.replace("out.npy", "out%d.npy" % len(job)))
+            s = self.summary()
+            self.assertAlmostEqual(sum(s[p] for p in PARTS), s["total_s"], delta=1e-5)
+            self.assertAlmostEqual(s["read_s"] + s["publish_s"] * (job is COPY), s["wall_s"], delta=2e-6)
+            for part in PARTS:
+                self.assertGreaterEqual(s[part], 0)
+            self.assertGreater(min(s[p] for p in ("start_s", "list_s", "plan_s", "read_s")), 0)
+
+    def test_what_is_slow_is_shown(self):
+        """Each part is the one that is made to take long."""
+        self.data(n=1000)
+        spin = "(function() local t = os.clock() while os.clock() - t < 0.2 do end end)()"
+        job = ('local lsio = require "lsio" %s return lsio.job { type = "f32", '
+               'source = function() %s return lsio.files("a.f32", { chunk = "400" }) end, '
+               'setup = function() %s end, transform = function(c, s) if c.index == 0 then %s end s.n = s.n + 1 end, '
+               'state = "double n;", reduce = %s, done = function() %s end }')
+        for i, part in enumerate(("list_s", "setup_s", "read_s", "reduce_s", "done_s")):
+            work = [spin if i == k else "" for k in range(5)]
+            reduce = "function(a, b) %s a.n = a.n + b.n return a end" % work[3] if work[3] else '{ n = "sum" }'
+            self.expect(0, "-j2" if work[3] else "-j1", "--merge=never", "--json=s.json", "-e",
+                            job % ("", *work[:3], reduce, work[4]))
+            s = self.summary()
+            if work[3] and sum(w["steps"] > 0 for w in s["workers"]) < 2:
+                continue  # one worker had done all before the other began: nothing to merge
+            self.assertGreater(s[part], 0.15, part)
+            self.assertGreater(s[part], 0.5 * s["total_s"], (part, s))
+
+    def test_done_is_told_the_times_before_it(self):
+        self.data()
+        r = self.expect(0, "-e", STATS.replace(
+            "done = function(r)", "done = function(r, i) print(i.start_s > 0, i.total_s > i.read_s, i.setup_s, "
+            "math.abs(i.total_s - i.start_s - i.setup_s - i.list_s - i.plan_s - i.read_s - i.poll_s - i.reduce_s - "
+            "i.publish_s) < 1e-9)"))
+        self.assertEqual(r.out.splitlines()[0].split(), ["true", "true", "0", "true"])
+
+    def test_a_job_that_was_not_submitted_has_all_names(self):
+        self.data()
+        self.expect(0, "--json=s.json", "-e", STATS)
+        names = set(self.summary())
+        self.expect(3, "--json=t.json", "-e", "return 1")
+        self.assertEqual(set(self.summary("t.json")), names)
 
 
 class OverRead(RunnerTest):

@@ -1,5 +1,6 @@
 /* The C API as a program uses it, with what programs get wrong: bad options, a context that is busy,
  * cancel and destroy in mid-run, jobs one after the other in one context. */
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -267,6 +268,31 @@ static void test_destroy_in_mid_run(void **state) {
 
 /* ---- reports ---- */
 
+/* What the program took before counts as the start, and what it takes before it polls is told. */
+static void test_times_of_the_program(void **state) {
+  (void)state;
+  static const struct {
+    double before_s, least;
+  } cases[] = {{5, 5}, {0, 0}, {-1, 0}, {NAN, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct lsio_job_options o = api_options(API_COUNTS, 0);
+    o.before_s = cases[i].before_s;
+    lsio_job *job = NULL;
+    assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+    struct lsio_progress p = {.struct_size = sizeof p};
+    do lsio_job_progress(job, &p);
+    while (p.workers_running);
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    json_t *s = api_ends(job, 0);
+    const double start = api_number(s, "start_s"), poll = api_number(s, "poll_s");
+    assert_true(start > cases[i].least && start < cases[i].least + 2);
+    assert_true(poll >= 0.02);
+    assert_true(api_number(s, "total_s") >= start + poll + api_number(s, "read_s"));
+    json_decref(s);
+    api_close(job);
+  }
+}
+
 static void test_summary(void **state) {
   (void)state;
   lsio_job *job = api_submit(API_COUNTS, 0);
@@ -435,6 +461,7 @@ int main(void) {
       API_TEST(test_cancel),
       API_TEST(test_planning_is_told),
       API_TEST(test_destroy_in_mid_run),
+      API_TEST(test_times_of_the_program),
       API_TEST(test_summary), API_TEST(test_summary_without_state),
       API_TEST(test_after_a_failure),
       API_TEST(test_fresh_for_each_job),

@@ -106,6 +106,21 @@ static void test_json_fields(void **state) {
   json_decref(o);
 }
 
+/* The names are documented: see lsio.h. */
+static void test_json_times(void **state) {
+  (void)state;
+  static const char *const names[LSI_PARTS] = {"start_s", "setup_s",  "list_s",    "plan_s", "read_s",
+                                               "poll_s",  "reduce_s", "publish_s", "done_s"};
+  struct lsi_summary s = example();
+  double sum = 0;
+  for (size_t i = 0; i < LSI_PARTS; i++) sum += s.part_s[i] = 0.125 * (double)(1u << i);
+  json_t *o = parse(&s);
+  for (size_t i = 0; i < LSI_PARTS; i++)
+    assert_true(json_real_value(json_object_get(o, names[i])) == s.part_s[i]);
+  assert_true(json_real_value(json_object_get(o, "total_s")) == sum);
+  json_decref(o);
+}
+
 static json_t *verdict_of(json_t *summary, size_t worker, const char *kind) {
   json_t *w = json_array_get(json_object_get(summary, "workers"), worker);
   return json_object_get(json_object_get(w, "tune"), kind);
@@ -245,7 +260,7 @@ static void test_no_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_json_fields),   cmocka_unit_test(test_json_errors),
-      cmocka_unit_test(test_json_verdicts),
+      cmocka_unit_test(test_json_verdicts), cmocka_unit_test(test_json_times),
       cmocka_unit_test(test_odd_numbers),   cmocka_unit_test(test_text),
       cmocka_unit_test(test_each_bound_has_its_sentence),
       cmocka_unit_test(test_no_memory),

@@ -24,7 +24,7 @@ static const char *waiting_for(const struct lsi_run *run, const struct lsi_summa
 
 /* Where the workers' time went, and that of everybody while the output was published. */
 const char *lsi_run_bound(const struct lsi_run *run, const struct lsi_summary *s) {
-  double wait = 0, decode = 0, transform = 0, place = s->publish_s * run->n_workers;
+  double wait = 0, decode = 0, transform = 0, place = s->part_s[LSI_PART_PUBLISH] * run->n_workers;
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker_summary *w = &run->summaries[i];
     wait += w->wait_s;

@@ -111,14 +111,15 @@ bool lsi_run_broke(const struct lsi_run *run);
 void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t *steps_failed,
                       uint64_t *bytes_done, uint32_t *workers_running);
 double lsi_run_elapsed_s(const struct lsi_run *run); /* until now, or until its end */
+uint64_t lsi_run_start_ns(const struct lsi_run *run); /* when its first worker was started */
 /* Text, a line per worker (lsi_free). */
 char *lsi_run_activity(const struct lsi_run *run);
 /* After join: sets *out to what the engine knows and the rest to 0. `workers` and `errors` point into the
  * run. */
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out);
-/* Adds the time that the output took to be complete and durable after the workers had ended. */
-void lsi_run_published(const struct lsi_run *run, uint64_t ns, uint64_t cpu_ns,
-                       struct lsi_summary *s);
+/* Adds what the output took to be complete and durable after the workers had ended: LSI_PART_PUBLISH, which
+ * is there, and so much CPU. */
+void lsi_run_published(const struct lsi_run *run, uint64_t cpu_ns, struct lsi_summary *s);
 void lsi_run_destroy(struct lsi_run *run); /* after join */
 
 #endif

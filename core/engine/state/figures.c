@@ -39,6 +39,8 @@ double lsi_run_elapsed_s(const struct lsi_run *run) {
   return (double)(end - run->start_ns) / 1e9;
 }
 
+uint64_t lsi_run_start_ns(const struct lsi_run *run) { return run->start_ns; }
+
 char *lsi_run_activity(const struct lsi_run *run) {
   static const char *const phases[] = {"starting",  "reading", "decoding",
                                        "transform", "placing", "waiting for its turn to write",
@@ -69,10 +71,8 @@ char *lsi_run_activity(const struct lsi_run *run) {
   return text;
 }
 
-void lsi_run_published(const struct lsi_run *run, uint64_t ns, uint64_t cpu_ns,
-                       struct lsi_summary *s) {
-  s->publish_s = (double)ns / 1e9;
-  s->wall_s += s->publish_s;
+void lsi_run_published(const struct lsi_run *run, uint64_t cpu_ns, struct lsi_summary *s) {
+  s->wall_s += s->part_s[LSI_PART_PUBLISH];
   s->cpu_s += (double)cpu_ns / 1e9;
   s->bound = lsi_run_bound(run, s);
 }
@@ -119,7 +119,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
   const bool whole = atomic_load(&run->stop) == LSI_STOP_NO;
   s.bytes_gaps = whole ? run->config.plan->bytes_gaps : 0;
   s.bytes_twice = whole ? run->config.plan->bytes_twice : 0;
-  s.wall_s = (double)(run->end_ns - run->start_ns) / 1e9;
+  s.wall_s = s.part_s[LSI_PART_READ] = (double)(run->end_ns - run->start_ns) / 1e9;
   s.cpu_s = (double)(run->end_cpu_ns - run->start_cpu_ns) / 1e9;
   s.peak_memory = atomic_load(&run->memory_peak);
   s.backend = (fell_back == run->n_workers ? run->config.fallback : run->config.backend)->name;
