@@ -296,7 +296,7 @@ LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
  * `publish_s`, `done_s`. `wall_s` and `cpu_s` are of reading and publishing.
  * Belongs to the job. NULL before the end or when out of memory. */
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
-/* The same in one paragraph for people. Belongs to the job. */
+/* The same in one paragraph for people, in lines of at most 80 columns. Belongs to the job. */
 LSIO_API const char *lsio_job_summary_text(lsio_job *job);
 
 /* ---- Results in memory --------------------------------------------------------------------------

@@ -1,14 +1,12 @@
+/* The summary as JSON. */
 #include "job/summary.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ground/mem.h"
-#include "ground/text.h"
-#include "ground/units.h"
 #include "ground/utf8.h"
 
 /* ---- JSON ---- */
@@ -223,78 +221,4 @@ char *lsi_summary_json(const struct lsi_summary *s) {
   }
   free(head); /* lint: allow free: jansson's own allocation */
   return text;
-}
-
-/* ---- text for people ---- */
-
-static void say_count(struct lsi_text *w, uint64_t n, const char *one, const char *many) {
-  lsi_text_add(w, "%s %s", lsi_show_count(n).text, n == 1 ? one : many);
-}
-
-/* Waiting that costs CPU all the time is no waiting for a device: it is copying what is resident. */
-#define COPYING 0.7
-
-static const char *bound_sentence(const struct lsi_summary *s) {
-  const char *bound = s->bound;
-  if (bound && strcmp(bound, "device") == 0 && s->cpu_s > COPYING * s->wall_s * s->n_workers)
-    return "copying from the page cache: more cores would help";
-  static const char *const sentences[][2] = {
-      {"device", "the storage: workers mostly waited for it, so more cores would not help"},
-      {"decode", "decompression: more cores or a faster codec would help"},
-      {"transform", "the transform: faster Lua (kernels of lsio.k) or more cores would help"},
-      {"sink", "writing the output: a faster output disk would help"},
-      {"latency", "the latency of single reads: larger chunks or a higher --queue-depth would help"},
-  };
-  for (size_t i = 0; bound && i < LSI_COUNTOF(sentences); i++)
-    if (strcmp(bound, sentences[i][0]) == 0) return sentences[i][1];
-  return NULL;
-}
-
-static void say_errors(struct lsi_text *w, const struct lsi_summary *s) {
-  if (!s->steps_failed) return;
-  say_count(w, s->steps_failed, "step", "steps");
-  lsi_text_add(w, " failed");
-  if (s->exit_code == 1) lsi_text_add(w, " and %s left out", s->steps_failed == 1 ? "was" : "were");
-  if (s->n_errors_kept) {
-    char message[2048];
-    lsi_error_format(&s->errors[0], message, sizeof message);
-    lsi_text_add(w, "%s %s", s->steps_failed == 1 ? ":" : "; the first:", message);
-  }
-  lsi_text_add(w, "\n");
-}
-
-/* ", 198 MiB decoded (1.6 GiB/s)" */
-static void say_moved(struct lsi_text *w, const struct lsi_summary *s, uint64_t bytes, const char *how) {
-  lsi_text_add(w, ", %s %s", lsi_show_size(bytes).text, how);
-  if (s->wall_s > 0) lsi_text_add(w, " (%s)", lsi_show_rate((double)bytes / s->wall_s).text);
-}
-
-char *lsi_summary_text(const struct lsi_summary *s) {
-  struct lsi_text w = {0};
-  char how[48];
-  const char *status = s->status ? s->status : "failed";
-  lsi_text_add(&w, "%s: ", strcmp(status, "skipped") == 0 ? "done, with failures" : status);
-  say_count(&w, s->steps, "step", "steps");
-  if (s->chunks != s->steps) {
-    lsi_text_add(&w, " of ");
-    say_count(&w, s->chunks, "chunk", "chunks");
-  }
-  snprintf(how, sizeof how, "read in %s", lsi_show_time(s->wall_s).text);
-  say_moved(&w, s, s->bytes_read, how);
-  if (s->bytes_decoded && s->bytes_decoded != s->bytes_read - s->bytes_alignment)
-    say_moved(&w, s, s->bytes_decoded, "decoded");
-  if (s->bytes_written) lsi_text_add(&w, ", %s written", lsi_show_size(s->bytes_written).text);
-  lsi_text_add(&w, "; ");
-  say_count(&w, s->operations, "operation", "operations");
-  if (s->backend && s->backend[0]) lsi_text_add(&w, " by %s", s->backend);
-  lsi_text_add(&w, ", ");
-  say_count(&w, s->n_workers, "worker", "workers");
-  if (s->workers_wanted > s->n_workers)
-    lsi_text_add(&w, " (memory for no more; %u were wanted)", s->workers_wanted);
-  lsi_text_add(&w, ", %s of CPU, peak memory %s\n", lsi_show_time(s->cpu_s).text,
-               lsi_show_size(s->peak_memory).text);
-  const char *bound = bound_sentence(s);
-  if (bound && s->steps) lsi_text_add(&w, "bound by %s\n", bound);
-  say_errors(&w, s);
-  return lsi_text_take(&w);
 }

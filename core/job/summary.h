@@ -80,7 +80,7 @@ struct lsi_summary {
 char *lsi_error_json(const struct lsi_error *e);
 /* JSON text (lsi_free), NULL = no memory. */
 char *lsi_summary_json(const struct lsi_summary *s);
-/* A paragraph for people (lsi_free). NULL = no memory. */
+/* A paragraph for people (lsi_free), in lines of at most 80 columns. NULL = no memory. */
 char *lsi_summary_text(const struct lsi_summary *s);
 double lsi_summary_total_s(const struct lsi_summary *s); /* all parts */
 

@@ -1,6 +1,7 @@
 """What the tests of the runner share: a folder of its own, running lsio-lua, data files."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,11 @@ RUNNER = os.environ.get("LSIO_RUNNER") or os.path.join(SOURCE, "build", "lsio-lu
 class Result:
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err
+
+    @property
+    def said(self):
+        """stderr with the lines of the summary whole again."""
+        return re.sub(r"\n {4}", " ", self.err)
 
     def __repr__(self):
         return "exit %d\n--- stdout\n%s--- stderr\n%s" % (self.code, self.out, self.err)

@@ -37,8 +37,10 @@ static struct lsi_summary example(void) {
       .bytes_twice = 5000000,
       .bytes_alignment = 4096000,
       .bytes_retried = 65536 * 100,
-      .wall_s = 1.5,
+      .wall_s = 1.75,
       .cpu_s = 2.5,
+      .part_s = {[LSI_PART_START] = 0.01, [LSI_PART_LIST] = 0.5, [LSI_PART_PLAN] = 0.0625, [LSI_PART_READ] = 1.5,
+                 [LSI_PART_PUBLISH] = 0.25, [LSI_PART_DONE] = 0.125},
       .peak_memory = 1 << 20,
       .backend = "uring",
       .bound = "device",
@@ -84,7 +86,7 @@ static void test_json_fields(void **state) {
   assert_int_equal(integer(o, "bytes_twice"), 5000000);
   assert_int_equal(integer(o, "bytes_alignment"), 4096000);
   assert_int_equal(integer(o, "bytes_retried"), 6553600);
-  assert_true(json_real_value(json_object_get(o, "wall_s")) == 1.5);
+  assert_true(json_real_value(json_object_get(o, "wall_s")) == 1.75);
   assert_true(json_real_value(json_object_get(o, "cpu_s")) == 2.5);
   assert_string_equal(json_string_value(json_object_get(o, "backend")), "uring");
   assert_string_equal(json_string_value(json_object_get(o, "bound")), "device");
@@ -206,20 +208,67 @@ static void test_odd_numbers(void **state) {
 static void test_text(void **state) {
   (void)state;
   struct lsi_summary s = example();
+  s.cpu_s = 2;
   char *text = lsi_summary_text(&s);
-  assert_non_null(strstr(text, "done: 1,234,567 steps, 2.79 GiB read in 1.50 s (1.86 GiB/s)"));
-  assert_non_null(strstr(text, "5.59 GiB decoded (3.73 GiB/s)"));
-  assert_non_null(strstr(text, "4 KiB written"));
-  assert_non_null(strstr(text, "99 operations by uring, 2 workers, 2.50 s of CPU"));
-  assert_non_null(strstr(text, "peak memory 1 MiB\n"));
-  assert_non_null(strstr(text, "bound by copying from the page cache")); /* busy all the time */
-  assert_null(strstr(text, "failed"));
+  assert_string_equal(text,
+                      "done: 1,234,567 steps, 2.79 GiB read (1.86 GiB/s), 5.59 GiB decoded\n"
+                      "    (3.73 GiB/s), 4 KiB written; 99 operations by uring, 2 workers, 2 s of CPU,\n"
+                      "    peak memory 1 MiB\n"
+                      "time: 2.45 s = 500 ms listing + 62.5 ms planning + 1.50 s reading + 250 ms\n"
+                      "    publishing + 125 ms done\n"
+                      "read beyond what was asked for: 286 MiB in gaps between chunks that share an\n"
+                      "    operation; 4.77 MiB more than once, for chunks that overlap; 3.91 MiB around\n"
+                      "    chunks, for direct reads take whole blocks; 6.25 MiB again, chunk by chunk,\n"
+                      "    after reads that failed\n"
+                      "bound by the storage: workers mostly waited for it, so more cores would not help\n");
   lsi_free(text);
-  s.cpu_s = 0.5;
+  s.cpu_s = 3;
+  s.workers_wanted = 4;
   text = lsi_summary_text(&s);
-  assert_non_null(strstr(text, "bound by the storage"));
+  assert_non_null(strstr(text, "bound by copying from the page cache")); /* busy all the time */
+  assert_non_null(strstr(text, "no more; 4 were wanted)"));
   lsi_free(text);
+}
 
+/* Parts that are too small to be shown stand there together. */
+static void test_text_of_times(void **state) {
+  (void)state;
+  struct lsi_summary s = example();
+  for (size_t i = 0; i < LSI_PARTS; i++) s.part_s[i] = i == LSI_PART_READ ? 1 : 0.004;
+  char *text = lsi_summary_text(&s);
+  assert_non_null(strstr(text, "\ntime: 1.03 s = 1 s reading + 32 ms other\n"));
+  lsi_free(text);
+  memset(s.part_s, 0, sizeof s.part_s);
+  text = lsi_summary_text(&s);
+  assert_null(strstr(text, "time"));
+  lsi_free(text);
+}
+
+/* Each cause that there is, and no line where there is next to none. */
+static void test_text_of_over_read(void **state) {
+  (void)state;
+  struct lsi_summary s = example();
+  uint64_t *const causes[] = {&s.bytes_gaps, &s.bytes_twice, &s.bytes_alignment, &s.bytes_retried};
+  static const char *const words[] = {"5.72 MiB in gaps", "5.72 MiB more than once", "5.72 MiB around chunks",
+                                      "5.72 MiB again"};
+  for (size_t i = 0; i < LSI_COUNTOF(causes); i++) {
+    for (size_t j = 0; j < LSI_COUNTOF(causes); j++) *causes[j] = i == j ? 6000000 : 0;
+    char *text = lsi_summary_text(&s);
+    const char *line = strstr(text, "\nread beyond what was asked for: ");
+    assert_non_null(line);
+    assert_non_null(strstr(line, words[i]));
+    assert_null(strchr(line, ';'));
+    lsi_free(text);
+    *causes[i] = 3000000; /* of 3,000,000,000 */
+    text = lsi_summary_text(&s);
+    assert_null(strstr(text, "beyond"));
+    lsi_free(text);
+  }
+}
+
+static void test_text_of_failures(void **state) {
+  (void)state;
+  struct lsi_summary s = example();
   struct lsi_error e = {0};
   lsi_fail(&e, LSIO_ERR_TRANSFORM, 0, "job.lua:3: no");
   lsi_error_at(&e, "x", LSI_NO_OFFSET, 0, 2);
@@ -228,9 +277,24 @@ static void test_text(void **state) {
   s.steps_failed = 1;
   s.errors = &e;
   s.n_errors_kept = 1;
-  text = lsi_summary_text(&s);
+  char *text = lsi_summary_text(&s);
   assert_non_null(strstr(text, "done, with failures"));
   assert_non_null(strstr(text, "1 step failed and was left out: job.lua:3: no"));
+  lsi_free(text);
+  char name[300];
+  memset(name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = 0;
+  lsi_error_clear(&e);
+  lsi_fail(&e, LSIO_ERR_TRANSFORM, 0, "job.lua:3: no");
+  lsi_error_at(&e, name, 0, 1, 2);
+  text = lsi_summary_text(&s);
+  size_t column = 0, ns = 0;
+  for (const char *p = text; *p; p++) {
+    column = *p == '\n' ? 0 : column + 1;
+    ns += *p == 'n';
+    assert_in_range(column, 0, 80);
+  }
+  assert_in_range(ns, 299, 400);
   lsi_free(text);
 }
 
@@ -260,8 +324,10 @@ static void test_no_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_json_fields),   cmocka_unit_test(test_json_errors),
-      cmocka_unit_test(test_json_verdicts), cmocka_unit_test(test_json_times),
+      cmocka_unit_test(test_json_verdicts),
       cmocka_unit_test(test_odd_numbers),   cmocka_unit_test(test_text),
+      cmocka_unit_test(test_json_times),    cmocka_unit_test(test_text_of_times),
+      cmocka_unit_test(test_text_of_over_read), cmocka_unit_test(test_text_of_failures),
       cmocka_unit_test(test_each_bound_has_its_sentence),
       cmocka_unit_test(test_no_memory),
   };

@@ -1,4 +1,4 @@
-/* Numbers as people read them, and a text that grows. */
+/* Numbers as people read them, and a text in lines. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,6 +77,67 @@ static void rates_times_and_counts(void **unused) {
   assert_string_equal(lsi_show_count(UINT64_MAX).text, "18,446,744,073,709,551,615");
 }
 
+static void wraps(const char *text, size_t columns, const char *want) {
+  struct lsi_text t = {0};
+  lsi_text_wrap(&t, text, columns, 2);
+  char *got = lsi_text_take(&t);
+  assert_string_equal(got, want);
+  lsi_free(got);
+}
+
+static void lines_break_between_words(void **unused) {
+  (void)unused;
+  wraps("", 10, "");
+  wraps("\n", 10, "\n");
+  wraps("one two", 10, "one two");
+  wraps("12345 7890\n", 10, "12345 7890\n");
+  wraps("12345 78901 34", 10, "12345\n  78901 34");
+  wraps("a  b \nc", 10, "a  b\nc");
+  wraps("1234567890 x", 10, "1234567890\n  x");
+  wraps("\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4 \xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6", 10,
+        "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4 \xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6");
+  wraps("                    x", 10, "x");
+  wraps("12345 1.5 MiB", 10, "12345\n  1.5 MiB");
+  wraps("1234 7, MiB", 10, "1234 7,\n  MiB");
+}
+
+static void long_words_break_too(void **unused) {
+  (void)unused;
+  wraps("12345678901234567890123", 10, "1234567890\n  12345678\n  90123");
+  wraps("in /abcdefg/ijklmnopq/rs", 10, "in\n  /abcdefg\n  /ijklmno\n  pq/rs");
+  wraps("/abcde/ghijkl", 10, "/abcde/\n  ghijkl");
+  wraps("\xff\xfe\xfd\xfc\xfb", 3, "\xff\xfe\xfd\n  \xfc\n  \xfb");
+}
+
+/* Nothing is lost but blanks, no line is longer, and only words longer than a line are broken. */
+static void any_text_fits(void **unused) {
+  (void)unused;
+  static const char *const parts[] = {" ", "  ", "a", "word", "/", "\n", "\xc3\xa9", "0123456789012345678901234567890"};
+  uint64_t x = 7;
+  for (int round = 0; round < 3000; round++) {
+    char text[512], packed[512], got_packed[1024];
+    int length = 0;
+    for (int i = 0; i < 14; i++) {
+      x = x * 6364136223846793005u + 1442695040888963407u;
+      length += snprintf(text + length, sizeof text - (size_t)length, "%s", parts[(x >> 33) % LSI_COUNTOF(parts)]);
+    }
+    struct lsi_text t = {0};
+    lsi_text_wrap(&t, text, 20, 4);
+    char *got = lsi_text_take(&t);
+    size_t n = 0, m = 0, column = 0;
+    for (const char *p = text; *p; p++)
+      if (*p != ' ' && *p != '\n') packed[n++] = *p;
+    for (const char *p = got; *p; p++) {
+      if (*p != ' ' && *p != '\n') got_packed[m++] = *p;
+      column = *p == '\n' ? 0 : column + (((unsigned char)*p & 0xC0) != 0x80);
+      if (column > 20) fail_msg("'%s' became '%s'", text, got);
+    }
+    assert_int_equal(n, m);
+    assert_memory_equal(packed, got_packed, n);
+    lsi_free(got);
+  }
+}
+
 static void no_memory(void **unused) {
   (void)unused;
   const int64_t live = lsi_mem_live();
@@ -85,6 +146,7 @@ static void no_memory(void **unused) {
     lsi_mem_fail_nth(nth, true);
     for (int i = 0; i < 300; i++) lsi_text_add(&t, "%s", "a line of some length\n");
     lsi_text_bytes(&t, "x", 1);
+    lsi_text_wrap(&t, "a b c", 3, 1);
     lsi_mem_fail_nth(0, false);
     assert_true(t.failed);
     assert_null(lsi_text_take(&t));
@@ -97,6 +159,9 @@ int main(void) {
       cmocka_unit_test(sizes),
       cmocka_unit_test(sizes_are_read_back),
       cmocka_unit_test(rates_times_and_counts),
+      cmocka_unit_test(lines_break_between_words),
+      cmocka_unit_test(long_words_break_too),
+      cmocka_unit_test(any_text_fits),
       cmocka_unit_test(no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
