@@ -8,6 +8,7 @@ from bench_jobs import STATS, JobTable, check_same
 from bench_pieces import PieceTable
 from bench_measure import Failed, run_fio, run_json, run_lsio, run_process
 from bench_row import Metric, Row, cost, near, of, rate
+from bench_serve import ServeTable
 from bench_write import WriteTable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -65,7 +66,7 @@ class Table:
         return [*self.device_rows(), *self.merge_rows(), *self.block_rows(), self.overhead_row(),
                 self.cache_row(), self.stream_row(), *self.small_rows(), *JobTable(self.t, self.d).rows(),
                 *PieceTable(self.t, self.d).rows(), *WriteTable(self.t, self.d).rows(), self.plan_row(),
-                *self.memory_rows()]
+                *ServeTable(self.t, self.d).rows(), *self.memory_rows()]
 
     def device_rows(self):
         depth, n = 128, self.d.facts["random"]["n"]

@@ -10,17 +10,6 @@ static const char usage[] =
 
 static void fail(lsio_error *e) { ref_die("drive_output: %s", lsio_error_message(e)); }
 
-static char *read_script(const char *path, size_t *length) {
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  struct stat st;
-  if (fd < 0 || fstat(fd, &st)) ref_die("%s: %s", path, strerror(errno));
-  char *text = ref_alloc((size_t)st.st_size);
-  if (read(fd, text, (size_t)st.st_size) != st.st_size) ref_die("%s: short read", path);
-  close(fd);
-  *length = (size_t)st.st_size;
-  return text;
-}
-
 int main(int argc, char **argv) {
   const char *v, *script = NULL;
   const char **settings = ref_alloc((size_t)argc * sizeof *settings);
@@ -40,7 +29,7 @@ int main(int argc, char **argv) {
   }
   if (!script || !o.output_length) ref_die("%s", usage);
   o.script_name = script;
-  o.script = read_script(script, &o.script_length);
+  o.script = ref_read_file(script, &o.script_length);
   o.output = ref_buffer(o.output_length);
   const struct lsio_context_options c = {.struct_size = sizeof c, .flags = LSIO_CONTEXT_SIGBUS};
   lsio_context *context;

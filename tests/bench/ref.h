@@ -115,6 +115,18 @@ static inline void ref_open(struct ref_file *files, uint32_t n, int flags) {
   }
 }
 
+/* All of a file, for as long as the process lives. */
+static inline char *ref_read_file(const char *path, size_t *length) {
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st)) ref_die("%s: %s", path, strerror(errno));
+  char *text = ref_alloc((size_t)st.st_size);
+  if (read(fd, text, (size_t)st.st_size) != st.st_size) ref_die("%s: short read", path);
+  close(fd);
+  *length = (size_t)st.st_size;
+  return text;
+}
+
 /* A .npy of little-endian int64 and shape (N,3): object, offset, length. */
 static inline struct ref_range *ref_load_ranges(const char *path, uint64_t *n) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC);

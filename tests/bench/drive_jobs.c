@@ -1,0 +1,279 @@
+/* Jobs of one range, as a program that serves submits them: one after the other, many at once, or beside a job
+ * that takes the machine; and some equal jobs at once. Prints one JSON line. */
+#include "api/plain.h"
+#include "lsio.h"
+#include "ref_jobs.h"
+
+static const char usage[] =
+    "drive_jobs ranges [options] FILE              n jobs of one range of FILE\n"
+    "drive_jobs beside [options] FILE JOB.lua -- PARAMETERS\n"
+    "                                              such jobs every now and then, while JOB.lua runs\n"
+    "                                              again and again; how long each takes\n"
+    "drive_jobs equal [options] JOB.lua -- PARAMETERS [-- PARAMETERS]...\n"
+    "                                              one job for each list of parameters, all at once\n"
+    "  --kind=KIND      what reads the range (plain):\n"
+    "                   plain   a read without a script\n"
+    "                   script  a job with a transform, submitted as text each time\n"
+    "  --n=N            (20000; beside: 1000)\n"
+    "  --inflight=N     at once (1)\n"
+    "  --every=US       beside: a job is submitted so long, up to twice that, behind the end of the last (2000)\n"
+    "  --apart          each job at once in a context of its own\n"
+    "  --set=NAME=VALUE a setting of the jobs of JOB.lua; may be repeated\n";
+
+#define SOURCE                                                                             \
+  "params = { offset = 0 },\n"                                                             \
+  "  source = function(p) return lsio.ranges { objects = { p[1] }, offset = { p.offset }, length = 4096 } end"
+static const char copying[] = "local lsio = require 'lsio'\nreturn lsio.job { type = 'f32', " SOURCE ",\n"
+                              "  out_max = 1024,\n"
+                              "  transform = function(chunk) lsio.k.copy(chunk.data, chunk.n, chunk.out) return chunk.n end }\n";
+
+/* A job of one range; its place is used by one job after the other. */
+struct place {
+  lsio_context *context;
+  lsio_job *job;
+  double began;
+  char data[JOB_LENGTH];
+};
+
+static struct {
+  const char *mode, *kind, *path, *script_path;
+  const char *script; /* of the jobs of JOB.lua */
+  size_t script_length;
+  const char **settings;
+  size_t n_settings;
+  char **words; /* what stands behind the first -- */
+  int n_words;
+  uint64_t n, inflight, blocks;
+  double every;
+  bool apart;
+} o = {.kind = "plain", .inflight = 1, .every = 2e-3};
+
+__attribute__((noreturn)) static void fail(const lsio_error *e) {
+  if (e && lsio_error_code(e) == LSIO_ERR_BUSY)
+    ref_die("drive_jobs: this LSIO runs one job at a time in a context (--apart: each in its own)");
+  ref_die("drive_jobs: %s", e ? lsio_error_message(e) : "no error object");
+}
+
+static lsio_context *make_context(void) {
+  const struct lsio_context_options c = {.struct_size = sizeof c, .flags = LSIO_CONTEXT_SIGBUS};
+  lsio_context *context;
+  lsio_error *error;
+  if (lsio_context_create(&c, &context, &error)) fail(error);
+  return context;
+}
+
+static int submit_plain(struct place *p, uint64_t offset, lsio_error **error) {
+  const struct lsi_plain_range range = {.path = o.path, .offset = offset, .length = JOB_LENGTH};
+  const struct lsi_plain plain = {.n = 1, .ranges = &range, .output = p->data, .output_length = JOB_LENGTH};
+  return lsi_submit_plain(p->context, &plain, &p->job, error);
+}
+
+static int submit_text(struct place *p, const char *script, uint64_t offset, lsio_error **error) {
+  char word[40];
+  const char *args[] = {word, o.path};
+  snprintf(word, sizeof word, "--offset=%" PRIu64, offset);
+  const struct lsio_job_options job = {.struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | LSIO_JOB_STREAM,
+                                       .script = script, .script_length = strlen(script), .args = args, .n_args = 2};
+  return lsio_submit(p->context, &job, &p->job, error);
+}
+
+static void ask(struct place *p, uint64_t i) {
+  const uint64_t offset = ref_block(i, o.blocks) * JOB_LENGTH;
+  lsio_error *error = NULL;
+  int code;
+  p->began = ref_now();
+  if (!strcmp(o.kind, "script")) code = submit_text(p, copying, offset, &error);
+  else code = submit_plain(p, offset, &error);
+  if (code) fail(error);
+}
+
+/* Waits for the end of a place's job; the first word of its range, and how long it took. */
+static uint64_t answer(struct place *p, double *took) {
+  struct lsio_completion c[4];
+  for (bool done = false; !done;) {
+    const int n = lsio_poll(p->job, c, 4, -1);
+    for (int i = 0; i < n; ++i) {
+      if (c[i].kind == LSIO_STEP && c[i].length == JOB_LENGTH) memcpy(p->data, c[i].data, JOB_LENGTH);
+      done = done || c[i].kind == LSIO_DONE;
+    }
+  }
+  *took = ref_now() - p->began;
+  if (lsio_job_status(p->job)) fail(lsio_job_error(p->job));
+  lsio_job_destroy(p->job);
+  p->job = NULL;
+  return ref_word(p->data);
+}
+
+/* The first n ranges, the oldest job being waited for; the sum of their first words. */
+static uint64_t run_ranges(struct place *places, uint64_t n, double *took) {
+  uint64_t words = 0;
+  for (uint64_t i = 0; i < n + o.inflight; ++i) {
+    struct place *p = &places[i % o.inflight];
+    if (i >= o.inflight && i - o.inflight < n) words += answer(p, &took[i - o.inflight]);
+    if (i < n) ask(p, i);
+  }
+  return words;
+}
+
+static struct place *make_places(lsio_context *shared) {
+  struct place *places = ref_alloc(o.inflight * sizeof *places);
+  for (uint64_t i = 0; i < o.inflight; ++i)
+    places[i] = (struct place){.context = o.apart && o.inflight > 1 ? make_context() : shared};
+  return places;
+}
+
+static void ranges(void) {
+  struct place *places = make_places(make_context());
+  double *took = ref_alloc((o.n > JOB_WARM ? o.n : JOB_WARM) * sizeof *took);
+  run_ranges(places, o.n < JOB_WARM ? o.n : JOB_WARM, took);
+  const double t0 = ref_now(), c0 = ref_cpu();
+  const uint64_t words = run_ranges(places, o.n, took);
+  const double wall = ref_now() - t0, cpu = ref_cpu() - c0;
+  ref_print_jobs(wall, cpu, o.n, words, took, NULL);
+}
+
+/* A job of JOB.lua with these parameters, running. */
+static lsio_job *submit_job(lsio_context *context, char **words, int n_words) {
+  const struct lsio_job_options job = {
+      .struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV, .script = o.script, .script_length = o.script_length,
+      .script_name = o.script_path, .args = (const char *const *)words, .n_args = (size_t)n_words,
+      .settings = o.settings, .n_settings = o.n_settings};
+  lsio_job *out;
+  lsio_error *error = NULL;
+  if (lsio_submit(context, &job, &out, &error)) fail(error);
+  return out;
+}
+
+/* ---- beside ---- */
+
+struct load {
+  lsio_context *context;
+  atomic_bool stop;
+  uint64_t jobs;
+  double busy; /* seconds from submit to end, of all */
+};
+
+static void *run_load(void *arg) {
+  struct load *load = arg;
+  while (!atomic_load(&load->stop)) {
+    const double t0 = ref_now();
+    lsio_job *job = submit_job(load->context, o.words, o.n_words);
+    if (lsio_wait(job)) fail(lsio_job_error(job));
+    load->busy += ref_now() - t0;
+    ++load->jobs;
+    lsio_job_destroy(job);
+  }
+  return NULL;
+}
+
+/* Between `every` and twice that, so that no rhythm of the load's is met or missed each time. */
+static void sleep_some(uint64_t i) {
+  const double s = o.every * (1 + (double)ref_block(i, 1000) / 1000);
+  const struct timespec t = {.tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9)};
+  nanosleep(&t, NULL);
+}
+
+static void beside(void) {
+  struct load load = {.context = make_context()};
+  struct place place = {.context = o.apart ? make_context() : load.context};
+  double *took = ref_alloc((o.n > JOB_WARM ? o.n : JOB_WARM) * sizeof *took);
+  run_ranges(&place, JOB_WARM, took);
+  pthread_t thread;
+  uint64_t words = 0;
+  const double t0 = ref_now(), c0 = ref_cpu();
+  if (pthread_create(&thread, NULL, run_load, &load)) ref_die("no thread");
+  for (uint64_t i = 0; i < o.n; ++i) {
+    sleep_some(i);
+    ask(&place, i);
+    words += answer(&place, &took[i]);
+  }
+  const double sampled = ref_now() - t0;
+  atomic_store(&load.stop, true);
+  pthread_join(thread, NULL);
+  const double wall = ref_now() - t0, cpu = ref_cpu() - c0;
+  char more[160];
+  snprintf(more, sizeof more, ", \"sampled_s\": %.3f, \"load_jobs\": %" PRIu64 ", \"load_share\": %.4f", sampled,
+           load.jobs, load.busy / wall);
+  ref_print_jobs(wall, cpu, o.n, words, took, more);
+}
+
+/* ---- equal ---- */
+
+static void equal(void) {
+  enum { MOST = 64 };
+  lsio_job *jobs[MOST];
+  lsio_context *contexts[MOST];
+  char **begin[MOST];
+  int n[MOST], k = 1;
+  begin[0] = o.words;
+  n[0] = 0;
+  for (int i = 0; i < o.n_words; ++i) {
+    if (strcmp(o.words[i], "--")) ++n[k - 1];
+    else if (k == MOST) ref_die("at most %d jobs", MOST);
+    else begin[k] = o.words + i + 1, n[k++] = 0;
+  }
+  for (int i = 0; i < k; ++i) contexts[i] = i && !o.apart ? contexts[0] : make_context();
+  double t0 = 0, c0 = 0;
+  for (int round = 0; round < 2; ++round) { /* the first one warms up */
+    t0 = ref_now(), c0 = ref_cpu();
+    for (int i = 0; i < k; ++i) jobs[i] = submit_job(contexts[i], begin[i], n[i]);
+    for (int i = 0; i < k; ++i)
+      if (lsio_wait(jobs[i])) fail(lsio_job_error(jobs[i]));
+    if (round == 0)
+      for (int i = 0; i < k; ++i) lsio_job_destroy(jobs[i]);
+  }
+  const double wall = ref_now() - t0, cpu = ref_cpu() - c0;
+  printf("{\"wall_s\": %.6f, \"cpu_s\": %.6f, \"summaries\": [", wall, cpu);
+  for (int i = 0; i < k; ++i) {
+    const char *summary = lsio_job_summary_json(jobs[i]);
+    if (!summary) ref_die("out of memory");
+    printf("%s%s", i ? ", " : "", summary);
+  }
+  puts("]}");
+}
+
+static void parse(int argc, char **argv) {
+  const char *v;
+  o.settings = ref_alloc((size_t)argc * sizeof *o.settings);
+  for (int i = 1; i < argc; ++i) {
+    if (!strcmp(argv[i], "--help")) exit(fputs(usage, stdout) < 0);
+    if (!strcmp(argv[i], "--")) {
+      o.words = argv + i + 1;
+      o.n_words = argc - i - 1;
+      break;
+    }
+    if (!strcmp(argv[i], "--apart")) o.apart = true;
+    else if ((v = ref_option(argc, argv, &i, "kind"))) o.kind = v;
+    else if ((v = ref_option(argc, argv, &i, "n"))) o.n = ref_size(v);
+    else if ((v = ref_option(argc, argv, &i, "inflight"))) o.inflight = ref_size(v);
+    else if ((v = ref_option(argc, argv, &i, "every"))) o.every = (double)ref_size(v) * 1e-6;
+    else if ((v = ref_option(argc, argv, &i, "set"))) o.settings[o.n_settings++] = v;
+    else if (argv[i][0] == '-') ref_die("unknown option %s\n%s", argv[i], usage);
+    else if (!o.mode) o.mode = argv[i];
+    else if (!o.path && strcmp(o.mode, "equal")) o.path = argv[i];
+    else if (!o.script_path && strcmp(o.mode, "ranges")) o.script_path = argv[i];
+    else ref_die("%s", usage);
+  }
+  if (strcmp(o.kind, "plain") && strcmp(o.kind, "script")) ref_die("no kind %s\n%s", o.kind, usage);
+  if (!o.inflight) ref_die("%s", usage);
+  if (o.path) o.blocks = ref_blocks(o.path);
+  if (o.script_path) o.script = ref_read_file(o.script_path, &o.script_length);
+}
+
+int main(int argc, char **argv) {
+  parse(argc, argv);
+  const char *mode = o.mode ? o.mode : "";
+  if (!strcmp(mode, "ranges") && o.path) {
+    if (!o.n) o.n = 20000;
+    ranges();
+  } else if (!strcmp(mode, "beside") && o.script_path && o.n_words) {
+    if (!o.n) o.n = 1000;
+    o.inflight = 1;
+    beside();
+  } else if (!strcmp(mode, "equal") && o.script_path && o.n_words) {
+    equal();
+  } else {
+    ref_die("%s", usage);
+  }
+  return 0;
+}
