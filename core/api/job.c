@@ -198,10 +198,11 @@ static void finish(struct lsio_job *job) {
     lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
   s->part_s[LSI_PART_REDUCE] = lsi_job_since(&at);
   const bool publishes = job->results.sink && !e->code;
-  const uint64_t cpu_before = publishes ? lsi_os_cpu_ns() : 0;
+  const bool to_file = publishes && job->results.path;
+  const uint64_t cpu_before = to_file ? lsi_os_cpu_ns() : 0;
   end_sink(job, e);
   s->part_s[LSI_PART_PUBLISH] = lsi_job_since(&at);
-  if (publishes) lsi_run_published(job->run, lsi_os_cpu_ns() - cpu_before, s);
+  if (publishes) lsi_run_published(job->run, to_file ? lsi_os_cpu_ns() - cpu_before : 0, s);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
               : e->code                     ? "failed"
               : s->steps_failed             ? "skipped"

@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "sink/sink_impl.h"
 
+#define LEAST (64u << 10) /* making the pages of less ready takes more calls than it spares */
 #define BLOCK ((uint64_t)2 << 20)
 #define LARGE ((uint64_t)32 << 20) /* arrays from here on do not stay in a cache; */
 #define LARGE_WRITE (64u << 10)    /* nor do single results from here on */
@@ -27,7 +28,7 @@ int lsi_sink_memory_open(struct lsi_sink *s, struct lsi_error *err) {
                     (unsigned long long)s->total, (unsigned long long)s->item,
                     (unsigned long long)s->memory_bytes);
   if (!s->memory_bytes) return 0;
-  s->populated = lsi_os_populated(s->memory, s->memory_bytes);
+  s->populated = s->memory_bytes < LEAST || lsi_os_populated(s->memory, s->memory_bytes);
   if (s->populated) return 0;
   s->n_blocks = block_of(s, s->memory + s->memory_bytes - 1) + 1;
   s->blocks = lsi_calloc(s->n_blocks, sizeof *s->blocks);

@@ -330,8 +330,8 @@ static void post(struct lsi_member *m, struct lsi_worker *w) {
   *m->mail_end = w;
   m->mail_end = &w->next;
   atomic_fetch_add_explicit(&m->home.others, 1, memory_order_relaxed);
-  lsi_os_wake_all(m->cond);
   lsi_os_unlock(m->mutex);
+  lsi_os_wake_all(m->cond); /* or the thread would wake up to wait for the mutex */
 }
 
 /* Of those that this run has not got: `used` is its mark. */

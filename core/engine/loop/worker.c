@@ -267,6 +267,7 @@ static enum lsi_turn blocked(struct lsi_worker *w) {
 
 /* No unit is left, in flight or to be begun. */
 static enum lsi_turn run_out(struct lsi_worker *w) {
+  if (!w->reader.late.any) w->stage = LSI_STAGE_DONE;
   lsi_looks_flush(w);
   switch (lsi_late_take(w, &w->blocked_ns)) {
     case LSI_LATE_TAKEN: return LSI_TURN_WENT;

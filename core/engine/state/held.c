@@ -70,5 +70,6 @@ void lsi_held_deliver(struct lsi_worker *w) {
   h->n = 0;
   h->bytes = 0;
   h->delivered_ns = lsi_os_now_ns();
-  if (first) lsi_run_complete(w->run, first);
+  /* At the end of a worker whoever waits is woken once, by that. */
+  if (first) lsi_run_complete(w->run, first, w->stage != LSI_STAGE_DONE);
 }

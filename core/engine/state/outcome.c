@@ -43,7 +43,7 @@ bool lsi_run_full(const struct lsi_run *run) {
   return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > QUEUED_BYTES_MAX;
 }
 
-void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list) {
+void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool wake) {
   lsi_os_lock(run->mutex);
   bool was_empty = !run->outcome.first;
   if (run->outcome.last) run->outcome.last->next = list;
@@ -54,7 +54,7 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list) {
     bytes += sizeof *c + c->length + (c->error ? sizeof *c->error : 0);
   }
   lsi_count(&run->outcome.queued_bytes, bytes);
-  if (was_empty) {
+  if (was_empty && wake) {
     ring(run);
     lsi_os_wake_all(run->cond);
   }
@@ -77,7 +77,7 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
     c->kind = LSIO_STEP_FAILED;
     c->step = r->first_index + step;
     c->tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0;
-    lsi_run_complete(run, c);
+    lsi_run_complete(run, c, true);
     return;
   }
   lsi_free(c);
@@ -118,8 +118,10 @@ void lsi_run_worker_ended(struct lsi_run *run) {
   lsi_os_lock(run->mutex);
   /* Who sees no worker running reads the time of the end, with or without the mutex. */
   run->end_ns = lsi_os_now_ns();
-  run->end_cpu_ns = lsi_os_cpu_ns();
-  if (atomic_fetch_sub(&run->running, 1) == 1) ring(run);
+  const bool last = atomic_load(&run->running) == 1;
+  if (last) run->end_cpu_ns = lsi_os_cpu_ns();
+  atomic_fetch_sub(&run->running, 1);
+  if (last || run->outcome.first) ring(run);
   lsi_os_wake_all(run->cond);
   lsi_os_unlock(run->mutex);
 }
