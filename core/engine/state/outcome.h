@@ -29,8 +29,8 @@ struct lsi_outcome {
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e);
 /* The same with w->error, which is clear then. */
 void lsi_worker_fail(struct lsi_worker *w);
-/* Puts a list of completions behind those that wait; handed over. Without `wake` lsi_run_worker_ended follows,
- * which wakes who waits for them. */
+/* Puts a list of completions behind those that wait; handed over. Without `wake` lsi_run_worker_ended
+ * follows, which wakes who waits for them. */
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool wake);
 /* So much waits to be polled that no step with a result is to run: what nobody polls is bounded. */
 bool lsi_run_full(const struct lsi_run *run);
