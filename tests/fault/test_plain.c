@@ -13,6 +13,7 @@
 #include "api/plain.h"
 #include "api_job.h"
 #include "ground/base.h"
+#include "ground/mem.h"
 
 #define BYTES ((uint64_t)API_VALUES * 4)
 
@@ -175,8 +176,50 @@ static void test_wrong_requests(void **state) {
   lsio_job_destroy(job);
 }
 
+/* Two jobs in a context of their own; 0, or the code that one of them got. */
+static int two_jobs(const struct lsi_plain_range *ranges) {
+  lsio_context *context = NULL;
+  lsio_job *jobs[2] = {0};
+  int rc = lsio_context_create(NULL, &context, NULL);
+  const struct lsi_plain p = {.n = EACH, .ranges = ranges, .settings = settings, .n_settings = 2};
+  for (int i = 0; rc == 0 && i < 2; i++) rc = lsi_submit_plain(context, &p, &jobs[i], NULL);
+  for (int i = 0; i < 2; i++) {
+    const int ended = jobs[i] ? lsio_wait(jobs[i]) : 0;
+    if (rc == 0) rc = ended;
+    lsio_job_destroy(jobs[i]);
+  }
+  lsio_context_destroy(context);
+  return rc;
+}
+
+/* Every allocation fails once, and with it all that follow: nothing is lost, and the error says so. */
+static void test_allocations_fail(void **state) {
+  (void)state;
+  struct lsi_plain_range ranges[EACH];
+  uint64_t seed = 5;
+  make_b();
+  draw_ranges(&seed, ranges, EACH);
+  for (int forever = 0; forever < 2; forever++) {
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+      const int64_t live = lsi_mem_live();
+      const uint64_t calls = lsi_mem_calls();
+      lsi_mem_fail_nth(n, forever);
+      const int rc = two_jobs(ranges);
+      lsi_mem_fail_nth(0, false);
+      failed = lsi_mem_calls() - calls >= n;
+      if (lsi_mem_live() != live)
+        fail_msg("allocation %d: %d blocks lost", (int)n, (int)(lsi_mem_live() - live));
+      if (rc && rc != LSIO_ERR_NOMEM && rc != LSIO_ERR_LIMIT) fail_msg("allocation %d: code %d", (int)n, rc);
+      if (!failed) assert_int_equal(rc, 0);
+    }
+  }
+  assert_int_equal(unlink("b.f32"), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {API_TEST(test_into_memory), API_TEST(test_streamed),
-                                     API_TEST(test_several_threads), API_TEST(test_wrong_requests)};
+                                     API_TEST(test_several_threads), API_TEST(test_wrong_requests),
+                                     API_TEST(test_allocations_fail)};
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }
