@@ -49,8 +49,9 @@ static uint32_t pages_of(size_t bytes) { return (uint32_t)((bytes + LSI_ALIGN - 
 
 void *lsi_arena_lease(struct lsi_arena *a, size_t bytes) {
   if (bytes > a->size) return NULL;
-  /* A release may add one range: make room for it now, so that release can't fail. */
-  if (a->n_free + 2 > a->cap_free) {
+  /* Each release may add one range: there is room for those of all that is leased, so that release can't
+   * fail. */
+  if (a->n_free + a->n_leased + 2 > a->cap_free) {
     struct lsi_arena_range *more = lsi_reallocarray(a->free, a->cap_free * 2u, sizeof *more);
     if (!more) return NULL;
     a->free = more;
@@ -67,6 +68,7 @@ void *lsi_arena_lease(struct lsi_arena *a, size_t bytes) {
       a->n_free--;
       memmove(r, r + 1, (a->n_free - i) * sizeof *r);
     }
+    a->n_leased++;
     a->used += (size_t)pages * LSI_ALIGN;
     if (a->used > a->peak) a->peak = a->used;
     return p;
@@ -85,6 +87,7 @@ void lsi_arena_release(struct lsi_arena *a, void *p, size_t bytes) {
     else
       hi = mid;
   }
+  a->n_leased--;
   a->used -= (size_t)pages * LSI_ALIGN;
   bool joins_left = lo > 0 && a->free[lo - 1].page + a->free[lo - 1].pages == page;
   bool joins_right = lo < a->n_free && page + pages == a->free[lo].page;

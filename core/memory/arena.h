@@ -19,6 +19,7 @@ struct lsi_arena {
   size_t peak;                  /* of used */
   struct lsi_arena_range *free; /* sorted by page, never adjacent */
   uint32_t n_free;
+  uint32_t n_leased;            /* buffers */
   uint32_t cap_free;
   struct lsi_pool *pool;        /* base goes back there; NULL: none */
   struct lsi_arena *parent;     /* or there: it is a part of that one */

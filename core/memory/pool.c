@@ -143,6 +143,13 @@ uint64_t lsi_pool_kept(struct lsi_pool *p) {
   return bytes;
 }
 
+uint64_t lsi_pool_lent(struct lsi_pool *p) {
+  lsi_os_lock(p->mutex);
+  const uint64_t bytes = p->lent_bytes;
+  lsi_os_unlock(p->mutex);
+  return bytes;
+}
+
 uint64_t lsi_pool_made(struct lsi_pool *p) {
   lsi_os_lock(p->mutex);
   const uint64_t made = p->made;

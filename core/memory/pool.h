@@ -25,6 +25,7 @@ void *lsi_pool_take(struct lsi_pool *p, size_t bytes, bool counted);
 void lsi_pool_give(struct lsi_pool *p, void *data, size_t bytes, bool counted);
 
 uint64_t lsi_pool_kept(struct lsi_pool *p); /* bytes */
+uint64_t lsi_pool_lent(struct lsi_pool *p); /* bytes that count */
 uint64_t lsi_pool_made(struct lsi_pool *p); /* blocks that were new, ever */
 
 #endif

@@ -75,9 +75,27 @@ static void refuses_what_does_not_fit(void **state) {
   lsi_arena_clear(&a, true);
 }
 
+/* Released one by one, every other first, each makes a range of its own. */
+static void any_number_of_ranges(void **state) {
+  (void)state;
+  enum { LEASES = 400 };
+  struct lsi_arena a;
+  char *p[LEASES];
+  assert_int_equal(lsi_arena_init(&a, 4u << 20, NULL), 0);
+  for (int i = 0; i < LEASES; i++) assert_non_null(p[i] = lsi_arena_lease(&a, LSI_ALIGN));
+  for (int i = 0; i < LEASES; i += 2) {
+    lsi_arena_release(&a, p[i], LSI_ALIGN);
+    assert_true(a.n_free <= a.cap_free);
+  }
+  for (int i = 1; i < LEASES; i += 2) lsi_arena_release(&a, p[i], LSI_ALIGN);
+  assert_int_equal(a.n_free, 1);
+  lsi_arena_clear(&a, true);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(leases_never_overlap),
-                                     cmocka_unit_test(refuses_what_does_not_fit)};
+                                     cmocka_unit_test(refuses_what_does_not_fit),
+                                     cmocka_unit_test(any_number_of_ranges)};
   int64_t before = lsi_mem_live();
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   return failed || lsi_mem_live() != before;
