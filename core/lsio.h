@@ -134,6 +134,8 @@ enum lsio_context_flags {
 struct lsio_context_options {
   size_t struct_size;
   uint32_t flags;        /* enum lsio_context_flags */
+  uint32_t trace_events; /* of each thread, the latest so many (40 bytes each) are kept for
+                            lsio_context_trace; 0: none, and nothing is spent on them */
 };
 
 /* `options` may be NULL; copied. */
@@ -143,6 +145,22 @@ LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsi
  * jobs, and arrays after lsio_array_free, are used again by later jobs; of these it keeps no more than
  * the setting `memory` of the last job, or the largest of those that run. NULL is fine. */
 LSIO_API void lsio_context_destroy(lsio_context *context);
+/* Writes what each thread did lately, and for which job (1, 2, ... in the order of lsio_submit), as JSON for
+ * the viewers of Chrome and Perfetto (ui.perfetto.dev). Any time, also while jobs run. */
+LSIO_API int lsio_context_trace(lsio_context *context, const char *path, lsio_error **error);
+
+struct lsio_context_stats {
+  size_t struct_size;    /* in: what the caller has room for */
+  uint64_t jobs;         /* submitted so far */
+  uint32_t jobs_running; /* started, and not yet destroyed */
+  uint32_t threads;      /* that work for jobs; they sleep while there is nothing to do */
+  uint32_t attended;     /* parts of jobs that threads have taken up: one for each worker of a job */
+  uint32_t waiting;      /* parts that a thread has not yet looked at */
+  uint64_t memory_limit; /* bytes: the largest `memory` of the jobs that run; 0: none does */
+  uint64_t memory_lent;  /* bytes of buffers in use */
+  uint64_t memory_kept;  /* bytes kept for the next ones */
+};
+LSIO_API void lsio_context_get_stats(lsio_context *context, struct lsio_context_stats *out);
 
 /* ---- Jobs --------------------------------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@
 #define SYS_CACHESTAT 451
 
 #define PAGE 4096u
-#define WHOLE_BYTES (64ull << 20) /* up to here cachestat looks at the whole file (about 0.2 ms) */
+#define WHOLE_BYTES (64ull << 20) /* up to here cachestat looks at all of them (about 0.2 ms) */
 #define WINDOWS 64u               /* beyond, at so many windows */
 #define WINDOW_BYTES (256u << 10)
 #define SAMPLES 8u
@@ -31,27 +31,29 @@ static bool cached_pages(int fd, uint64_t offset, uint64_t length, uint64_t *pag
   return true;
 }
 
-/* Eight single pages spread over the file; a page that is not there counts as "not resident". */
-static unsigned sampled_resident(int fd, uint64_t size) {
+/* Eight single pages spread over the bytes; a page that is not there counts as "not resident". */
+static unsigned sampled_resident(int fd, uint64_t from, uint64_t size) {
   unsigned hits = 0;
   for (unsigned i = 0; i < SAMPLES; i++) {
     char byte;
     struct iovec v = {&byte, 1};
-    uint64_t at = lsi_round_down(size / SAMPLES * i, PAGE);
+    uint64_t at = lsi_round_down(from + size / SAMPLES * i, PAGE);
     hits += preadv2(fd, &v, 1, (off_t)at, RWF_NOWAIT) == 1;
   }
   return hits * 100 / SAMPLES;
 }
 
-unsigned lsi_resident_percent(int fd, uint64_t size) {
+unsigned lsi_resident_percent(int fd, uint64_t from, uint64_t size) {
   uint64_t pages = 0, looked = 0;
+  size += from % PAGE; /* whole pages are counted */
+  from -= from % PAGE;
   if (size <= WHOLE_BYTES) {
-    if (!cached_pages(fd, 0, size, &pages)) return sampled_resident(fd, size);
+    if (!cached_pages(fd, from, size, &pages)) return sampled_resident(fd, from, size);
     looked = (size + PAGE - 1) / PAGE;
   } else {
     for (unsigned i = 0; i < WINDOWS; i++) {
-      uint64_t at = lsi_round_down(size / WINDOWS * i, PAGE);
-      if (!cached_pages(fd, at, WINDOW_BYTES, &pages)) return sampled_resident(fd, size);
+      uint64_t at = lsi_round_down(from + size / WINDOWS * i, PAGE);
+      if (!cached_pages(fd, at, WINDOW_BYTES, &pages)) return sampled_resident(fd, from, size);
       looked += WINDOW_BYTES / PAGE;
     }
   }

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Percent of an open file of `size` bytes (not 0), by cachestat; where that is refused, by a sample of
- * eight pages. Of large files a part is looked at. */
-unsigned lsi_resident_percent(int fd, uint64_t size);
+/* Percent of `size` bytes (not 0) of an open file from an offset, by cachestat; where that is refused, by a
+ * sample of eight pages. Of many bytes a part is looked at. */
+unsigned lsi_resident_percent(int fd, uint64_t from, uint64_t size);
 
 #endif

@@ -70,6 +70,12 @@ static bool choose_map(enum lsi_source_maps maps, mode_t mode, unsigned class, u
   return true;
 }
 
+/* Percent of what will be read of it that is in the page cache. */
+static unsigned wanted_resident(int fd, const struct lsi_open *order, uint64_t size) {
+  if (!order->bytes || order->from >= size) return lsi_resident_percent(fd, 0, size);
+  return lsi_resident_percent(fd, order->from, LSI_MIN(order->bytes, size - order->from));
+}
+
 /* Asking whether a small file is resident costs as much as half of reading it: the read that may not
  * wait is the question. After one that found nothing, as many files are read as if they were absent. */
 static bool small_resident(struct lsi_near *near) {
@@ -119,7 +125,7 @@ int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum ls
   if (class & LSI_FS_MEMORY)
     percent = 100;
   else if (!(class & LSI_FS_WAITS) && !small && direct != LSI_DIRECT_ALWAYS)
-    percent = lsi_resident_percent(fd, size);
+    percent = wanted_resident(fd, order, size);
   if (maps != LSI_MAPS_NONE && direct != LSI_DIRECT_ALWAYS &&
       choose_map(maps, st.st_mode, class, percent, h))
     return 0;

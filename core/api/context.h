@@ -4,6 +4,7 @@
 
 #include "api/facts.h"
 #include "engine/state/engine.h"
+#include "job/trace.h"
 
 struct lsi_array;
 
@@ -12,8 +13,10 @@ struct lsio_context {
   struct lsi_pool *pool;
   struct lsi_crew *crew;
   struct lsi_facts *facts;
+  struct lsi_trace *trace; /* the last ring is that of the threads that submit and poll; NULL: none */
   bool maps;            /* SIGBUS is handled: files may be mapped */
   struct lsi_mutex *mutex; /* of what follows */
+  uint32_t jobs;        /* so far */
   uint32_t running;     /* jobs that were started and not destroyed */
   uint64_t ceiling;     /* the largest of theirs */
 };
@@ -69,6 +72,7 @@ struct lsio_job {
   bool stream;                            /* results become completions */
   bool no_state;                          /* nobody will ask for the state */
   bool counted;                           /* among the context's running */
+  uint32_t number;                        /* among the context's jobs, from 1 on */
   struct lsi_job_results results;
   struct lsi_job_array array;
   struct lsi_run *run;
@@ -86,6 +90,11 @@ struct lsio_job {
 /* lsio.c: a job that may have so many bytes of memory begins; the pool keeps as many. And it ends. */
 void lsi_context_ceiling(struct lsio_context *c, uint64_t bytes);
 void lsi_context_ceiling_end(struct lsio_context *c);
+
+/* inside.c: rings for `events` each, of the threads and the caller's. NULL: no memory. */
+struct lsi_trace *lsi_context_make_trace(const struct lsio_context *c, uint32_t events);
+/* What a thread of the caller's did for a job since a time that *at told; *at becomes now. Seconds. */
+double lsi_job_did(struct lsio_job *job, enum lsi_trace_kind kind, uint64_t *at);
 
 /* job.c: a job that lsio_job_destroy ends at any time (NULL: no memory), its settings, and once it is
  * prepared its start. */
@@ -112,7 +121,7 @@ uint32_t lsi_job_sink_device(const struct lsio_job *job);
  * neither a script nor a loaded one, or both. */
 bool lsi_job_options_read(const struct lsio_job_options *in, struct lsio_job_options *out);
 
-/* lsio.c: a copy of *e (or of `code` alone) for the caller; returns code. Where there is no memory for the
+/* errors.c: a copy of *e (or of `code` alone) for the caller; returns code. Where there is no memory for the
  * copy, what the caller gets and what is returned says that. */
 int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out);
 

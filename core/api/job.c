@@ -60,6 +60,9 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   struct lsio_job *job = lsi_calloc(1, sizeof *job);
   if (!job) return NULL;
   job->context = context;
+  lsi_os_lock(context->mutex);
+  job->number = ++context->jobs;
+  lsi_os_unlock(context->mutex);
   job->status = LSIO_ERR_BUSY;
   lsi_error_clear(&job->error);
   lsi_spec_init(&job->spec);
@@ -92,6 +95,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .stream = job->stream,
       .pool = job->context->pool,
       .crew = job->context->crew,
+      .number = job->number,
       .device_ids = job->device_ids,
       .workers = job->workers,
       .share = job->share,
@@ -141,7 +145,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   job->part_s[LSI_PART_START] = LSI_MAX(o.before_s, 0.0) + lsi_job_since(&at);
   if (rc >= 0) rc = prepare(job, &o, &e);
   job->part_s[LSI_PART_SETUP] = job->spec.setup_s;
-  job->part_s[LSI_PART_LIST] = lsi_job_since(&at) - job->spec.setup_s;
+  job->part_s[LSI_PART_LIST] = lsi_job_did(job, LSI_TRACE_LIST, &at) - job->spec.setup_s;
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
   if (rc >= 0 && !(o.flags & LSIO_JOB_PLAN_ONLY)) rc = lsi_job_start(job, o.flags & LSIO_JOB_OWN_CPUS, &e);
   if (rc < 0) {
@@ -149,6 +153,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
     return lsi_error_hand_out(&e, rc, error);
   }
   if (job->run) lsi_job_planned(job, at);
+  if (job->run && context->trace) lsi_job_did(job, LSI_TRACE_PLAN, &at);
   *out = job;
   lsi_facts_refresh(context->facts); /* the job runs meanwhile */
   return 0;
@@ -196,12 +201,12 @@ static void finish(struct lsio_job *job) {
   if (job->results.sink) s->bytes_written = lsi_sink_bytes_written(job->results.sink);
   if (!e->code && job->script)
     lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
-  s->part_s[LSI_PART_REDUCE] = lsi_job_since(&at);
+  s->part_s[LSI_PART_REDUCE] = lsi_job_did(job, LSI_TRACE_REDUCE, &at);
   const bool publishes = job->results.sink && !e->code;
   const bool to_file = publishes && job->results.path;
   const uint64_t cpu_before = to_file ? lsi_os_cpu_ns() : 0;
   end_sink(job, e);
-  s->part_s[LSI_PART_PUBLISH] = lsi_job_since(&at);
+  s->part_s[LSI_PART_PUBLISH] = lsi_job_did(job, LSI_TRACE_PUBLISH, &at);
   if (publishes) lsi_run_published(job->run, to_file ? lsi_os_cpu_ns() - cpu_before : 0, s);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
               : e->code                     ? "failed"

@@ -1,4 +1,4 @@
-/* Public entry points that are about no job: errors, versions, the doctor, contexts. */
+/* Public entry points that are about no job: versions, the doctor, contexts. */
 #include "lsio.h"
 
 #include <stdio.h>
@@ -24,46 +24,6 @@ void lsio_free(void *p) { lsi_free(p); }
 const char *lsio_size_format(uint64_t bytes, char *buf, size_t n) {
   snprintf(buf, n, "%s", lsi_show_size(bytes).text);
   return buf;
-}
-
-int lsio_error_code(const lsio_error *e) { return e->code; }
-int lsio_error_os_code(const lsio_error *e) { return e->os_code; }
-const char *lsio_error_object(const lsio_error *e) { return e->object; }
-uint64_t lsio_error_offset(const lsio_error *e) { return e->offset; }
-uint64_t lsio_error_step(const lsio_error *e) { return e->step; }
-char *lsio_error_json(const lsio_error *e) { return lsi_error_json(e); }
-
-/* Handed out where there is no memory for another one: its text is there already, so that nobody writes
- * to it. */
-static lsio_error no_memory = {.code = LSIO_ERR_NOMEM,
-                               .offset = LSI_NO_OFFSET,
-                               .step = LSI_NO_STEP,
-                               .text = "out of memory, and none is left to say what for"};
-
-void lsio_error_free(lsio_error *e) {
-  if (e != &no_memory) lsi_free(e);
-}
-
-const char *lsio_error_message(const lsio_error *e) {
-  struct lsi_error *own = (struct lsi_error *)e; /* objects of this type are never in const memory */
-  if (!own->text[0]) lsi_error_format(e, own->text, sizeof own->text);
-  return own->text;
-}
-
-int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out) {
-  if (!out) return code;
-  *out = lsi_malloc(sizeof **out);
-  if (!*out) {
-    *out = &no_memory;
-    return LSIO_ERR_NOMEM;
-  }
-  if (e->code) {
-    **out = *e;
-  } else {
-    lsi_error_clear(*out);
-    (*out)->code = code;
-  }
-  return code;
 }
 
 /* ---- doctor ---- */
@@ -130,10 +90,18 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
                     (c->facts = lsi_facts_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
+  const size_t with_events =
+      offsetof(struct lsio_context_options, trace_events) + sizeof options->trace_events;
+  if (rc >= 0 && options && options->struct_size >= with_events && options->trace_events) {
+    c->trace = lsi_context_make_trace(c, options->trace_events);
+    if (!c->trace) rc = lsi_fail(&e, LSIO_ERR_NOMEM, 0, "no memory for a trace");
+    lsi_crew_trace(c->crew, c->trace);
+  }
   if (rc >= 0) rc = lsi_script_host_ops->create(&c->host, &e);
   if (rc < 0) {
     if (c) {
       lsi_crew_destroy(c->crew);
+      lsi_trace_free(c->trace);
       lsi_facts_destroy(c->facts);
       lsi_pool_drop(c->pool);
       if (c->mutex) lsi_os_mutex_destroy(c->mutex);
@@ -164,6 +132,7 @@ void lsio_context_destroy(lsio_context *c) {
   if (!c) return;
   lsi_crew_destroy(c->crew);
   lsi_script_host_ops->destroy(c->host);
+  lsi_trace_free(c->trace);
   lsi_facts_destroy(c->facts);
   lsi_pool_close(c->pool);
   lsi_pool_drop(c->pool);

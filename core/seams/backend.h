@@ -31,6 +31,7 @@ struct lsi_open {
   const char *name;
   void *room;            /* a backend may put all bytes here at once if that takes no waiting; NULL: not */
   uint32_t room_bytes;   /* of `room`: only an object that has fewer is put there */
+  uint64_t from, bytes;  /* all that will be read of it lies there; `bytes` 0: anywhere */
   enum lsi_direct direct;
   bool maps;             /* SIGBUS is handled and it pays: a resident file may be lent from a mapping */
   bool settle;           /* an object that is changing at this moment is not opened: see the hook `open` */

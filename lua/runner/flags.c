@@ -10,6 +10,7 @@ static const struct lsio_setting own[] = {
     {"explain", "[=text|json]", "LSIO_EXPLAIN", "print the plan instead of running the job"},
     {"json", "FILE", "LSIO_JSON", "write a summary of the run (- is stdout, after the job's output)"},
     {"errors", "FILE", "LSIO_ERRORS", "write a line of JSON for every step that fails"},
+    {"trace", "FILE", "LSIO_TRACE", "write what each thread did, for ui.perfetto.dev or chrome://tracing"},
     {"progress", "auto|always|never", "LSIO_PROGRESS",
      "rate and time left on stderr (default: auto, on a terminal)"},
     {"quiet", NULL, "LSIO_QUIET", "no progress and no summary on stderr"},
@@ -17,7 +18,7 @@ static const struct lsio_setting own[] = {
     {"doctor", NULL, NULL, "print what LSIO finds on this machine, and what is wrong with it"},
     {"help", "[job.lua]", NULL, "print this, or the parameters of a job script"},
     {NULL, NULL, NULL, NULL}};
-#define OWN_SHOWN 5 /* the first of them are about what is shown */
+#define OWN_SHOWN 6 /* the first of them are about what is shown */
 
 static const struct {
   char letter;
@@ -187,6 +188,8 @@ static int set_own(struct flags *f, const char *name, const char *value, const c
     f->json = value;
   } else if (strcmp(name, "errors") == 0) {
     f->errors = value;
+  } else if (strcmp(name, "trace") == 0) {
+    f->trace = value;
   } else if (strcmp(name, "quiet") == 0) {
     f->quiet = true;
   } else if (strcmp(name, "version") == 0) {

@@ -278,6 +278,17 @@ static int script_help(lsio_context *context, const struct flags *f, const struc
   return 0;
 }
 
+#define TRACE_EVENTS (1u << 17) /* of each thread: 5 MiB, if there are so many */
+
+/* Also of a job that failed or was stopped. Returns the process's exit code. */
+static int write_trace(lsio_context *context, const char *path, int exit_code) {
+  lsio_error *error = NULL;
+  const int rc = lsio_context_trace(context, path, &error);
+  if (rc < 0) say_error(error, rc);
+  lsio_error_free(error);
+  return rc < 0 && !exit_code ? exit_code_of(rc) : exit_code;
+}
+
 static int with_context(const struct flags *f, const struct script *s, struct report *report) {
   lsio_context *context = NULL;
   lsio_error *error = NULL;
@@ -287,7 +298,9 @@ static int with_context(const struct flags *f, const struct script *s, struct re
         "-u, -n)", strerror(rc));
     return EXIT_LIMIT;
   }
-  const struct lsio_context_options options = {.struct_size = sizeof options, .flags = LSIO_CONTEXT_SIGBUS};
+  const struct lsio_context_options options = {.struct_size = sizeof options,
+                                               .flags = LSIO_CONTEXT_SIGBUS,
+                                               .trace_events = f->trace ? TRACE_EVENTS : 0};
   rc = lsio_context_create(&options, &context, &error);
   if (rc < 0) {
     say_error(error, rc);
@@ -296,6 +309,7 @@ static int with_context(const struct flags *f, const struct script *s, struct re
   }
   rc = f->action == ACTION_SCRIPT_HELP ? script_help(context, f, s) : run_job(context, f, s, report);
   interrupt_ended();
+  if (f->trace && f->action == ACTION_RUN) rc = write_trace(context, f->trace, rc);
   lsio_context_destroy(context);
   return rc;
 }

@@ -29,7 +29,7 @@ struct flags {
   enum explain explain;
   enum when progress;
   bool quiet;
-  const char *json, *errors; /* files, or NULL */
+  const char *json, *errors, *trace; /* files, or NULL */
 };
 
 /* 0, or the exit code after a message on stderr. */

@@ -9,6 +9,7 @@
 
 #define MEMBERS_MOST 1024u
 #define LOOK_NS 1000000 /* a wait for what is in flight ends after so long, to look for other runs */
+#define ATTENDED_MOST 32u /* workers of each kind that take turns */
 #define UNITS_CROWDED 1u /* that a worker may begin in a turn while there are other runs */
 
 /* A thread, and the workers that it has taken up. */
@@ -17,6 +18,8 @@ struct lsi_member {
   struct lsi_thread *thread;
   bool pinned;
   struct lsi_worker *workers; /* in the order in which they came */
+  uint32_t n_short, n_long;   /* of them: of runs of one unit, and of others */
+  struct lsi_worker *waiting, **waiting_end; /* for room among them */
   atomic_uint load;           /* workers, with those that wait to be taken up */
   struct lsi_mutex *mutex;
   struct lsi_cond *cond;
@@ -35,6 +38,7 @@ struct lsi_crew_device {
 struct lsi_crew {
   bool by_hand;             /* there are no threads: lsi_crew_turn */
   struct lsi_pool *pool;
+  struct lsi_trace *trace;  /* NULL: none */
   uint32_t threads;         /* that it usually has */
   struct lsi_mutex *mutex;  /* of what follows */
   struct lsi_member **members;
@@ -44,32 +48,59 @@ struct lsi_crew {
 
 /* ---- a member ---- */
 
-/* Takes up who waits for it: of a run of one unit before the others. */
+static bool is_short(const struct lsi_worker *w) { return w->run->config.plan->n_units == 1; }
+
+/* Takes one up: it has had as little as whoever has had the least, or nothing, if it is short: then it is
+ * next. */
+static void take_up(struct lsi_member *m, struct lsi_worker *w) {
+  uint64_t least = UINT64_MAX;
+  struct lsi_worker **end = &m->workers;
+  for (; *end; end = &(*end)->next) least = LSI_MIN(least, (*end)->served);
+  w->served = least == UINT64_MAX || is_short(w) ? 0 : least;
+  w->next = NULL;
+  *end = w;
+  (is_short(w) ? &m->n_short : &m->n_long)[0]++;
+  if (w->run->config.pin && !m->pinned) m->pinned = !lsi_os_thread_pin(lsi_os_allowed_cpu(m->home.index));
+}
+
+static bool has_room(const struct lsi_member *m, const struct lsi_worker *w) {
+  return is_short(w) ? m->n_short < ATTENDED_MOST : m->n_long < ATTENDED_MOST;
+}
+
+/* Takes up those who wait, in their order, while there is room for their kind: so many at once that no device
+ * is left idle, so few that turns stay cheap. */
+static void take_up_waiting(struct lsi_member *m) {
+  for (struct lsi_worker **at = &m->waiting; *at;) {
+    struct lsi_worker *w = *at;
+    if (!has_room(m, w)) {
+      if (m->n_short >= ATTENDED_MOST && m->n_long >= ATTENDED_MOST) break;
+      at = &w->next;
+      continue;
+    }
+    *at = w->next;
+    if (!*at) m->waiting_end = at;
+    take_up(m, w);
+  }
+}
+
 static void open_mail(struct lsi_member *m) {
   lsi_os_lock(m->mutex);
-  struct lsi_worker *w = m->mail;
+  *m->waiting_end = m->mail;
+  if (m->mail) m->waiting_end = m->mail_end;
   m->mail = NULL;
   m->mail_end = &m->mail;
   atomic_fetch_and_explicit(&m->home.others, LSI_CROWDED, memory_order_relaxed);
   lsi_os_unlock(m->mutex);
-  uint64_t least = UINT64_MAX;
-  for (const struct lsi_worker *o = m->workers; o; o = o->next) least = LSI_MIN(least, o->served);
-  for (struct lsi_worker *next; w; w = next) {
-    next = w->next;
-    w->served = least == UINT64_MAX || w->run->config.plan->n_units == 1 ? 0 : least;
-    struct lsi_worker **end = &m->workers;
-    while (*end) end = &(*end)->next;
-    *end = w;
-    w->next = NULL;
-    if (w->run->config.pin && !m->pinned) m->pinned = !lsi_os_thread_pin(lsi_os_allowed_cpu(m->home.index));
-  }
+  take_up_waiting(m);
 }
 
 static void remove_worker(struct lsi_member *m, struct lsi_worker *w) {
   struct lsi_worker **at = &m->workers;
   while (*at != w) at = &(*at)->next;
   *at = w->next;
+  (is_short(w) ? &m->n_short : &m->n_long)[0]--;
   atomic_fetch_sub(&m->load, 1);
+  if (m->waiting) take_up_waiting(m);
 }
 
 /* What is asked for between turns. */
@@ -173,7 +204,10 @@ static void work(void *arg) {
       case LSI_CREW_WAITS: wait(m, LOOK_NS); continue;
       default: break;
     }
+    const uint64_t before = m->home.trace ? lsi_os_now_ns() : 0;
     if (!sleep_until_mail(m, -1)) break;
+    if (m->home.trace)
+      lsi_trace_add(m->home.trace, LSI_TRACE_IDLE, before, lsi_os_now_ns(), 0, LSI_TRACE_NONE, 0);
   }
   lsi_home_clear(&m->home);
 }
@@ -188,6 +222,18 @@ enum lsi_crew_turn lsi_crew_turn(struct lsi_crew *c, uint32_t i, uint64_t *wait_
   }
   if (t == LSI_CREW_FREE) lsi_home_clear(&m->home);
   return t;
+}
+
+void lsi_crew_load(struct lsi_crew *c, uint32_t *attended, uint32_t *waiting) {
+  uint32_t all = 0;
+  *waiting = 0;
+  lsi_os_lock(c->mutex);
+  for (uint32_t i = 0; i < c->n; i++) {
+    all += atomic_load(&c->members[i]->load);
+    *waiting += atomic_load(&c->members[i]->home.others) & ~LSI_CROWDED;
+  }
+  lsi_os_unlock(c->mutex);
+  *attended = all - LSI_MIN(all, *waiting);
 }
 
 uint32_t lsi_crew_size(struct lsi_crew *c) {
@@ -214,6 +260,8 @@ int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out) 
   *out = c;
   return 0;
 }
+
+void lsi_crew_trace(struct lsi_crew *c, struct lsi_trace *trace) { c->trace = trace; }
 
 static void free_member(struct lsi_member *m) {
   if (m->cond) lsi_os_cond_destroy(m->cond);
@@ -276,12 +324,15 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a worker thread");
   }
   m->mail_end = &m->mail;
+  m->waiting_end = &m->waiting;
   m->home.index = c->n;
   m->home.threads = c->threads;
   m->home.open_limit = lsi_os_open_limit();
+  if (c->trace && c->n + 1 < c->trace->n_rings) m->home.trace = &c->trace->rings[c->n];
   m->home.pool = c->pool;
   char name[16];
   snprintf(name, sizeof name, "lsio-%u", c->n);
+  if (m->home.trace) lsi_trace_name(m->home.trace, name);
   const int os = c->by_hand ? 0 : lsi_os_thread_start(&m->thread, name, work, m);
   if (!os) {
     c->members[c->n++] = m;

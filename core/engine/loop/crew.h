@@ -15,6 +15,5 @@ int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *
  * or for *wait_ns. LSI_CREW_FREE: it has none. */
 enum lsi_crew_turn { LSI_CREW_WENT, LSI_CREW_WAITS, LSI_CREW_FREE };
 enum lsi_crew_turn lsi_crew_turn(struct lsi_crew *c, uint32_t i, uint64_t *wait_ns);
-uint32_t lsi_crew_size(struct lsi_crew *c);
 
 #endif

@@ -178,6 +178,7 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
     w->figures.in_flight_ns += (now - before) * w->reader.ops_in_flight;
   }
   w->last_refill_ns = now;
+  lsi_trace_add(w->home->trace, LSI_TRACE_WAIT, before, now, w->run->config.number, LSI_TRACE_NONE, 0);
   if (n < 0) return n;
   lsi_depth_climb(w, now);
   if (w->reader.lending.maps) lsi_lending_choose(w);

@@ -56,7 +56,7 @@ static int open_memory(struct lsi_worker *w) {
   w->stepper.step.chunk = w->stepper.chunks;
   w->stepper.step.worker = w->index;
   const struct lsi_spec *spec = run->config.spec;
-  w->stepper.time_from = spec->piece ? 0 : TIME_EVERY_BYTES;
+  w->stepper.time_from = spec->piece || w->home->trace ? 0 : TIME_EVERY_BYTES;
   w->stepper.pos_unknown = spec->piece ? 0 : -1;
   if ((spec->codec != LSI_CODEC_NONE || spec->piece) && !(w->stepper.decoder = lsi_decoder_create()))
     return LSIO_ERR_NOMEM;

@@ -9,6 +9,7 @@
 #include "engine/read/unchanged.h"
 #include "ground/mem.h"
 
+#define SPAN_EXTENTS 16u
 #define NO_SLOT 0u /* indices are stored + 1 */
 
 static void slot_put(struct lsi_objects *o, struct lsi_slot *s) {
@@ -147,13 +148,34 @@ static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
   o->last = s;
 }
 
+/* What all extents of the object span, where they are few enough to look for them: asking about the whole of
+ * a large file can cost more than reading a little of it. */
+static void set_span(const struct lsi_worker *w, uint32_t object, struct lsi_open *order) {
+  const struct lsi_plan *plan = w->run->config.plan;
+  if (plan->n_extents > SPAN_EXTENTS || w->run->request->late) return;
+  uint64_t from = UINT64_MAX, to = 0;
+  for (const struct lsi_extent *e = plan->extents, *end = e + plan->n_extents; e < end; e++) {
+    if (e->object != object) continue;
+    from = LSI_MIN(from, e->offset);
+    to = LSI_MAX(to, e->offset + e->length);
+  }
+  order->from = from;
+  order->bytes = to > from ? to - from : 0;
+}
+
 static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how) {
   struct lsi_slot *s = slot_get(w);
   if (!s) return NULL;
   how->order.name = lsi_request_name(w->run->request, object);
   how->order.direct = w->run->config.direct;
+  set_span(w, object, &how->order);
   how->order.maps = w->reader.lending.allowed;
+  struct lsi_trace_ring *const ring = w->home->trace;
+  const uint64_t before = ring ? lsi_os_now_ns() : 0;
   const int rc = slot_open(w, s, &how->order);
+  if (ring)
+    lsi_trace_add(ring, LSI_TRACE_OPEN, before, lsi_os_now_ns(), w->run->config.number, LSI_TRACE_NONE,
+                  s->handle.info.size);
   if (rc == 0) return s;
   how->unrest_ns = rc > 0 ? rc : 0;
   slot_put(&w->reader.objects, s);

@@ -38,13 +38,19 @@
 #define LSI_USUAL_RATIO 4
 
 struct lsi_pool;
+struct lsi_trace;
 struct lsi_run;
 
 /* The threads of a context (loop/crew.h). `pool` is borrowed until destroy. by_hand: there are none, a test
  * gives the turns. 0 or LSIO_ERR_NOMEM. */
 struct lsi_crew;
 int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out);
+/* Before its first run: thread i adds what it does to the i-th ring, while there is one. Borrowed. */
+void lsi_crew_trace(struct lsi_crew *crew, struct lsi_trace *trace);
 void lsi_crew_destroy(struct lsi_crew *crew); /* none of its runs is left. NULL is fine */
+uint32_t lsi_crew_size(struct lsi_crew *crew); /* threads */
+/* Workers that they have, and those that wait to be taken up. */
+void lsi_crew_load(struct lsi_crew *crew, uint32_t *attended, uint32_t *waiting);
 /* Has all threads give back what no run uses: open rings, memory. Returns when they have. */
 void lsi_crew_trim(struct lsi_crew *crew);
 
@@ -73,6 +79,7 @@ struct lsi_run_config {
   const uint64_t *device_ids;        /* of the plan's devices: what is in flight there counts for all runs of
                                         the crew. NULL: for this one only */
   struct lsi_crew *crew;             /* NULL: threads of its own */
+  uint32_t number;                   /* of the job, in traces */
 };
 
 /* A completion as it waits to be polled; freed with lsi_run_free_completion. */

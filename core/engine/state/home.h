@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "job/trace.h"
 #include "memory/arena.h"
 #include "seams/backend.h"
 
@@ -25,6 +26,7 @@ struct lsi_home {
   uint32_t threads;    /* that the crew usually has */
   uint32_t open_limit; /* of descriptors, of the process */
   struct lsi_pool *pool;
+  struct lsi_trace_ring *trace; /* what its workers did; NULL: nobody wants to know */
   struct lsi_instance instances[LSI_HOME_INSTANCES];
   struct lsi_arena arena; /* workers' arenas are parts of it while there is room; size 0: none yet */
   uint32_t arena_users;

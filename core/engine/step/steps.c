@@ -85,14 +85,35 @@ static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, 
   return rc;
 }
 
+/* t: before and after its three parts. */
+static void trace_step(const struct lsi_worker *w, uint32_t step, const uint64_t *t) {
+  static const enum lsi_trace_kind kinds[] = {LSI_TRACE_DECODE, LSI_TRACE_TRANSFORM, LSI_TRACE_PLACE};
+  const struct lsi_request *r = w->run->request;
+  const uint64_t bytes = r->length[lsi_request_chunk_begin(r, step)];
+  for (size_t i = 0; i < LSI_COUNTOF(kinds); i++)
+    if (t[i + 1] > t[i])
+      lsi_trace_add(w->home->trace, kinds[i], t[i], t[i + 1], w->run->config.number, r->first_index + step,
+                    bytes);
+}
+
+/* What comes by pieces is decoded and transformed by turns. */
+static bool run_pieces(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, int *rc) {
+  const uint64_t before = w->home->trace ? lsi_os_now_ns() : 0;
+  const bool pieces = lsi_step_by_pieces(w, f, step, rc);
+  if (pieces && w->home->trace)
+    trace_step(w, step, (const uint64_t[]){before, before, lsi_os_now_ns(), 0});
+  return pieces;
+}
+
 static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_flight *f,
                                                uint32_t step, unsigned weight) {
   const struct lsi_spec *spec = w->run->config.spec;
   bool decodes = spec->codec != LSI_CODEC_NONE || spec->type.big;
   uint64_t t[4];
   int rc;
-  if (spec->piece && lsi_step_by_pieces(w, f, step, &rc)) return rc;
+  if (spec->piece && run_pieces(w, f, step, &rc)) return rc;
   rc = run_step(w, f, step, t);
+  if (LSI_UNLIKELY(w->home->trace != NULL)) trace_step(w, step, t);
   uint64_t *prepare = decodes ? &w->figures.decode_ns : &w->figures.transform_ns;
   *prepare += (t[1] - t[0]) * weight;
   w->figures.transform_ns += (t[2] - t[1]) * weight;
