@@ -80,6 +80,8 @@ class ServeTable:
                     cost("CPU", "C, checking", None, "us_per_op", "us")]
         yield self.range_row("jobs-plain", "plain reads one after the other", "plain", 20_000, 1, metrics(1.0))
         yield self.range_row("jobs-script", "jobs of a script's text", "script", 4000, 1, metrics(None))
+        yield self.range_row("jobs-loaded", "jobs of a script that is loaded", "loaded", 20_000, 1,
+                             metrics(None, bar("time", "us_per_range", "<=", 60.0, "us")))
 
     def many_rows(self):
         for inflight, least in ((64, 20_000.0), (1000, None)):

@@ -14,6 +14,7 @@ static const char usage[] =
     "  --kind=KIND      what reads the range (plain):\n"
     "                   plain   a read without a script\n"
     "                   script  a job with a transform, submitted as text each time\n"
+    "                   loaded  the same script, loaded once\n"
     "  --n=N            (20000; beside: 1000)\n"
     "  --inflight=N     at once (1)\n"
     "  --every=US       beside: a job is submitted so long, up to twice that, behind the end of the last (2000)\n"
@@ -30,6 +31,7 @@ static const char copying[] = "local lsio = require 'lsio'\nreturn lsio.job { ty
 /* A job of one range; its place is used by one job after the other. */
 struct place {
   lsio_context *context;
+  lsio_script *loaded;
   lsio_job *job;
   double began;
   char data[JOB_LENGTH];
@@ -68,13 +70,23 @@ static int submit_plain(struct place *p, uint64_t offset, lsio_error **error) {
   return lsi_submit_plain(p->context, &plain, &p->job, error);
 }
 
+/* script: NULL: the one that is loaded. */
 static int submit_text(struct place *p, const char *script, uint64_t offset, lsio_error **error) {
   char word[40];
   const char *args[] = {word, o.path};
   snprintf(word, sizeof word, "--offset=%" PRIu64, offset);
-  const struct lsio_job_options job = {.struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | LSIO_JOB_STREAM,
-                                       .script = script, .script_length = strlen(script), .args = args, .n_args = 2};
+  const struct lsio_job_options job = {
+      .struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | LSIO_JOB_STREAM, .script = script,
+      .script_length = script ? strlen(script) : 0, .loaded = script ? NULL : p->loaded, .args = args, .n_args = 2};
   return lsio_submit(p->context, &job, &p->job, error);
+}
+
+static lsio_script *load(lsio_context *context) {
+  const struct lsio_job_options job = {.struct_size = sizeof job, .script = copying, .script_length = strlen(copying)};
+  lsio_script *script;
+  lsio_error *error = NULL;
+  if (lsio_script_load(context, &job, &script, &error)) fail(error);
+  return script;
 }
 
 static void ask(struct place *p, uint64_t i) {
@@ -83,6 +95,7 @@ static void ask(struct place *p, uint64_t i) {
   int code;
   p->began = ref_now();
   if (!strcmp(o.kind, "script")) code = submit_text(p, copying, offset, &error);
+  else if (p->loaded) code = submit_text(p, NULL, offset, &error);
   else code = submit_plain(p, offset, &error);
   if (code) fail(error);
 }
@@ -115,15 +128,21 @@ static uint64_t run_ranges(struct place *places, uint64_t n, double *took) {
   return words;
 }
 
-static struct place *make_places(lsio_context *shared) {
+static struct place make_place(lsio_context *context) {
+  return (struct place){.context = context, .loaded = strcmp(o.kind, "loaded") ? NULL : load(context)};
+}
+
+static struct place *make_places(void) {
   struct place *places = ref_alloc(o.inflight * sizeof *places);
-  for (uint64_t i = 0; i < o.inflight; ++i)
-    places[i] = (struct place){.context = o.apart && o.inflight > 1 ? make_context() : shared};
+  for (uint64_t i = 0; i < o.inflight; ++i) {
+    if (i == 0 || o.apart) places[i] = make_place(make_context());
+    else places[i] = (struct place){.context = places[0].context, .loaded = places[0].loaded};
+  }
   return places;
 }
 
 static void ranges(void) {
-  struct place *places = make_places(make_context());
+  struct place *places = make_places();
   double *took = ref_alloc((o.n > JOB_WARM ? o.n : JOB_WARM) * sizeof *took);
   run_ranges(places, o.n < JOB_WARM ? o.n : JOB_WARM, took);
   const double t0 = ref_now(), c0 = ref_cpu();
@@ -175,7 +194,7 @@ static void sleep_some(uint64_t i) {
 
 static void beside(void) {
   struct load load = {.context = make_context()};
-  struct place place = {.context = o.apart ? make_context() : load.context};
+  struct place place = make_place(o.apart ? make_context() : load.context);
   double *took = ref_alloc((o.n > JOB_WARM ? o.n : JOB_WARM) * sizeof *took);
   run_ranges(&place, JOB_WARM, took);
   pthread_t thread;
@@ -254,7 +273,7 @@ static void parse(int argc, char **argv) {
     else if (!o.script_path && strcmp(o.mode, "ranges")) o.script_path = argv[i];
     else ref_die("%s", usage);
   }
-  if (strcmp(o.kind, "plain") && strcmp(o.kind, "script")) ref_die("no kind %s\n%s", o.kind, usage);
+  if (strcmp(o.kind, "plain") && strcmp(o.kind, "script") && strcmp(o.kind, "loaded")) ref_die("no kind %s\n%s", o.kind, usage);
   if (!o.inflight) ref_die("%s", usage);
   if (o.path) o.blocks = ref_blocks(o.path);
   if (o.script_path) o.script = ref_read_file(o.script_path, &o.script_length);
