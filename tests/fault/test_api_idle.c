@@ -17,6 +17,7 @@
 enum {
   FIRST = 1000, /* jobs after which nothing may be left that grows */
   GROWS_MOST = 4 << 20,
+  LAYOUTS = 5000,
   SWITCHES_MOST = 5, /* of ours and of what looks at the clock once in a while */
   CPU_MOST_US = 1000
 };
@@ -142,6 +143,19 @@ static void jobs_leave_nothing(void **state) {
   (void)state;
   does_not_grow(one_of_some_kinds);
 }
+
+/* Each with a struct of its own; LuaJIT never frees a C type. */
+static void one_with_a_layout(long i) {
+  char script[600], fields[60];
+  snprintf(fields, sizeof fields, "a, b%ld[%ld]", i % LAYOUTS, 1 + i % LAYOUTS % 7);
+  snprintf(script, sizeof script, SUMMING, fields);
+  api_close(run(script, i));
+}
+
+static void layouts_leave_little(void **state) {
+  (void)state;
+  does_not_grow(one_with_a_layout);
+}
 #endif
 
 int main(void) {
@@ -150,6 +164,7 @@ int main(void) {
       API_TEST(a_job_that_has_ended_takes_no_cpu),
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
       API_TEST(jobs_leave_nothing),
+      API_TEST(layouts_leave_little),
 #endif
   };
   return cmocka_run_group_tests_name("idle", tests, api_setup, api_teardown);
