@@ -25,8 +25,11 @@
 #define PAUSE_NS 1000000u          /* when the kernel is short of memory */
 #define SLOT_READS 16u             /* of a file, after which a slot in the ring's table pays its two calls */
 
+#define LOOK_NS 1000000            /* between looks for the bell where it can't end a wait */
+
 #define TAG_BELL 1u                /* user_data that is no operation */
 #define TAG_CANCEL 2u
+#define TAG_WAKE 3u
 
 /* What this file keeps in an operation. */
 enum { AT = 0, HOW = 1, TRIES = 2 }; /* indices of op->priv: offset read at; flags below; attempts */
@@ -43,6 +46,9 @@ struct lsi_backend {
   struct lsi_op_list ready;    /* finished */
   struct lsi_op_list resident; /* to be read from the page cache just before they are processed */
   struct lsi_op_pool *pool; /* for files that wait; made when the first is opened */
+  int wake;                /* a bell that ends waits without limit, -1 = none */
+  uint32_t wakes_armed;    /* polls of it in the ring */
+  bool woken;
   int bell;                /* the pool's doorbell, -1 = none */
   bool bell_armed;         /* the ring polls it */
   struct lsi_uring_registered registered;
@@ -62,8 +68,8 @@ static unsigned power_of_two(unsigned n) {
 static int make_ring(struct lsi_backend *b) {
   for (;;) {
     unsigned entries = power_of_two(LSI_MIN(b->depth, ENTRIES_MOST));
-    /* Room for every operation, the doorbell and cancels: completions never overflow. */
-    int rc = lsi_uring_ring_create(&b->ring, entries, power_of_two(b->depth + 16));
+    /* Room for every operation, doorbells and cancels: completions never overflow. */
+    int rc = lsi_uring_ring_create(&b->ring, entries, power_of_two(b->depth + 16 + WAIT_MOST));
     if (rc != -ENOMEM || b->depth <= 8) return rc;
     b->depth /= 2;
   }
@@ -76,6 +82,7 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
   b->depth = LSI_MIN(LSI_MAX(config->queue_depth, 1u), 1u << 14);
   b->workers = config->workers;
   b->bell = -1;
+  b->wake = config->wake;
   lsi_near_init(&b->near);
   int rc = make_ring(b);
   if (rc < 0) {
@@ -132,6 +139,17 @@ static uint32_t pooled(const struct lsi_backend *b) {
   return b->pool ? lsi_op_pool_held(b->pool) : 0;
 }
 
+/* The bell counts as often as completions are waited for, so that it alone ends the wait. */
+static void arm_wakes(struct lsi_backend *b, unsigned wait) {
+  while (b->wake >= 0 && b->wakes_armed < wait) {
+    struct io_uring_sqe *e = io_uring_get_sqe(&b->ring);
+    if (!e) return; /* what is queued comes back first */
+    io_uring_prep_poll_add(e, b->wake, POLLIN);
+    e->user_data = TAG_WAKE;
+    b->wakes_armed++;
+  }
+}
+
 /* One system call that submits and waits, or (timeout 0) lets the kernel run what completions need.
  * 0, or a negative errno: the ring is broken. */
 static int enter(struct lsi_backend *b, int64_t timeout_ns) {
@@ -139,6 +157,7 @@ static int enter(struct lsi_backend *b, int64_t timeout_ns) {
   /* A share of what is in flight: fewer wake-ups, and never long after the first. */
   const unsigned wait = pooled(b) ? 1 : LSI_MIN(LSI_MAX(b->in_ring / 8, 1u), WAIT_MOST);
   if (timeout_ns < 0) {
+    arm_wakes(b, wait);
     rc = io_uring_submit_and_wait(&b->ring, wait);
   } else if (timeout_ns == 0) {
     rc = io_uring_submit_and_get_events(&b->ring);
@@ -281,6 +300,9 @@ static int drain(struct lsi_backend *b, struct lsi_op **done, int max) {
     seen++;
     if (cqe->user_data == TAG_BELL) {
       b->bell_armed = false;
+    } else if (cqe->user_data == TAG_WAKE) {
+      b->wakes_armed--;
+      b->woken = true;
     } else if (cqe->user_data != TAG_CANCEL) {
       struct lsi_op *op = (struct lsi_op *)(uintptr_t)cqe->user_data;
       if (complete(b, op, cqe->res)) done[n++] = op;
@@ -355,7 +377,7 @@ static int uring_reap(struct lsi_backend *b, struct lsi_op **done, int max, int6
   int n, rc = 0;
   for (;;) {
     n = collect(b, done, max, &rc);
-    if (n || rc < 0 || !b->held) break;
+    if (n || rc < 0 || !b->held || b->woken) break;
     if (b->resident.first) continue;
     if (looked && timeout_ns == 0) break;
     looked = true;
@@ -366,8 +388,9 @@ static int uring_reap(struct lsi_backend *b, struct lsi_op **done, int max, int6
       if (left <= 0) break;
     }
     if (pooled(b) && !b->in_ring) {
-      n = lsi_op_pool_take(b->pool, done, max, left);
-      if (n || timeout_ns >= 0) break;
+      /* What waits there knows nothing of the ring's bell. */
+      n = lsi_op_pool_take(b->pool, done, max, left < 0 && b->wake >= 0 ? LOOK_NS : left);
+      if (n || timeout_ns >= 0 || b->wake >= 0) break;
       continue;
     }
     if (pooled(b) && timeout_ns != 0) {
@@ -378,6 +401,10 @@ static int uring_reap(struct lsi_backend *b, struct lsi_op **done, int max, int6
     }
     rc = enter(b, left);
     if (rc < 0) break;
+  }
+  if (LSI_UNLIKELY(b->woken)) {
+    lsi_os_bell_clear(b->wake);
+    b->woken = false;
   }
   b->held -= (uint32_t)n;
   b->left_at_ns = lsi_os_now_ns();
@@ -408,7 +435,7 @@ static void uring_cancel(struct lsi_backend *b) {
 const struct lsi_backend_ops lsi_backend_uring = {
     .version = LSI_BACKEND_VERSION,
     .name = "uring",
-    .caps = LSI_CAP_WRITES,
+    .caps = LSI_CAP_WRITES | LSI_CAP_WAKES,
     .probe = lsi_uring_probe,
     .create = uring_create,
     .destroy = uring_destroy,

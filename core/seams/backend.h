@@ -13,7 +13,7 @@
 #include "seams/object.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 7u
+#define LSI_BACKEND_VERSION 8u
 
 enum lsi_direct { LSI_DIRECT_AUTO, LSI_DIRECT_ALWAYS, LSI_DIRECT_NEVER };
 
@@ -22,6 +22,8 @@ struct lsi_backend_config {
   uint32_t open_max;     /* most objects that the engine will hold open here */
   void *arena;           /* memory that most buffers will lie in, for registration; may be NULL */
   size_t arena_size;
+  int wake;              /* with LSI_CAP_WAKES: a bell (os.h) at which a reap without limit returns, with
+                            nothing if nothing has finished; reap silences it. -1: none */
   uint32_t workers;      /* instances that will share the machine, for sizing thread pools */
   const void *user;      /* mem, sim: the objects and faults of a test */
 };
@@ -78,7 +80,8 @@ struct lsi_op {
 
 enum lsi_backend_caps {
   LSI_CAP_WRITES = 1,    /* takes LSI_OP_WRITE */
-  LSI_CAP_MAPS = 2       /* every object it can is mapped: only by name, only where SIGBUS is handled */
+  LSI_CAP_MAPS = 2,      /* every object it can is mapped: only by name, only where SIGBUS is handled */
+  LSI_CAP_WAKES = 4      /* a bell ends its waits: see `wake` */
 };
 
 struct lsi_backend; /* each backend defines its own */

@@ -87,7 +87,7 @@ static int set_up(void **state) {
   assert_non_null(s->memory);
   for (size_t i = 0; i < BYTES; i += 8) *(uint64_t *)(s->memory + i) = draw(s, UINT64_MAX);
   if (s->ops->probe(&s->err) < 0 || !make_file(s)) return 0; /* skipped */
-  s->config = (struct lsi_backend_config){.queue_depth = DEPTH, .open_max = 4, .workers = 1};
+  s->config = (struct lsi_backend_config){.queue_depth = DEPTH, .open_max = 4, .workers = 1, .wake = -1};
   if (s->v->arena) s->config.arena = s->memory, s->config.arena_size = BYTES;
   int rc = s->ops->create(&s->config, &s->b, &s->err);
   return rc < 0 && rc != LSIO_ERR_UNSUPPORTED;

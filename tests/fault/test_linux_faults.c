@@ -105,7 +105,7 @@ static int open_source(const struct lsi_backend_ops *backend, size_t arena_size)
   ops = backend;
   lsi_error_clear(&error);
   if (ops->probe(&error) != 0) return LSIO_ERR_UNSUPPORTED;
-  const struct lsi_backend_config config = {.queue_depth = OPS, .open_max = 4, .arena = arena,
+  const struct lsi_backend_config config = {.queue_depth = OPS, .open_max = 4, .arena = arena, .wake = -1,
                                             .arena_size = arena_size, .workers = 1};
   int rc = ops->create(&config, &b, &error);
   if (rc) return rc;

@@ -123,7 +123,7 @@ int stage_open(struct stage *s, const struct variant *v) {
   if (!make_data(s) || (s->files && !write_files(s))) return 1;
   s->arena = lsi_os_map(ARENA_BYTES);
   if (!s->arena) return 1;
-  s->config = (struct lsi_backend_config){.queue_depth = DEPTH, .open_max = 16, .workers = 1};
+  s->config = (struct lsi_backend_config){.queue_depth = DEPTH, .open_max = 16, .workers = 1, .wake = -1};
   if (!v->no_arena) s->config.arena = s->arena, s->config.arena_size = ARENA_BYTES;
   s->config.user = strcmp(v->backend, "sim") == 0 ? (const void *)&s->sim : &s->mem;
   int rc = s->ops->create(&s->config, &s->b, &s->err);

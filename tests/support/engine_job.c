@@ -254,7 +254,7 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
   how->sim->by_clock = true;
   struct lsi_home *homes = lsi_calloc(run->n_workers, sizeof *homes);
   for (uint32_t i = 0; i < run->n_workers; i++) {
-    homes[i] = (struct lsi_home){.index = i, .threads = run->n_workers, .open_limit = 1024};
+    homes[i] = (struct lsi_home){.index = i, .threads = run->n_workers, .open_limit = 1024, .bell = -1};
     run->workers[i].home = &homes[i];
   }
   uint32_t idle = 0;

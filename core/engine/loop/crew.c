@@ -189,6 +189,8 @@ static enum lsi_crew_turn step(struct lsi_member *m, int64_t most_ns) {
   const bool crowded = mark_crowded(m);
   struct lsi_worker *w = choose(m);
   if (!w) return LSI_CREW_WAITS;
+  /* Where it can be roused it need not look by itself: a timer a wait costs more than the wait. */
+  if (!crowded && most_ns && w->instance && w->ops->caps & LSI_CAP_WAKES && m->home.bell >= 0) most_ns = -1;
   if (turn(m, w, crowded ? 0 : most_ns))
     for (struct lsi_worker *o = m->workers; o; o = o->next) o->idle = false;
   else if (!crowded && !w->blocked_ns && most_ns)
@@ -264,6 +266,7 @@ int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out) 
 void lsi_crew_trace(struct lsi_crew *c, struct lsi_trace *trace) { c->trace = trace; }
 
 static void free_member(struct lsi_member *m) {
+  if (m->home.bell >= 0) lsi_os_bell_destroy(m->home.bell);
   if (m->cond) lsi_os_cond_destroy(m->cond);
   if (m->mutex) lsi_os_mutex_destroy(m->mutex);
   lsi_free(m);
@@ -316,6 +319,7 @@ void lsi_crew_trim(struct lsi_crew *c) {
 static int add_member(struct lsi_crew *c, struct lsi_error *err) {
   struct lsi_member *m = lsi_calloc(1, sizeof *m);
   if (m) {
+    m->home.bell = -1;
     m->mutex = lsi_os_mutex_create();
     m->cond = lsi_os_cond_create();
   }
@@ -328,6 +332,7 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
   m->home.index = c->n;
   m->home.threads = c->threads;
   m->home.open_limit = lsi_os_open_limit();
+  if (c->by_hand || lsi_os_bell_create(&m->home.bell) != 0) m->home.bell = -1; /* goes without */
   if (c->trace && c->n + 1 < c->trace->n_rings) m->home.trace = &c->trace->rings[c->n];
   m->home.pool = c->pool;
   char name[16];
@@ -380,8 +385,9 @@ static void post(struct lsi_member *m, struct lsi_worker *w) {
   lsi_os_lock(m->mutex);
   *m->mail_end = w;
   m->mail_end = &w->next;
-  atomic_fetch_add_explicit(&m->home.others, 1, memory_order_relaxed);
+  atomic_fetch_add(&m->home.others, 1);
   lsi_os_unlock(m->mutex);
+  lsi_rouse(&m->home);
   lsi_os_wake_all(m->cond); /* or the thread would wake up to wait for the mutex */
 }
 

@@ -112,7 +112,8 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
 
 void lsi_run_cancel(struct lsi_run *run) {
   int expected = LSI_STOP_NO;
-  atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_CANCEL);
+  if (!atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_CANCEL)) return;
+  for (uint32_t i = 0; i < run->n_workers; i++) lsi_rouse(run->workers[i].home);
 }
 
 bool lsi_run_ended(const struct lsi_run *run) { return atomic_load(&run->running) == 0; }

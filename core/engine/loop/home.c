@@ -52,6 +52,7 @@ static int create(struct lsi_worker *w, const struct lsi_backend_ops *ops, struc
   const uint32_t open_max = LSI_MIN(h->open_limit / 4 / h->threads, OPEN_MAX);
   const struct lsi_backend_config config = {.queue_depth = INSTANCE_OPS,
                                             .open_max = open_max,
+                                            .wake = h->bell,
                                             .arena = h->arena.base,
                                             .arena_size = h->arena.size,
                                             .workers = h->threads,

@@ -168,8 +168,14 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   struct lsi_op *done[REAP_BATCH];
   if (timeout_ns && w->stepper.held.n) lsi_looks_flush(w); /* nobody waits for what is there */
   uint64_t before = lsi_os_now_ns();
+  const bool sleeps = timeout_ns < 0;
+  if (sleeps) { /* from here on it is rung for; what came before is seen here */
+    atomic_store(&w->home->reaping, true);
+    if (lsi_others_wait(w) || lsi_stopping(w->run)) timeout_ns = 0;
+  }
   const int most = lsi_others_wait(w) ? REAP_CROWDED : REAP_BATCH;
   int n = w->ops->reap(w->backend, done, most, timeout_ns, &w->error);
+  if (sleeps) atomic_store_explicit(&w->home->reaping, false, memory_order_relaxed);
   uint64_t now = lsi_os_now_ns();
   if (w->writer && (w->stepper.n_ready || !w->reader.ops_in_flight))
     w->figures.place_ns += now - before; /* waiting for what is being written is the sink's */

@@ -31,6 +31,8 @@ struct lsi_home {
   struct lsi_arena arena; /* workers' arenas are parts of it while there is room; size 0: none yet */
   uint32_t arena_users;
   bool arena_lost;     /* a backend that broke may still write there */
+  int bell;            /* ends a wait for what is in flight, where the backend can; -1: none */
+  atomic_bool reaping; /* the thread waits so, or is about to: whoever has something for it rings */
   /* 0: one run has all of the thread. Else how many of its workers wait to be taken up, and LSI_CROWDED while
    * it has workers of several runs. */
   atomic_uint others;

@@ -11,7 +11,8 @@ void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e) {
   if (!run->outcome.error.code && atomic_load(&run->stop) != LSI_STOP_CANCEL) run->outcome.error = *e;
   lsi_os_unlock(run->mutex);
   int expected = LSI_STOP_NO;
-  atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_FAIL);
+  if (!atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_FAIL)) return;
+  for (uint32_t i = 0; i < run->n_workers; i++) lsi_rouse(run->workers[i].home);
 }
 
 void lsi_worker_fail(struct lsi_worker *w) {

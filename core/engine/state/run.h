@@ -103,6 +103,11 @@ static inline bool lsi_stopping(const struct lsi_run *run) {
   return atomic_load_explicit(&run->stop, memory_order_relaxed) != LSI_STOP_NO;
 }
 
+/* Ends the wait of a worker's thread for what is in flight. Any thread; async-signal-safe. */
+static inline void lsi_rouse(struct lsi_home *h) {
+  if (h && h->bell >= 0 && atomic_load(&h->reaping)) lsi_os_bell_ring(h->bell);
+}
+
 /* Other runs want this thread too. */
 static inline bool lsi_others_wait(const struct lsi_worker *w) {
   return LSI_UNLIKELY(atomic_load_explicit(&w->home->others, memory_order_relaxed) != 0);
