@@ -117,7 +117,8 @@ m("used-slot-is-closed", "objects.c", "an object that is in use is closed for th
 m("lost-descriptor-is-fatal", "objects.c", "ENFILE does not count as a want of descriptors",
   "w->error.os_code == EMFILE || w->error.os_code == ENFILE", "w->error.os_code == EMFILE")
 m("large-late-is-not-put-off", "late.c", "a large file is read although others still use the memory",
-  "if (!w->reader.late.allowed || w->reader.flights) return put_off", "if (!w->reader.late.allowed) return put_off",
+  "if (!w->reader.late.allowed || w->reader.flights || w->stepper.n_ready) return put_off",
+  "if (!w->reader.late.allowed) return put_off",
   "who has been allowed to read large files has no other unit, and gets one only by stealing from a worker "
   "whose own theft is half done, within two instructions; the line is a second lock")
 m("late-reads-into-full-room", "late.c", "room of a file that was not read whole stays leased",
@@ -140,12 +141,10 @@ m("direct-into-unaligned", "straight.c", "a direct read of the last bytes, that 
 m("populate-ends-early", "sink_memory.c", "a result that reaches into memory nobody has touched is stored past the cache",
   "const uint64_t last = block_of(s, (const char *)place + bytes - 1);",
   "const uint64_t last = block_of(s, (const char *)place);")
-m("complete-waits-not", "outcome.c", "results that nobody polls fill memory without bound",
-  "while (run->outcome.queued_bytes > QUEUED_BYTES_MAX && atomic", "while (false && atomic")
-m("cancel-waits-for-poll", "outcome.c", "a cancelled worker still waits for results to be polled",
-  " && atomic_load(&run->stop) == LSI_STOP_NO)\n    lsi_os_wait(", ")\n    lsi_os_wait(")
+m("full-goes-on", "steps.c", "results that nobody polls fill memory without bound",
+  "  if (c->stream && lsi_run_full(w->run)) return false;\n", "")
 m("poll-frees-no-room", "outcome.c", "polled results stay counted",
-  "  run->outcome.queued_bytes = 0;\n", "")
+  "  atomic_store_explicit(&run->outcome.queued_bytes, 0, memory_order_relaxed);\n", "")
 m("failure-after-cancel", "outcome.c", "the last error wins, not the first",
   "if (!run->outcome.error.code && atomic_load(&run->stop) != LSI_STOP_CANCEL) run->outcome.error = *e;",
   "run->outcome.error = *e;")
@@ -227,8 +226,26 @@ m("close-error-is-swallowed", "worker_open.c", "a file that changed shows at the
 m("ready-in-any-order", "worker.c", "units that wait are kept as they come",
   "while (*at && (*at)->unit < f->unit) at = &(*at)->next;", "")
 m("drain-forgets-queue", "worker.c", "operations that were never submitted are waited for",
-  "    w->queue[i]->result = LSIO_ERR_CANCELLED;\n    struct lsi_flight *f = take_back(w, w->queue[i]);",
-  "    struct lsi_flight *f = NULL;")
+  "    take_in_late(w->queue[i]);\n", "")
+m("stopped-unit-runs", "worker.c", "what comes back to a worker that is stopped is kept for its steps",
+  "if (LSI_UNLIKELY(w->stage == LSI_STAGE_STOPPING)) {", "if (w->stage == LSI_STAGE_ENDED) {")
+m("cancel-hits-others", "worker.c", "with a run the operations of others on its thread are cancelled",
+  "if (w->ops->cancel && w->instance->users == 1)", "if (w->ops->cancel)")
+m("thread-is-first-come", "crew.c", "a thread works for the run that came first, not for who has had the least",
+  "if (!w->idle && (!best || w->served < best->served)) best = w;", "if (!w->idle && !best) best = w;")
+m("windows-apart", "crew.c", "each run of a thread has a window of its own in flight",
+  "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : 0;",
+  "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : UNITS_CROWDED;")
+m("devices-apart", "crew.c", "what is in flight on a device is counted for each run",
+  "if (run->config.queue_depth || !run->config.device_ids) return 0;", "if (c) return 0;")
+m("waiting-is-forgotten", "crew.c", "who waits for room on a thread is not taken up when somebody leaves",
+  "  if (m->waiting) take_up_waiting(m);\n", "")
+m("short-waits-too", "crew.c", "a run of one unit begins with what others have had",
+  "w->served = least == UINT64_MAX || is_short(w) ? 0 : least;", "w->served = least == UINT64_MAX ? 0 : least;")
+m("instance-stays-broken", "home.c", "a backend that broke is given to the next run",
+  "  x->broken |= w->broken;\n", "")
+m("arena-room-for-one", "arena.c", "the list of free ranges has room for one more release only",
+  "a->n_free + a->n_leased + 2 > a->cap_free", "a->n_free + 2 > a->cap_free")
 m("arena-joins-not-right", "arena.c", "free ranges are not joined to the right",
   "bool joins_right = lo < a->n_free && page + pages == a->free[lo].page;",
   "bool joins_right = lo < a->n_free && page + pages == a->free[lo].page && !joins_left;")
@@ -346,9 +363,8 @@ m("lua-backup-per-piece", "xform_lua.c", "the state is kept before each piece, n
   "if (w->backup_size && first) memcpy", "if (w->backup_size) memcpy")
 m("lua-random-goes-on", "xform_lua.c", "random numbers of a step depend on the steps before it",
   "  if (first) w->random[2] = 0;\n", "")
-m("lua-stack-grows", "xform_lua.c", "a failed step leaves something on the stack",
-  "  lua_settop(w->lua->L, AT_DISPATCH);\n  return rc;", "  return rc;",
-  "lsi_lua_error has popped the one value that lua_pcall left; the line is a second lock")
+m("lua-views-live-on", "xform_lua.c", "a view that was kept can be read after its step",
+  "  k->data.n = k->out.n = k->scratch.n = 0;\n  k->data.m = k->out.m = k->scratch.m = 0;\n", "  (void)k;\n")
 m("lua-memory-error-is-transform", "host.c", "a Lua state without memory is the transform's error",
   "    if (rc == LUA_ERRMEM) {\n      code = LSIO_ERR_NOMEM;\n", "    if (rc == LUA_ERRMEM) {\n")
 m("lua-merge-wrong-order", "script.c", "the text of the parameters keeps its old length",
@@ -369,9 +385,6 @@ m("state-max-identity", "state.lua", "a maximum starts at 0",
 m("state-array-overlaps", "state.lua", "arrays of a state are one element short in memory",
   'constant[i] = f.n and ("%s __%s[%d];"):format(c, f.name, f.n)', 'constant[i] = f.n and ("%s __%s[%d];"):format(c, f.name, f.n + 1)',
   "one element too much lies unused behind the array: only memory changes")
-m("chunk-views-live-on", "chunk.lua", "a view that was kept can be read after its step",
-  "    m.data.n, m._out.n, m._scratch.n = 0, 0, 0\n", "",
-  "nothing of the script runs between two steps, and finish begins with the same clearing; a second lock")
 m("chunk-random-low", "chunk.lua", "random(a, b) never gives b",
   "return a + math.floor(r * (b - a + 1))", "return a + math.floor(r * (b - a))")
 m("source-length-of-stdin", "source.lua", "object numbers one past the list are taken",
