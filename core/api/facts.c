@@ -36,6 +36,10 @@ static void ask(struct lsi_facts *f) {
   f->cpus = lsi_os_cpu_count();
   f->quota = lsi_os_cpu_quota();
   f->n_devices = 0; /* another one may be mounted there */
+  uint32_t n = 0;   /* what did not work for want of memory may work now */
+  for (uint32_t i = 0; i < f->n_probes; i++)
+    if (f->probes[i].rc >= 0) f->probes[n++] = f->probes[i];
+  f->n_probes = n;
   f->asked_ns = lsi_os_now_ns();
 }
 
