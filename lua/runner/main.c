@@ -350,11 +350,11 @@ static int act(const struct flags *f, struct script *s, struct report *report) {
 static void on_failing_write(int number) { (void)number; }
 
 int main(int argc, char **argv) {
+  began_s = process_began_s();
+  guard_standard_files();
   /* What is printed at once is written at once: the errno of a write in between would be lost. */
   static char room[64 << 10];
   setvbuf(stdout, room, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, sizeof room);
-  began_s = process_began_s();
-  guard_standard_files();
   signal(SIGPIPE, on_failing_write);
   signal(SIGXFSZ, on_failing_write);
   struct flags f;
