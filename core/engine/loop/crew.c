@@ -14,7 +14,7 @@
 
 /* A thread, and the workers that it has taken up. */
 struct lsi_member {
-  struct lsi_home home;
+  struct lsi_home home; /* first: a worker knows its member by that */
   struct lsi_thread *thread;
   bool pinned;
   struct lsi_worker *workers; /* in the order in which they came */
@@ -378,8 +378,8 @@ static int share_devices(struct lsi_crew *c, struct lsi_run *run) {
 
 /* ---- a run comes ---- */
 
-static void post(struct lsi_member *m, struct lsi_worker *w) {
-  w->home = &m->home;
+static void post(struct lsi_worker *w) {
+  struct lsi_member *m = (struct lsi_member *)w->home; /* its first field */
   w->next = NULL;
   atomic_fetch_add(&m->load, 1);
   lsi_os_lock(m->mutex);
@@ -411,8 +411,10 @@ int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *
   for (uint32_t i = 0; rc == 0 && i < n; i++) {
     struct lsi_member *m = n == c->n ? c->members[i] : least_loaded(c, run);
     m->used = run;
-    post(m, &run->workers[i]);
+    run->workers[i].home = &m->home;
   }
+  /* The first one may look at all of them at once: to rouse them when it fails. */
+  for (uint32_t i = 0; rc == 0 && i < n; i++) post(&run->workers[i]);
   const bool tight = run->config.share * n < c->n * LSI_ARENA_USUAL;
   for (uint32_t i = 0; i < c->n; i++) {
     if (tight && rc == 0 && c->members[i]->used != run) ask_to_trim(c, c->members[i]);
