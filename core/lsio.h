@@ -154,7 +154,7 @@ struct lsio_context_stats {
   uint64_t jobs;         /* submitted so far */
   uint32_t jobs_running; /* started, and not yet destroyed */
   uint32_t threads;      /* that work for jobs; they sleep while there is nothing to do */
-  uint32_t attended;     /* parts of jobs that threads have taken up: one for each worker of a job */
+  uint32_t attended;     /* parts of jobs that threads have, one for each worker of a job */
   uint32_t waiting;      /* parts that a thread has not yet looked at */
   uint64_t memory_limit; /* bytes: the largest `memory` of the jobs that run; 0: none does */
   uint64_t memory_lent;  /* bytes of buffers in use */

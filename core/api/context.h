@@ -93,6 +93,7 @@ void lsi_context_ceiling_end(struct lsio_context *c);
 
 /* inside.c: rings for `events` each, of the threads and the caller's. NULL: no memory. */
 struct lsi_trace *lsi_context_make_trace(const struct lsio_context *c, uint32_t events);
+double lsi_job_since(uint64_t *at); /* seconds since *at, which becomes now */
 /* What a thread of the caller's did for a job since a time that *at told; *at becomes now. Seconds. */
 double lsi_job_did(struct lsio_job *job, enum lsi_trace_kind kind, uint64_t *at);
 
@@ -101,7 +102,6 @@ double lsi_job_did(struct lsio_job *job, enum lsi_trace_kind kind, uint64_t *at)
 struct lsio_job *lsi_job_create(struct lsio_context *context, const struct lsio_job_options *o);
 int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err);
-double lsi_job_since(uint64_t *at); /* seconds since *at, which becomes now */
 /* It has been started: from since_ns to the start of its workers it was planned. */
 void lsi_job_planned(struct lsio_job *job, uint64_t since_ns);
 

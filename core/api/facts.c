@@ -12,9 +12,7 @@
 struct lsi_facts {
   struct lsi_mutex *mutex; /* of all that follows */
   uint64_t asked_ns;
-  unsigned cpus;
-  bool quota;
-  uint64_t memory;
+  struct lsi_machine machine;
   struct {
     const struct lsi_backend_ops *ops;
     int rc;
@@ -32,9 +30,9 @@ struct lsi_facts {
 /* Under the mutex, or nobody else knows it. */
 static void ask(struct lsi_facts *f) {
   const uint64_t available = LSI_MIN(lsi_os_memory_available(), lsi_os_memory_cgroup_limit());
-  f->memory = LSI_MIN(MEMORY_DEFAULT, available / 4);
-  f->cpus = lsi_os_cpu_count();
-  f->quota = lsi_os_cpu_quota();
+  f->machine.memory = LSI_MIN(MEMORY_DEFAULT, available / 4);
+  f->machine.cpus = lsi_os_cpu_count();
+  f->machine.quota = lsi_os_cpu_quota();
   f->n_devices = 0; /* another one may be mounted there */
   uint32_t n = 0;   /* what did not work for want of memory may work now */
   for (uint32_t i = 0; i < f->n_probes; i++)
@@ -60,28 +58,13 @@ void lsi_facts_destroy(struct lsi_facts *f) {
   lsi_free(f);
 }
 
-unsigned lsi_facts_cpus(struct lsi_facts *f) {
+struct lsi_machine lsi_facts_machine(struct lsi_facts *f) {
   lsi_os_lock(f->mutex);
-  const unsigned cpus = f->cpus;
+  const struct lsi_machine machine = f->machine;
   lsi_os_unlock(f->mutex);
-  return cpus;
+  return machine;
 }
 
-bool lsi_facts_quota(struct lsi_facts *f) {
-  lsi_os_lock(f->mutex);
-  const bool quota = f->quota;
-  lsi_os_unlock(f->mutex);
-  return quota;
-}
-
-uint64_t lsi_facts_memory(struct lsi_facts *f) {
-  lsi_os_lock(f->mutex);
-  const uint64_t memory = f->memory;
-  lsi_os_unlock(f->mutex);
-  return memory;
-}
-
-/* Two threads may ask the same at first: both get the same answer. */
 int lsi_facts_probe(struct lsi_facts *f, const struct lsi_backend_ops *backend, struct lsi_error *err) {
   lsi_os_lock(f->mutex);
   uint32_t i = 0;

@@ -13,9 +13,12 @@ struct lsi_store;
 struct lsi_facts *lsi_facts_create(void);
 void lsi_facts_destroy(struct lsi_facts *f); /* NULL is fine */
 
-unsigned lsi_facts_cpus(struct lsi_facts *f);
-bool lsi_facts_quota(struct lsi_facts *f);     /* a cgroup limits CPU time */
-uint64_t lsi_facts_memory(struct lsi_facts *f); /* bytes that a job may have where nobody says */
+struct lsi_machine {
+  unsigned cpus;   /* that this process may use */
+  bool quota;      /* a cgroup limits CPU time */
+  uint64_t memory; /* bytes that a job may have where nobody says */
+};
+struct lsi_machine lsi_facts_machine(struct lsi_facts *f);
 /* As the backend's `probe`. */
 int lsi_facts_probe(struct lsi_facts *f, const struct lsi_backend_ops *backend, struct lsi_error *err);
 /* As the store's `model`. */

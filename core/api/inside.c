@@ -10,22 +10,28 @@
 #define TRACE_RINGS_MOST 256u
 
 struct lsi_trace *lsi_context_make_trace(const struct lsio_context *c, uint32_t events) {
-  const uint32_t rings = LSI_MIN(2 * lsi_facts_cpus(c->facts) + 16, TRACE_RINGS_MOST);
+  const uint32_t rings = LSI_MIN(2 * lsi_facts_machine(c->facts).cpus + 16, TRACE_RINGS_MOST);
   struct lsi_trace *t = lsi_trace_create(rings + 1, events);
   if (t) lsi_trace_name(&t->rings[rings], "coordinator");
   return t;
 }
 
+double lsi_job_since(uint64_t *at) {
+  const uint64_t before = *at;
+  *at = lsi_os_now_ns();
+  return (double)(*at - before) / 1e9;
+}
+
 double lsi_job_did(struct lsio_job *job, enum lsi_trace_kind kind, uint64_t *at) {
   struct lsio_context *c = job->context;
   const uint64_t before = *at;
-  *at = lsi_os_now_ns();
+  const double seconds = lsi_job_since(at);
   if (c->trace) {
     lsi_os_lock(c->mutex);
     lsi_trace_add(&c->trace->rings[c->trace->n_rings - 1], kind, before, *at, job->number, LSI_TRACE_NONE, 0);
     lsi_os_unlock(c->mutex);
   }
-  return (double)(*at - before) / 1e9;
+  return seconds;
 }
 
 int lsio_context_trace(lsio_context *c, const char *path, lsio_error **error) {

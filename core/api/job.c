@@ -1,5 +1,4 @@
 /* Jobs of the public API: submit, poll, cancel, and how a job ends. */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,7 +76,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
-  struct lsi_facts *facts = job->context->facts;
+  const struct lsi_machine machine = lsi_facts_machine(job->context->facts);
   lsi_context_ceiling(job->context, job->ceiling - job->window);
   job->counted = true;
   struct lsi_run_config config = {
@@ -103,8 +102,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .direct = (enum lsi_direct)job->settings.direct,
       .maps = job->context->maps,
       /* Two jobs with one worker each must not meet on the first CPU. */
-      .pin = own_cpus && job->settings.pin != LSI_NEVER && !lsi_facts_quota(facts) &&
-             job->workers >= lsi_facts_cpus(facts),
+      .pin = own_cpus && job->settings.pin != LSI_NEVER && !machine.quota && job->workers >= machine.cpus,
       .tune = job->settings.tune};
   return lsi_run_start(&config, &job->run, err);
 }
@@ -120,12 +118,6 @@ static int prepare(struct lsio_job *job, const struct lsio_job_options *o, struc
   int rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
   job->spec.request->watch = NULL;
   return rc;
-}
-
-double lsi_job_since(uint64_t *at) {
-  const uint64_t before = *at;
-  *at = lsi_os_now_ns();
-  return (double)(*at - before) / 1e9;
 }
 
 void lsi_job_planned(struct lsio_job *job, uint64_t since_ns) {
@@ -152,8 +144,10 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
     lsio_job_destroy(job);
     return lsi_error_hand_out(&e, rc, error);
   }
-  if (job->run) lsi_job_planned(job, at);
-  if (job->run && context->trace) lsi_job_did(job, LSI_TRACE_PLAN, &at);
+  if (job->run) {
+    lsi_job_planned(job, at);
+    lsi_job_did(job, LSI_TRACE_PLAN, &at);
+  }
   *out = job;
   lsi_facts_refresh(context->facts); /* the job runs meanwhile */
   return 0;

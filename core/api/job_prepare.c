@@ -127,8 +127,9 @@ static uint64_t times(uint64_t a, uint64_t b) {
 /* What the largest step needs when its chunks decode to `decoded` bytes. */
 static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t decoded) {
   const struct lsi_spec *s = &job->spec;
+  const struct lsi_machine machine = lsi_facts_machine(job->context->facts);
   struct lsi_price_request need = {
-      .workers = job->settings.workers ? job->settings.workers : lsi_facts_cpus(job->context->facts),
+      .workers = job->settings.workers ? job->settings.workers : machine.cpus,
       .ceiling = job->ceiling - job->window};
   const bool sink = s->sink.kind != LSI_SINK_NONE && !job->results.in_place;
   lsi_price_step(s, decoded, job->results.type, sink, job->stream, &need);
@@ -169,7 +170,8 @@ static uint32_t usual_workers(const struct lsio_job *job) {
 static int price(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_spec *s = &job->spec;
   const struct lsi_plan *plan = job->plan;
-  uint64_t ceiling = job->settings.memory ? job->settings.memory : lsi_facts_memory(job->context->facts);
+  const struct lsi_machine machine = lsi_facts_machine(job->context->facts);
+  uint64_t ceiling = job->settings.memory ? job->settings.memory : machine.memory;
   job->ceiling = ceiling;
   /* Results that wait for their turn live beside the workers' shares. */
   job->window = job->results.variable ? ceiling / 4 : 0;

@@ -73,11 +73,11 @@ static void destroy(struct lsi_home *h, struct lsi_instance *x) {
 
 static int use(struct lsi_worker *w, const struct lsi_backend_ops *ops) {
   struct lsi_home *h = w->home;
-  struct lsi_instance *x = NULL, *idle = NULL;
+  struct lsi_instance *x = NULL, *idle = NULL; /* one that is free, or has no user */
   for (uint32_t i = 0; i < LSI_HOME_INSTANCES; i++) {
     struct lsi_instance *other = &h->instances[i];
     if (other->ops == ops && other->user == w->run->config.backend_user && !other->broken) x = other;
-    if (!idle || !other->ops || (idle->ops && !other->users)) idle = other->users ? idle : other;
+    if (!other->users && (!idle || !other->ops)) idle = other;
   }
   if (!x && !idle)
     return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0, "jobs with more than %d backends at once",
