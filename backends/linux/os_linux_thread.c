@@ -97,11 +97,18 @@ struct lsi_mutex {
 
 struct lsi_mutex *lsi_os_mutex_create(void) {
   struct lsi_mutex *m = lsi_malloc(sizeof *m);
-  if (m && pthread_mutex_init(&m->m, NULL)) {
-    lsi_free(m);
-    return NULL;
-  }
-  return m;
+  if (!m) return NULL;
+  pthread_mutexattr_t attr;
+  pthread_mutexattr_init(&attr);
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+  /* All are held for some instructions: who sleeps in between is woken later than that. */
+  pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+  const int rc = pthread_mutex_init(&m->m, &attr);
+  pthread_mutexattr_destroy(&attr);
+  if (!rc) return m;
+  lsi_free(m);
+  return NULL;
 }
 
 void lsi_os_mutex_destroy(struct lsi_mutex *m) {

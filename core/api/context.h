@@ -4,6 +4,7 @@
 
 #include "api/facts.h"
 #include "engine/state/engine.h"
+#include "ground/spin.h"
 #include "job/trace.h"
 
 struct lsi_array;
@@ -14,6 +15,7 @@ struct lsio_context {
   struct lsi_crew *crew;
   struct lsi_facts *facts;
   struct lsi_trace *trace; /* the last ring is that of the threads that submit and poll; NULL: none */
+  struct lsi_spin spin; /* of who waits for a job */
   bool maps;            /* SIGBUS is handled: files may be mapped */
   struct lsi_mutex *mutex; /* of what follows */
   uint32_t jobs;        /* so far */
@@ -87,8 +89,9 @@ struct lsio_job {
   struct lsi_job_texts texts;
 };
 
-/* lsio.c: a job that may have so many bytes of memory begins; the pool keeps as many. And it ends. */
-void lsi_context_ceiling(struct lsio_context *c, uint64_t bytes);
+/* lsio.c: a job that may have so many bytes of memory begins; the pool keeps as many. True: it is the only
+ * one. And it ends. */
+bool lsi_context_ceiling(struct lsio_context *c, uint64_t bytes);
 void lsi_context_ceiling_end(struct lsio_context *c);
 
 /* inside.c: rings for `events` each, of the threads and the caller's. NULL: no memory. */

@@ -1,6 +1,7 @@
 #include "api/facts.h"
 
 #include "ground/mem.h"
+#include "ground/spin.h"
 #include "seams/os.h"
 #include "seams/store.h"
 
@@ -33,6 +34,7 @@ static void ask(struct lsi_facts *f) {
   f->machine.memory = LSI_MIN(MEMORY_DEFAULT, available / 4);
   f->machine.cpus = lsi_os_cpu_count();
   f->machine.quota = lsi_os_cpu_quota();
+  f->machine.spin_ns = f->machine.cpus > 1 && !f->machine.quota ? LSI_SPIN_NS : 0;
   f->n_devices = 0; /* another one may be mounted there */
   uint32_t n = 0;   /* what did not work for want of memory may work now */
   for (uint32_t i = 0; i < f->n_probes; i++)

@@ -16,6 +16,7 @@ void lsi_facts_destroy(struct lsi_facts *f); /* NULL is fine */
 struct lsi_machine {
   unsigned cpus;   /* that this process may use */
   bool quota;      /* a cgroup limits CPU time */
+  uint32_t spin_ns; /* that a thread may wait awake: none where that takes the CPU from who is waited for */
   uint64_t memory; /* bytes that a job may have where nobody says */
 };
 struct lsi_machine lsi_facts_machine(struct lsi_facts *f);

@@ -77,7 +77,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
   const struct lsi_machine machine = lsi_facts_machine(job->context->facts);
-  lsi_context_ceiling(job->context, job->ceiling - job->window);
+  const bool alone = lsi_context_ceiling(job->context, job->ceiling - job->window);
   job->counted = true;
   struct lsi_run_config config = {
       .spec = &job->spec,
@@ -95,6 +95,8 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .pool = job->context->pool,
       .crew = job->context->crew,
       .number = job->number,
+      /* What others do takes the CPUs. */
+      .spin = alone ? &job->context->spin : NULL,
       .device_ids = job->device_ids,
       .workers = job->workers,
       .share = job->share,

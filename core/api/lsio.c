@@ -90,6 +90,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
                     (c->facts = lsi_facts_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
+  if (rc >= 0) lsi_crew_spin(c->crew, c->spin.ns = lsi_facts_machine(c->facts).spin_ns);
   const size_t with_events =
       offsetof(struct lsio_context_options, trace_events) + sizeof options->trace_events;
   if (rc >= 0 && options && options->struct_size >= with_events && options->trace_events) {
@@ -115,11 +116,13 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   return 0;
 }
 
-void lsi_context_ceiling(struct lsio_context *c, uint64_t bytes) {
+bool lsi_context_ceiling(struct lsio_context *c, uint64_t bytes) {
   lsi_os_lock(c->mutex);
-  c->ceiling = c->running++ ? LSI_MAX(c->ceiling, bytes) : bytes;
+  const bool alone = c->running++ == 0;
+  c->ceiling = alone ? bytes : LSI_MAX(c->ceiling, bytes);
   lsi_pool_limit(c->pool, c->ceiling);
   lsi_os_unlock(c->mutex);
+  return alone;
 }
 
 void lsi_context_ceiling_end(struct lsio_context *c) {

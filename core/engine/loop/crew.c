@@ -6,6 +6,7 @@
 #include "engine/loop/home.h"
 #include "engine/loop/worker.h"
 #include "ground/mem.h"
+#include "ground/spin.h"
 
 #define MEMBERS_MOST 1024u
 #define LOOK_NS 1000000 /* a wait for what is in flight ends after so long, to look for other runs */
@@ -21,6 +22,7 @@ struct lsi_member {
   uint32_t n_short, n_long;   /* of them: of runs of one unit, and of others */
   struct lsi_worker *waiting, **waiting_end; /* for room among them */
   atomic_uint load;           /* workers, with those that wait to be taken up */
+  struct lsi_spin spin;       /* for mail */
   struct lsi_mutex *mutex;
   struct lsi_cond *cond;
   /* under the mutex */
@@ -40,6 +42,7 @@ struct lsi_crew {
   struct lsi_pool *pool;
   struct lsi_trace *trace;  /* NULL: none */
   uint32_t threads;         /* that it usually has */
+  uint32_t spin_ns;         /* a thread waits awake so long, where one job follows another */
   struct lsi_mutex *mutex;  /* of what follows */
   struct lsi_member **members;
   uint32_t n;
@@ -108,6 +111,10 @@ static void trim(struct lsi_member *m) {
   lsi_home_clear(&m->home);
   m->trims = false;
   lsi_os_wake_all(m->cond);
+}
+
+static bool has_mail(const struct lsi_member *m) {
+  return atomic_load_explicit(&m->home.others, memory_order_relaxed) & ~LSI_CROWDED;
 }
 
 /* Sleeps until there is mail, or for so long (-1: without limit). False: the crew ends. */
@@ -184,7 +191,7 @@ static bool mark_crowded(struct lsi_member *m) {
 
 /* One turn of one of its workers, which waits at most most_ns if it is the only one. */
 static enum lsi_crew_turn step(struct lsi_member *m, int64_t most_ns) {
-  if (atomic_load_explicit(&m->home.others, memory_order_relaxed) & ~LSI_CROWDED) open_mail(m);
+  if (has_mail(m)) open_mail(m);
   if (!m->workers) return LSI_CREW_FREE;
   const bool crowded = mark_crowded(m);
   struct lsi_worker *w = choose(m);
@@ -198,6 +205,18 @@ static enum lsi_crew_turn step(struct lsi_member *m, int64_t most_ns) {
   return LSI_CREW_WENT;
 }
 
+/* Waits for mail, first awake, then asleep. False: the crew ends. */
+static bool rest(struct lsi_member *m) {
+  const uint64_t before = lsi_os_now_ns();
+  const bool awake = lsi_spin_pays(&m->spin);
+  while (awake && !has_mail(m) && lsi_os_now_ns() - before < m->spin.ns) lsi_spin_pause();
+  const bool stays = has_mail(m) || sleep_until_mail(m, -1);
+  const uint64_t now = lsi_os_now_ns();
+  lsi_spin_took(&m->spin, now - before);
+  lsi_trace_add(m->home.trace, LSI_TRACE_IDLE, before, now, 0, LSI_TRACE_NONE, 0);
+  return stays;
+}
+
 static void work(void *arg) {
   struct lsi_member *m = arg;
   for (;;) {
@@ -206,10 +225,7 @@ static void work(void *arg) {
       case LSI_CREW_WAITS: wait(m, LOOK_NS); continue;
       default: break;
     }
-    const uint64_t before = m->home.trace ? lsi_os_now_ns() : 0;
-    if (!sleep_until_mail(m, -1)) break;
-    if (m->home.trace)
-      lsi_trace_add(m->home.trace, LSI_TRACE_IDLE, before, lsi_os_now_ns(), 0, LSI_TRACE_NONE, 0);
+    if (!rest(m)) break;
   }
   lsi_home_clear(&m->home);
 }
@@ -262,6 +278,8 @@ int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out) 
   *out = c;
   return 0;
 }
+
+void lsi_crew_spin(struct lsi_crew *c, uint32_t ns) { c->spin_ns = ns; }
 
 void lsi_crew_trace(struct lsi_crew *c, struct lsi_trace *trace) { c->trace = trace; }
 
@@ -335,6 +353,7 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
   if (c->by_hand || lsi_os_bell_create(&m->home.bell) != 0) m->home.bell = -1; /* goes without */
   if (c->trace && c->n + 1 < c->trace->n_rings) m->home.trace = &c->trace->rings[c->n];
   m->home.pool = c->pool;
+  m->spin.ns = c->spin_ns;
   char name[16];
   snprintf(name, sizeof name, "lsio-%u", c->n);
   if (m->home.trace) lsi_trace_name(m->home.trace, name);

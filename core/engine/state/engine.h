@@ -38,6 +38,7 @@
 #define LSI_USUAL_RATIO 4
 
 struct lsi_pool;
+struct lsi_spin;
 struct lsi_trace;
 struct lsi_run;
 
@@ -47,6 +48,8 @@ struct lsi_crew;
 int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out);
 /* Before its first run: thread i adds what it does to the i-th ring, while there is one. Borrowed. */
 void lsi_crew_trace(struct lsi_crew *crew, struct lsi_trace *trace);
+/* Before its first run: its threads wait awake so long before they sleep, where one run follows another. */
+void lsi_crew_spin(struct lsi_crew *crew, uint32_t ns);
 void lsi_crew_destroy(struct lsi_crew *crew); /* none of its runs is left. NULL is fine */
 uint32_t lsi_crew_size(struct lsi_crew *crew); /* threads */
 /* Workers that they have, and those that wait to be taken up. */
@@ -80,6 +83,7 @@ struct lsi_run_config {
                                         the crew. NULL: for this one only */
   struct lsi_crew *crew;             /* NULL: threads of its own */
   uint32_t number;                   /* of the job, in traces */
+  struct lsi_spin *spin;             /* how lsi_run_take waits for a run that ends at once; NULL: asleep */
 };
 
 /* A completion as it waits to be polled; freed with lsi_run_free_completion. */

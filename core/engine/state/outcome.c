@@ -3,6 +3,7 @@
 
 #include "engine/state/run.h"
 #include "ground/mem.h"
+#include "ground/spin.h"
 
 #define QUEUED_BYTES_MAX (16u << 20) /* of results that nobody polls */
 
@@ -88,7 +89,18 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
   lsi_run_fail(run, &no_memory);
 }
 
+/* A run that ends at once is waited for awake, from its start on. */
+static void wait_awake(const struct lsi_run *run, int64_t timeout_ns) {
+  uint64_t until = run->start_ns + run->config.spin->ns;
+  if (timeout_ns > 0) until = LSI_MIN(until, lsi_os_now_ns() + (uint64_t)timeout_ns);
+  while (atomic_load(&run->running) &&
+         !atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) && lsi_os_now_ns() < until)
+    lsi_spin_pause();
+}
+
 struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns) {
+  struct lsi_spin *spin = run->config.spin;
+  if (spin && timeout_ns && lsi_spin_pays(spin)) wait_awake(run, timeout_ns);
   uint64_t until = timeout_ns > 0 ? lsi_os_now_ns() + (uint64_t)timeout_ns : 0;
   lsi_run_note_memory(run, false); /* by who waits anyway; workers do it when they end */
   lsi_os_lock(run->mutex);
@@ -112,6 +124,7 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
   /* The bell goes on ringing once the run has ended: there is its end to be polled. */
   if (atomic_load(&run->running) && run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
   lsi_os_unlock(run->mutex);
+  if (spin && timeout_ns) lsi_spin_took(spin, lsi_os_now_ns() - run->start_ns);
   return list;
 }
 
