@@ -106,7 +106,8 @@ LSIO_API void lsio_free(void *p);
 LSIO_API const char *lsio_size_format(uint64_t bytes, char *buf, size_t n);
 
 /* The settings that a job takes (`lsio_job_options.settings`, LSIO_* variables, the runner's flags,
- * `options` in a script), from one table. NULL-named row ends it. Static. */
+ * `options` in a script), from one table; workers, memory, backend and pin are also a context's (see there).
+ * NULL-named row ends it. Static. */
 struct lsio_setting {
   const char *name;     /* "queue-depth" */
   const char *argument; /* "N", "SIZE", "auto|always|never"; NULL = a switch */
@@ -119,6 +120,18 @@ LSIO_API const struct lsio_setting *lsio_settings(void);
 
 typedef struct lsio_context lsio_context;
 
+/* Four settings are a context's, for all its jobs: workers (the threads that it has at most; auto: the CPUs
+ * that the process may use), memory (bytes, for the buffers of all jobs; left out: 1GiB, or a quarter of
+ * what is available when the context is made if that is less), backend and pin. They come from `settings`
+ * in its options, else from LSIO_WORKERS and its like, which are read when it is made.
+ *   In a job, `workers` is the most that it uses and `memory` its cap. Left out or auto it may use all of the
+ * context's; of more than the context has it gets what there is.
+ *   A context that was made with a `backend`, be it auto, reads by that only. Else each job takes its own:
+ * threads keep a ring or its like for every backend that jobs use, and none is in the way of another.
+ *   A context that was made with a `pin` keeps to that. Else threads are tied to CPUs by the first job that
+ * has them tied (LSIO_JOB_OWN_CPUS), and stay so: a later job's pin=never comes too late.
+ * What a job wants beyond that is no error. It is said on stderr ("lsio: warning: ..."), once a context for
+ * each of the four; but not where only a variable wants it that the context's `settings` have overruled. */
 enum lsio_context_flags {
   /* LSIO may handle SIGBUS in this process. Resident files are then used where they lie in the page
    * cache instead of being copied from there. Should such a file be truncated meanwhile, reading it
@@ -128,7 +141,12 @@ enum lsio_context_flags {
    * no file while another handler is in the place of its own; one that is put there while a job runs
    * must pass on what it does not know. The handler stays until the process ends: the library must
    * not be unloaded. Without this flag nothing is mapped and no signal is touched. */
-  LSIO_CONTEXT_SIGBUS = 1
+  LSIO_CONTEXT_SIGBUS = 1,
+  LSIO_CONTEXT_NO_ENV = 2, /* ignore LSIO_* environment variables; jobs have LSIO_JOB_NO_ENV */
+  /* The context is made for a job, as lsio-lua makes it: of the four settings above, those that `settings` do
+   * not have become what the first job has by its settings, its environment or its script's `options`. It is
+   * the first one whose script loads; later ones find a context with these settings. */
+  LSIO_CONTEXT_BY_FIRST_JOB = 4
 };
 
 struct lsio_context_options {
@@ -136,6 +154,9 @@ struct lsio_context_options {
   uint32_t flags;        /* enum lsio_context_flags */
   uint32_t trace_events; /* of each thread, the latest so many (40 bytes each) are kept for
                             lsio_context_trace; 0: none, and nothing is spent on them */
+  const char *const *settings; /* "name=value" of workers, memory, backend, pin; copied. LSIO_ERR_USAGE: of
+                                  another name, or not valid */
+  size_t n_settings;
 };
 
 /* `options` may be NULL; copied. */
@@ -170,7 +191,7 @@ typedef struct lsi_loaded lsio_script; /* a script that stays loaded: see lsio_s
 enum lsio_job_flags {
   LSIO_JOB_PLAN_ONLY = 1, /* stop after planning: lsio_job_explain, then destroy */
   LSIO_JOB_STREAM = 2,    /* results of steps arrive as completions instead of in a sink */
-  LSIO_JOB_NO_ENV = 4,    /* ignore LSIO_* environment variables */
+  LSIO_JOB_NO_ENV = 4,    /* ignore LSIO_* environment variables; its context may have taken some */
   LSIO_JOB_OWN_CPUS = 8,  /* the machine is this job's: with pin = "auto", workers are tied to CPUs
                              when they use every CPU and no quota limits them */
   LSIO_JOB_NO_MEMORY = 16, /* nobody would look at results in memory: a script that wants to leave them

@@ -5,6 +5,7 @@
 #include "api/facts.h"
 #include "engine/state/engine.h"
 #include "ground/spin.h"
+#include "job/settings.h"
 #include "job/trace.h"
 
 struct lsi_array;
@@ -17,7 +18,12 @@ struct lsio_context {
   struct lsi_trace *trace; /* the last ring is that of the threads that submit and poll; NULL: none */
   struct lsi_spin spin; /* of who waits for a job */
   bool maps;            /* SIGBUS is handled: files may be mapped */
+  struct lsi_settings settings; /* its own: once `settled` (scope.c), before a job is prepared, workers and
+                                   memory are known and nothing changes */
   struct lsi_mutex *mutex; /* of what follows */
+  bool settled;
+  bool pinned;          /* a job had its threads tied to CPUs */
+  unsigned told;        /* LSI_BEYOND_*: which warnings were said */
   uint32_t jobs;        /* so far */
   uint32_t running;     /* jobs that were started and not destroyed */
   uint64_t ceiling;     /* the largest of theirs */
@@ -93,6 +99,15 @@ struct lsio_job {
  * one. And it ends. */
 bool lsi_context_ceiling(struct lsio_context *c, uint64_t bytes);
 void lsi_context_ceiling_end(struct lsio_context *c);
+
+/* scope.c: its settings, from its options and the environment. */
+int lsi_context_take_settings(struct lsio_context *c, const struct lsio_context_options *o,
+                              struct lsi_error *err);
+/* Once a job's settings are all known: keeps of them what its context allows. In a context made for it, they
+ * become the context's. */
+void lsi_job_settle(struct lsio_job *job);
+/* It is to start: are its threads to be tied to CPUs? */
+bool lsi_job_pins(struct lsio_job *job, bool own_cpus);
 
 /* inside.c: rings for `events` each, of the threads and the caller's. NULL: no memory. */
 struct lsi_trace *lsi_context_make_trace(const struct lsio_context *c, uint32_t events);

@@ -76,7 +76,6 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
-  const struct lsi_machine machine = lsi_facts_machine(job->context->facts);
   const bool alone = lsi_context_ceiling(job->context, job->ceiling - job->window);
   job->counted = true;
   struct lsi_run_config config = {
@@ -103,8 +102,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .queue_depth = job->settings.queue_depth,
       .direct = (enum lsi_direct)job->settings.direct,
       .maps = job->context->maps,
-      /* Two jobs with one worker each must not meet on the first CPU. */
-      .pin = own_cpus && job->settings.pin != LSI_NEVER && !machine.quota && job->workers >= machine.cpus,
+      .pin = lsi_job_pins(job, own_cpus),
       .tune = job->settings.tune};
   return lsi_run_start(&config, &job->run, err);
 }
@@ -137,6 +135,7 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   if (rc < 0) return lsi_error_hand_out(&e, rc, error);
   rc = load(job, &o, &e);
   job->part_s[LSI_PART_START] = LSI_MAX(o.before_s, 0.0) + lsi_job_since(&at);
+  if (rc >= 0) lsi_job_settle(job);
   if (rc >= 0) rc = prepare(job, &o, &e);
   job->part_s[LSI_PART_SETUP] = job->spec.setup_s;
   job->part_s[LSI_PART_LIST] = lsi_job_did(job, LSI_TRACE_LIST, &at) - job->spec.setup_s;

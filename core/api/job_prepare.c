@@ -127,10 +127,7 @@ static uint64_t times(uint64_t a, uint64_t b) {
 /* What the largest step needs when its chunks decode to `decoded` bytes. */
 static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t decoded) {
   const struct lsi_spec *s = &job->spec;
-  const struct lsi_machine machine = lsi_facts_machine(job->context->facts);
-  struct lsi_price_request need = {
-      .workers = job->settings.workers ? job->settings.workers : machine.cpus,
-      .ceiling = job->ceiling - job->window};
+  struct lsi_price_request need = {.workers = job->settings.workers, .ceiling = job->ceiling - job->window};
   const bool sink = s->sink.kind != LSI_SINK_NONE && !job->results.in_place;
   lsi_price_step(s, decoded, job->results.type, sink, job->stream, &need);
   return need;
@@ -170,8 +167,7 @@ static uint32_t usual_workers(const struct lsio_job *job) {
 static int price(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_spec *s = &job->spec;
   const struct lsi_plan *plan = job->plan;
-  const struct lsi_machine machine = lsi_facts_machine(job->context->facts);
-  uint64_t ceiling = job->settings.memory ? job->settings.memory : machine.memory;
+  const uint64_t ceiling = job->settings.memory;
   job->ceiling = ceiling;
   /* Results that wait for their turn live beside the workers' shares. */
   job->window = job->results.variable ? ceiling / 4 : 0;

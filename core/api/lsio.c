@@ -78,10 +78,11 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     return lsi_error_hand_out(&e, e.code, error);
   }
   /* Callers built with an older header have a shorter struct. */
-  const size_t with_flags = offsetof(struct lsio_context_options, flags) + sizeof options->flags;
-  const uint32_t flags = options && options->struct_size >= with_flags ? options->flags : 0;
-  if (flags & ~(uint32_t)LSIO_CONTEXT_SIGBUS) {
-    lsi_fail(&e, LSIO_ERR_USAGE, 0, "unknown flags of a context: 0x%x", (unsigned)flags);
+  struct lsio_context_options o = {0};
+  if (options) memcpy(&o, options, LSI_MIN(options->struct_size, sizeof o));
+  static const uint32_t known = LSIO_CONTEXT_SIGBUS | LSIO_CONTEXT_NO_ENV | LSIO_CONTEXT_BY_FIRST_JOB;
+  if (o.flags & ~known) {
+    lsi_fail(&e, LSIO_ERR_USAGE, 0, "unknown flags of a context: 0x%x", (unsigned)o.flags);
     return lsi_error_hand_out(&e, e.code, error);
   }
   for (size_t i = 0; lsi_stores[i]; i++)
@@ -91,10 +92,9 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
                     (c->facts = lsi_facts_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) lsi_crew_spin(c->crew, c->spin.ns = lsi_facts_machine(c->facts).spin_ns);
-  const size_t with_events =
-      offsetof(struct lsio_context_options, trace_events) + sizeof options->trace_events;
-  if (rc >= 0 && options && options->struct_size >= with_events && options->trace_events) {
-    c->trace = lsi_context_make_trace(c, options->trace_events);
+  if (rc >= 0) rc = lsi_context_take_settings(c, &o, &e);
+  if (rc >= 0 && o.trace_events) {
+    c->trace = lsi_context_make_trace(c, o.trace_events);
     if (!c->trace) rc = lsi_fail(&e, LSIO_ERR_NOMEM, 0, "no memory for a trace");
     lsi_crew_trace(c->crew, c->trace);
   }
@@ -111,7 +111,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     return lsi_error_hand_out(&e, rc, error);
   }
   /* Where it can't be had, files are read as without the flag. */
-  c->maps = flags & LSIO_CONTEXT_SIGBUS && lsi_os_sigbus_install() == 0;
+  c->maps = o.flags & LSIO_CONTEXT_SIGBUS && lsi_os_sigbus_install() == 0;
   *out = c;
   return 0;
 }

@@ -117,6 +117,7 @@ int lsi_submit_plain(lsio_context *context, const struct lsi_plain *plain, lsio_
   uint64_t at = lsi_os_now_ns();
   struct lsio_job *job = lsi_job_create(context, &o);
   int rc = job ? lsi_job_take_settings(job, &o, &e) : LSIO_ERR_NOMEM;
+  if (rc >= 0) lsi_job_settle(job);
   if (rc >= 0) rc = build(job, plain, &e);
   if (rc >= 0) job->part_s[LSI_PART_LIST] = lsi_job_since(&at);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);

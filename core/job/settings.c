@@ -10,39 +10,49 @@
 #define WORKERS_MAX 1024
 #define QUEUE_DEPTH_MAX 32768 /* most entries that an io_uring takes */
 
-/* X(field, name, argument, variable, help): the order is the one of --help. */
-#define SETTINGS(X)                                                                              \
-  X(workers, "workers", "N", "LSIO_WORKERS",                                                     \
-    "worker threads, each with its own Lua state (default: the CPUs this process may use)")      \
-  X(memory, "memory", "SIZE", "LSIO_MEMORY",                                                     \
-    "ceiling for all buffers (default: 1GiB, or a quarter of the available memory if less)")     \
-  X(queue_depth, "queue-depth", "N", "LSIO_QUEUE_DEPTH",                                         \
-    "reads in flight per device (default: what the device takes)")                               \
-  X(backend, "backend", "auto|uring|pread|mapped", "LSIO_BACKEND",                               \
-    "how files are read (default: auto: uring, or pread where io_uring is refused; "             \
-    "mapped: used where they lie in the page cache)")                                            \
-  X(direct, "direct", "auto|always|never", "LSIO_DIRECT",                                        \
-    "read and write around the page cache (default: auto, decided per file)")                              \
-  X(merge, "merge", "auto|never|SIZE", "LSIO_MERGE",                                             \
-    "read neighbours in one operation: the largest gap to read through (default: auto)")         \
-  X(limit, "limit", "N", "LSIO_LIMIT", "run only the first N steps of the request")              \
-  X(shard, "shard", "I/N", "LSIO_SHARD",                                                         \
-    "run part I (from 0) of N equal parts; output paths must contain {shard}")                   \
-  X(on_error, "on-error", "fail|skip", "LSIO_ON_ERROR",                                          \
-    "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)")  \
-  X(pin, "pin", "auto|never", "LSIO_PIN",                                                        \
-    "tie workers to CPUs when the job has the whole machine (default: auto)")                    \
-  X(seed, "seed", "N", "LSIO_SEED", "seed of chunk.random() (default: 0)")                        \
-  X(tune, "tune", "NAME=WORD,...", "LSIO_TUNE",                                                  \
-    "settle what workers try out: lend (use files where they lie in the page cache), stores "    \
-    "(results past the CPU's cache), straight (direct reads to the result's place); "            \
+/* X(scope, field, name, argument, variable, help): the order is the one of --help. */
+#define SETTINGS(X)                                                                             \
+  X(CONTEXT, workers, "workers", "N", "LSIO_WORKERS",                                           \
+    "worker threads, each with its own Lua state (default: the CPUs this process may use)")     \
+  X(CONTEXT, memory, "memory", "SIZE", "LSIO_MEMORY",                                           \
+    "ceiling for all buffers (default: 1GiB, or a quarter of the available memory if less)")    \
+  X(JOB, queue_depth, "queue-depth", "N", "LSIO_QUEUE_DEPTH",                                   \
+    "reads in flight per device (default: what the device takes)")                              \
+  X(CONTEXT, backend, "backend", "auto|uring|pread|mapped", "LSIO_BACKEND",                     \
+    "how files are read (default: auto: uring, or pread where io_uring is refused; "            \
+    "mapped: used where they lie in the page cache)")                                           \
+  X(JOB, direct, "direct", "auto|always|never", "LSIO_DIRECT",                                  \
+    "read and write around the page cache (default: auto, decided per file)")                   \
+  X(JOB, merge, "merge", "auto|never|SIZE", "LSIO_MERGE",                                       \
+    "read neighbours in one operation: the largest gap to read through (default: auto)")        \
+  X(JOB, limit, "limit", "N", "LSIO_LIMIT", "run only the first N steps of the request")        \
+  X(JOB, shard, "shard", "I/N", "LSIO_SHARD",                                                   \
+    "run part I (from 0) of N equal parts; output paths must contain {shard}")                  \
+  X(JOB, on_error, "on-error", "fail|skip", "LSIO_ON_ERROR",                                    \
+    "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)") \
+  X(CONTEXT, pin, "pin", "auto|never", "LSIO_PIN",                                              \
+    "tie workers to CPUs when the job has the whole machine (default: auto)")                   \
+  X(JOB, seed, "seed", "N", "LSIO_SEED", "seed of chunk.random() (default: 0)")                 \
+  X(JOB, tune, "tune", "NAME=WORD,...", "LSIO_TUNE",                                            \
+    "settle what workers try out: lend (use files where they lie in the page cache), stores "   \
+    "(results past the CPU's cache), straight (direct reads to the result's place); "           \
     "each auto, always or never (default: auto)")
 
 static const struct lsio_setting table[] = {
-#define SETTING_ROW(field, name, argument, env, help) {name, argument, env, help},
+#define SETTING_ROW(scope, field, name, argument, env, help) {name, argument, env, help},
     SETTINGS(SETTING_ROW)
 #undef SETTING_ROW
     {NULL, NULL, NULL, NULL}};
+static const uint8_t scopes[] = {
+#define SETTING_SCOPE(scope, field, name, argument, env, help) LSI_SCOPE_##scope,
+    SETTINGS(SETTING_SCOPE)
+#undef SETTING_SCOPE
+};
+enum {
+#define SETTING_NUMBER(scope, field, name, argument, env, help) ROW_##field,
+  SETTINGS(SETTING_NUMBER)
+#undef SETTING_NUMBER
+};
 #define N_SETTINGS (LSI_COUNTOF(table) - 1)
 _Static_assert(N_SETTINGS <= sizeof(((struct lsi_settings *)0)->origin),
                "every row of the table needs its origin");
@@ -266,7 +276,7 @@ static const char *set_tune(struct lsi_settings *s, const char *value) {
 
 /* In the order of the table. A setter returns NULL, or what would have been valid. */
 static const char *(*const setters[])(struct lsi_settings *s, const char *value) = {
-#define SETTING_SETTER(field, name, argument, env, help) set_##field,
+#define SETTING_SETTER(scope, field, name, argument, env, help) set_##field,
     SETTINGS(SETTING_SETTER)
 #undef SETTING_SETTER
 };
@@ -287,20 +297,32 @@ static bool same_name(const char *a, const char *b) {
   return *a == *b;
 }
 
-static int unknown_setting(const char *name, struct lsi_error *err) {
+/* A job may be given all of them, a context only its own. */
+static bool takes(const struct lsi_settings *s, size_t row) {
+  return s->scope == LSI_SCOPE_JOB || scopes[row] == LSI_SCOPE_CONTEXT;
+}
+
+static int unknown_setting(const struct lsi_settings *s, const char *name, struct lsi_error *err) {
   const char *names[N_SETTINGS];
   char all[200];
-  size_t used = 0;
+  size_t used = 0, known = 0;
   for (size_t i = 0; i < N_SETTINGS; i++) {
-    names[i] = table[i].name;
-    int n = snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", table[i].name);
+    if (!takes(s, i)) continue;
+    int n = snprintf(all + used, sizeof all - used, "%s%s", known ? ", " : "", table[i].name);
     if (n > 0 && used + (size_t)n < sizeof all) used += (size_t)n;
+    names[known++] = table[i].name;
   }
-  const char *near = lsi_nearest(name, names, N_SETTINGS);
+  const char *near = lsi_nearest(name, names, known);
   int rc = near ? lsi_fail(err, LSIO_ERR_USAGE, 0, "unknown setting '%.100s': did you mean '%s'?",
                            name, near)
                 : lsi_fail(err, LSIO_ERR_USAGE, 0, "unknown setting '%.100s'", name);
-  lsi_error_remedy(err, "the settings are %s", all);
+  lsi_error_remedy(err, "the settings%s are %s", s->scope == LSI_SCOPE_CONTEXT ? " of a context" : "", all);
+  return rc;
+}
+
+static int not_of_a_context(const char *name, struct lsi_error *err) {
+  int rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "the setting '%s' is a job's, not a context's", name);
+  lsi_error_remedy(err, "give it to each job, in the settings of its options or in its script's `options`");
   return rc;
 }
 
@@ -341,6 +363,7 @@ int lsi_settings_set(struct lsi_settings *s, const char *name, const char *value
                      enum lsi_origin origin, struct lsi_error *err) {
   for (size_t i = 0; i < N_SETTINGS; i++) {
     if (!same_name(name, table[i].name)) continue;
+    if (!takes(s, i)) return not_of_a_context(table[i].name, err);
     /* A value that loses against a stronger origin must be valid all the same. */
     struct lsi_settings changed = *s;
     const char *valid = setters[i](&changed, value);
@@ -350,7 +373,7 @@ int lsi_settings_set(struct lsi_settings *s, const char *name, const char *value
     s->origin[i] = (uint8_t)origin;
     return 0;
   }
-  return unknown_setting(name, err);
+  return unknown_setting(s, name, err);
 }
 
 int lsi_settings_set_pair(struct lsi_settings *s, const char *pair, enum lsi_origin origin,
@@ -368,10 +391,51 @@ int lsi_settings_set_pair(struct lsi_settings *s, const char *pair, enum lsi_ori
 
 int lsi_settings_from_env(struct lsi_settings *s, struct lsi_error *err) {
   for (size_t i = 0; i < N_SETTINGS; i++) {
-    const char *value = getenv(table[i].env);
+    const char *value = takes(s, i) ? getenv(table[i].env) : NULL;
     if (!value || !*value) continue;
     int rc = lsi_settings_set(s, table[i].name, value, LSI_FROM_ENV, err);
     if (rc) return rc;
   }
   return 0;
+}
+
+/* ---- a job in its context ---- */
+
+void lsi_settings_adopt(struct lsi_settings *context, const struct lsi_settings *job) {
+#define ADOPT(field)                                                  \
+  if (!context->origin[ROW_##field]) {                                \
+    memcpy(&context->field, &job->field, sizeof context->field);      \
+    context->origin[ROW_##field] = job->origin[ROW_##field];          \
+  }
+  ADOPT(workers)
+  ADOPT(memory)
+  ADOPT(backend)
+  ADOPT(pin)
+#undef ADOPT
+}
+
+/* Somebody says it for the job. The environment speaks to the context as well: whoever has overruled it there
+ * has done so for the context's jobs. */
+static bool is_said(const struct lsi_settings *job, const struct lsi_settings *context, size_t row) {
+  return job->origin[row] && !(job->origin[row] == LSI_FROM_ENV && context->origin[row] == LSI_FROM_CALLER);
+}
+
+unsigned lsi_settings_within(struct lsi_settings *job, const struct lsi_settings *context) {
+  unsigned beyond = 0;
+  if (!is_said(job, context, ROW_workers) || !job->workers) job->workers = context->workers;
+  if (job->workers > context->workers) beyond |= LSI_BEYOND_WORKERS;
+  job->workers = LSI_MIN(job->workers, context->workers);
+  if (!is_said(job, context, ROW_memory) || !job->memory) job->memory = context->memory;
+  if (job->memory > context->memory) beyond |= LSI_BEYOND_MEMORY;
+  job->memory = LSI_MIN(job->memory, context->memory);
+  if (context->origin[ROW_backend]) {
+    const bool other = strcmp(job->backend, context->backend) != 0;
+    if (other && is_said(job, context, ROW_backend)) beyond |= LSI_BEYOND_BACKEND;
+    memcpy(job->backend, context->backend, sizeof job->backend);
+  }
+  if (context->origin[ROW_pin]) {
+    if (job->pin != context->pin && is_said(job, context, ROW_pin)) beyond |= LSI_BEYOND_PIN;
+    job->pin = context->pin;
+  }
+  return beyond;
 }

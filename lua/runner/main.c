@@ -299,7 +299,7 @@ static int with_context(const struct flags *f, const struct script *s, struct re
     return EXIT_LIMIT;
   }
   const struct lsio_context_options options = {.struct_size = sizeof options,
-                                               .flags = LSIO_CONTEXT_SIGBUS,
+                                               .flags = LSIO_CONTEXT_SIGBUS | LSIO_CONTEXT_BY_FIRST_JOB,
                                                .trace_events = f->trace ? TRACE_EVENTS : 0};
   rc = lsio_context_create(&options, &context, &error);
   if (rc < 0) {

@@ -1,4 +1,5 @@
 """The command line itself: help, versions, wrong options, where a script may come from."""
+import json
 import os
 import re
 import unittest
@@ -86,6 +87,29 @@ class Options(RunnerTest):
         self.assertEqual(self.summary()["chunks"], 4)
         self.expect(0, "--json=s.json", "job.lua", env={"LSIO_LIMIT": "3"})
         self.assertEqual(self.summary()["chunks"], 3)
+
+    def test_settings_of_a_context(self):
+        """Workers, memory and backend of the runner's context are those of its job, whoever says them."""
+        self.data(n=4000)
+        more = "options = { workers = 5, memory = '3GiB', backend = 'pread', merge = 'never' }, type ="
+        self.write("job.lua", STATS.replace("type =", more))
+
+        def planned(*args, **more):
+            r = self.expect(0, "--explain=json", *args, **more)
+            self.assertEqual(r.err, "")
+            plan = json.loads(r.out)
+            return plan["workers"], plan["memory"] >> 20, plan["backend"]
+
+        self.assertEqual(planned("job.lua"), (5, 3071, "pread"))  # 5 equal shares of 3 GiB
+        env = {"LSIO_WORKERS": "4", "LSIO_MEMORY": "2GiB"}
+        self.assertEqual(planned("job.lua", env=env), (4, 2048, "pread"))
+        self.assertEqual(planned("-j2", "--memory=1.5GiB", "job.lua", env=env), (2, 1536, "pread"))
+        self.assertEqual(planned("--backend=mapped", "job.lua", env=dict(env, LSIO_BACKEND="uring")),
+                         (4, 2048, "mapped"))
+        r = self.expect(0, "--json=s.json", "job.lua", env=env)
+        self.assertNotIn("warning", r.err)
+        self.assertEqual(len(self.summary()["workers"]), 4)
+        self.assertEqual(self.summary()["backend"], "pread")
 
     def test_where_a_script_comes_from(self):
         values = self.data()

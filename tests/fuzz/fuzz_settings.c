@@ -42,8 +42,10 @@ static void check_settings(const struct lsi_settings *s) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  struct lsi_settings s;
+  struct lsi_settings s, context;
   lsi_settings_init(&s);
+  lsi_settings_init(&context);
+  context.scope = LSI_SCOPE_CONTEXT;
   for (size_t at = 0; at < size;) {
     const uint8_t *newline = memchr(data + at, '\n', size - at);
     const size_t n = newline ? (size_t)(newline - data) - at : size - at;
@@ -58,11 +60,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_CHECK((rc != 0) == (error.code != 0) && (!rc || rc == LSIO_ERR_USAGE));
     FUZZ_CHECK(!rc || !memcmp(&before, &s, sizeof s));
     check_settings(&s);
+    lsi_error_clear(&error);
+    rc = lsi_settings_set_pair(&context, line, LSI_FROM_CALLER, &error);
+    FUZZ_CHECK((rc != 0) == (error.code != 0) && (!rc || rc == LSIO_ERR_USAGE));
     const char *equals = strchr(line, '=');
     check_size(equals ? equals + 1 : line);
     check_names(equals ? equals + 1 : line);
     free(line);
     at += n + 1;
   }
+  struct lsi_settings fresh;
+  lsi_settings_init(&fresh);
+  fresh.scope = LSI_SCOPE_CONTEXT;
+  FUZZ_CHECK(context.limit == fresh.limit && context.seed == fresh.seed && context.merge == fresh.merge);
+  lsi_settings_adopt(&context, &s);
+  context.workers = context.workers ? context.workers : 1;
+  context.memory = context.memory ? context.memory : 1;
+  lsi_settings_within(&s, &context);
+  check_settings(&s);
+  FUZZ_CHECK(s.workers && s.workers <= context.workers && s.memory && s.memory <= context.memory);
+  FUZZ_CHECK(!lsi_settings_within(&s, &context)); /* all of it is within now */
   return 0;
 }

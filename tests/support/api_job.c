@@ -32,7 +32,11 @@ int api_setup(void **state) {
 int api_begin(void **state) {
   (void)state;
   live_before = lsi_mem_live();
-  return lsio_context_create(NULL, &api_context, NULL);
+  /* As many as any of the tests uses, whatever the machine has. */
+  static const char *const four_workers[] = {"workers=4"};
+  const struct lsio_context_options o = {.struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV,
+                                         .settings = four_workers, .n_settings = 1};
+  return lsio_context_create(&o, &api_context, NULL);
 }
 
 int api_files(void) {

@@ -280,9 +280,40 @@ static void equal_jobs_get_equal_parts(void **state) {
   engine_job_seeds(one_fair, 20 * PART, 100 / PART);
 }
 
+static void a_crew_has_no_more_threads_than_it_may(void **state) {
+  (void)state;
+  static struct world w;
+  memset(&w, 0, sizeof w);
+  w.dice.rng = 1;
+  make_objects(&w, 1);
+  w.objects[0].size = w.objects[0].real_size = w.infos[0].size = FAIR_UNITS * 2 * FAIR_UNIT;
+  w.sim = (struct lsi_sim){.seed = 1, .objects = w.objects, .n_objects = OBJECTS, .by_clock = true};
+  assert_int_equal(lsi_crew_create(NULL, true, &w.crew), 0);
+  lsi_crew_limit(w.crew, 2);
+  struct one *o = &w.jobs[0];
+  make_fair(&w, o);
+  o->j.config.workers = 3;
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  engine_time_begin(&w.time);
+  assert_int_equal(lsi_run_start(&o->j.config, &o->s.run, &e), LSIO_ERR_LIMIT);
+  assert_string_equal(e.what, "more than 2 workers");
+  assert_int_equal(lsi_crew_size(w.crew), 0);
+  o->j.config.workers = 2;
+  assert_int_equal(lsi_run_start(&o->j.config, &o->s.run, NULL), 0);
+  assert_int_equal(lsi_crew_size(w.crew), 2);
+  while (!lsi_run_ended(o->s.run)) turns(&w);
+  assert_int_equal(lsi_run_join(o->s.run, NULL), 0);
+  lsi_run_destroy(o->s.run);
+  engine_job_free(&o->j);
+  engine_time_end();
+  lsi_crew_destroy(w.crew);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_of_every_run_ends_once),
                                      cmocka_unit_test(one_seed_does_the_same_things),
-                                     cmocka_unit_test(equal_jobs_get_equal_parts)};
+                                     cmocka_unit_test(equal_jobs_get_equal_parts),
+                                     cmocka_unit_test(a_crew_has_no_more_threads_than_it_may)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

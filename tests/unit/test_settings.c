@@ -210,6 +210,130 @@ static void test_pairs_and_environment(void **state) {
   assert_non_null(strstr(err.what, "LSIO_ON_ERROR"));
 }
 
+static void test_of_a_context(void **state) {
+  (void)state;
+  s.scope = LSI_SCOPE_CONTEXT;
+  assert_int_equal(set("workers", "3"), 0);
+  assert_int_equal(set("memory", "1MiB"), 0);
+  assert_int_equal(set("backend", "pread"), 0);
+  assert_int_equal(set("pin", "never"), 0);
+  assert_int_equal(set("memory", "none"), LSIO_ERR_USAGE);
+  const struct lsi_settings before = s;
+  static const char *const jobs[] = {"queue-depth", "direct", "merge", "limit", "shard",
+                                     "on_error",    "seed",   "tune"};
+  for (size_t i = 0; i < LSI_COUNTOF(jobs); i++) {
+    assert_int_equal(set(jobs[i], "1"), LSIO_ERR_USAGE);
+    assert_non_null(strstr(err.what, "is a job's, not a context's"));
+    assert_true(i == 5 ? strstr(err.what, "'on-error'") != NULL : strstr(err.what, jobs[i]) != NULL);
+    assert_non_null(strstr(err.remedy, "options"));
+  }
+  assert_int_equal(set("wokers", "1"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "did you mean 'workers'?"));
+  assert_string_equal(err.remedy, "the settings of a context are workers, memory, backend, pin");
+  assert_int_equal(set("limits", "1"), LSIO_ERR_USAGE); /* nothing is meant that it would not take */
+  assert_null(strstr(err.what, "did you mean"));
+  assert_memory_equal(&before, &s, sizeof s);
+
+  lsi_settings_init(&s);
+  s.scope = LSI_SCOPE_CONTEXT;
+  lsi_error_clear(&err);
+  setenv("LSIO_LIMIT", "none", 1); /* is a job's */
+  setenv("LSIO_PIN", "never", 1);
+  assert_int_equal(lsi_settings_from_env(&s, &err), 0);
+  assert_true(s.pin == LSI_NEVER && s.limit == 0);
+  setenv("LSIO_BACKEND", "ring", 1);
+  assert_int_equal(lsi_settings_from_env(&s, &err), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "LSIO_BACKEND"));
+}
+
+static void give(struct lsi_settings *to, const char *pair, enum lsi_origin origin) {
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_settings_set_pair(to, pair, origin, &err), 0);
+}
+
+/* A context of 4 workers and 64 MiB, by the machine. */
+static struct lsi_settings context_of_4(void) {
+  struct lsi_settings c;
+  lsi_settings_init(&c);
+  c.scope = LSI_SCOPE_CONTEXT;
+  c.workers = 4;
+  c.memory = 64 << 20;
+  return c;
+}
+
+static void test_a_job_within_its_context(void **state) {
+  (void)state;
+  struct lsi_settings c = context_of_4();
+  assert_int_equal(lsi_settings_within(&s, &c), 0);
+  assert_true(s.workers == 4 && s.memory == 64 << 20);
+  lsi_settings_init(&s);
+  give(&s, "workers=auto", LSI_FROM_CALLER);
+  assert_int_equal(lsi_settings_within(&s, &c), 0);
+  assert_int_equal(s.workers, 4);
+
+  lsi_settings_init(&s);
+  give(&s, "workers=4", LSI_FROM_CALLER);
+  give(&s, "memory=1MiB", LSI_FROM_SCRIPT);
+  give(&s, "backend=pread", LSI_FROM_SCRIPT); /* which the context leaves to its jobs */
+  give(&s, "pin=never", LSI_FROM_ENV);
+  assert_int_equal(lsi_settings_within(&s, &c), 0);
+  assert_true(s.workers == 4 && s.memory == 1 << 20 && s.pin == LSI_NEVER);
+  assert_string_equal(s.backend, "pread");
+
+  give(&s, "workers=5", LSI_FROM_CALLER);
+  assert_int_equal(lsi_settings_within(&s, &c), LSI_BEYOND_WORKERS);
+  assert_int_equal(s.workers, 4);
+  give(&s, "memory=1GiB", LSI_FROM_SCRIPT);
+  assert_int_equal(lsi_settings_within(&s, &c), LSI_BEYOND_MEMORY);
+  assert_true(s.memory == 64 << 20);
+  give(&c, "backend=pread", LSI_FROM_CALLER);
+  give(&c, "pin=never", LSI_FROM_ENV);
+  assert_int_equal(lsi_settings_within(&s, &c), 0); /* they are the same */
+  give(&s, "backend=uring", LSI_FROM_SCRIPT);
+  give(&s, "pin=auto", LSI_FROM_CALLER);
+  assert_int_equal(lsi_settings_within(&s, &c), LSI_BEYOND_BACKEND | LSI_BEYOND_PIN);
+  assert_true(s.pin == LSI_NEVER);
+  assert_string_equal(s.backend, "pread");
+  give(&c, "backend=auto", LSI_FROM_CALLER); /* is a choice too */
+  assert_int_equal(lsi_settings_within(&s, &c), LSI_BEYOND_BACKEND);
+  assert_string_equal(s.backend, "auto");
+}
+
+/* What the context's caller has overruled says nothing to its jobs either. */
+static void test_a_variable_that_was_overruled(void **state) {
+  (void)state;
+  struct lsi_settings c = context_of_4();
+  give(&c, "workers=8", LSI_FROM_CALLER);
+  give(&c, "memory=64MiB", LSI_FROM_CALLER);
+  give(&c, "backend=pread", LSI_FROM_CALLER);
+  give(&c, "pin=auto", LSI_FROM_CALLER);
+  static const char *const variables[] = {"workers=2", "memory=1GiB", "backend=uring", "pin=never"};
+  for (size_t i = 0; i < LSI_COUNTOF(variables); i++) give(&s, variables[i], LSI_FROM_ENV);
+  assert_int_equal(lsi_settings_within(&s, &c), 0);
+  assert_true(s.workers == 8 && s.memory == 64 << 20 && s.pin == LSI_AUTO);
+  assert_string_equal(s.backend, "pread");
+}
+
+static void test_a_context_made_for_a_job(void **state) {
+  (void)state;
+  struct lsi_settings c;
+  lsi_settings_init(&c);
+  c.scope = LSI_SCOPE_CONTEXT;
+  give(&c, "workers=3", LSI_FROM_CALLER);
+  give(&s, "workers=2", LSI_FROM_CALLER);
+  give(&s, "memory=1MiB", LSI_FROM_SCRIPT);
+  give(&s, "backend=pread", LSI_FROM_ENV);
+  lsi_settings_adopt(&c, &s);
+  assert_true(c.workers == 3 && c.memory == 1 << 20 && c.pin == LSI_AUTO);
+  assert_string_equal(c.backend, "pread");
+  struct lsi_settings later;
+  lsi_settings_init(&later);
+  give(&later, "backend=uring", LSI_FROM_CALLER); /* it is the context's own now */
+  give(&later, "pin=never", LSI_FROM_CALLER);     /* and this is still nobody's */
+  assert_int_equal(lsi_settings_within(&later, &c), LSI_BEYOND_BACKEND);
+  assert_true(later.pin == LSI_NEVER);
+}
+
 static void test_table(void **state) {
   (void)state;
   size_t rows = 0;
@@ -237,6 +361,10 @@ int main(void) {
       cmocka_unit_test_setup(test_unknown_and_nearest, setup),
       cmocka_unit_test_setup(test_origins, setup),
       cmocka_unit_test_setup(test_pairs_and_environment, setup),
+      cmocka_unit_test_setup(test_of_a_context, setup),
+      cmocka_unit_test_setup(test_a_job_within_its_context, setup),
+      cmocka_unit_test_setup(test_a_variable_that_was_overruled, setup),
+      cmocka_unit_test_setup(test_a_context_made_for_a_job, setup),
       cmocka_unit_test_setup(test_table, setup),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

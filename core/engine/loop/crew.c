@@ -43,6 +43,7 @@ struct lsi_crew {
   struct lsi_trace *trace;  /* NULL: none */
   uint32_t threads;         /* that it usually has */
   uint32_t spin_ns;         /* a thread waits awake so long, where one job follows another */
+  uint32_t most;            /* that it may have */
   struct lsi_mutex *mutex;  /* of what follows */
   struct lsi_member **members;
   uint32_t n;
@@ -269,6 +270,7 @@ int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out) 
   c->pool = pool;
   c->by_hand = by_hand;
   c->threads = lsi_os_cpu_count();
+  c->most = MEMBERS_MOST;
   c->mutex = lsi_os_mutex_create();
   c->members = lsi_calloc(MEMBERS_MOST, sizeof *c->members);
   if (!c->mutex || !c->members) {
@@ -282,6 +284,12 @@ int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out) 
 void lsi_crew_spin(struct lsi_crew *c, uint32_t ns) { c->spin_ns = ns; }
 
 void lsi_crew_trace(struct lsi_crew *c, struct lsi_trace *trace) { c->trace = trace; }
+
+void lsi_crew_limit(struct lsi_crew *c, uint32_t threads) {
+  lsi_os_lock(c->mutex);
+  c->threads = c->most = LSI_MIN(threads, MEMBERS_MOST);
+  lsi_os_unlock(c->mutex);
+}
 
 static void free_member(struct lsi_member *m) {
   if (m->home.bell >= 0) lsi_os_bell_destroy(m->home.bell);
@@ -422,7 +430,7 @@ static struct lsi_member *least_loaded(const struct lsi_crew *c, const struct ls
 
 int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *err) {
   const uint32_t n = run->n_workers;
-  int rc = n <= MEMBERS_MOST ? 0 : lsi_fail(err, LSIO_ERR_LIMIT, 0, "more than %u workers", MEMBERS_MOST);
+  int rc = n <= c->most ? 0 : lsi_fail(err, LSIO_ERR_LIMIT, 0, "more than %u workers", c->most);
   lsi_os_lock(c->mutex);
   while (rc == 0 && c->n < n) rc = add_member(c, err);
   if (rc == 0 && share_devices(c, run) < 0)

@@ -50,6 +50,8 @@ int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out);
 void lsi_crew_trace(struct lsi_crew *crew, struct lsi_trace *trace);
 /* Before its first run: its threads wait awake so long before they sleep, where one run follows another. */
 void lsi_crew_spin(struct lsi_crew *crew, uint32_t ns);
+/* Before its first run: it has at most so many threads, and usually has them. */
+void lsi_crew_limit(struct lsi_crew *crew, uint32_t threads);
 void lsi_crew_destroy(struct lsi_crew *crew); /* none of its runs is left. NULL is fine */
 uint32_t lsi_crew_size(struct lsi_crew *crew); /* threads */
 /* Workers that they have, and those that wait to be taken up. */
