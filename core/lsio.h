@@ -126,6 +126,11 @@ typedef struct lsio_context lsio_context;
  * in its options, else from LSIO_WORKERS and its like, which are read when it is made.
  *   In a job, `workers` is the most that it uses and `memory` its cap. Left out or auto it may use all of the
  * context's; of more than the context has it gets what there is.
+ *   A job begins when what it needs for itself is free: what it has in flight, its largest step in each
+ * worker (of compressed chunks whose size nobody says: as large as they usually are), and results on their
+ * way. Until then it waits in a queue, in order of arrival, where one that needs much is passed by up to 64
+ * that need little, for at most 100 ms. It is cancelled there like any other. A job whose results nobody
+ * polls keeps its memory, and who polls only jobs that wait behind it waits for ever.
  *   A context that was made with a `backend`, be it auto, reads by that only. Else each job takes its own:
  * threads keep a ring or its like for every backend that jobs use, and none is in the way of another.
  *   A context that was made with a `pin` keeps to that. Else threads are tied to CPUs by the first job that
@@ -164,7 +169,7 @@ LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsi
                                  lsio_error **error);
 /* Its jobs must have been destroyed. Gives back the memory that it kept: buffers of its
  * jobs, and arrays after lsio_array_free, are used again by later jobs; of these it keeps no more than
- * the setting `memory` of the last job, or the largest of those that run. NULL is fine. */
+ * those jobs may use (`memory`) that are there, or else were there last. NULL is fine. */
 LSIO_API void lsio_context_destroy(lsio_context *context);
 /* Writes what each thread did lately, and for which job (1, 2, ... in the order of lsio_submit), as JSON for
  * the viewers of Chrome and Perfetto (ui.perfetto.dev). Any time, also while jobs run. */
@@ -177,9 +182,11 @@ struct lsio_context_stats {
   uint32_t threads;      /* that work for jobs; they sleep while there is nothing to do */
   uint32_t attended;     /* parts of jobs that threads have, one for each worker of a job */
   uint32_t waiting;      /* parts that a thread has not yet looked at */
-  uint64_t memory_limit; /* bytes: the largest `memory` of the jobs that run; 0: none does */
+  uint64_t memory_limit; /* bytes for all jobs together; 0: its first job will say */
   uint64_t memory_lent;  /* bytes of buffers in use */
   uint64_t memory_kept;  /* bytes kept for the next ones */
+  uint64_t memory_reserved; /* bytes of the limit that jobs hold, from before they begin to their last step */
+  uint64_t jobs_queued;  /* that wait for memory to begin */
 };
 LSIO_API void lsio_context_get_stats(lsio_context *context, struct lsio_context_stats *out);
 

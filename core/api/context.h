@@ -13,6 +13,7 @@ struct lsi_array;
 struct lsio_context {
   struct lsi_script_host *host;
   struct lsi_pool *pool;
+  struct lsi_ledger *ledger;
   struct lsi_crew *crew;
   struct lsi_facts *facts;
   struct lsi_trace *trace; /* the last ring is that of the threads that submit and poll; NULL: none */
@@ -26,7 +27,7 @@ struct lsio_context {
   unsigned told;        /* LSI_BEYOND_*: which warnings were said */
   uint32_t jobs;        /* so far */
   uint32_t running;     /* jobs that were started and not destroyed */
-  uint64_t ceiling;     /* the largest of theirs */
+  uint64_t ceilings;    /* of these, in MiB */
 };
 
 /* Where a job's results go. */
@@ -95,10 +96,10 @@ struct lsio_job {
   struct lsi_job_texts texts;
 };
 
-/* lsio.c: a job that may have so many bytes of memory begins; the pool keeps as many. True: it is the only
- * one. And it ends. */
-bool lsi_context_ceiling(struct lsio_context *c, uint64_t bytes);
-void lsi_context_ceiling_end(struct lsio_context *c);
+/* lsio.c: a job that may use so many bytes begins, as the only one if true, and ends. The pool keeps no more
+ * than they all may use, until the next one begins. */
+bool lsi_context_begin(struct lsio_context *c, uint64_t ceiling);
+void lsi_context_end(struct lsio_context *c, uint64_t ceiling);
 
 /* scope.c: its settings, from its options and the environment. */
 int lsi_context_take_settings(struct lsio_context *c, const struct lsio_context_options *o,

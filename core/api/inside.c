@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/context.h"
+#include "memory/ledger.h"
 #include "memory/pool.h"
 #include "seams/os.h"
 
@@ -56,12 +57,16 @@ void lsio_context_get_stats(lsio_context *c, struct lsio_context_stats *out) {
   struct lsio_context_stats s = {.struct_size = sizeof s};
   s.threads = lsi_crew_size(c->crew);
   lsi_crew_load(c->crew, &s.attended, &s.waiting);
+  struct lsi_ledger_figures memory;
+  lsi_ledger_look(c->ledger, &memory);
+  s.memory_limit = memory.limit == UINT64_MAX ? 0 : memory.limit;
+  s.memory_reserved = memory.held;
+  s.jobs_queued = memory.waits;
   s.memory_kept = lsi_pool_kept(c->pool);
   s.memory_lent = lsi_pool_lent(c->pool);
   lsi_os_lock(c->mutex);
   s.jobs = c->jobs;
   s.jobs_running = c->running;
-  s.memory_limit = c->running ? c->ceiling : 0;
   lsi_os_unlock(c->mutex);
   const size_t size = LSI_MIN(out->struct_size, sizeof s);
   s.struct_size = out->struct_size;

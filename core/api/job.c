@@ -76,7 +76,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
-  const bool alone = lsi_context_ceiling(job->context, job->ceiling - job->window);
+  const bool alone = lsi_context_begin(job->context, job->ceiling);
   job->counted = true;
   struct lsi_run_config config = {
       .spec = &job->spec,
@@ -91,6 +91,8 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .sink_type = job->results.type,
       .sink_device = lsi_job_sink_device(job),
       .stream = job->stream,
+      .window = job->window,
+      .ledger = job->context->ledger,
       .pool = job->context->pool,
       .crew = job->context->crew,
       .number = job->number,
@@ -361,6 +363,6 @@ void lsio_job_destroy(lsio_job *job) {
   lsi_free(job->results.pos);
   lsi_free(job->device_ids);
   lsi_array_free(job->array.own);
-  if (job->counted) lsi_context_ceiling_end(job->context);
+  if (job->counted) lsi_context_end(job->context, job->ceiling);
   lsi_free(job);
 }

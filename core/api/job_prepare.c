@@ -119,11 +119,6 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
 
 /* ---- memory ---- */
 
-static uint64_t times(uint64_t a, uint64_t b) {
-  uint64_t product;
-  return lsi_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
 /* What the largest step needs when its chunks decode to `decoded` bytes. */
 static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t decoded) {
   const struct lsi_spec *s = &job->spec;
@@ -148,14 +143,14 @@ static uint64_t history_of(const struct lsio_job *job) {
   bool exact;
   uint64_t history = lsi_zstd_history(head, n, &exact);
   /* Long windows are asked for where much repeats. */
-  if (!exact) history = LSI_MIN(history, times(r->length[c], 2 * LSI_USUAL_RATIO));
+  if (!exact) history = LSI_MIN(history, lsi_sat_mul(r->length[c], 2 * LSI_USUAL_RATIO));
   return history - LSI_MIN(history, (uint64_t)LSI_PIECE_INNER);
 }
 
 /* How many workers find the usual room. */
 static uint32_t usual_workers(const struct lsio_job *job) {
   const struct lsi_spec *s = &job->spec;
-  const uint64_t known = s->decoded ? s->decoded : times(job->plan->step_bytes_max, LSI_USUAL_RATIO);
+  const uint64_t known = s->decoded ? s->decoded : lsi_sat_mul(job->plan->step_bytes_max, LSI_USUAL_RATIO);
   struct lsi_price_request usual = need_of(job, known);
   if (lsi_add_overflow(usual.decoded, history_of(job), &usual.decoded)) usual.decoded = UINT64_MAX;
   struct lsi_price p;

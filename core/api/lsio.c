@@ -8,9 +8,11 @@
 #include "ground/mem.h"
 #include "ground/units.h"
 #include "kernels/kernels.h"
+#include "memory/ledger.h"
 #include "memory/pool.h"
 #include "seams/os.h"
 
+#define MIB ((uint64_t)1 << 20)
 #define LSI_STR2(x) #x
 #define LSI_STR(x) LSI_STR2(x)
 
@@ -89,7 +91,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     if (!is_current(lsi_stores[i], &e)) return lsi_error_hand_out(&e, e.code, error);
   lsio_context *c = lsi_calloc(1, sizeof *c);
   const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
-                    (c->facts = lsi_facts_create());
+                    (c->ledger = lsi_ledger_create()) && (c->facts = lsi_facts_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) lsi_crew_spin(c->crew, c->spin.ns = lsi_facts_machine(c->facts).spin_ns);
   if (rc >= 0) rc = lsi_context_take_settings(c, &o, &e);
@@ -104,6 +106,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
       lsi_crew_destroy(c->crew);
       lsi_trace_free(c->trace);
       lsi_facts_destroy(c->facts);
+      lsi_ledger_destroy(c->ledger);
       lsi_pool_drop(c->pool);
       if (c->mutex) lsi_os_mutex_destroy(c->mutex);
     }
@@ -116,18 +119,21 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   return 0;
 }
 
-bool lsi_context_ceiling(struct lsio_context *c, uint64_t bytes) {
+static uint64_t mebibytes(uint64_t bytes) { return bytes / MIB + (bytes % MIB != 0); }
+
+bool lsi_context_begin(struct lsio_context *c, uint64_t ceiling) {
   lsi_os_lock(c->mutex);
   const bool alone = c->running++ == 0;
-  c->ceiling = alone ? bytes : LSI_MAX(c->ceiling, bytes);
-  lsi_pool_limit(c->pool, c->ceiling);
+  c->ceilings += mebibytes(ceiling);
+  lsi_pool_limit(c->pool, LSI_MIN(lsi_sat_mul(c->ceilings, MIB), c->settings.memory));
   lsi_os_unlock(c->mutex);
   return alone;
 }
 
-void lsi_context_ceiling_end(struct lsio_context *c) {
+void lsi_context_end(struct lsio_context *c, uint64_t ceiling) {
   lsi_os_lock(c->mutex);
   c->running--;
+  c->ceilings -= mebibytes(ceiling);
   lsi_os_unlock(c->mutex);
 }
 
@@ -137,6 +143,7 @@ void lsio_context_destroy(lsio_context *c) {
   lsi_script_host_ops->destroy(c->host);
   lsi_trace_free(c->trace);
   lsi_facts_destroy(c->facts);
+  lsi_ledger_destroy(c->ledger);
   lsi_pool_close(c->pool);
   lsi_pool_drop(c->pool);
   lsi_os_mutex_destroy(c->mutex);

@@ -4,6 +4,7 @@
 
 #include "api/context.h"
 #include "ground/units.h"
+#include "memory/ledger.h"
 #include "seams/os.h"
 
 /* ---- a context's ---- */
@@ -14,6 +15,7 @@ static void settle(struct lsio_context *c) {
   if (!c->settings.workers) c->settings.workers = machine.cpus;
   if (!c->settings.memory) c->settings.memory = machine.memory;
   lsi_crew_limit(c->crew, c->settings.workers);
+  lsi_ledger_limit(c->ledger, c->settings.memory);
   c->settled = true;
 }
 

@@ -20,6 +20,16 @@
 #define lsi_sub_overflow(a, b, out) __builtin_sub_overflow((a), (b), (out))
 #define lsi_mul_overflow(a, b, out) __builtin_mul_overflow((a), (b), (out))
 
+/* UINT64_MAX where it would be more. */
+static inline uint64_t lsi_sat_add(uint64_t a, uint64_t b) {
+  uint64_t sum;
+  return lsi_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+static inline uint64_t lsi_sat_mul(uint64_t a, uint64_t b) {
+  uint64_t product;
+  return lsi_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
 /* `align` is a power of two. */
 static inline uint64_t lsi_round_down(uint64_t x, uint64_t align) { return x & ~(align - 1); }
 static inline uint64_t lsi_round_up(uint64_t x, uint64_t align) {

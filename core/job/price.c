@@ -50,34 +50,30 @@ static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
   return code;
 }
 
-static uint64_t sat_mul(uint64_t a, uint64_t b) {
-  uint64_t product;
-  return lsi_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
 /* What decoding takes by pieces: the pieces and what the usual codec needs beside them, and a copy in
  * native order. `part`: what comes whole at most, which must fit as well. */
 static uint64_t pieces_of(const struct lsi_spec *spec, uint64_t part) {
   uint64_t all = spec->type.big ? part : 0;
   if (spec->codec == LSI_CODEC_NONE) return all;
-  return lsi_sat_add(all, lsi_sat_add(LSI_PIECE_INNER, sat_mul(part, 1 + lsi_codec_overhead(spec->codec))));
+  const uint64_t pieces = lsi_sat_mul(part, 1 + lsi_codec_overhead(spec->codec));
+  return lsi_sat_add(all, lsi_sat_add(LSI_PIECE_INNER, pieces));
 }
 
 void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dtype result, bool sink,
                     bool stream, struct lsi_price_request *want) {
   const uint64_t item = lsi_type_size(result.type);
-  uint64_t as_result = sat_mul(decoded / lsi_type_size(spec->type.type), item);
+  uint64_t as_result = lsi_sat_mul(decoded / lsi_type_size(spec->type.type), item);
   want->decoded = spec->codec != LSI_CODEC_NONE || spec->type.big ? decoded : 0;
-  want->decoded = sat_mul(want->decoded, 1 + lsi_codec_overhead(spec->codec));
-  const uint64_t part = sat_mul(spec->piece, 2); /* shorter chunks come whole */
+  want->decoded = lsi_sat_mul(want->decoded, 1 + lsi_codec_overhead(spec->codec));
+  const uint64_t part = lsi_sat_mul(spec->piece, 2); /* shorter chunks come whole */
   const bool parts = want->pieces = spec->piece && part < decoded;
   if (parts) want->decoded = LSI_MIN(want->decoded, pieces_of(spec, part));
   want->out = want->scratch = 0;
   if (spec->transform) {
     want->scratch = parts ? part : decoded;
     if (parts && spec->codec == LSI_CODEC_NONE) /* its result has a fixed place */
-      as_result = sat_mul(part / lsi_type_size(spec->type.type), item);
-    if (sink || stream) want->out = spec->has_out_max ? sat_mul(spec->out_max, item) : as_result;
+      as_result = lsi_sat_mul(part / lsi_type_size(spec->type.type), item);
+    if (sink || stream) want->out = spec->has_out_max ? lsi_sat_mul(spec->out_max, item) : as_result;
   } else if (sink && spec->type.type != result.type) {
     want->scratch = as_result; /* where they are converted */
   }

@@ -33,11 +33,6 @@ struct lsi_plan_totals {
   uint64_t bytes;
 };
 
-static inline uint64_t lsi_sat_add(uint64_t a, uint64_t b) {
-  uint64_t sum;
-  return lsi_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
 /* Counts the distinct bytes of ranges that come in order of object and offset. */
 struct lsi_plan_distinct {
   uint64_t sum;

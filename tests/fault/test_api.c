@@ -128,7 +128,8 @@ static void test_looks_inside(void **state) {
   (void)state;
   struct lsio_context_stats s = {.struct_size = sizeof s};
   lsio_context_get_stats(api_context, &s);
-  assert_true(s.jobs == 0 && s.jobs_running == 0 && s.memory_lent == 0 && s.memory_limit == 0);
+  assert_true(s.jobs == 0 && s.jobs_running == 0 && s.memory_lent == 0 && s.memory_limit > 0);
+  assert_true(s.memory_reserved == 0 && s.jobs_queued == 0);
   lsio_job *a = api_submit(API_COUNTS, 0), *b = api_submit(API_COUNTS, 0);
   lsio_context_get_stats(api_context, &s);
   assert_true(s.jobs == 2 && s.jobs_running == 2 && s.threads > 0 && s.memory_limit > 0);
@@ -138,6 +139,7 @@ static void test_looks_inside(void **state) {
   api_close(b);
   lsio_context_get_stats(api_context, &s);
   assert_true(s.jobs == 2 && s.jobs_running == 0 && s.attended == 0 && s.waiting == 0);
+  assert_true(s.memory_reserved == 0 && s.jobs_queued == 0);
   assert_true(s.memory_kept + s.memory_lent > 0); /* for the next ones */
   /* A program that knows less of it. */
   struct lsio_context_stats older = {.struct_size = offsetof(struct lsio_context_stats, threads), .threads = 77};

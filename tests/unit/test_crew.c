@@ -44,6 +44,9 @@ struct world {
   const char *names[OBJECTS];
   struct engine_time time;
   struct lsi_crew *crew;
+  struct lsi_ledger *ledger;
+  uint64_t memory;             /* that it shares out */
+  uint32_t n_queued;           /* jobs that had to wait for it */
   struct one jobs[JOBS];
   uint32_t n_jobs, n_ended;
 };
@@ -83,6 +86,7 @@ static void make_job(struct world *w, struct one *o, uint64_t seed) {
   o->j.config.crew = w->crew;
   o->j.config.queue_depth = 0;
   o->j.config.device_ids = device_ids;
+  o->j.config.ledger = w->ledger;
   o->cancel_at = draw(w, 5) ? -1 : (int64_t)draw(w, 3000000);
   o->polled = draw(w, 3);
 }
@@ -111,12 +115,41 @@ static void owners(struct world *w, uint64_t seed) {
   if (!o->started) {
     engine_job_start(&o->j, seed, true, &o->s);
     o->started = true;
+    w->n_queued += lsi_run_queued(o->s.run);
     if (o->cancel_at >= 0) o->cancel_at += (int64_t)w->time.now;
     return;
   }
   if (o->cancel_at >= 0 && (int64_t)w->time.now > o->cancel_at) lsi_run_cancel(o->s.run);
   if (lsi_run_ended(o->s.run)) end(w, o);
-  else if (o->polled) engine_job_poll(&o->s, 0);
+  else if (o->polled || lsi_run_queued(o->s.run)) engine_job_poll(&o->s, 0); /* it may be cancelled there */
+}
+
+/* Memory is short: for one or two at a time, or less than one needs. */
+static void make_ledger(struct world *w) {
+  w->ledger = lsi_ledger_create();
+  assert_non_null(w->ledger);
+  w->memory = (uint64_t)1 << (12 + draw(w, 16));
+  lsi_ledger_limit(w->ledger, w->memory);
+}
+
+/* What is held is held by runs that go on, and no more than there is. */
+static void check_ledger(struct world *w) {
+  struct lsi_ledger_figures f;
+  lsi_ledger_look(w->ledger, &f);
+  uint64_t held = 0;
+  uint32_t n_held = 0, waits = 0;
+  for (uint32_t i = 0; i < w->n_jobs; i++) {
+    const struct one *o = &w->jobs[i];
+    if (!o->started || o->ended) continue;
+    const struct lsi_claim *c = &o->s.run->claim;
+    waits += lsi_run_queued(o->s.run);
+    n_held += c->state == LSI_CLAIM_HELD;
+    held += c->state == LSI_CLAIM_HELD ? c->bytes : 0;
+  }
+  assert_int_equal(f.held, held);
+  assert_int_equal(f.waits, waits);
+  assert_true(held <= w->memory || n_held == 1);
+  assert_true(n_held || !waits);
 }
 
 /* One round of turns, in any order. */
@@ -138,7 +171,7 @@ static void turns(struct world *w) {
   w->time.now = LSI_MAX(w->time.now + 1000, next == UINT64_MAX ? 0 : next);
 }
 
-static uint64_t last_hash;
+static uint64_t last_hash, n_queued;
 
 static void one_seed(uint64_t seed) {
   static struct world w;
@@ -146,6 +179,7 @@ static void one_seed(uint64_t seed) {
   w.dice.rng = seed;
   make_objects(&w, seed);
   assert_int_equal(lsi_crew_create(NULL, true, &w.crew), 0);
+  make_ledger(&w);
   w.n_jobs = 2 + (uint32_t)draw(&w, JOBS - 1);
   for (uint32_t i = 0; i < w.n_jobs; i++) make_job(&w, &w.jobs[i], seed * 100 + i);
   keep_caps(&w);
@@ -156,16 +190,20 @@ static void one_seed(uint64_t seed) {
     if (n > 2000000) fail_msg("seed %llu: the runs hang", (unsigned long long)seed);
     turns(&w);
     owners(&w, seed);
+    check_ledger(&w);
   }
+  n_queued += w.n_queued;
   last_hash = w.time.hash ^ w.time.now;
   engine_time_end();
   lsi_crew_destroy(w.crew);
+  lsi_ledger_destroy(w.ledger);
   assert_int_equal(atomic_load(&w.sim.in_flight[0]) + atomic_load(&w.sim.in_flight[1]), 0);
 }
 
 static void every_step_of_every_run_ends_once(void **state) {
   (void)state;
-  engine_job_seeds(one_seed, PART, USUAL_SEEDS);
+  const uint64_t n = engine_job_seeds(one_seed, PART, USUAL_SEEDS);
+  if (n >= 100) assert_true(n_queued > n / 4); /* memory was short often enough */
 }
 
 static void one_seed_does_the_same_things(void **state) {

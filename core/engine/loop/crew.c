@@ -439,10 +439,12 @@ int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *
     struct lsi_member *m = n == c->n ? c->members[i] : least_loaded(c, run);
     m->used = run;
     run->workers[i].home = &m->home;
+    atomic_store(&run->workers[i].roused, &m->home);
   }
-  /* The first one may look at all of them at once: to rouse them when it fails. */
-  for (uint32_t i = 0; rc == 0 && i < n; i++) post(&run->workers[i]);
   const bool tight = run->config.share * n < c->n * LSI_ARENA_USUAL;
+  /* The first one may look at all of them at once: to rouse them when it fails. With the last one the run may
+   * end, and be gone. */
+  for (uint32_t i = 0; rc == 0 && i < n; i++) post(&run->workers[i]);
   for (uint32_t i = 0; i < c->n; i++) {
     if (tight && rc == 0 && c->members[i]->used != run) ask_to_trim(c, c->members[i]);
     c->members[i]->used = NULL;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/loop/crew.h"
+#include "engine/loop/worker_memory.h"
 #include "engine/state/run.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
@@ -93,17 +94,41 @@ int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out,
   return 0;
 }
 
+/* There is memory for a run that waited for it. Once it is taken up it may end, and be gone. */
+static void begin_late(void *user) {
+  struct lsi_run *run = user;
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  if (lsi_crew_take_up(run->config.crew, run, &e) == 0) return;
+  lsi_run_fail(run, &e);
+  lsi_run_never_began(run);
+}
+
+/* True: it may begin. */
+static bool has_memory(struct lsi_run *run) {
+  const struct lsi_run_config *c = &run->config;
+  if (!c->ledger) return true;
+  const uint64_t ceiling = lsi_sat_add(lsi_sat_mul(c->share, run->n_workers), c->window);
+  run->claim = (struct lsi_claim){
+      .bytes = LSI_MIN(lsi_run_need(run), ceiling), .granted = begin_late, .user = run};
+  return lsi_ledger_ask(c->ledger, &run->claim);
+}
+
 int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
                   struct lsi_error *err) {
   struct lsi_run *run;
   int rc = lsi_run_create(config, &run, err);
   if (rc < 0) return rc;
-  struct lsi_crew *crew = config->crew;
-  if (!crew && lsi_crew_create(config->pool, false, &run->own_crew) < 0)
+  if (!config->crew && lsi_crew_create(config->pool, false, &run->own_crew) < 0)
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker threads");
-  if (rc == 0) rc = lsi_crew_take_up(crew ? crew : run->own_crew, run, err);
+  if (!config->crew) run->config.crew = run->own_crew;
+  /* From here on it may begin at any time, by another thread. */
+  if (rc == 0 && !has_memory(*out = run)) return 0;
+  if (rc == 0) rc = lsi_crew_take_up(run->config.crew, run, err);
   if (rc < 0) {
+    if (config->ledger) lsi_ledger_give_back(config->ledger, &run->claim);
     lsi_run_destroy(run);
+    *out = NULL;
     return rc;
   }
   *out = run;
@@ -113,12 +138,20 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
 void lsi_run_cancel(struct lsi_run *run) {
   int expected = LSI_STOP_NO;
   if (!atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_CANCEL)) return;
-  for (uint32_t i = 0; i < run->n_workers; i++) lsi_rouse(run->workers[i].home);
+  lsi_rouse_workers(run);
+  /* One that waits for memory is ended by who polls it. */
+  const int bell = atomic_load(&run->outcome.bell);
+  if (bell >= 0 && run->config.ledger) lsi_os_bell_ring(bell);
+}
+
+bool lsi_run_queued(const struct lsi_run *run) {
+  return run->config.ledger && lsi_ledger_waits(run->config.ledger, &run->claim);
 }
 
 bool lsi_run_ended(const struct lsi_run *run) { return atomic_load(&run->running) == 0; }
 
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
+  lsi_run_leave_queue(run);
   lsi_os_lock(run->mutex);
   while (atomic_load(&run->running)) lsi_os_wait(run->cond, run->mutex, -1);
   lsi_os_unlock(run->mutex);

@@ -97,3 +97,20 @@ struct lsi_share lsi_share_divide(struct lsi_worker *w) {
   w->stepper.decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
   return (struct lsi_share){.stored = (size_t)LSI_MAX(stored, (uint64_t)LSI_ALIGN), .out = (size_t)out};
 }
+
+/* Of results that nobody has polled yet, or that wait for their turn. */
+static uint64_t results_of(const struct lsi_run *run, const struct lsi_price_request *step, uint64_t known) {
+  const struct lsi_run_config *c = &run->config;
+  const uint64_t one = lsi_sat_add(c->spec->identity ? known : step->out, sizeof(struct lsi_run_completion));
+  return LSI_MIN(c->stream ? LSI_QUEUED_BYTES_MAX : c->window, lsi_sat_mul(one, run->request->n_steps));
+}
+
+uint64_t lsi_run_need(const struct lsi_run *run) {
+  const struct lsi_run_config *c = &run->config;
+  uint64_t known;
+  const struct lsi_price_request step = price(c, &known);
+  const struct lsi_share share = lsi_share_divide(&run->workers[0]); /* all have the same */
+  uint64_t each = lsi_sat_add(share.stored, LSI_MAX((uint64_t)share.out, step.out));
+  each = LSI_MIN(lsi_sat_add(each, lsi_sat_add(step.decoded, step.scratch)), c->share);
+  return lsi_sat_add(lsi_sat_mul(each, run->n_workers), results_of(run, &step, known));
+}

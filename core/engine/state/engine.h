@@ -37,6 +37,7 @@
 /* Decoded over stored bytes, where nothing is known of it yet: lz4 and zstd of numbers seldom do better. */
 #define LSI_USUAL_RATIO 4
 
+struct lsi_ledger;
 struct lsi_pool;
 struct lsi_spin;
 struct lsi_trace;
@@ -75,6 +76,8 @@ struct lsi_run_config {
   bool stream;                       /* results become completions */
   uint32_t workers;
   uint64_t share;                    /* bytes of memory a worker may use */
+  uint64_t window;                   /* bytes beside, for results that wait for their turn */
+  struct lsi_ledger *ledger;         /* where it gets its memory before it begins; NULL: nowhere */
   uint32_t queue_depth;              /* per device, 0 = by the device */
   enum lsi_direct direct;
   bool maps;                         /* SIGBUS is handled: files may be mapped */
@@ -101,7 +104,7 @@ struct lsi_run_completion {
 
 /* A run whose workers wait for their turns (loop/worker.h): nothing happens without them. */
 int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
-/* The same, and the crew takes up its workers. On failure nothing runs. */
+/* The same, and the crew takes up its workers, when there is memory for them. On failure nothing runs. */
 int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
 /* Async-signal-safe. */
 void lsi_run_cancel(struct lsi_run *run);
@@ -115,6 +118,7 @@ void lsi_run_ring(struct lsi_run *run, bool on);
 struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns);
 void lsi_run_free_completion(struct lsi_run_completion *c);
 /* True once all workers have ended; lsi_run_take may still have completions. */
+bool lsi_run_queued(const struct lsi_run *run); /* it waits for memory: no worker has begun */
 bool lsi_run_ended(const struct lsi_run *run);
 /* Waits until all workers have ended. 0, or the code of the error that ended the run, in *err too. */
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err);

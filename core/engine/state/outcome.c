@@ -5,15 +5,13 @@
 #include "ground/mem.h"
 #include "ground/spin.h"
 
-#define QUEUED_BYTES_MAX (16u << 20) /* of results that nobody polls */
-
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e) {
   lsi_os_lock(run->mutex);
   if (!run->outcome.error.code && atomic_load(&run->stop) != LSI_STOP_CANCEL) run->outcome.error = *e;
   lsi_os_unlock(run->mutex);
   int expected = LSI_STOP_NO;
   if (!atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_FAIL)) return;
-  for (uint32_t i = 0; i < run->n_workers; i++) lsi_rouse(run->workers[i].home);
+  lsi_rouse_workers(run);
 }
 
 void lsi_worker_fail(struct lsi_worker *w) {
@@ -27,9 +25,10 @@ static void ring(struct lsi_run *run) {
 
 int lsi_run_bell(struct lsi_run *run) {
   lsi_os_lock(run->mutex);
-  if (run->outcome.bell < 0 && lsi_os_bell_create(&run->outcome.bell) != 0) run->outcome.bell = -1;
+  int bell = atomic_load(&run->outcome.bell);
+  if (bell < 0 && lsi_os_bell_create(&bell) != 0) bell = -1;
+  atomic_store(&run->outcome.bell, bell);
   if (run->outcome.first || !atomic_load(&run->running)) ring(run);
-  const int bell = run->outcome.bell;
   lsi_os_unlock(run->mutex);
   return bell;
 }
@@ -42,7 +41,7 @@ void lsi_run_ring(struct lsi_run *run, bool on) {
 }
 
 bool lsi_run_full(const struct lsi_run *run) {
-  return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > QUEUED_BYTES_MAX;
+  return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > LSI_QUEUED_BYTES_MAX;
 }
 
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool wake) {
@@ -100,6 +99,7 @@ static void wait_awake(const struct lsi_run *run, int64_t timeout_ns) {
 
 struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns) {
   struct lsi_spin *spin = run->config.spin;
+  lsi_run_leave_queue(run);
   if (spin && timeout_ns && lsi_spin_pays(spin)) wait_awake(run, timeout_ns);
   uint64_t until = timeout_ns > 0 ? lsi_os_now_ns() + (uint64_t)timeout_ns : 0;
   lsi_run_note_memory(run, false); /* by who waits anyway; workers do it when they end */
@@ -116,6 +116,7 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
     if (woken) continue;
     lsi_os_unlock(run->mutex);
     lsi_run_note_memory(run, false);
+    lsi_run_leave_queue(run);
     lsi_os_lock(run->mutex);
   }
   struct lsi_run_completion *list = run->outcome.first;
@@ -128,16 +129,34 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
   return list;
 }
 
-void lsi_run_worker_ended(struct lsi_run *run) {
+static void workers_ended(struct lsi_run *run, uint32_t n) {
+  /* Who sees no worker running may end the run: others begin with its memory before that. */
+  struct lsi_ledger *ledger = run->config.ledger;
+  if (ledger && atomic_load(&run->running) == n) lsi_ledger_give_back(ledger, &run->claim);
   lsi_os_lock(run->mutex);
   /* Who sees no worker running reads the time of the end, with or without the mutex. */
   run->end_ns = lsi_os_now_ns();
-  const bool last = atomic_load(&run->running) == 1;
+  const bool last = atomic_load(&run->running) == n;
   if (last) run->end_cpu_ns = lsi_os_cpu_ns();
-  atomic_fetch_sub(&run->running, 1);
+  atomic_fetch_sub(&run->running, n);
   if (last || run->outcome.first) ring(run);
   lsi_os_wake_all(run->cond);
   lsi_os_unlock(run->mutex);
+}
+
+void lsi_run_worker_ended(struct lsi_run *run) { workers_ended(run, 1); }
+
+void lsi_run_never_began(struct lsi_run *run) {
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    run->workers[i].stage = LSI_STAGE_ENDED;
+    atomic_store_explicit(&run->workers[i].activity, (uint64_t)LSI_PHASE_END << 56, memory_order_relaxed);
+  }
+  workers_ended(run, run->n_workers);
+}
+
+void lsi_run_leave_queue(struct lsi_run *run) {
+  if (run->config.ledger && lsi_stopping(run) && lsi_ledger_withdraw(run->config.ledger, &run->claim))
+    lsi_run_never_began(run);
 }
 
 void lsi_run_free_completion(struct lsi_run_completion *c) {

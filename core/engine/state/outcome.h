@@ -12,6 +12,7 @@ struct lsi_run_completion;
 struct lsi_worker;
 
 #define LSI_ERRORS_KEPT 100
+#define LSI_QUEUED_BYTES_MAX ((uint64_t)16 << 20) /* of results that nobody polls */
 
 /* Under the run's mutex. */
 struct lsi_outcome {
@@ -22,7 +23,7 @@ struct lsi_outcome {
   struct lsi_run_completion *first;  /* waiting to be polled */
   struct lsi_run_completion *last;
   atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */
-  int bell;                          /* -1: nobody has asked for it */
+  atomic_int bell;                   /* -1: nobody has asked for it */
 };
 
 /* Ends the run; the first error wins. */
@@ -36,6 +37,10 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
 bool lsi_run_full(const struct lsi_run *run);
 /* A worker of the run has given back what it held. */
 void lsi_run_worker_ended(struct lsi_run *run);
+/* All of them, of a run that could not begin. */
+void lsi_run_never_began(struct lsi_run *run);
+/* Ends a run that is stopped while it waits for memory: it need not wait to begin. */
+void lsi_run_leave_queue(struct lsi_run *run);
 /* Counts a step that has failed and reports it. */
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
 

@@ -12,6 +12,7 @@
 #include "engine/state/reader.h"
 #include "engine/state/stepper.h"
 #include "engine/state/writer.h"
+#include "memory/ledger.h"
 #include "seams/os.h"
 
 enum { LSI_STOP_NO, LSI_STOP_CANCEL, LSI_STOP_FAIL };
@@ -32,6 +33,7 @@ struct lsi_worker {
   uint32_t index;
   enum lsi_stage stage;
   struct lsi_home *home;
+  _Atomic(struct lsi_home *) roused; /* the same, for other threads, once it has been taken up */
   struct lsi_instance *instance;     /* of the home's */
   struct lsi_backend *backend;
   const struct lsi_backend_ops *ops; /* its own: the run's, or the run's fallback */
@@ -80,6 +82,7 @@ struct lsi_run {
   struct lsi_device_state **devices; /* its own, or those of all runs */
   struct lsi_device_state *own_devices;
   struct lsi_crew *own_crew;         /* NULL: it has been given one */
+  struct lsi_claim claim;            /* of the ledger's memory */
   atomic_int stop;
   atomic_uint running;
   atomic_uint starving;      /* workers that wait for a descriptor */
@@ -106,6 +109,11 @@ static inline bool lsi_stopping(const struct lsi_run *run) {
 /* Ends the wait of a worker's thread for what is in flight. Any thread; async-signal-safe. */
 static inline void lsi_rouse(struct lsi_home *h) {
   if (h && h->bell >= 0 && atomic_load(&h->reaping)) lsi_os_bell_ring(h->bell);
+}
+
+/* The same for all that the run's workers wait for. */
+static inline void lsi_rouse_workers(struct lsi_run *run) {
+  for (uint32_t i = 0; i < run->n_workers; i++) lsi_rouse(atomic_load(&run->workers[i].roused));
 }
 
 /* Other runs want this thread too. */

@@ -1,0 +1,130 @@
+#include "memory/ledger.h"
+
+#include "ground/mem.h"
+#include "seams/os.h"
+
+struct lsi_ledger {
+  struct lsi_mutex *mutex; /* of all that follows */
+  uint64_t limit, held_bytes;
+  uint32_t n_held;
+  struct lsi_claim *first, *last; /* those that wait, in the order in which they came */
+  uint32_t n_waiting;
+};
+
+struct lsi_ledger *lsi_ledger_create(void) {
+  struct lsi_ledger *l = lsi_calloc(1, sizeof *l);
+  if (l && (l->mutex = lsi_os_mutex_create())) {
+    l->limit = UINT64_MAX;
+    return l;
+  }
+  lsi_free(l);
+  return NULL;
+}
+
+void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes) { l->limit = bytes; }
+
+void lsi_ledger_destroy(struct lsi_ledger *l) {
+  if (!l) return;
+  lsi_os_mutex_destroy(l->mutex);
+  lsi_free(l);
+}
+
+/* ---- under the mutex ---- */
+
+static void join_queue(struct lsi_ledger *l, struct lsi_claim *c) {
+  c->state = LSI_CLAIM_WAITS;
+  c->passed = 0;
+  c->since_ns = lsi_os_now_ns();
+  c->before = l->last;
+  c->next = NULL;
+  if (l->last) l->last->next = c;
+  else l->first = c;
+  l->last = c;
+  l->n_waiting++;
+}
+
+static void leave_queue(struct lsi_ledger *l, struct lsi_claim *c) {
+  if (c->before) c->before->next = c->next;
+  else l->first = c->next;
+  if (c->next) c->next->before = c->before;
+  else l->last = c->before;
+  c->state = LSI_CLAIM_NONE;
+  l->n_waiting--;
+}
+
+static bool has_room(const struct lsi_ledger *l, const struct lsi_claim *c) {
+  return !l->n_held || (c->bytes <= l->limit && l->held_bytes <= l->limit - c->bytes);
+}
+
+static void hold(struct lsi_ledger *l, struct lsi_claim *c) {
+  c->state = LSI_CLAIM_HELD;
+  l->n_held++;
+  l->held_bytes += c->bytes;
+}
+
+static void let_go(struct lsi_ledger *l, struct lsi_claim *c) {
+  c->state = LSI_CLAIM_NONE;
+  l->n_held--;
+  l->held_bytes -= c->bytes;
+}
+
+/* The oldest that waits does so any longer although another one goes before it. */
+static bool lets_pass(struct lsi_claim *oldest, uint64_t now) {
+  if (oldest->passed >= LSI_LEDGER_PASSES || now - oldest->since_ns >= LSI_LEDGER_NS) return false;
+  oldest->passed++;
+  return true;
+}
+
+/* The next that finds room, held from now on; NULL: none. */
+static struct lsi_claim *grant(struct lsi_ledger *l) {
+  struct lsi_claim *oldest = l->first, *c = oldest;
+  while (c && !has_room(l, c)) c = c->next;
+  if (!c || (c != oldest && !lets_pass(oldest, lsi_os_now_ns()))) return NULL;
+  leave_queue(l, c);
+  hold(l, c);
+  return c;
+}
+
+/* ---- */
+
+bool lsi_ledger_ask(struct lsi_ledger *l, struct lsi_claim *c) {
+  lsi_os_lock(l->mutex);
+  bool now = has_room(l, c);
+  if (now && l->first) now = lets_pass(l->first, lsi_os_now_ns());
+  if (now) hold(l, c);
+  else join_queue(l, c);
+  lsi_os_unlock(l->mutex);
+  return now;
+}
+
+bool lsi_ledger_waits(struct lsi_ledger *l, const struct lsi_claim *c) {
+  lsi_os_lock(l->mutex);
+  const bool waits = c->state == LSI_CLAIM_WAITS;
+  lsi_os_unlock(l->mutex);
+  return waits;
+}
+
+bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c) {
+  lsi_os_lock(l->mutex);
+  const bool waited = c->state == LSI_CLAIM_WAITS;
+  if (waited) leave_queue(l, c);
+  lsi_os_unlock(l->mutex);
+  return waited;
+}
+
+void lsi_ledger_give_back(struct lsi_ledger *l, struct lsi_claim *c) {
+  lsi_os_lock(l->mutex);
+  if (c->state == LSI_CLAIM_HELD) let_go(l, c);
+  for (struct lsi_claim *next; (next = grant(l));) {
+    lsi_os_unlock(l->mutex);
+    next->granted(next->user); /* with which it may be gone */
+    lsi_os_lock(l->mutex);
+  }
+  lsi_os_unlock(l->mutex);
+}
+
+void lsi_ledger_look(struct lsi_ledger *l, struct lsi_ledger_figures *out) {
+  lsi_os_lock(l->mutex);
+  *out = (struct lsi_ledger_figures){.limit = l->limit, .held = l->held_bytes, .waits = l->n_waiting};
+  lsi_os_unlock(l->mutex);
+}

@@ -1,0 +1,47 @@
+/* The memory of a context, promised before it is used: who is to begin something asks for all that it needs
+ * at once, and waits with nothing in hand if that is not there. Grants follow the order of arrival, but one
+ * that waits for much is passed by those that need little: by LSI_LEDGER_PASSES of them or for LSI_LEDGER_NS,
+ * then by none. Thread-safe. */
+#ifndef LSI_LEDGER_H
+#define LSI_LEDGER_H
+
+#include "ground/base.h"
+
+#define LSI_LEDGER_PASSES 64u
+#define LSI_LEDGER_NS 100000000u
+
+struct lsi_ledger;
+
+/* Lives where its owner puts it, until it is given back or withdrawn; the owner sets the first part. */
+struct lsi_claim {
+  uint64_t bytes;
+  void (*granted)(void *user);   /* after a wait: by who gave back what it waited for, under no lock */
+  void *user;
+  /* the ledger's: */
+  enum { LSI_CLAIM_NONE, LSI_CLAIM_WAITS, LSI_CLAIM_HELD } state;
+  uint32_t passed;
+  uint64_t since_ns;
+  struct lsi_claim *before, *next;
+};
+
+struct lsi_ledger *lsi_ledger_create(void);    /* NULL: no memory. Of no limit yet */
+void lsi_ledger_destroy(struct lsi_ledger *l); /* nothing is held. NULL is fine */
+/* Bytes to share out; before anything is asked for. */
+void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes);
+/* True: it is held. False: it waits, and `granted` will be called. What is more than there is to share out
+ * waits until nothing else is held. */
+bool lsi_ledger_ask(struct lsi_ledger *l, struct lsi_claim *c);
+bool lsi_ledger_waits(struct lsi_ledger *l, const struct lsi_claim *c);
+/* It waits no more. False: it did not wait. */
+bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c);
+/* What is held, if it is; calls others' `granted`. */
+void lsi_ledger_give_back(struct lsi_ledger *l, struct lsi_claim *c);
+
+struct lsi_ledger_figures {
+  uint64_t limit; /* bytes */
+  uint64_t held;
+  uint32_t waits; /* claims */
+};
+void lsi_ledger_look(struct lsi_ledger *l, struct lsi_ledger_figures *out);
+
+#endif

@@ -1,0 +1,176 @@
+/* Jobs that wait for their context's memory: they begin when it is given back, can be cancelled and destroyed
+ * while they wait, and whoever polls them by a descriptor is told. */
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api/plain.h"
+#include "api_job.h"
+#include "ground/base.h"
+
+#define BYTES ((uint64_t)API_VALUES * 4)
+#define LONG_RANGES 100 /* more results than wait to be polled: the job keeps its memory until somebody does */
+
+static lsio_context *small;
+static struct lsi_plain_range long_ranges[LONG_RANGES];
+
+static int begin(void **state) {
+  if (api_begin(state) != 0) return -1;
+  for (int i = 0; i < LONG_RANGES; i++) long_ranges[i] = (struct lsi_plain_range){"a.f32", 0, BYTES, i};
+  const char *const settings[] = {"memory=4MiB", "workers=2"};
+  const struct lsio_context_options o = {
+      .struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV, .settings = settings, .n_settings = 2};
+  return lsio_context_create(&o, &small, NULL);
+}
+
+static int finish(void **state) {
+  struct lsio_context_stats s = {.struct_size = sizeof s};
+  lsio_context_get_stats(small, &s);
+  lsio_context_destroy(small);
+  return s.memory_reserved || s.jobs_queued || s.jobs_running ? -1 : api_end(state);
+}
+
+static lsio_job *submit(const struct lsi_plain_range *ranges, size_t n) {
+  const struct lsi_plain p = {.n = n, .ranges = ranges};
+  lsio_job *job = NULL;
+  return lsi_submit_plain(small, &p, &job, NULL) == 0 ? job : NULL;
+}
+
+static lsio_job *submit_long(void) { return submit(long_ranges, LONG_RANGES); }
+
+static lsio_job *submit_short(void) {
+  static const struct lsi_plain_range range = {"a.f32", 4000, 4000, 7};
+  return submit(&range, 1);
+}
+
+/* How many results it had, all right; -1: some were wrong. Any thread. */
+static int take_all(lsio_job *job) {
+  int n = 0;
+  for (;;) {
+    struct lsio_completion c[8];
+    const int got = lsio_poll(job, c, 8, -1);
+    for (int i = 0; i < got; i++) {
+      if (c[i].kind == LSIO_DONE) return n;
+      const char *right = (const char *)api_values + (c[i].tag == 7 && c[i].length == 4000 ? 4000 : 0);
+      if (c[i].kind != LSIO_STEP || memcmp(c[i].data, right, c[i].length) != 0) return -1;
+      n++;
+    }
+  }
+}
+
+static uint64_t queued(void) {
+  struct lsio_context_stats s = {.struct_size = sizeof s};
+  lsio_context_get_stats(small, &s);
+  assert_true(s.memory_reserved <= s.memory_limit && s.memory_limit == 4u << 20);
+  return s.jobs_queued;
+}
+
+static void they_begin_when_there_is_memory(void **state) {
+  (void)state;
+  lsio_job *first = submit_long(), *jobs[20];
+  for (int i = 0; i < 20; i++) jobs[i] = i & 1 ? submit_short() : submit_long();
+  assert_int_equal(queued(), 20);
+  struct lsio_completion c;
+  assert_int_equal(lsio_poll(jobs[0], &c, 1, 0), 0);
+  assert_int_equal(lsio_poll(jobs[1], &c, 1, 30), 0);
+  assert_int_equal(take_all(first), LONG_RANGES);
+  for (int i = 0; i < 20; i++) assert_int_equal(take_all(jobs[i]), i & 1 ? 1 : LONG_RANGES);
+  assert_int_equal(queued(), 0);
+  for (int i = 0; i < 20; i++) lsio_job_destroy(jobs[i]);
+  lsio_job_destroy(first);
+}
+
+static void one_that_waits_is_cancelled(void **state) {
+  (void)state;
+  lsio_job *first = submit_long(), *a = submit_short(), *b = submit_short(), *last = submit_short();
+  assert_int_equal(queued(), 3);
+  struct pollfd bell = {.fd = lsio_job_fd(b), .events = POLLIN};
+  assert_true(bell.fd >= 0);
+  assert_int_equal(poll(&bell, 1, 0), 0);
+  lsio_cancel(a);
+  lsio_cancel(b);
+  assert_int_equal(lsio_wait(a), LSIO_ERR_CANCELLED);
+  assert_int_equal(poll(&bell, 1, 10000), 1);
+  struct lsio_completion c;
+  assert_int_equal(lsio_poll(b, &c, 1, 0), 1);
+  assert_int_equal(c.kind, LSIO_DONE);
+  assert_int_equal(lsio_job_status(b), LSIO_ERR_CANCELLED);
+  assert_int_equal(queued(), 1);
+  assert_int_equal(take_all(first), LONG_RANGES); /* has not noticed */
+  assert_int_equal(take_all(last), 1);
+  lsio_job_destroy(a);
+  lsio_job_destroy(b);
+  lsio_job_destroy(last);
+  lsio_job_destroy(first);
+}
+
+static void one_that_waits_is_destroyed(void **state) {
+  (void)state;
+  lsio_job *first = submit_long(), *a = submit_long(), *b = submit_short();
+  lsio_job_destroy(a);
+  assert_int_equal(queued(), 1);
+  lsio_job_destroy(first); /* with its memory, which the next one has */
+  assert_int_equal(take_all(b), 1);
+  lsio_job_destroy(b);
+}
+
+static void *canceller(void *job) {
+  usleep(20000);
+  lsio_cancel(job);
+  return NULL;
+}
+
+static void somebody_waits_when_it_is_cancelled(void **state) {
+  (void)state;
+  lsio_job *first = submit_long(), *a = submit_short();
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, canceller, a), 0);
+  assert_int_equal(lsio_wait(a), LSIO_ERR_CANCELLED);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  lsio_job_destroy(a);
+  lsio_job_destroy(first);
+}
+
+/* Long and short ones from a thread of its own, some cancelled or destroyed at any time. */
+static void *client(void *arg) {
+  uint64_t seed = (uintptr_t)arg;
+  size_t wrong = 0;
+  for (int i = 0; i < 60; i++) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    const unsigned how = (unsigned)(seed >> 60);
+    const bool is_long = (seed >> 50) % 4 == 0;
+    lsio_job *job = is_long ? submit_long() : submit_short();
+    if (!job) return (void *)(uintptr_t)1;
+    if (how == 0) lsio_cancel(job);
+    if (how > 2) wrong += take_all(job) != (is_long ? LONG_RANGES : 1);
+    lsio_job_destroy(job);
+  }
+  return (void *)wrong;
+}
+
+static void several_threads_share_it(void **state) {
+  (void)state;
+  pthread_t threads[4];
+  for (uintptr_t i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, client, (void *)(i + 1)), 0);
+  for (int i = 0; i < 4; i++) {
+    void *wrong;
+    assert_int_equal(pthread_join(threads[i], &wrong), 0);
+    assert_null(wrong);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(they_begin_when_there_is_memory, begin, finish),
+      cmocka_unit_test_setup_teardown(one_that_waits_is_cancelled, begin, finish),
+      cmocka_unit_test_setup_teardown(one_that_waits_is_destroyed, begin, finish),
+      cmocka_unit_test_setup_teardown(somebody_waits_when_it_is_cancelled, begin, finish),
+      cmocka_unit_test_setup_teardown(several_threads_share_it, begin, finish)};
+  return cmocka_run_group_tests(tests, api_setup, api_teardown);
+}

@@ -1,0 +1,187 @@
+/* The ledger: nothing is held beyond the limit, everything asked for is granted in the end, once, and who waits
+ * for much is passed by no more than the header says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine_job.h"
+#include "memory/ledger.h"
+#include "seams/os.h"
+
+#define CLAIMS 200
+
+struct asker {
+  struct lsi_claim claim;
+  bool asked, held, gone;
+  uint32_t granted;
+  struct world *world;
+};
+
+struct world {
+  struct lsi_ledger *ledger;
+  struct asker a[CLAIMS];
+  uint64_t limit, held, waits;
+  uint32_t n_held;
+};
+
+static void note_held(struct asker *a) {
+  a->held = true;
+  a->granted++;
+  a->world->held += a->claim.bytes;
+  a->world->n_held++;
+}
+
+static void granted(void *user) {
+  struct asker *a = user;
+  a->world->waits--;
+  note_held(a);
+}
+
+static bool ask(struct world *w, struct asker *a, uint64_t bytes) {
+  a->world = w;
+  a->claim = (struct lsi_claim){.bytes = bytes, .granted = granted, .user = a};
+  a->asked = true;
+  const bool now = lsi_ledger_ask(w->ledger, &a->claim);
+  if (now) note_held(a);
+  else w->waits++;
+  return now;
+}
+
+static void give_back(struct world *w, struct asker *a) {
+  a->held = false;
+  a->gone = true;
+  w->held -= a->claim.bytes;
+  w->n_held--;
+  lsi_ledger_give_back(w->ledger, &a->claim);
+}
+
+static void check(const struct world *w) {
+  struct lsi_ledger_figures f;
+  lsi_ledger_look(w->ledger, &f);
+  assert_int_equal(f.limit, w->limit);
+  assert_int_equal(f.held, w->held);
+  assert_int_equal(f.waits, w->waits);
+  assert_true(w->held <= w->limit || w->n_held == 1); /* what is more than all has all */
+  assert_true(w->n_held || !w->waits);
+}
+
+static void begin(struct world *w, uint64_t limit) {
+  memset(w, 0, sizeof *w);
+  w->ledger = lsi_ledger_create();
+  assert_non_null(w->ledger);
+  lsi_ledger_limit(w->ledger, w->limit = limit);
+}
+
+static void one_seed(uint64_t seed) {
+  static struct world w;
+  struct engine_job dice = {.rng = seed};
+  begin(&w, 1 + engine_job_random(&dice, 1000));
+  const uint64_t most = 1 + engine_job_random(&dice, 1200);
+  uint32_t left = CLAIMS;
+  while (left) {
+    struct asker *a = &w.a[engine_job_random(&dice, CLAIMS)];
+    if (a->gone) continue;
+    if (!a->asked) {
+      ask(&w, a, engine_job_random(&dice, most));
+    } else if (a->held) {
+      give_back(&w, a);
+      left--;
+    } else if (engine_job_random(&dice, 4) == 0) {
+      assert_true(lsi_ledger_waits(w.ledger, &a->claim));
+      assert_true(lsi_ledger_withdraw(w.ledger, &a->claim));
+      assert_false(lsi_ledger_withdraw(w.ledger, &a->claim));
+      a->gone = true;
+      w.waits--;
+      left--;
+    }
+    check(&w);
+  }
+  for (uint32_t i = 0; i < CLAIMS; i++) assert_true(w.a[i].granted <= 1);
+  assert_int_equal(w.held, 0);
+  assert_int_equal(w.waits, 0);
+  lsi_ledger_destroy(w.ledger);
+}
+
+static void no_byte_is_promised_twice(void **state) {
+  (void)state;
+  engine_job_seeds(one_seed, 1, 2000);
+}
+
+static uint64_t now;
+static uint64_t clock_now(void *user) { (void)user; return now; }
+
+/* One that needs all waits while small ones come and go, two at a time so that it never fits. */
+static uint32_t passes(struct world *w, uint64_t step_ns) {
+  const struct lsi_clock clock = {.now_ns = clock_now};
+  lsi_os_set_clock(&clock);
+  begin(w, 100);
+  assert_true(ask(w, &w->a[0], 10));
+  assert_false(ask(w, &w->a[1], 100));
+  uint32_t n = 0;
+  for (uint32_t i = 2; i < CLAIMS; i++, n++, now += step_ns) {
+    if (!ask(w, &w->a[i], 10)) break;
+    give_back(w, &w->a[i == 2 ? 0 : i - 1]);
+    assert_false(w->a[1].held);
+  }
+  assert_false(w->a[1].held);
+  give_back(w, &w->a[n + 1]); /* the last of those that passed */
+  assert_true(w->a[1].held);
+  assert_int_equal(w->waits, 1); /* of the one that was not let pass any more */
+  give_back(w, &w->a[1]);
+  give_back(w, &w->a[n + 2]);
+  check(w);
+  lsi_ledger_destroy(w->ledger);
+  lsi_os_set_clock(NULL);
+  return n;
+}
+
+static void who_needs_much_is_passed_by_few(void **state) {
+  (void)state;
+  static struct world w;
+  assert_int_equal(passes(&w, 0), LSI_LEDGER_PASSES);
+  assert_int_equal(passes(&w, LSI_LEDGER_NS / 8), 8);
+}
+
+static void in_order_of_arrival(void **state) {
+  (void)state;
+  static struct world w;
+  begin(&w, 100);
+  assert_true(ask(&w, &w.a[0], 100));
+  assert_false(ask(&w, &w.a[1], 60));
+  assert_false(ask(&w, &w.a[2], 60));
+  assert_false(ask(&w, &w.a[3], 40));
+  give_back(&w, &w.a[0]);
+  assert_true(w.a[1].held && !w.a[2].held && w.a[3].held); /* the last one passed: there was room beside */
+  give_back(&w, &w.a[3]);
+  assert_false(w.a[2].held);
+  give_back(&w, &w.a[1]);
+  assert_true(w.a[2].held);
+  give_back(&w, &w.a[2]);
+  check(&w);
+  lsi_ledger_destroy(w.ledger);
+}
+
+static void more_than_all_waits_until_it_is_alone(void **state) {
+  (void)state;
+  static struct world w;
+  begin(&w, 100);
+  assert_true(ask(&w, &w.a[0], 1));
+  assert_false(ask(&w, &w.a[1], UINT64_MAX));
+  give_back(&w, &w.a[0]);
+  assert_true(w.a[1].held);
+  give_back(&w, &w.a[1]);
+  check(&w);
+  lsi_ledger_destroy(w.ledger);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(no_byte_is_promised_twice),
+                                     cmocka_unit_test(in_order_of_arrival),
+                                     cmocka_unit_test(who_needs_much_is_passed_by_few),
+                                     cmocka_unit_test(more_than_all_waits_until_it_is_alone)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
