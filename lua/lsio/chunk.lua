@@ -74,9 +74,10 @@ function M.object(data, out)
   return made[key], ffi.cast(pointer, made[key])
 end
 
-local bind = string.dump(function(transform, chunk, state, params)
+local can_dump, bind = pcall(string.dump, function(transform, chunk, state, params)
   return function() return transform(chunk, state, params) end
 end)
+if not can_dump then error("not enough memory", 0) end -- what LuaJIT means by "unable to dump"
 
 -- A function that gives C one without arguments for a step: with a prototype of its own, for machine
 -- code belongs to that, and what it has seen of one script would be in another's way.
