@@ -1,7 +1,7 @@
 # cmake -DOUT=file.c -DCORE=core "-DMODULES=a.lua;b.lua" -P embed.cmake
 # Writes C arrays of the Lua modules' source text (so that messages have lines) and of the declarations
 # that ffi.cdef takes: core/seams/step.h, the marked part of core/kernels/kernels.h, and lua/host/abi.h, all without
-# their '#' lines.
+# their '#' lines and comments; the struct that is the table of kernels by itself.
 set(text "#include <stddef.h>\n#include \"host/embedded.h\"\n")
 function(to_array path variable)
   file(READ ${path} hex HEX)
@@ -24,12 +24,22 @@ file(READ ${CORE}/seams/step.h step)
 file(READ ${CORE}/kernels/kernels.h kernels)
 string(REGEX REPLACE "^.*/\\* cdef begin \\*/" "" kernels "${kernels}")
 string(REGEX REPLACE "/\\* cdef end \\*/.*$" "" kernels "${kernels}")
+string(REGEX MATCH "struct lsi_kernels {.*\n};\n" table_of_kernels "${kernels}")
+string(REPLACE "${table_of_kernels}" "" kernels "${kernels}")
+if(NOT table_of_kernels)
+  message(FATAL_ERROR "the marked part of kernels.h has no struct lsi_kernels")
+endif()
 file(READ ${CMAKE_CURRENT_LIST_DIR}/abi.h abi)
 set(cdef "\n${step}\n${kernels}\n${abi}")
-string(REGEX REPLACE "\n#[^\n]*" "\n" cdef "${cdef}")
-file(WRITE ${OUT}.cdef "${cdef}")
-to_array(${OUT}.cdef bytes)
-string(APPEND text "static const unsigned char cdef[] = {${bytes}0};\n"
-       "const struct lsi_embedded lsi_embedded_cdef = {\"lsio.cdef\", cdef, sizeof cdef - 1};\n"
+set(kernels "${table_of_kernels}")
+foreach(part cdef kernels)
+  string(REGEX REPLACE "/\\*([^*]|\\*+[^*/])*\\*+/" "" declared "${${part}}")
+  string(REGEX REPLACE "\n#[^\n]*" "\n" declared "${declared}")
+  file(WRITE ${OUT}.${part} "${declared}")
+  to_array(${OUT}.${part} bytes)
+  string(APPEND text "static const unsigned char ${part}[] = {${bytes}0};\n"
+         "const struct lsi_embedded lsi_embedded_${part} = {\"lsio.${part}\", ${part}, sizeof ${part} - 1};\n")
+endforeach()
+string(APPEND text
        "const struct lsi_embedded lsi_embedded_modules[] = {\n${table}  {NULL, NULL, 0}};\n")
 file(WRITE ${OUT} "${text}")

@@ -13,6 +13,7 @@ extern const struct lsi_embedded lsi_embedded_modules[]; /* ends with a NULL nam
 /* Likewise; empty where a build can't run what it makes. For the LuaJIT of that jit.version alone. */
 extern const struct lsi_embedded lsi_embedded_bytecode[];
 extern const char lsi_embedded_luajit[];
-extern const struct lsi_embedded lsi_embedded_cdef;      /* for ffi.cdef: step.h, kernels.h, abi.h */
+extern const struct lsi_embedded lsi_embedded_cdef;    /* for ffi.cdef: step.h, kernels.h, abi.h */
+extern const struct lsi_embedded lsi_embedded_kernels; /* and, of kernels.h, the table */
 
 #endif

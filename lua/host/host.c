@@ -32,7 +32,8 @@ static int push_module(lua_State *L, const char *name) {
   const struct lsi_embedded *m = lsi_embedded_bytecode;
   while (m->name && strcmp(m->name, name) != 0) m++;
   if (m->name && made_by_this_luajit(L)) {
-    if (luaL_loadbufferx(L, (const char *)m->text, m->length, chunk, "b") == 0) return 0;
+    const int rc = luaL_loadbufferx(L, (const char *)m->text, m->length, chunk, "b");
+    if (rc != LUA_ERRSYNTAX) return rc;
     lua_pop(L, 1);
   }
   for (m = lsi_embedded_modules; strcmp(m->name, name) != 0;) m++;
@@ -63,10 +64,11 @@ static int open_modules(lua_State *L) {
   lua_call(L, 1, 1);
   lua_getfield(L, -1, "init");
   lua_pushlstring(L, (const char *)lsi_embedded_cdef.text, lsi_embedded_cdef.length);
+  lua_pushlstring(L, (const char *)lsi_embedded_kernels.text, lsi_embedded_kernels.length);
   lua_pushlightuserdata(L, (void *)(uintptr_t)lsi_lua_vt());
   lua_pushlightuserdata(L, &lua->err);
   lua_pushlightuserdata(L, &lua->random);
-  lua_call(L, 4, 0);
+  lua_call(L, 5, 0);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "lsio.host");
   lua_call(L, 1, 1);
@@ -220,9 +222,18 @@ static bool is_own(const char *source) {
   return strcmp(source, "=lsio") == 0 || strncmp(source, "=lsio.", 6) == 0;
 }
 
+#define OUT_OF_MEMORY "not enough memory" /* LuaJIT's words */
+
+/* Raised again by something that had caught them. */
+static bool is_out_of_memory(const char *text) {
+  const size_t n = text ? strlen(text) : 0, words = sizeof OUT_OF_MEMORY - 1;
+  return n >= words && strcmp(text + n - words, OUT_OF_MEMORY) == 0;
+}
+
 static int message_handler(lua_State *L) {
   if (lua_islightuserdata(L, 1)) return 1;
   const char *text = lua_tostring(L, 1);
+  if (text && strcmp(text, OUT_OF_MEMORY) == 0) return 1; /* there is none to say where */
   if (!text) {
     if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1))
       text = lua_tostring(L, -1);
@@ -249,13 +260,6 @@ static int message_handler(lua_State *L) {
   }
   lua_pushstring(L, text);
   return 1;
-}
-
-/* LuaJIT's own words, raised again by something that had caught them. */
-static bool is_out_of_memory(const char *text) {
-  static const char words[] = "not enough memory";
-  const size_t n = text ? strlen(text) : 0;
-  return n >= sizeof words - 1 && strcmp(text + n - (sizeof words - 1), words) == 0;
 }
 
 int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct lsi_error *err) {

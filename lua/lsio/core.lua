@@ -1,5 +1,6 @@
 -- The way to C: the types of core/seams/step.h, core/kernels/kernels.h and lua/host/abi.h, one table of
 -- function pointers, and errors that keep their code. init() is called once per state, before anything else.
+-- The table of kernels, half of all that is declared, is declared when the first kernel is asked for.
 local ffi = require "ffi"
 
 local M = {
@@ -9,15 +10,22 @@ local M = {
 }
 
 -- Without pointers (tests that run under a plain luajit) only the types exist.
-function M.init(cdef, vt, err, generator)
+function M.init(cdef, kernels, vt, err, generator)
   jit.off() -- loading the modules must leave no traces: lsio.host.probe switches it on
   ffi.cdef(cdef)
+  M.kernels = kernels
   if vt then
     M.vt = ffi.cast("const struct lsi_vt *", vt)
     M.err = ffi.cast("struct lsi_error *", err)
     M.failed = err -- the error value that means "see M.err": C knows it by its address
     M.generator = ffi.cast("uint64_t **", generator) -- [0]: of the job that runs now
   end
+end
+
+-- May be called again.
+function M.declare_kernels()
+  if M.kernels then ffi.cdef(M.kernels) end
+  M.kernels = nil
 end
 
 -- Raises an error with a code other than the one that the call would have by default.

@@ -8,11 +8,18 @@ local sink = require "lsio.sink"
 local source = require "lsio.source"
 local util = require "lsio.util"
 
--- Reads of unknown names are errors that name the nearest; nothing can be written.
+-- Reads of unknown names are errors that name the nearest; nothing can be written. Of a table that finds what
+-- it holds when it is asked for, its metatable tells the names.
 local function closed(t, what)
+  local own = getmetatable(t) or {}
+  local find, names = own.__index, own.names or util.keys(t)
   return setmetatable({}, {
     __index = setmetatable(t, {
-      __index = function(_, name) error(util.unknown(what, name, util.keys(t)), 0) end,
+      __index = function(_, name)
+        local found = find and find(t, name)
+        if found ~= nil then return found end
+        error(util.unknown(what, name, names), 0)
+      end,
     }),
     __newindex = function(_, name)
       error(("%s can't be changed (writing %s)"):format(what:match "^(%S+)", util.show(name)), 0)

@@ -10,8 +10,8 @@ local floor, type = math.floor, type
 local is_ro, is_rw = view.is_ro, view.is_rw
 
 local M = {}
+core.declare_kernels()
 local K = core.vt.kernels()
-if K == nil then error("this processor is too old for LSIO's kernels (SSE4.2 is needed)", 0) end
 M.K = K
 
 -- Bytes of an element by type id: a table without methods, so that it folds.

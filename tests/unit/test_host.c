@@ -331,6 +331,31 @@ static void test_doctor(void **state) {
   lsi_free(text);
 }
 
+/* Each kernel is found under its name, the first one that is asked for and all others; no name stands for none. */
+static void test_kernels_by_name(void **state) {
+  (void)state;
+  struct host_job j;
+  host_start(&j,
+      "local lsio = require 'lsio'\n"
+      "local _, message = pcall(function() return lsio.k.zzzzzzzzzz end)\n"
+      "local n = 0\n"
+      "for name in assert(message:match 'valid: (.*)$'):gmatch '[%w_]+' do\n"
+      "  n = n + 1\n"
+      "  if type(lsio.k[name]) ~= 'function' then error(name .. ' is none') end\n"
+      "end\n"
+      "for _, part in ipairs { 'bytes', 'group', 'hash', 'map', 'mask', 'order', 'pair', 'reduce', 'select' } do\n"
+      "  for name, f in pairs(require('lsio.k_' .. part)) do\n"
+      "    n = n - 1\n"
+      "    if lsio.k[name] ~= f then error(name .. ' is another one') end\n"
+      "  end\n"
+      "end\n"
+      "assert(n == 0, n)\n"
+      "return lsio.job { source = lsio.files('null') }\n", NULL);
+  host_unload(&j);
+  host_rejects("local lsio = require 'lsio'\nreturn lsio.k.scale_ofset",
+      "job.lua:2: unknown lsio.k function \"scale_ofset\"; did you mean \"scale_offset\"?");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_load_errors),
@@ -340,6 +365,7 @@ int main(void) {
       cmocka_unit_test(test_late_files_of_two_devices),
       cmocka_unit_test(test_ranges),
       cmocka_unit_test(test_types_for_editors),
+      cmocka_unit_test(test_kernels_by_name),
       cmocka_unit_test(test_doctor),
   };
   return cmocka_run_group_tests(tests, host_setup, host_teardown);
