@@ -63,14 +63,25 @@ void lsi_trace_name(struct lsi_trace_ring *r, const char *name) {
     if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\') *c = '?';
 }
 
+static bool overlaps(uint32_t kind) { return kind < LSI_TRACE_KINDS && kinds[kind].overlaps; }
+
+/* What an operation has beside lies in the upper parts of words of which it needs less. */
+static uint64_t pack_bytes(const struct lsi_trace_event *e) {
+  return overlaps(e->kind) ? (uint64_t)e->object << 32 | (uint32_t)e->bytes : e->bytes;
+}
+
+static uint32_t pack_kind(const struct lsi_trace_event *e) {
+  return overlaps(e->kind) ? (uint32_t)(1 - e->outcome) << 8 | e->kind : e->kind;
+}
+
 /* The writer stores its count when an event is whole, and each word with release: a reader that loads a word
  * of a later event then also sees the count that the writer had before it. So it knows, by the count behind
  * its copy, which of the events it copied were there all the time. */
 void lsi_trace_put(struct lsi_trace_ring *r, const struct lsi_trace_event *e) {
   const uint64_t n = atomic_load_explicit(&r->n, memory_order_relaxed);
   struct lsi_trace_slot *s = &r->slots[n & r->mask];
-  const uint64_t words[LSI_TRACE_WORDS] = {e->begin_ns, e->end_ns, e->step, e->bytes,
-                                           (uint64_t)e->job << 32 | e->kind};
+  const uint64_t words[LSI_TRACE_WORDS] = {e->begin_ns, e->end_ns, e->step, pack_bytes(e),
+                                           (uint64_t)e->job << 32 | pack_kind(e)};
   for (size_t i = 0; i < LSI_TRACE_WORDS; i++)
     atomic_store_explicit(&s->word[i], words[i], memory_order_release);
   atomic_store_explicit(&r->n, n + 1, memory_order_release);
@@ -80,8 +91,14 @@ static struct lsi_trace_event load(struct lsi_trace_slot *s) {
   uint64_t words[LSI_TRACE_WORDS];
   for (size_t i = 0; i < LSI_TRACE_WORDS; i++)
     words[i] = atomic_load_explicit(&s->word[i], memory_order_acquire);
-  return (struct lsi_trace_event){words[0], words[1], words[2], words[3], (uint32_t)(words[4] >> 32),
-                                  (uint32_t)words[4]};
+  struct lsi_trace_event e = {words[0], words[1], words[2], words[3], (uint32_t)(words[4] >> 32),
+                              (uint32_t)words[4], 0, 0};
+  if (!overlaps(e.kind & 0xff) || e.kind >> 16) return e;
+  e.object = (uint32_t)(e.bytes >> 32);
+  e.bytes = (uint32_t)e.bytes;
+  e.outcome = 1 - (int32_t)(e.kind >> 8);
+  e.kind &= 0xff;
+  return e;
 }
 
 size_t lsi_trace_copy(struct lsi_trace_ring *r, struct lsi_trace_event *out, uint64_t *lost) {
@@ -101,6 +118,14 @@ size_t lsi_trace_copy(struct lsi_trace_ring *r, struct lsi_trace_event *out, uin
 /* Microseconds, as the format has them, to the nanosecond. */
 static void put_us(FILE *to, uint64_t ns) {
   fprintf(to, "%" PRIu64 ".%03u", ns / 1000, (unsigned)(ns % 1000));
+}
+
+static void put_operation(const struct lsi_trace_event *e, FILE *to) {
+  fprintf(to, ",\"args\":{\"job\":%" PRIu32, e->job);
+  if (e->object != UINT32_MAX) fprintf(to, ",\"object\":%" PRIu32, e->object);
+  fprintf(to, ",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64, e->step, e->bytes);
+  fprintf(to, ",\"outcome\":\"%s\"}}",
+          e->outcome < 0 ? lsio_error_name(e->outcome) : e->outcome ? "short" : "done");
 }
 
 static void put_args(const struct lsi_trace_event *e, FILE *to) {
@@ -124,10 +149,10 @@ static void put_event(const struct lsi_trace_event *e, uint32_t thread, uint64_t
   const bool known = e->kind < LSI_TRACE_KINDS;
   const char *name = known ? kinds[e->kind].name : "unknown";
   const uint64_t begin = e->begin_ns - zero, end = LSI_MAX(e->end_ns, e->begin_ns) - zero;
-  if (known && kinds[e->kind].overlaps) {
+  if (overlaps(e->kind)) {
     put_head(to, name, "b", thread, begin);
     fprintf(to, ",\"id\":\"%" PRIu64 "\"", id);
-    put_args(e, to);
+    put_operation(e, to);
     put_head(to, name, "e", thread, end);
     fprintf(to, ",\"id\":\"%" PRIu64 "\"}", id);
     return;

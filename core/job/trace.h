@@ -28,12 +28,15 @@ enum lsi_trace_kind {
 struct lsi_trace_event {
   uint64_t begin_ns;
   uint64_t end_ns;
-  uint64_t step;  /* LSI_TRACE_NONE: of none */
-  uint64_t bytes; /* 0: not told */
-  uint32_t job;   /* its number, from 1 on; 0: of none */
-  uint32_t kind;  /* enum lsi_trace_kind */
+  uint64_t step;   /* LSI_TRACE_NONE: of none; of an operation its offset */
+  uint64_t bytes;  /* 0: not told; of an operation its length, below 4 GiB */
+  uint32_t job;    /* its number, from 1 on; 0: of none */
+  uint32_t kind;   /* enum lsi_trace_kind */
+  uint32_t object; /* of an operation: index in the job's request; UINT32_MAX: none, it writes the result */
+  int32_t outcome; /* of an operation: 0, 1 if it came back short, or LSIO_ERR_* */
 };
 #define LSI_TRACE_NONE UINT64_MAX
+#define LSI_TRACE_SHORT 1
 
 /* An event in words that one thread stores and others may load meanwhile. */
 #define LSI_TRACE_WORDS 5
@@ -67,7 +70,7 @@ void lsi_trace_put(struct lsi_trace_ring *r, const struct lsi_trace_event *e);
 static inline void lsi_trace_add(struct lsi_trace_ring *r, enum lsi_trace_kind kind, uint64_t begin_ns,
                                  uint64_t end_ns, uint32_t job, uint64_t step, uint64_t bytes) {
   if (LSI_LIKELY(!r)) return;
-  const struct lsi_trace_event e = {begin_ns, end_ns, step, bytes, job, (uint32_t)kind};
+  const struct lsi_trace_event e = {begin_ns, end_ns, step, bytes, job, (uint32_t)kind, 0, 0};
   lsi_trace_put(r, &e);
 }
 

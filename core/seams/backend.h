@@ -76,6 +76,7 @@ struct lsi_op {
   uint64_t priv[4];      /* the backend's own while it holds the operation */
   struct lsi_op *next;   /* the holder's own: the backend may queue with it while it holds the op */
   void *owner;           /* the engine's own: whom it goes back to */
+  uint64_t begun_ns;     /* likewise: when it was submitted, where that is traced */
 };
 
 enum lsi_backend_caps {

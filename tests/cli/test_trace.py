@@ -37,6 +37,43 @@ class Trace(RunnerTest):
         self.assertTrue(workers <= {"lsio-0", "lsio-1"}, workers)
         self.assertEqual({threads[e["tid"]] for e in kinds["publish"]}, {"coordinator"})
 
+    def operations(self, kind, path="t.json"):
+        """Of each its arguments; its end is not before its begin, and on the same thread."""
+        with open(self.path(path), encoding="utf-8") as f:
+            all_ = [e for e in json.load(f)["traceEvents"] if e["name"] == kind]
+        ends = {e["id"]: e for e in all_ if e["ph"] == "e"}
+        begins = [e for e in all_ if e["ph"] == "b"]
+        self.assertEqual(len(begins), len(ends))
+        for e in begins:
+            self.assertGreaterEqual(ends[e["id"]]["ts"], e["ts"])
+            self.assertEqual(ends[e["id"]]["tid"], e["tid"])
+        return [e["args"] for e in begins]
+
+    def test_operations(self):
+        self.data("a.f32", n=100000)
+        self.data("b.f32", n=50000)
+        self.expect(0, "--trace=t.json", "--json=s.json", "-j2", "--merge=never", "-e",
+                    COPY.replace("a.f32", "*.f32").replace('"400"', '"4KiB"'))
+        reads = self.operations("read")
+        self.assertEqual(len(reads), self.summary()["operations"])
+        self.assertEqual({a["outcome"] for a in reads}, {"done"})
+        self.assertEqual({a["job"] for a in reads}, {1})
+        for i, size in enumerate((400000, 200000)):
+            of_file = sorted((a["offset"], a["bytes"]) for a in reads if a["object"] == i)
+            self.assertEqual([o for o, _ in of_file], list(range(0, size, 4096)))
+            self.assertEqual(sum(n for _, n in of_file), size)
+
+    def test_writes_past_the_page_cache(self):
+        self.data(n=1 << 20)
+        self.expect(0, "--trace=t.json", "-e", COPY.replace('"400"', '"1MiB"'))
+        writes = self.operations("write")
+        if not writes:
+            self.skipTest("the file system has no direct writes")
+        self.assertTrue(all("object" not in a and a["outcome"] == "done" for a in writes), writes)
+        at = [(a["offset"], a["bytes"]) for a in writes]
+        self.assertEqual(len(at), len(set(at)))
+        self.assertLess(max(o + n for o, n in at), 4096 + (4 << 20) + 1)
+
     def test_variable_and_failed_job(self):
         self.data(n=200000)
         self.expect(7, "-e", FAILS, env={"LSIO_TRACE": "t.json"})

@@ -345,6 +345,33 @@ static void test_next_job(void **state) {
   for (int i = 0; i < path_n_kinds; i++) run_well(&path_kinds[i], "after all");
 }
 
+/* The trace tells how a context's operations ended. */
+static void check_trace(enum fault fault, const struct path_kind *k) {
+  static const char failed[] = "\"outcome\":\"LSIO_ERR_IO\"";
+  char line[400], kind[40];
+  bool found = false, others = false;
+  sigaction(SIGBUS, &handler, NULL);
+  const bool reached_it = run_badly(fault, 1, false, k);
+  snprintf(kind, sizeof kind, "{\"name\":\"%s\"", names[fault]);
+  assert_int_equal(lsio_context_trace(contexts[k->sigbus], "trace.json", NULL), 0);
+  FILE *f = fopen("trace.json", "r");
+  assert_non_null(f);
+  while (fgets(line, sizeof line, f)) {
+    const bool of_kind = strncmp(line, kind, strlen(kind)) == 0;
+    found |= of_kind && strstr(line, failed);
+    others |= of_kind && strstr(line, "\"outcome\":\"done\"");
+  }
+  fclose(f);
+  if (reached_it && !(found && others)) fail_msg("no %s that failed, or none that did not", names[fault]);
+}
+
+static void test_traces(void **state) {
+  (void)state;
+  check_trace(READ, &path_kinds[1]);
+  check_trace(READ, &path_kinds[5]);
+  check_trace(WRITE, &path_kinds[0]);
+}
+
 static void test_nothing_is_left(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++) lsio_context_destroy(contexts[i]);
@@ -362,9 +389,11 @@ static int setup(void **state) {
   files.backends = backends;
   plain_use(&faulty);
   mapped_use(&faulty_mapped);
-  const struct lsio_context_options o = {.struct_size = sizeof o, .flags = LSIO_CONTEXT_SIGBUS};
-  if (path_setup() || lsio_context_create(NULL, &contexts[0], NULL) ||
-      lsio_context_create(&o, &contexts[1], NULL) || sigaction(SIGBUS, NULL, &handler))
+  const struct lsio_context_options o = {.struct_size = sizeof o, .trace_events = 2000},
+                                    maps = {.struct_size = sizeof o, .flags = LSIO_CONTEXT_SIGBUS,
+                                            .trace_events = 2000};
+  if (path_setup() || lsio_context_create(&o, &contexts[0], NULL) ||
+      lsio_context_create(&maps, &contexts[1], NULL) || sigaction(SIGBUS, NULL, &handler))
     return -1;
   /* What is kept from job to job: states of Lua. */
   for (int i = 0; i < path_n_kinds; i++)
@@ -385,7 +414,8 @@ int main(void) {
       cmocka_unit_test(test_reads),         cmocka_unit_test(test_direct_writes),
       cmocka_unit_test(test_opening),       cmocka_unit_test(test_closing),
       cmocka_unit_test(test_backend_that_breaks), cmocka_unit_test(test_looks),
-      cmocka_unit_test(test_next_job),      cmocka_unit_test(test_nothing_is_left),
+      cmocka_unit_test(test_next_job),      cmocka_unit_test(test_traces),
+      cmocka_unit_test(test_nothing_is_left),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -108,7 +108,12 @@ static void the_export_is_chromes(void **unused) {
   struct lsi_trace *t = lsi_trace_create(2, 8);
   lsi_trace_name(&t->rings[0], "worker \"0\"\n and a name that is much too long for it");
   lsi_trace_add(&t->rings[0], LSI_TRACE_TRANSFORM, 5000123456, 5000125460, 7, 11, 4096);
-  lsi_trace_add(&t->rings[1], LSI_TRACE_READ, 5000120000, 5000121001, 8, LSI_TRACE_NONE, 65536);
+  const struct lsi_trace_event read = {5000120000, 5000121001, INT64_MAX - 1, UINT32_MAX, 8, LSI_TRACE_READ,
+                                       UINT32_MAX - 1, LSI_TRACE_SHORT},
+                               write = {5000120000, 5000120000, 4096, 65536, 9, LSI_TRACE_WRITE, UINT32_MAX,
+                                        LSIO_ERR_BUG};
+  lsi_trace_put(&t->rings[1], &read);
+  lsi_trace_put(&t->rings[1], &write);
   lsi_trace_add(&t->rings[1], LSI_TRACE_IDLE, 5000130000, 5000129000, 0, LSI_TRACE_NONE, 0); /* a clock that errs */
   json_t *o = written(t);
   static const char want[] =
@@ -120,8 +125,12 @@ static void the_export_is_chromes(void **unused) {
       "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":2,\"args\":{\"name\":\"thread 1\"}},"
       "{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":1,\"tid\":2,\"args\":{\"sort_index\":1}},"
       "{\"name\":\"read\",\"cat\":\"lsio\",\"ph\":\"b\",\"pid\":1,\"tid\":2,\"ts\":0.0,\"id\":\"2\","
-      "\"args\":{\"job\":8,\"bytes\":65536}},"
+      "\"args\":{\"job\":8,\"object\":4294967294,\"offset\":9223372036854775806,\"bytes\":4294967295,"
+      "\"outcome\":\"short\"}},"
       "{\"name\":\"read\",\"cat\":\"lsio\",\"ph\":\"e\",\"pid\":1,\"tid\":2,\"ts\":1.001,\"id\":\"2\"},"
+      "{\"name\":\"write\",\"cat\":\"lsio\",\"ph\":\"b\",\"pid\":1,\"tid\":2,\"ts\":0.0,\"id\":\"3\","
+      "\"args\":{\"job\":9,\"offset\":4096,\"bytes\":65536,\"outcome\":\"LSIO_ERR_BUG\"}},"
+      "{\"name\":\"write\",\"cat\":\"lsio\",\"ph\":\"e\",\"pid\":1,\"tid\":2,\"ts\":0.0,\"id\":\"3\"},"
       "{\"name\":\"idle\",\"cat\":\"lsio\",\"ph\":\"X\",\"pid\":1,\"tid\":2,\"ts\":10.0,\"dur\":0.0,\"args\":{}}]";
   json_t *expected = json_loads(want, 0, NULL), *events = json_object_get(o, "traceEvents");
   assert_non_null(expected);
@@ -138,7 +147,8 @@ static void any_event_can_be_exported(void **unused) {
   (void)unused;
   struct lsi_trace *t = lsi_trace_create(1, 64);
   const uint64_t holds = t->rings[0].mask;
-  const struct lsi_trace_event odd = {UINT64_MAX, 0, INT64_MAX - 1, INT64_MAX, UINT32_MAX, UINT32_MAX};
+  const struct lsi_trace_event odd = {UINT64_MAX, 0, INT64_MAX - 1, INT64_MAX, UINT32_MAX, UINT32_MAX, 7,
+                                      INT32_MIN};
   lsi_trace_put(&t->rings[0], &odd);
   json_decref(written(t));
   for (uint64_t i = 0; i < 2 * holds; i++) add(&t->rings[0], i);

@@ -96,6 +96,35 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
     keep_ready(w, f);
 }
 
+/* ---- traces of operations ---- */
+
+static __attribute__((noinline)) void trace_submitted(struct lsi_op *const *ops, int n, uint64_t now) {
+  for (int i = 0; i < n; i++) ops[i]->begun_ns = now;
+}
+
+/* What has come back by `now`: of any worker of the thread. */
+static void trace_operation(struct lsi_trace_ring *ring, const struct lsi_op *op, uint64_t now) {
+  const struct lsi_worker *w = op->owner;
+  const bool reads = op->kind == LSI_OP_READ, is_short = op->result < (int64_t)op->length;
+  const struct lsi_trace_event e = {
+      .begin_ns = op->begun_ns,
+      .end_ns = now,
+      .step = op->offset,
+      .bytes = op->length,
+      .job = w->run->config.number,
+      .kind = reads ? LSI_TRACE_READ : LSI_TRACE_WRITE,
+      .object = reads ? ((const struct lsi_eop *)op)->extent->slot->object : UINT32_MAX,
+      .outcome = op->result < 0 ? (int32_t)op->result : is_short ? LSI_TRACE_SHORT : 0};
+  lsi_trace_put(ring, &e);
+}
+
+static __attribute__((noinline)) void trace_reaped(const struct lsi_worker *w, struct lsi_op *const *ops,
+                                                   int n, uint64_t before, uint64_t now) {
+  struct lsi_trace_ring *ring = w->home->trace;
+  lsi_trace_add(ring, LSI_TRACE_WAIT, before, now, w->run->config.number, LSI_TRACE_NONE, 0);
+  for (int i = 0; i < n; i++) trace_operation(ring, ops[i], now);
+}
+
 /* ---- refill ---- */
 
 static void flush(struct lsi_worker *w) {
@@ -104,6 +133,7 @@ static void flush(struct lsi_worker *w) {
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->submit(w->backend, w->queue, (int)w->n_queue);
   w->figures.submit_ns += lsi_os_now_ns() - before;
+  if (LSI_UNLIKELY(w->home->trace)) trace_submitted(w->queue, n, before);
   w->n_queue -= (uint32_t)n;
   if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
 }
@@ -184,7 +214,7 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
     w->figures.in_flight_ns += (now - before) * w->reader.ops_in_flight;
   }
   w->last_refill_ns = now;
-  lsi_trace_add(w->home->trace, LSI_TRACE_WAIT, before, now, w->run->config.number, LSI_TRACE_NONE, 0);
+  if (LSI_UNLIKELY(w->home->trace)) trace_reaped(w, done, n, before, now);
   if (n < 0) return n;
   lsi_depth_climb(w, now);
   if (w->reader.lending.maps) lsi_lending_choose(w);
@@ -251,7 +281,9 @@ static void drop_waiting(struct lsi_worker *w) {
 static bool drained(struct lsi_worker *w, int64_t most_ns) {
   struct lsi_op *done[REAP_BATCH];
   if (in_flight(w)) {
+    const uint64_t before = w->home->trace ? lsi_os_now_ns() : 0;
     const int n = w->ops->reap(w->backend, done, REAP_BATCH, most_ns, &w->error);
+    if (w->home->trace) trace_reaped(w, done, n, before, lsi_os_now_ns());
     if (n < 0) lose_backend(w);
     for (int i = 0; i < n; i++) take_in_late(done[i]);
   }
