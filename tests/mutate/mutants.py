@@ -24,7 +24,8 @@ FITS = [
         ("figures.c", "test_engine test_summary test_api"),
         ("retry.c", "test_engine_mapped test_engine test_backend_faults"),
         ("handout.c", "test_handout test_engine_window test_engine test_api_stream"),
-        ("worker.c", "test_engine_window test_engine test_engine_late test_engine_write test_backend_faults"),
+        ("worker.c", "test_engine_window test_engine test_engine_late test_engine_write test_backend_faults "
+         "test_crew test_path_faults"),
         ("flight.c", "test_engine_mapped test_engine test_backend_faults test_engine_lend test_api_stream"),
         ("flight.h", "test_engine test_backend_faults test_engine_lend"),
         ("unchanged.c", "test_engine_mapped test_engine_stream test_engine test_changing.py"),
@@ -40,7 +41,12 @@ FITS = [
         ("result.c", "test_engine test_host_steps test_api_output test_output.py"),
         ("write_direct.c", "test_linux_faults test_engine_write test_writes test_output_faults test_direct_output.py"),
         ("worker_open.c", "test_api test_engine test_hostile_scripts.py"),
-        ("arena.c", "test_arena test_engine"),
+        ("arena.c", "test_arena test_engine test_crew"),
+        ("crew.c", "test_crew test_crew_faults test_plain test_api"),
+        ("home.[ch]", "test_crew test_crew_faults test_backend_faults test_path_faults test_linux_faults"),
+        ("engine.c", "test_crew test_crew_faults test_engine test_api"),
+        ("trace.c", "test_trace test_path_faults test_trace.py"),
+        ("loaded.c", "test_lua_entries test_api_script test_crew_faults"),
         ("plan*.c", "test_plan test_plan_property fuzz_plan"),
         ("price.c", "test_plan test_explain test_api_memory"),
         ("request.c", "test_request test_plan"),
@@ -51,7 +57,7 @@ FITS = [
         ("*.lua", "busted test_host test_host_steps test_same_results.py"),
         ("xform_lua.c", "test_host test_host_steps test_host_robust"),
         ("script.c", "test_host test_host_steps test_runner.py"),
-        ("host.c", "test_host test_host_robust test_hostile_scripts.py"),
+        ("host.c", "test_host test_host_robust test_bytecode* test_hostile_scripts.py"),
         ("vtable.c", "test_host test_engine_late test_urls.py"),
         ("paths.c", "test_host fuzz_paths test_urls.py"),
         ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
@@ -228,7 +234,8 @@ m("ready-in-any-order", "worker.c", "units that wait are kept as they come",
 m("drain-forgets-queue", "worker.c", "operations that were never submitted are waited for",
   "    take_in_late(w->queue[i]);\n", "")
 m("stopped-unit-runs", "worker.c", "what comes back to a worker that is stopped is kept for its steps",
-  "if (LSI_UNLIKELY(w->stage == LSI_STAGE_STOPPING)) {", "if (w->stage == LSI_STAGE_ENDED) {")
+  "if (LSI_UNLIKELY(w->stage == LSI_STAGE_STOPPING)) {", "if (w->stage == LSI_STAGE_ENDED) {",
+  "steps look themselves whether their run is stopped, and what is kept is dropped when nothing is in flight")
 m("cancel-hits-others", "worker.c", "with a run the operations of others on its thread are cancelled",
   "if (w->ops->cancel && w->instance->users == 1)", "if (w->ops->cancel)")
 m("thread-is-first-come", "crew.c", "a thread works for the run that came first, not for who has had the least",
