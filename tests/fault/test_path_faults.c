@@ -177,6 +177,14 @@ static int no_open(const char *name, struct lsi_error *err) {
 FAULTY(plain, real)
 FAULTY(mapped, &lsi_backend_mapped)
 
+static atomic_int created;
+
+static int counted_create(const struct lsi_backend_config *config, struct lsi_backend **out,
+                          struct lsi_error *err) {
+  atomic_fetch_add(&created, 1);
+  return real->create(config, out, err);
+}
+
 /* ---- a job and what is left of it ---- */
 
 static lsio_context *contexts[2]; /* the second one maps files */
@@ -207,6 +215,11 @@ static void trim(void) {
   lsi_crew_trim(contexts[1]->crew);
 }
 
+static long long bytes_lost(void) {
+  return mapped_bytes - abandoned -
+         (long long)(lsi_pool_kept(contexts[0]->pool) + lsi_pool_kept(contexts[1]->pool));
+}
+
 static struct path_end run(const struct path_kind *k, const char *where) {
   trim();
   const int64_t live = lsi_mem_live();
@@ -216,13 +229,12 @@ static struct path_end run(const struct path_kind *k, const char *where) {
   trim();
   if (lsi_mem_live() != live) fail_msg("%s: %d blocks lost", where, (int)(lsi_mem_live() - live));
   if (descriptors() != open_before) fail_msg("%s: descriptors lost", where);
-  const long long kept = (long long)(lsi_pool_kept(contexts[0]->pool) + lsi_pool_kept(contexts[1]->pool));
-  const long long lost = mapped_bytes - kept - abandoned;
+  const long long lost = bytes_lost();
   /* What a broken backend may still write to belongs to nobody any more. */
   if (lost > 0 && failing == REAP && fail_forever)
     abandoned += lost;
   else if (lost)
-    fail_msg("%s: %lld bytes mapped, %lld kept", where, mapped_bytes - abandoned, kept);
+    fail_msg("%s: %lld bytes are mapped and not kept", where, lost);
   if (file_is_mapped()) fail_msg("%s: a file is still mapped", where);
   if (written_later) fail_msg("%s: memory was written to after it was given back", where);
   return end;
@@ -345,6 +357,29 @@ static void test_next_job(void **state) {
   for (int i = 0; i < path_n_kinds; i++) run_well(&path_kinds[i], "after all");
 }
 
+/* A backend that gave some of its operations not back serves no later job; any other one does. */
+static void test_a_broken_backend_is_replaced(void **state) {
+  (void)state;
+  const struct path_kind *k = &path_kinds[5];
+  sigaction(SIGBUS, &handler, NULL);
+  trim();
+  const char *backend = faulty.name;
+  assert_int_equal(path_run(contexts[k->sigbus], k, backend, "first").rc, 0);
+  const int before = created;
+  assert_int_equal(path_run(contexts[k->sigbus], k, backend, "second").rc, 0);
+  assert_int_equal(created, before);
+  failing = REAP;
+  atomic_store(&fail_forever, true);
+  atomic_store(&counted, 0);
+  atomic_store(&fail_at, 1);
+  assert_int_equal(path_run(contexts[k->sigbus], k, backend, "broken").rc, LSIO_ERR_IO);
+  failing = NOTHING;
+  assert_int_equal(path_run(contexts[k->sigbus], k, backend, "after it").rc, 0);
+  assert_true(created > before);
+  trim();
+  abandoned += bytes_lost(); /* what it may still write to */
+}
+
 /* The trace tells how a context's operations ended. */
 static void check_trace(enum fault fault, const struct path_kind *k) {
   static const char failed[] = "\"outcome\":\"LSIO_ERR_IO\"";
@@ -388,6 +423,7 @@ static int setup(void **state) {
   files = lsi_store_file;
   files.backends = backends;
   plain_use(&faulty);
+  faulty.create = counted_create;
   mapped_use(&faulty_mapped);
   const struct lsio_context_options o = {.struct_size = sizeof o, .trace_events = 2000},
                                     maps = {.struct_size = sizeof o, .flags = LSIO_CONTEXT_SIGBUS,
@@ -415,6 +451,7 @@ int main(void) {
       cmocka_unit_test(test_opening),       cmocka_unit_test(test_closing),
       cmocka_unit_test(test_backend_that_breaks), cmocka_unit_test(test_looks),
       cmocka_unit_test(test_next_job),      cmocka_unit_test(test_traces),
+      cmocka_unit_test(test_a_broken_backend_is_replaced),
       cmocka_unit_test(test_nothing_is_left),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

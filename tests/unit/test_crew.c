@@ -223,7 +223,7 @@ static void one_seed_does_the_same_things(void **state) {
 #define FAIR_WINDOW 100
 
 /* Jobs of equal units that lie apart, with nothing to go wrong. */
-static void make_fair(struct world *w, struct one *o) {
+static void make_equal(struct world *w, struct one *o, uint32_t units) {
   struct engine_job *j = &o->j;
   memset(j, 0, sizeof *j);
   lsi_spec_init(&j->spec);
@@ -232,7 +232,7 @@ static void make_fair(struct world *w, struct one *o) {
   lsi_error_clear(&e);
   uint32_t index;
   assert_int_equal(lsi_request_add_object(r, w->names[0], &w->infos[0], &index, &e), 0);
-  for (uint32_t i = 0; i < FAIR_UNITS; i++) {
+  for (uint32_t i = 0; i < units; i++) {
     const uint32_t object = 0;
     const int64_t offset = (int64_t)i * 2 * FAIR_UNIT, length = FAIR_UNIT, tag = 0;
     assert_int_equal(lsi_request_add_step(r, 1, &object, &offset, &length, &tag, &e), 0);
@@ -241,7 +241,7 @@ static void make_fair(struct world *w, struct one *o) {
   lsi_device_preset(LSI_DEVICE_NVME, &model);
   const struct lsi_plan_options options = {.merge = LSI_MERGE_NEVER, .n_devices = 1, .devices = &model};
   assert_int_equal(lsi_plan_build(r, &options, &j->plan, &e), 0);
-  assert_int_equal(j->plan->n_units, FAIR_UNITS);
+  assert_int_equal(j->plan->n_units, units);
   j->spec.type = (struct lsi_dtype){LSI_U8, false};
   j->spec.identity = true;
   j->config = (struct lsi_run_config){.spec = &j->spec, .plan = j->plan, .sink_type = j->spec.type,
@@ -250,6 +250,8 @@ static void make_fair(struct world *w, struct one *o) {
                                       .stores = lsi_sim_stores,
                                       .crew = w->crew, .device_ids = device_ids};
 }
+
+static void make_fair(struct world *w, struct one *o) { make_equal(w, o, FAIR_UNITS); }
 
 static uint64_t units_begun(const struct lsi_run *run) {
   uint64_t bytes = 0;
@@ -318,6 +320,73 @@ static void equal_jobs_get_equal_parts(void **state) {
   engine_job_seeds(one_fair, 20 * PART, 100 / PART);
 }
 
+/* Of one thread, and jobs of one worker each. */
+static void begin_thread(struct world *w) {
+  memset(w, 0, sizeof *w);
+  w->dice.rng = 1;
+  make_objects(w, 1);
+  w->objects[0].size = w->objects[0].real_size = w->infos[0].size = FAIR_UNITS * 2 * FAIR_UNIT;
+  w->sim = (struct lsi_sim){.seed = 1, .objects = w->objects, .n_objects = OBJECTS, .by_clock = true,
+                            .delay_max = 20000};
+  assert_int_equal(lsi_crew_create(NULL, true, &w->crew), 0);
+  lsi_crew_limit(w->crew, 1);
+  engine_time_begin(&w->time);
+}
+
+static void start_equal(struct world *w, struct one *o, uint32_t units) {
+  make_equal(w, o, units);
+  o->j.config.workers = 1;
+  assert_int_equal(lsi_run_start(&o->j.config, &o->s.run, NULL), 0);
+}
+
+/* All end, within many times the turns that it takes. */
+static void end_equal(struct world *w, struct one *all, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t k = 0; !lsi_run_ended(all[i].s.run); k++) {
+      if (k > 100000) fail_msg("job %u of %u never ends", i, n);
+      turns(w);
+    }
+    assert_int_equal(lsi_run_join(all[i].s.run, NULL), 0);
+    lsi_run_destroy(all[i].s.run);
+    engine_job_free(&all[i].j);
+  }
+  engine_time_end();
+  lsi_crew_destroy(w->crew);
+}
+
+/* More than a thread takes turns with: who waits is taken up when somebody leaves. */
+static void those_that_wait_get_their_turn(void **state) {
+  (void)state;
+  static struct world w;
+  static struct one all[100];
+  begin_thread(&w);
+  for (uint32_t i = 0; i < LSI_COUNTOF(all); i++) start_equal(&w, &all[i], i % 2 ? 1 : 5);
+  end_equal(&w, all, LSI_COUNTOF(all));
+}
+
+/* A job of one unit begins it before those that were there begin another. */
+static void a_short_job_comes_first(void **state) {
+  (void)state;
+  static struct world w;
+  static struct one all[13];
+  begin_thread(&w);
+  w.sim.delay_max = 0; /* who has a turn can begin */
+  for (int i = 0; i < 3; i++) start_equal(&w, &all[i], FAIR_UNITS);
+  for (uint32_t i = 3; i < LSI_COUNTOF(all); i++) {
+    uint64_t before = 0, after = 0, wait_ns;
+    for (uint32_t k = 0; k < 3 + i; k++)
+      if (lsi_crew_turn(w.crew, 0, &wait_ns) == LSI_CREW_WAITS) w.time.now += 1000;
+    start_equal(&w, &all[i], 1);
+    for (int k = 0; k < 3; k++) before += units_begun(all[k].s.run);
+    while (!units_begun(all[i].s.run))
+      if (lsi_crew_turn(w.crew, 0, &wait_ns) == LSI_CREW_WAITS) w.time.now += 1000;
+    for (int k = 0; k < 3; k++) after += units_begun(all[k].s.run);
+    assert_int_equal(after, before);
+    assert_true(after > 0);
+  }
+  end_equal(&w, all, LSI_COUNTOF(all));
+}
+
 static void a_crew_has_no_more_threads_than_it_may(void **state) {
   (void)state;
   static struct world w;
@@ -352,6 +421,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_of_every_run_ends_once),
                                      cmocka_unit_test(one_seed_does_the_same_things),
                                      cmocka_unit_test(equal_jobs_get_equal_parts),
+                                     cmocka_unit_test(those_that_wait_get_their_turn),
+                                     cmocka_unit_test(a_short_job_comes_first),
                                      cmocka_unit_test(a_crew_has_no_more_threads_than_it_may)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
