@@ -11,10 +11,10 @@
 #include "seams/step.h"
 
 struct lsi_error;
-struct lsi_request;
 struct lsi_settings;
 struct lsi_sha256;
 struct lsi_paths; /* a growing list of paths */
+struct lsi_lua_source;
 struct lsi_lua_spec;
 
 /* One per process; Lua gets its address when a state is opened. */
@@ -46,27 +46,32 @@ struct lsi_vt {
   bool (*setting_skip)(const struct lsi_settings *settings); /* on_error is "skip" */
 
   int (*paths_add)(struct lsi_paths *paths, const char *path, struct lsi_error *err);
-  int (*paths_glob)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);
-  int (*paths_lines)(struct lsi_paths *paths, const char *file, struct lsi_error *err);
-  int (*paths_sort)(struct lsi_paths *paths, struct lsi_error *err); /* bytewise */
+  int (*paths_later)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);
+  bool (*source_file)(struct lsi_lua_source *source, const char *text, size_t length); /* as sink_path */
+  /* See lua/host/sources.h. */
+  int (*source_arrays)(struct lsi_lua_source *source, double n, bool tags, struct lsi_error *err);
+};
 
-  /* Adds the files as objects and cuts each into chunks; length -1 = to its end, chunk 0 = whole.
-   * may_be_late: nobody needs to know the sizes of many files before they are read. */
-  int (*request_files)(struct lsi_request *request, struct lsi_paths *paths, double offset,
-                       double length, double chunk, bool may_be_late, struct lsi_error *err);
-  int (*request_objects)(struct lsi_request *request, const struct lsi_paths *paths,
-                         struct lsi_error *err);
-  int (*request_chunks)(struct lsi_request *request, double n, const uint32_t *object,
-                        const int64_t *offset, const int64_t *length, const int64_t *tag,
-                        struct lsi_error *err);
-  /* Objects and ranges from a CSV or .npy file; `paths` are the objects of a .npy. */
-  int (*request_ranges)(struct lsi_request *request, struct lsi_paths *paths, const char *file,
-                        struct lsi_error *err);
+/* How files are cut into chunks: length -1 = to the end, chunk 0 = whole. may_be_late: nobody needs to know
+ * the sizes of many files before they are read. */
+struct lsi_lua_cut {
+  double offset, length, chunk;
+  bool may_be_late;
+};
+
+/* What prepare() says of the source. It is opened when Lua has returned. */
+struct lsi_lua_source {
+  int32_t kind;            /* enum lsi_lua_source_kind */
+  struct lsi_paths *paths; /* an empty list at first. FILES: what is to be listed; the last two: objects */
+  struct lsi_lua_cut cut;  /* FILES and LIST: paths of standard input */
+  char *file;              /* RANGES: a CSV, or a .npy */
+  double n;                /* ARRAYS, of so many ranges; tag: NULL = none */
+  uint32_t *object;
+  int64_t *offset, *length, *tag;
 };
 
 /* What prepare() says of a job; script.c copies it into struct lsi_spec. */
 struct lsi_lua_spec {
-  struct lsi_request *request;
   double decoded, piece, out_max, fill;
   double setup_s; /* that setup took */
   char *sink_path; /* handed over: lsi_free */
@@ -108,7 +113,7 @@ struct lsi_lua_call {
   size_t n_args;
   struct lsi_settings *settings;
   struct lsi_lua_spec *spec;
-  struct lsi_paths *paths; /* prepare: an empty list */
+  struct lsi_lua_source *source; /* prepare */
   void *slot;          /* out of open: the state struct; it lives as long as the job is open */
   uint64_t seed;
   struct lsi_lua_chunk *chunk; /* out of open; belongs to the state of Lua, all of whose jobs may share it */

@@ -12,7 +12,9 @@
 struct lsi_paths {
   struct lsi_watch *watch;
   bool sorted; /* they came in order */
-  struct lsi_names names; /* before each stands 'r' if it is known to be a regular file, else '?' */
+  size_t later; /* patterns among them, yet to be listed */
+  struct lsi_names names; /* before each stands 'r' if it is known to be a regular file, '*' if it is one of
+                             these patterns, else '?' */
 };
 
 struct lsi_paths *lsi_paths_create(struct lsi_watch *watch) {
@@ -47,6 +49,18 @@ int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err) 
   return rc;
 }
 
+/* Can some store find anything else by it than the name as it stands? */
+static bool may_be_pattern(const char *path) { return strpbrk(path, "*?[{\\") || strstr(path, "://"); }
+
+int lsi_paths_later(struct lsi_paths *p, const char *pattern, struct lsi_error *err) {
+  const bool later = may_be_pattern(pattern);
+  p->sorted = false;
+  if (!lsi_names_add(&p->names, later ? '*' : '?', pattern, strlen(pattern)))
+    return no_memory(p, "for a list of", err);
+  p->later += later;
+  return 0;
+}
+
 struct globbing {
   struct lsi_paths *paths;
   struct lsi_error *err;
@@ -57,7 +71,7 @@ static int add_match(void *ctx, const char *path, size_t length, bool regular) {
   return add(g->paths, path, length, regular, g->err);
 }
 
-int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err) {
+static int glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err) {
   struct globbing g = {p, err};
   char *own;
   int rc = lsi_store_name(pattern, true, &own, err);
@@ -68,6 +82,25 @@ int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *e
   rc = store->list(NULL, pattern, p->watch, add_match, &g, err);
   if (p->watch) p->watch->listed_before = p->names.n;
   lsi_free(own);
+  return rc;
+}
+
+int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err) {
+  if (!p->later) return 0;
+  struct lsi_names given = p->names;
+  p->names = (struct lsi_names){0};
+  p->later = 0;
+  int rc = 0;
+  for (uint64_t i = 0; rc == 0 && i < given.n; i++) {
+    const char *path = lsi_names_get(&given, i);
+    if (lsi_names_mark(&given, i) == '*') {
+      rc = glob(p, path, err);
+    } else {
+      p->sorted = false;
+      rc = add(p, path, strlen(path), false, err);
+    }
+  }
+  lsi_names_free(&given);
   return rc;
 }
 

@@ -16,8 +16,9 @@ struct lsi_paths *lsi_paths_create(struct lsi_watch *watch);
 void lsi_paths_free(struct lsi_paths *p);
 /* URLs become the names that their store has for them, here and below. */
 int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err);
-/* What a pattern matches, or a plain path as it is. */
-int lsi_paths_glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err);
+/* A plain path as it is, or a pattern in whose place lsi_paths_expand puts what it matches. */
+int lsi_paths_later(struct lsi_paths *p, const char *pattern, struct lsi_error *err);
+int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err);
 /* The lines of a file ("-": standard input), without their ends; empty ones are left out. */
 int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err);
 /* A whole object, such as a list of ranges, in memory (lsi_free). */

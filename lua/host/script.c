@@ -7,6 +7,7 @@
 #include "ground/mem.h"
 #include "host/host.h"
 #include "host/paths.h"
+#include "host/sources.h"
 #include "job/summary.h"
 #include "seams/os.h"
 
@@ -148,16 +149,14 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   s->out_type = l->sink_type;
 }
 
-static int prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error *err) {
-  if (!spec->request) spec->request = lsi_request_create();
-  if (!spec->request) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
-  struct lsi_lua_spec l = {.request = spec->request};
+/* What the script says of the job; its source is yet to be opened. */
+static int prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_lua_source *source,
+                   struct lsi_error *err) {
+  struct lsi_lua_spec l = {0};
   struct lsi_lua_call call = lsi_lua_call_of(s);
   call.spec = &l;
-  call.paths = lsi_paths_create(spec->request->watch);
-  if (!call.paths) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the list of paths");
+  call.source = source;
   int rc = lsi_lua_call(s->coordinator, "prepare", &call, NULL, LSIO_ERR_SCRIPT, err);
-  lsi_paths_free(call.paths);
   if (!rc) {
     lsi_free(s->params);
     rc = take_text(&call, &s->params, err);
@@ -417,9 +416,22 @@ static void locked_unload(struct lsi_script *s) {
     return rc;                                                                         \
   }
 LOCKED(help, char **, text)
-LOCKED(prepare, struct lsi_spec *, spec)
 LOCKED(merge, struct lsi_state_json *, state)
 LOCKED(done, const struct lsi_summary *, summary)
+
+/* Other jobs have the coordinator while this one's source is listed and looked at. */
+static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error *err) {
+  if (!spec->request) spec->request = lsi_request_create();
+  if (!spec->request) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
+  struct lsi_lua_source source = {.paths = lsi_paths_create(spec->request->watch)};
+  if (!source.paths) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the list of paths");
+  lsi_os_lock(s->host->mutex);
+  int rc = prepare(s, spec, &source, err);
+  lsi_os_unlock(s->host->mutex);
+  if (rc >= 0) rc = lsi_lua_source_open(&source, spec->request, err);
+  lsi_lua_source_clear(&source);
+  return rc;
+}
 
 static const struct lsi_script_ops ops = {.name = "lua",
                                           .create = host_create,

@@ -194,7 +194,7 @@ function M.prepare(address)
   prepare_data(j, call.spec)
   prepare_sink(entry, call.spec)
   local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
-  source.build(s, call.spec.request, call.paths, j.codec ~= "none", may_be_late)
+  source.describe(s, call.source, j.codec ~= "none", may_be_late)
   s = nil -- luacheck: ignore (arrays as long as the request must not live on while it runs)
   collect_since(entry.count)
 end

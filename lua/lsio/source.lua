@@ -1,6 +1,5 @@
--- Sources: inert descriptions, made at file level in every state and opened by build() in the
--- coordinator only. Everything that is as long as the request lies in C or FFI arrays.
-local ffi = require "ffi"
+-- Sources: inert descriptions, made at file level in every state. describe() hands one over in the
+-- coordinator only: C opens it when Lua has returned. What is as long as the request lies in C's arrays.
 local core = require "lsio.core"
 local util = require "lsio.util"
 
@@ -143,16 +142,16 @@ local function fill_tags(out, v, n)
   end
 end
 
-local function build_arrays(s, request)
+local function describe_arrays(s, to)
   local n = count_of(s.offset, "offset")
-  local object = ffi.new("uint32_t[?]", n + 1)
-  local offset, length = ffi.new("int64_t[?]", n + 1), ffi.new("int64_t[?]", n + 1)
   for _, key in ipairs { "object", "length", "tag" } do
     if s[key] ~= nil and type(s[key]) ~= "number" then
       local m = count_of(s[key], key)
       if m ~= n then fail("lsio.ranges: %s has %d elements, offset has %d", key, m, n) end
     end
   end
+  core.check(core.vt.source_arrays(to, n, s.tag ~= nil, core.err))
+  local object, length = to.object, to.length
   if s.object then
     fill(object, s.object, n, "object", 0)
     for i = 0, n - 1 do
@@ -162,53 +161,44 @@ local function build_arrays(s, request)
       end
     end
   end
-  fill(offset, s.offset, n, "offset", -9007199254740992)
+  fill(to.offset, s.offset, n, "offset", -9007199254740992)
   if type(s.length) == "number" then
     for i = 0, n - 1 do length[i] = s.length end
   else
     fill(length, s.length, n, "length", 0)
   end
-  local tag
-  if s.tag ~= nil then
-    tag = ffi.new("int64_t[?]", n + 1)
-    fill_tags(tag, s.tag, n)
-  end
-  core.check(core.vt.request_chunks(request, n, object, offset, length, tag, core.err))
+  if s.tag ~= nil then fill_tags(to.tag, s.tag, n) end
 end
 
-local function add_paths(list, paths, glob)
-  for i = 1, #paths do
-    local add = glob and core.vt.paths_glob or core.vt.paths_add
-    core.check(add(list, paths[i], core.err))
-  end
+local function add_paths(add, list, paths)
+  for i = 1, #paths do core.check(add(list, paths[i], core.err)) end
 end
 
 -- Bytes of a chunk when neither chunk nor whole was given: compressed files are taken whole.
 local default_chunk = 1048576
 
--- Opens the source and adds everything to the request. `list` is an empty list of paths;
--- may_be_late: the job needs no sizes before it reads.
-function M.build(s, request, list, compressed, may_be_late)
+local kinds = { files = 1, stdin = 2, arrays = 3, ranges = 4 } -- enum lsi_lua_source_kind
+
+-- Says in the struct `to` what is to be opened; may_be_late: the job needs no sizes before it reads.
+function M.describe(s, to, compressed, may_be_late)
   local vt = core.vt
+  to.kind = kinds[s.kind]
   if s.kind == "ranges" then
-    if s.objects then add_paths(list, s.objects, false) end
-    if s.file then
-      core.check(vt.request_ranges(request, list, s.file, core.err))
-    else
-      core.check(vt.request_objects(request, list, core.err))
-      build_arrays(s, request)
+    if s.objects then add_paths(vt.paths_add, to.paths, s.objects) end
+    if not s.file then
+      to.kind = kinds.arrays
+      return describe_arrays(s, to)
     end
-  else
-    if s.kind == "stdin" then
-      core.check(vt.paths_lines(list, "-", core.err))
-    else
-      add_paths(list, s.paths, true)
-      core.check(vt.paths_sort(list, core.err))
+    if not vt.source_file(to, s.file, #s.file) then
+      core.fail(core.NOMEM, "no memory for the name of a list")
     end
-    local whole = s.whole or (s.whole == nil and not s.chunk and compressed)
-    core.check(vt.request_files(request, list, s.offset, s.length or -1,
-      whole and 0 or s.chunk or default_chunk, may_be_late, core.err))
+    return
   end
+  if s.kind == "files" then add_paths(vt.paths_later, to.paths, s.paths) end
+  local whole = s.whole or (s.whole == nil and not s.chunk and compressed)
+  local cut = to.cut
+  cut.offset, cut.length = s.offset, s.length or -1
+  cut.chunk, cut.may_be_late = whole and 0 or s.chunk or default_chunk, may_be_late
 end
 
 return M

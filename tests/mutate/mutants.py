@@ -58,7 +58,7 @@ FITS = [
         ("xform_lua.c", "test_host test_host_steps test_host_robust"),
         ("script.c", "test_host test_host_steps test_runner.py"),
         ("host.c", "test_host test_host_robust test_bytecode* test_hostile_scripts.py"),
-        ("vtable.c", "test_host test_engine_late test_urls.py"),
+        ("sources.c", "test_host test_api_listing test_engine_late test_urls.py"),
         ("paths.c", "test_host fuzz_paths test_urls.py"),
         ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
         ("pread*.c", "test_backends test_backends_exact test_backend_faults test_writes"),
@@ -106,7 +106,7 @@ m("url-with-a-nul", "store_file.c", "a URL ends at %00",
   "if (low < 0 || !c) return false;", "if (low < 0) return false;")
 m("pattern-of-urls-as-a-name", "paths.c", "%2A in a pattern of URLs is a star of the pattern",
   "lsi_store_name(pattern, true, &own, err)", "lsi_store_name(pattern, false, &own, err)")
-m("csv-urls-as-they-stand", "vtable.c", "URLs in a CSV are looked for as relative paths",
+m("csv-urls-as-they-stand", "sources.c", "URLs in a CSV are looked for as relative paths",
   "    urls |= own != NULL;\n", "")
 m("close-looks-not", "objects.c", "a file that changed while it was read is found at its close by nobody",
   "return lsi_unchanged_settle(w, s, w->ops->close(w->backend, &s->handle, &now), &now);",
@@ -376,7 +376,7 @@ m("lua-memory-error-is-transform", "host.c", "a Lua state without memory is the 
   "    if (rc == LUA_ERRMEM) {\n      code = LSIO_ERR_NOMEM;\n", "    if (rc == LUA_ERRMEM) {\n")
 m("lua-merge-wrong-order", "script.c", "the text of the parameters keeps its old length",
   "    s->params_length = call.text_length;\n", "    s->params_length = call.text_length - (call.text_length > 0);\n")
-m("late-device-of-first", "vtable.c", "late files get the device of the first folder",
+m("late-device-of-first", "sources.c", "late files get the device of the first folder",
   "    if (looked[k].regular) beside = infos[k];\n", "    if (looked[k].regular && !beside.known) beside = infos[k];\n")
 m("reduce-min-loses-nan", "reduce.lua", "a NaN of the second worker does not win",
   "local function least(a, b)\n  if a ~= a then return a end\n  if b ~= b then return b end\n",
