@@ -3,6 +3,7 @@
 #define LSI_CONTEXT_H
 
 #include "api/facts.h"
+#include "api/helpers.h"
 #include "engine/state/engine.h"
 #include "ground/spin.h"
 #include "job/settings.h"
@@ -16,6 +17,7 @@ struct lsio_context {
   struct lsi_ledger *ledger;
   struct lsi_crew *crew;
   struct lsi_facts *facts;
+  struct lsi_helpers *helpers;
   struct lsi_trace *trace; /* the last ring is that of the threads that submit and poll; NULL: none */
   struct lsi_spin spin; /* of who waits for a job */
   bool maps;            /* SIGBUS is handled: files may be mapped */
@@ -57,6 +59,16 @@ struct lsi_job_poll {
   bool done;                          /* the last one of all has been returned */
 };
 
+/* Between the end of the run and that of the job. */
+struct lsi_job_ending {
+  bool begun;            /* the run has been joined, and what its workers ended with is merged */
+  bool helped;           /* a helper publishes the output */
+  bool published;        /* there was one, and no error before */
+  struct lsi_task task;  /* the helper's; so are the results and the error until it has ended */
+  uint64_t at;           /* when the last part ended */
+  uint64_t cpu_ns;       /* that publishing took */
+};
+
 /* Made when they are asked for; the caller's until the job is destroyed. */
 struct lsi_job_texts {
   char *summary, *summary_json;
@@ -86,6 +98,7 @@ struct lsio_job {
   struct lsi_job_array array;
   struct lsi_run *run;
   struct lsi_job_poll poll;
+  struct lsi_job_ending ending;
   bool ended;                             /* what follows is known */
   int status;                             /* LSIO_ERR_BUSY until it has ended */
   int exit_code;

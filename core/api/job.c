@@ -181,8 +181,8 @@ static void end_sink(struct lsio_job *job, struct lsi_error *e) {
   if (job->array.own) lsi_array_settle(job->array.own);
 }
 
-/* What can fail does so before the output gets its name; `done` is called after it, to find it there. */
-static void finish(struct lsio_job *job) {
+/* What can fail does so before the output gets its name: joins the run and merges. */
+static void reduce(struct lsio_job *job) {
   struct lsi_error *e = &job->error;
   struct lsi_summary *s = &job->summary;
   uint64_t at = lsi_os_now_ns();
@@ -199,12 +199,29 @@ static void finish(struct lsio_job *job) {
   if (!e->code && job->script)
     lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state, e);
   s->part_s[LSI_PART_REDUCE] = lsi_job_did(job, LSI_TRACE_REDUCE, &at);
-  const bool publishes = job->results.sink && !e->code;
-  const bool to_file = publishes && job->results.path;
+  job->ending.at = at;
+  job->ending.begun = true;
+}
+
+/* May sleep as long as a disk takes. */
+static void publish(void *arg) {
+  struct lsio_job *job = arg;
+  struct lsi_job_ending *x = &job->ending;
+  x->published = job->results.sink && !job->error.code;
+  const bool to_file = x->published && job->results.path;
   const uint64_t cpu_before = to_file ? lsi_os_cpu_ns() : 0;
-  end_sink(job, e);
-  s->part_s[LSI_PART_PUBLISH] = lsi_job_did(job, LSI_TRACE_PUBLISH, &at);
-  if (publishes) lsi_run_published(job->run, to_file ? lsi_os_cpu_ns() - cpu_before : 0, s);
+  end_sink(job, &job->error);
+  if (to_file) x->cpu_ns = lsi_os_cpu_ns() - cpu_before;
+  job->summary.part_s[LSI_PART_PUBLISH] = lsi_job_did(job, LSI_TRACE_PUBLISH, &x->at);
+}
+
+/* `done` is called last, to find the output under its name. */
+static void finish(struct lsio_job *job) {
+  struct lsi_error *e = &job->error;
+  struct lsi_summary *s = &job->summary;
+  struct lsi_job_ending *x = &job->ending;
+  if (x->helped) s->part_s[LSI_PART_POLL] += lsi_job_since(&x->at);
+  if (x->published) lsi_run_published(job->run, x->cpu_ns, s);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
               : e->code                     ? "failed"
               : s->steps_failed             ? "skipped"
@@ -215,7 +232,7 @@ static void finish(struct lsio_job *job) {
                                             : 0;
   if (!e->code && job->script) {
     lsi_script_host_ops->done(job->script, s, e);
-    s->part_s[LSI_PART_DONE] = lsi_job_since(&at);
+    s->part_s[LSI_PART_DONE] = lsi_job_since(&x->at);
     if (e->code) {
       s->status = "failed";
       s->exit_code = lsi_error_exit_code(e->code);
@@ -225,6 +242,31 @@ static void finish(struct lsio_job *job) {
   job->status = e->code;
   job->exit_code = s->exit_code;
   job->ended = true;
+}
+
+static void tell_of_end(void *arg) { lsi_run_ring(((struct lsio_job *)arg)->run, true); }
+
+/* A file is published here only by a caller that would wait for it for ever. */
+static void begin_to_end(struct lsio_job *job, bool waits) {
+  struct lsi_job_ending *x = &job->ending;
+  reduce(job);
+  x->helped = !waits && job->results.sink && job->results.path;
+  if (!x->helped) {
+    publish(job);
+    return;
+  }
+  x->task = (struct lsi_task){.run = publish, .tell = tell_of_end, .arg = job};
+  lsi_run_ring(job->run, false);
+  lsi_helpers_do(job->context->helpers, &x->task);
+}
+
+/* Once the run has ended and all its completions are taken. False: the output was not published in time. */
+static bool end(struct lsio_job *job, int64_t timeout_ns) {
+  const struct lsi_job_ending *x = &job->ending;
+  if (!x->begun) begin_to_end(job, timeout_ns < 0);
+  if (x->helped && !lsi_helpers_wait(job->context->helpers, &job->ending.task, timeout_ns)) return false;
+  finish(job);
+  return true;
 }
 
 /* ---- poll ---- */
@@ -241,8 +283,9 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
   free_list(job->poll.lent);
   job->poll.lent = NULL;
   if (!job->run || !max || job->poll.done) return 0;
-  if (!job->poll.pending && !job->ended)
-    job->poll.pending = lsi_run_take(job->run, timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000);
+  int64_t left_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
+  const uint64_t until_ns = left_ns > 0 ? lsi_os_now_ns() + (uint64_t)left_ns : 0;
+  if (!job->poll.pending && !job->ending.begun) job->poll.pending = lsi_run_take(job->run, left_ns);
   int n = 0;
   struct lsi_run_completion **tail = &job->poll.lent;
   while (job->poll.pending && (size_t)n < max && n < INT32_MAX) {
@@ -263,9 +306,10 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
   if (job->poll.pending) lsi_run_ring(job->run, true);
   if (n || job->poll.pending || !lsi_run_ended(job->run)) return n;
   /* What arrived between the last take and the end. */
-  if (!job->ended && (job->poll.pending = lsi_run_take(job->run, 0)))
+  if (!job->ending.begun && (job->poll.pending = lsi_run_take(job->run, 0)))
     return lsio_poll(job, out, max, 0);
-  finish(job);
+  if (left_ns > 0) left_ns = LSI_MAX((int64_t)(until_ns - lsi_os_now_ns()), 0);
+  if (!end(job, left_ns)) return 0;
   job->poll.done = true;
   lsi_run_ring(job->run, false);
   out[0] = (struct lsio_completion){.kind = LSIO_DONE};
@@ -278,11 +322,18 @@ int lsio_wait(lsio_job *job) {
   return job->status;
 }
 
+/* The run has ended, which is not what is waited for any more. */
+static void ring_when_published(const struct lsio_job *job) {
+  lsi_run_ring(job->run, false);
+  if (lsi_helpers_ended(job->context->helpers, &job->ending.task)) lsi_run_ring(job->run, true);
+}
+
 int lsio_job_fd(const lsio_job *job) {
   if (!job->run) return -1;
   const int fd = lsi_run_bell(job->run);
   if (job->poll.done) lsi_run_ring(job->run, false);
   else if (job->poll.pending) lsi_run_ring(job->run, true);
+  else if (job->ending.helped) ring_when_published(job);
   return fd;
 }
 
@@ -320,7 +371,7 @@ char *lsio_job_activity(const lsio_job *job) {
 int lsio_job_status(const lsio_job *job) { return job->status; }
 int lsio_job_exit_code(const lsio_job *job) { return job->exit_code; }
 const lsio_error *lsio_job_error(const lsio_job *job) {
-  return job->error.code ? &job->error : NULL;
+  return job->ended && job->error.code ? &job->error : NULL;
 }
 const lsio_error *lsio_job_state_error(const lsio_job *job) {
   return job->state.error.code ? &job->state.error : NULL;
@@ -342,6 +393,7 @@ const char *lsio_job_summary_text(lsio_job *job) {
 
 void lsio_job_destroy(lsio_job *job) {
   if (!job) return;
+  if (job->ending.helped) lsi_helpers_wait(job->context->helpers, &job->ending.task, -1);
   if (job->run && !job->ended) {
     lsi_run_cancel(job->run);
     lsi_run_join(job->run, NULL);

@@ -91,7 +91,8 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     if (!is_current(lsi_stores[i], &e)) return lsi_error_hand_out(&e, e.code, error);
   lsio_context *c = lsi_calloc(1, sizeof *c);
   const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
-                    (c->ledger = lsi_ledger_create()) && (c->facts = lsi_facts_create());
+                    (c->ledger = lsi_ledger_create()) && (c->facts = lsi_facts_create()) &&
+                    (c->helpers = lsi_helpers_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) lsi_crew_spin(c->crew, c->spin.ns = lsi_facts_machine(c->facts).spin_ns);
   if (rc >= 0) rc = lsi_context_take_settings(c, &o, &e);
@@ -104,6 +105,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   if (rc < 0) {
     if (c) {
       lsi_crew_destroy(c->crew);
+      lsi_helpers_destroy(c->helpers);
       lsi_trace_free(c->trace);
       lsi_facts_destroy(c->facts);
       lsi_ledger_destroy(c->ledger);
@@ -140,6 +142,7 @@ void lsi_context_end(struct lsio_context *c, uint64_t ceiling) {
 void lsio_context_destroy(lsio_context *c) {
   if (!c) return;
   lsi_crew_destroy(c->crew);
+  lsi_helpers_destroy(c->helpers);
   lsi_script_host_ops->destroy(c->host);
   lsi_trace_free(c->trace);
   lsi_facts_destroy(c->facts);

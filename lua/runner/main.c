@@ -166,7 +166,8 @@ static void follow(lsio_job *job, struct report *report) {
     lsio_job_progress(job, &g);
     /* done() of the script runs within the last poll and may print: the line must be gone. */
     if (g.steps_done >= g.steps || !g.workers_running) progress_clear();
-    int n = lsio_poll(job, batch, BATCH, ready > 0 ? 0 : 1);
+    /* What is left then is the end: it needs no thread more. */
+    int n = lsio_poll(job, batch, BATCH, !g.workers_running ? -1 : ready > 0 ? 0 : 1);
     for (int i = 0; i < n; i++) {
       if (batch[i].kind == LSIO_STEP_FAILED) report_error(report, batch[i].error);
       if (batch[i].kind == LSIO_DONE) done = true;

@@ -58,6 +58,8 @@ FITS = [
         ("xform_lua.c", "test_host test_host_steps test_host_robust"),
         ("script.c", "test_host test_host_steps test_runner.py"),
         ("host.c", "test_host test_host_robust test_bytecode* test_hostile_scripts.py"),
+        ("job.c", "test_api_publish test_api test_api_stream test_job_alloc"),
+        ("helpers.c", "test_helpers test_api_publish"),
         ("sources.c", "test_host test_api_listing test_engine_late test_urls.py"),
         ("paths.c", "test_host fuzz_paths test_urls.py"),
         ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
@@ -108,6 +110,20 @@ m("pattern-of-urls-as-a-name", "paths.c", "%2A in a pattern of URLs is a star of
   "lsi_store_name(pattern, true, &own, err)", "lsi_store_name(pattern, false, &own, err)")
 m("csv-urls-as-they-stand", "sources.c", "URLs in a CSV are looked for as relative paths",
   "    urls |= own != NULL;\n", "")
+m("publishing-ends-unheard", "job.c", "nobody is told that an output is durable",
+  "lsi_run_ring(((struct lsio_job *)arg)->run, true);", "(void)arg;")
+m("descriptor-tells-the-run", "job.c", "the descriptor says that there is something while an output is made durable",
+  "  lsi_run_ring(job->run, false);\n  if (lsi_helpers_ended", "  if (lsi_helpers_ended")
+m("descriptor-forgets-the-end", "job.c", "asked again, the descriptor does not say that an output is durable",
+  "  if (lsi_helpers_ended(job->context->helpers, &job->ending.task)) lsi_run_ring(job->run, true);\n", "")
+m("destroy-waits-not", "job.c", "a job is freed while a helper has it",
+  "  if (job->ending.helped) lsi_helpers_wait(job->context->helpers, &job->ending.task, -1);\n", "")
+m("publishing-in-the-poll", "job.c", "a poll with a limit makes the output durable itself",
+  "x->helped = !waits && ", "x->helped = false && !waits && ")
+m("helpers-newest-first", "helpers.c", "what was handed over last is done first",
+  "  *h->end = t;\n  h->end = &t->next;\n", "  t->next = h->first;\n  h->first = t;\n")
+m("helper-too-many", "helpers.c", "a thread is started although one is free",
+  "h->waiting > h->idle && ", "")
 m("close-looks-not", "objects.c", "a file that changed while it was read is found at its close by nobody",
   "return lsi_unchanged_settle(w, s, w->ops->close(w->backend, &s->handle, &now), &now);",
   "w->ops->close(w->backend, &s->handle, &now);\n  return 0;")
