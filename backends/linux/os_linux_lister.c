@@ -115,17 +115,29 @@ static int list_later(struct lsi_lister *l, size_t at, const char *pattern) {
   return rc;
 }
 
+static bool is_any_depth(const char *pattern, size_t n) { return n == 2 && memcmp(pattern, "**", 2) == 0; }
+
+/* Of one "**" behind the other the last is all of them: else a folder were listed for each way to share out
+ * its depth among them. */
+static const char *last_any_depth(const char *pattern) {
+  for (const char *next = pattern; is_any_depth(next, strcspn(next, "/")); next += strspn(next, "/")) {
+    pattern = next;
+    next += 2;
+  }
+  return pattern;
+}
+
 /* Goes from l->path along a pattern up to what must be listed. */
 static int resolve(struct lsi_lister *l, size_t at, const char *pattern) {
   for (;;) {
     while (*pattern == '/') pattern++;
     if (!*pattern) return 0; /* a trailing slash asks for a folder */
+    pattern = last_any_depth(pattern);
     size_t n = strcspn(pattern, "/");
     const char *rest = pattern[n] ? pattern + n : NULL;
     if (lsi_pattern_magic(pattern, n)) {
       int rc = list_later(l, at, pattern);
-      bool any_depth = n == 2 && memcmp(pattern, "**", 2) == 0;
-      if (rc < 0 || !any_depth || !rest || lsi_pattern_one_more(rest)) return rc;
+      if (rc < 0 || !is_any_depth(pattern, n) || !rest || lsi_pattern_one_more(rest)) return rc;
       /* No folder at all is a depth too. */
     } else {
       at = append(l, at, pattern, n, true);

@@ -194,6 +194,8 @@ static void patterns_find_what_find_finds(void **state) {
                               " find t/to-a/ -mindepth 2 -maxdepth 2 -name '[!.]*.f' -not -path '*/.*/*'");
     same_as_find("t/a*/a/b/n ?.f", "-path 't/a*/a/b/n ?.f' -xtype f");
     same_as_find("t/{b,a*}/*.f", "-path 't/[ab]*' -mindepth 2 -maxdepth 2 -name '[!.]*.f' -xtype f");
+    same_as_find("t/**/**", "-not -path '*/.*' -xtype f");
+    same_as_find("t/**/**//**/**/**/*.f", "-name '[!.]*.f' -not -path '*/.*/*' -xtype f");
     same_as_find("t/**/b/*.f", "-path '*/b/*' -not -path '*/.*' -xtype f"
                                " -regex '.*/b/[^/]*[.]f'");
   }
