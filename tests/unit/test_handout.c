@@ -33,13 +33,14 @@ static int set_up(void **unused) {
   run = lsi_calloc(1, sizeof *run);
   run->workers = lsi_alloc_aligned(LSI_CACHE_LINE, WORKERS * sizeof *run->workers);
   memset((void *)run->workers, 0, WORKERS * sizeof *run->workers);
-  run->config.plan = &plan;
+  run->wave.plan = &plan;
   run->n_workers = WORKERS;
-  run->sections = &state;
+  run->wave.sections = &state;
   atomic_init(&state.cursor, 0);
   atomic_init(&state.bytes_taken, 0);
   for (uint32_t i = 0; i < WORKERS; i++) {
     run->workers[i].run = run;
+    run->workers[i].reader.wave = &run->wave;
     run->workers[i].index = i;
     run->workers[i].reader.depth.ops = 32;
   }

@@ -52,7 +52,7 @@ struct lsi_crew {
 
 /* ---- a member ---- */
 
-static bool is_short(const struct lsi_worker *w) { return w->run->config.plan->n_units == 1; }
+static bool is_short(const struct lsi_worker *w) { return w->run->wave.plan->n_units == 1; }
 
 /* Takes one up: it has had as little as whoever has had the least, or nothing, if it is short: then it is
  * next. */
@@ -396,7 +396,7 @@ static struct lsi_device_state *device_of(struct lsi_crew *c, uint64_t id,
 /* One that was given a depth of its own keeps to that. */
 static int share_devices(struct lsi_crew *c, struct lsi_run *run) {
   if (run->config.queue_depth || !run->config.device_ids) return 0;
-  for (uint32_t i = 0; i < run->config.plan->n_devices; i++) {
+  for (uint32_t i = 0; i < run->wave.plan->n_devices; i++) {
     run->devices[i] = device_of(c, run->config.device_ids[i], &run->own_devices[i]);
     if (!run->devices[i]) return LSIO_ERR_NOMEM;
   }

@@ -13,7 +13,7 @@ static const struct lsi_trial_rules ladder = {
 static uint32_t ops_limit(const struct lsi_worker *w) {
   const struct lsi_run *run = w->run;
   uint64_t all = 0;
-  for (uint32_t i = 0; i < run->config.plan->n_devices; i++) all += (uint64_t)run->devices[i]->cap;
+  for (uint32_t i = 0; i < run->wave.plan->n_devices; i++) all += (uint64_t)run->devices[i]->cap;
   return (uint32_t)LSI_MAX(LSI_MIN(all / run->n_workers, (uint64_t)LSI_OPS_MAX), 1u);
 }
 

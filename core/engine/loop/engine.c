@@ -18,7 +18,7 @@ static void free_run(struct lsi_run *run) {
     lsi_run_free_completion(c);
   }
   lsi_free(run->workers);
-  lsi_free(run->sections);
+  lsi_free(run->wave.sections);
   lsi_free(run->devices);
   lsi_free(run->own_devices);
   lsi_free(run->outcome.errors);
@@ -31,7 +31,7 @@ static void free_run(struct lsi_run *run) {
 }
 
 static void init_devices(struct lsi_run *run) {
-  const struct lsi_plan *plan = run->config.plan;
+  const struct lsi_plan *plan = run->wave.plan;
   for (uint32_t i = 0; i < plan->n_devices; i++) {
     struct lsi_device_state *d = run->devices[i] = &run->own_devices[i];
     uint32_t cap = run->config.queue_depth ? run->config.queue_depth : plan->devices[i].cap;
@@ -48,31 +48,34 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   const struct lsi_plan *plan = config->plan;
   run->outcome.bell = -1;
   run->config = *config;
-  run->request = config->spec->request;
+  run->wave.request = config->spec->request;
+  run->wave.plan = plan;
   run->on_error = config->spec->on_error;
   run->n_workers = config->workers;
   run->mutex = lsi_os_mutex_create();
   run->cond = lsi_os_cond_create();
   run->workers = lsi_alloc_aligned(LSI_CACHE_LINE, run->n_workers * sizeof *run->workers);
-  run->sections = lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_sections + 1u) * sizeof *run->sections);
+  run->wave.sections =
+      lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_sections + 1u) * sizeof *run->wave.sections);
   run->devices = lsi_calloc(plan->n_devices + 1u, sizeof *run->devices);
   run->own_devices = lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_devices + 1u) * sizeof *run->own_devices);
   run->outcome.errors = lsi_calloc(LSI_ERRORS_KEPT, sizeof *run->outcome.errors);
   run->summaries = lsi_calloc(run->n_workers, sizeof *run->summaries);
-  if (!run->mutex || !run->cond || !run->workers || !run->sections || !run->devices ||
+  if (!run->mutex || !run->cond || !run->workers || !run->wave.sections || !run->devices ||
       !run->own_devices || !run->outcome.errors || !run->summaries) {
     free_run(run);
     return LSIO_ERR_NOMEM;
   }
   lsi_error_clear(&run->outcome.error);
   for (uint32_t i = 0; i < plan->n_sections; i++)
-    atomic_init(&run->sections[i].cursor, plan->sections[i].unit_begin);
+    atomic_init(&run->wave.sections[i].cursor, plan->sections[i].unit_begin);
   init_devices(run);
   lsi_writes_size(run);
   for (uint32_t i = 0; i < run->n_workers; i++) {
     struct lsi_worker *w = &run->workers[i];
     w->run = run;
     w->index = i;
+    w->reader.wave = w->stepper.wave = &run->wave;
     w->stepper.shown = UINT32_MAX;
     lsi_error_clear(&w->error);
   }

@@ -102,7 +102,7 @@ struct lsi_share lsi_share_divide(struct lsi_worker *w) {
 static uint64_t results_of(const struct lsi_run *run, const struct lsi_price_request *step, uint64_t known) {
   const struct lsi_run_config *c = &run->config;
   const uint64_t one = lsi_sat_add(c->spec->identity ? known : step->out, sizeof(struct lsi_run_completion));
-  return LSI_MIN(c->stream ? LSI_QUEUED_BYTES_MAX : c->window, lsi_sat_mul(one, run->request->n_steps));
+  return LSI_MIN(c->stream ? LSI_QUEUED_BYTES_MAX : c->window, lsi_sat_mul(one, run->wave.request->n_steps));
 }
 
 uint64_t lsi_run_need(const struct lsi_run *run) {

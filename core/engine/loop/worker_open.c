@@ -37,13 +37,13 @@ static void pin_all(struct lsi_worker *w) {
 
 static int open_memory(struct lsi_worker *w) {
   const struct lsi_run *run = w->run;
-  w->stepper.chunks_cap = largest_step(run->request);
+  w->stepper.chunks_cap = largest_step(run->wave.request);
   w->stepper.chunks = lsi_calloc(w->stepper.chunks_cap, sizeof *w->stepper.chunks);
   w->stepper.chunk_at = lsi_calloc(w->stepper.chunks_cap, sizeof *w->stepper.chunk_at);
-  w->credits = lsi_calloc(run->config.plan->n_devices + 1u, sizeof *w->credits);
+  w->credits = lsi_calloc(run->wave.plan->n_devices + 1u, sizeof *w->credits);
   if (!w->stepper.chunks || !w->stepper.chunk_at || !w->credits) return LSIO_ERR_NOMEM;
   w->stepper.as_stored = run->config.spec->codec == LSI_CODEC_NONE && !run->config.spec->type.big &&
-             !run->request->step_first;
+             !run->wave.request->step_first;
   w->stepper.untransformed = w->stepper.as_stored && !run->config.spec->transform;
   lsi_straight_init(w);
   w->stepper.prefaults = run->config.in_place && lsi_sink_untouched(run->config.sink);
@@ -61,7 +61,7 @@ static int open_memory(struct lsi_worker *w) {
   if ((spec->codec != LSI_CODEC_NONE || spec->piece) && !(w->stepper.decoder = lsi_decoder_create()))
     return LSIO_ERR_NOMEM;
   const uint32_t slots = LSI_MIN(LSI_MAX(w->home->open_limit / 4 / run->n_workers, 8u), 1024u);
-  return lsi_objects_init(&w->reader.objects, LSI_MIN(slots, LSI_MAX(run->request->n_objects, 8u)));
+  return lsi_objects_init(&w->reader.objects, LSI_MIN(slots, LSI_MAX(run->wave.request->n_objects, 8u)));
 }
 
 /* Ranges that lie apart break even with copying at 64 KiB (CPU seconds of pread over those of mapped

@@ -89,7 +89,7 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
 static inline uint64_t next_length(const struct lsi_worker *w, const struct lsi_flight_extent *x,
                                    uint64_t left) {
   if (x->loan) return LSI_MIN(left, (uint64_t)LSI_OP_LONGEST);
-  uint64_t op_max = w->run->config.plan->devices[x->slot->device].op_max;
+  uint64_t op_max = w->reader.wave->plan->devices[x->slot->device].op_max;
   if (x->length <= op_max) return left;
   uint64_t to_cut = op_max - (x->offset + x->issued) % op_max;
   return LSI_MIN(LSI_MIN(left, to_cut), (uint64_t)LSI_OP_LONGEST);
@@ -158,11 +158,12 @@ static __attribute__((noinline)) void keep_at_once(struct lsi_worker *w, struct 
  * unit that waits for room, or that has none and is looked at next.
  * 1 = it is in flight, or put off; 0 = no room now, negative = the run has failed. */
 static inline int begin(struct lsi_worker *w, uint32_t unit) {
-  const struct lsi_plan *plan = w->run->config.plan;
+  const struct lsi_plan *plan = w->reader.wave->plan;
   uint32_t first = plan->unit_extent[unit];
   const struct lsi_extent *e = &plan->extents[first];
   struct lsi_flight *f = flight_get(w, plan->unit_extent[unit + 1] - first);
   if (!f) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a unit of work");
+  f->wave = w->reader.wave;
   f->unit = unit;
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {

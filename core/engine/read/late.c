@@ -19,7 +19,7 @@
 
 void lsi_late_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
-  w->reader.late.any = w->run->request->late;
+  w->reader.late.any = w->run->wave.request->late;
   uint64_t left = c->share - LSI_MIN(c->share, (uint64_t)w->reader.arena.size);
   left /= lsi_price_per_byte(c->spec, c->sink_type, false, c->stream);
   w->reader.late.most = LSI_MIN(left, (uint64_t)w->reader.arena.size);
@@ -29,7 +29,7 @@ void lsi_late_init(struct lsi_worker *w) {
 static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
                        uint32_t object) {
   struct lsi_request *r = w->run->config.spec->request;
-  const uint32_t step = w->run->config.plan->step_order[f->next_step];
+  const uint32_t step = f->wave->plan->step_order[f->next_step];
   x->length = r->length[lsi_request_chunk_begin(r, step)] = r->objects[object].size;
 }
 
@@ -98,7 +98,7 @@ static int large(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_e
                  uint32_t object) {
   const uint64_t need = need_of(w, x->length);
   if (!w->reader.late.allowed || w->reader.flights || w->stepper.n_ready) return put_off(w, f, need);
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = f->wave->request;
   if (need > w->reader.late.allowed) {
     /* With more memory its arena would be larger too. */
     const uint64_t enough = need + (LSI_MAX(w->reader.arena.size, LSI_ARENA_USUAL) - w->reader.arena.size);

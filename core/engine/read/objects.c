@@ -138,7 +138,7 @@ static struct lsi_slot *find(struct lsi_worker *w, uint32_t object) {
 static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
   struct lsi_objects *o = &w->reader.objects;
   s->object = object;
-  s->device = w->run->request->object_device[object];
+  s->device = w->run->wave.request->object_device[object];
   s->open = true;
   s->refs = 1;
   uint32_t *bucket = bucket_of(o, object);
@@ -151,8 +151,8 @@ static void keep(struct lsi_worker *w, struct lsi_slot *s, uint32_t object) {
 /* What all extents of the object span, where they are few enough to look for them: asking about the whole of
  * a large file can cost more than reading a little of it. */
 static void set_span(const struct lsi_worker *w, uint32_t object, struct lsi_open *order) {
-  const struct lsi_plan *plan = w->run->config.plan;
-  if (plan->n_extents > SPAN_EXTENTS || w->run->request->late) return;
+  const struct lsi_plan *plan = w->run->wave.plan;
+  if (plan->n_extents > SPAN_EXTENTS || w->run->wave.request->late) return;
   uint64_t from = UINT64_MAX, to = 0;
   for (const struct lsi_extent *e = plan->extents, *end = e + plan->n_extents; e < end; e++) {
     if (e->object != object) continue;
@@ -166,7 +166,7 @@ static void set_span(const struct lsi_worker *w, uint32_t object, struct lsi_ope
 static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how) {
   struct lsi_slot *s = slot_get(w);
   if (!s) return NULL;
-  how->order.name = lsi_request_name(w->run->request, object);
+  how->order.name = lsi_request_name(w->run->wave.request, object);
   how->order.direct = w->run->config.direct;
   set_span(w, object, &how->order);
   how->order.maps = w->reader.lending.allowed;
@@ -197,10 +197,10 @@ struct lsi_slot *lsi_object_open(struct lsi_worker *w, uint32_t object) {
 struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, struct lsi_late_open *how) {
   how->whole = false;
   how->unrest_ns = 0;
-  if (w->run->request->objects[object].known & LSI_KNOWN_SIZE) return lsi_object_open(w, object);
+  if (w->run->wave.request->objects[object].known & LSI_KNOWN_SIZE) return lsi_object_open(w, object);
   struct lsi_slot *s = open_new(w, object, how);
   if (!s) return NULL;
-  s->handle.info.store = w->run->request->objects[object].store;
+  s->handle.info.store = w->run->wave.request->objects[object].store;
   w->run->config.spec->request->objects[object] = s->handle.info;
   how->whole = s->handle.whole;
   if (!how->whole) {

@@ -41,8 +41,8 @@ static void keep_hole(struct lsi_flight *f, const struct lsi_hole *hole, uint32_
 
 /* Reads chunk c by itself, into its own place. False: not now, for want of credit or room. */
 static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) {
-  const struct lsi_plan *plan = w->run->config.plan;
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_plan *plan = f->wave->plan;
+  const struct lsi_request *r = f->wave->request;
   uint64_t from = r->offset[c], to = from + r->length[c];
   if (from == to) return true;
   uint32_t x = f->n_extents == 1
@@ -78,7 +78,7 @@ bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
   f->n_old_holes = f->n_holes;
   f->holes = NULL;
   f->n_holes = 0;
-  f->retry_step = w->run->config.plan->unit_step[f->unit];
+  f->retry_step = f->wave->plan->unit_step[f->unit];
   f->retry_chunk = 0;
   f->next = w->reader.retrying;
   w->reader.retrying = f;
@@ -86,9 +86,9 @@ bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
 }
 
 bool lsi_flight_retry(struct lsi_worker *w) {
-  const struct lsi_plan *plan = w->run->config.plan;
-  const struct lsi_request *r = w->run->request;
   struct lsi_flight *f = w->reader.retrying;
+  const struct lsi_plan *plan = f->wave->plan;
+  const struct lsi_request *r = f->wave->request;
   for (; f->retry_step < plan->unit_step[f->unit + 1]; f->retry_step++, f->retry_chunk = 0) {
     uint32_t step = plan->step_order[f->retry_step];
     uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
@@ -142,8 +142,8 @@ bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
 
 const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, uint32_t chunk,
                              uint32_t step) {
-  const struct lsi_plan *plan = w->run->config.plan;
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_plan *plan = f->wave->plan;
+  const struct lsi_request *r = f->wave->request;
   uint64_t offset = r->offset[chunk], length = r->length[chunk];
   uint32_t x = f->n_extents == 1 ? 0
                                  : lsi_plan_find_extent(plan, f->unit, r->object[chunk], offset,

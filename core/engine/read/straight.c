@@ -6,8 +6,8 @@
  * A unit of one-chunk steps has one extent. */
 static bool is_result(const struct lsi_worker *w, const struct lsi_flight *f,
                       const struct lsi_flight_extent *x, uint64_t *pos) {
-  const struct lsi_plan *plan = w->run->config.plan;
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_plan *plan = f->wave->plan;
+  const struct lsi_request *r = f->wave->request;
   const uint64_t *places = w->run->config.sink_pos;
   uint64_t at = x->offset, next = 0;
   for (uint32_t k = plan->unit_step[f->unit]; k < plan->unit_step[f->unit + 1]; k++) {

@@ -3,7 +3,7 @@
 #include "engine/read/unchanged.h"
 
 int lsi_unchanged(struct lsi_worker *w, uint32_t object, const struct lsi_object_info *now) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->run->wave.request;
   const struct lsi_object_info *then = &r->objects[object];
   const int rc = w->run->config.stores[then->store]->changed(then, now, &w->error);
   if (rc < 0) lsi_error_at(&w->error, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
@@ -21,7 +21,7 @@ int lsi_unchanged_by(struct lsi_worker *w, uint32_t object, int rc,
     lsi_fail(&w->error, rc, 0, "a source could not be looked at again");
   else
     lsi_fail(&w->error, rc, 0, "pages of a mapped source could not be read while steps used them");
-  lsi_error_at(&w->error, lsi_request_name(w->run->request, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_at(&w->error, lsi_request_name(w->run->wave.request, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
   if (rc != LSIO_ERR_SOURCE)
     lsi_error_remedy(&w->error, "its disk may be failing, or it was truncated and restored; with "
                                 "--direct always the read that fails is named");
@@ -44,9 +44,9 @@ int lsi_object_look(struct lsi_worker *w, struct lsi_slot *s) {
 /* A descriptor still shows an object that was replaced under its name: look the name up again. */
 int lsi_unchanged_name(struct lsi_worker *w, uint32_t object) {
   const struct lsi_run_config *c = &w->run->config;
-  const char *name = lsi_request_name(w->run->request, object);
+  const char *name = lsi_request_name(w->run->wave.request, object);
   struct lsi_object_info now;
-  const struct lsi_store *store = c->stores[w->run->request->objects[object].store];
+  const struct lsi_store *store = c->stores[w->run->wave.request->objects[object].store];
   int rc = store->stat_many(c->backend_user, &name, 1, &now, NULL, &w->error);
   if (rc < 0) {
     lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);

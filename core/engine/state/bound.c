@@ -6,7 +6,7 @@
 
 /* Waiting is for the device when as much was in flight meanwhile as keeps it busy, else for its answers. */
 static const char *waiting_for(const struct lsi_run *run, const struct lsi_summary *s) {
-  const struct lsi_plan *plan = run->config.plan;
+  const struct lsi_plan *plan = run->wave.plan;
   double flying = 0;
   uint64_t waited = 0, at_once = 0;
   for (uint32_t i = 0; i < run->n_workers; i++) {

@@ -49,7 +49,7 @@ char *lsi_run_activity(const struct lsi_run *run) {
   char *text = lsi_malloc(cap);
   if (!text) return NULL;
   text[0] = 0;
-  const struct lsi_request *r = run->request;
+  const struct lsi_request *r = run->wave.request;
   for (uint32_t i = 0; i < run->n_workers && len < cap; i++) {
     uint64_t a = atomic_load_explicit(&run->workers[i].activity, memory_order_acquire);
     unsigned phase = (unsigned)(a >> 56);
@@ -114,11 +114,11 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     s.bytes_direct += w->figures.bytes_direct + w->figures.bytes_beside;
     fell_back += w->ops && w->ops != run->config.backend;
   }
-  s.bytes_requested = run->request->late ? lsi_request_bytes(run->request)
-                                         : run->config.plan->bytes_requested;
+  s.bytes_requested = run->wave.request->late ? lsi_request_bytes(run->wave.request)
+                                         : run->wave.plan->bytes_requested;
   const bool whole = atomic_load(&run->stop) == LSI_STOP_NO;
-  s.bytes_gaps = whole ? run->config.plan->bytes_gaps : 0;
-  s.bytes_twice = whole ? run->config.plan->bytes_twice : 0;
+  s.bytes_gaps = whole ? run->wave.plan->bytes_gaps : 0;
+  s.bytes_twice = whole ? run->wave.plan->bytes_twice : 0;
   s.wall_s = s.part_s[LSI_PART_READ] = (double)(run->end_ns - run->start_ns) / 1e9;
   s.cpu_s = (double)(run->end_cpu_ns - run->start_cpu_ns) / 1e9;
   s.peak_memory = atomic_load(&run->memory_peak);

@@ -13,9 +13,9 @@
  * and of large units take alike, and at most a unit for every 4 KiB, so that empty ones count too. */
 static bool take_run(struct lsi_worker *w, uint32_t section_index) {
   struct lsi_run *run = w->run;
-  const struct lsi_plan *plan = run->config.plan;
+  const struct lsi_plan *plan = w->reader.wave->plan;
   const struct lsi_section *section = &plan->sections[section_index];
-  struct lsi_section_state *state = &run->sections[section_index];
+  struct lsi_section_state *state = &w->reader.wave->sections[section_index];
   uint_fast32_t lo = atomic_load_explicit(&state->cursor, memory_order_relaxed);
   for (;;) {
     if (lo >= section->unit_end) return false;
@@ -44,7 +44,7 @@ static bool take_run(struct lsi_worker *w, uint32_t section_index) {
  * taken can't be stolen. */
 static bool pop(struct lsi_worker *w) {
   uint32_t most = 1;
-  if (w->run->config.plan->unit_bytes_max <= LSI_UNIT_BATCH_BYTES)
+  if (w->reader.wave->plan->unit_bytes_max <= LSI_UNIT_BATCH_BYTES)
     most = LSI_MIN(w->reader.depth.ops - w->reader.ops_in_flight, (uint32_t)LSI_UNIT_BATCH);
   uint_fast64_t r = atomic_load_explicit(&w->range, memory_order_acquire);
   while (RANGE_LO(r) < RANGE_HI(r)) {
@@ -85,7 +85,7 @@ static bool steal(struct lsi_worker *w) {
 }
 
 bool lsi_take_units(struct lsi_worker *w) {
-  const struct lsi_plan *plan = w->run->config.plan;
+  const struct lsi_plan *plan = w->reader.wave->plan;
   for (;;) {
     if (pop(w)) return true;
     bool more = false;
@@ -128,7 +128,7 @@ void lsi_return_block(struct lsi_worker *w, uint32_t device) {
 
 void lsi_return_credits(struct lsi_worker *w) {
   if (!w->credits) return; /* no memory for them: the worker never opened */
-  for (uint32_t i = 0; i < w->run->config.plan->n_devices; i++) {
+  for (uint32_t i = 0; i < w->reader.wave->plan->n_devices; i++) {
     struct lsi_device_state *d = w->run->devices[i];
     if (!w->credits[i].have || d->cap == INT32_MAX) continue;
     atomic_fetch_sub_explicit(&d->in_flight, (int32_t)w->credits[i].have, memory_order_relaxed);

@@ -25,7 +25,7 @@ void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to) {
 }
 
 static void fail_unit(struct lsi_worker *w, struct lsi_held_unit *u, const struct lsi_error *why) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = u->wave->request;
   while (u->first) {
     struct lsi_run_completion *c = u->first;
     u->first = c->next;
@@ -33,7 +33,7 @@ static void fail_unit(struct lsi_worker *w, struct lsi_held_unit *u, const struc
     lsi_run_free_completion(c);
   }
   for (uint32_t at = u->from; at < u->to; at++) {
-    const uint32_t step = w->run->config.plan->step_order[at];
+    const uint32_t step = u->wave->plan->step_order[at];
     const uint32_t c = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
     struct lsi_error e = *why;
     lsi_error_at(&e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],

@@ -12,6 +12,7 @@ struct lsi_error;
 struct lsi_flight;
 struct lsi_run_completion;
 struct lsi_slot;
+struct lsi_wave;
 struct lsi_worker;
 
 /* Results wait for at most so many units, so many bytes, and so long, or until the step that runs then
@@ -23,6 +24,7 @@ struct lsi_worker;
 /* Steps at positions [from, to) of the plan's order, all of one unit. */
 struct lsi_held_unit {
   struct lsi_slot *slot; /* the object to be looked at; NULL: it has been */
+  const struct lsi_wave *wave;
   uint32_t from, to;
   uint64_t bytes;        /* of the unit, or of its results if they are more */
   struct lsi_run_completion *first, *last; /* of its results, in order; NULL: none */

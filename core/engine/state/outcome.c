@@ -64,7 +64,7 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
 
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e) {
   struct lsi_run *run = w->run;
-  const struct lsi_request *r = run->request;
+  const struct lsi_request *r = run->wave.request;
   uint64_t chunks = lsi_request_chunk_end(r, step) - lsi_request_chunk_begin(r, step);
   atomic_fetch_add_explicit(&w->counters.failed, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&w->counters.chunks_failed, chunks, memory_order_relaxed);

@@ -49,6 +49,7 @@ struct lsi_flight_extent {
 /* A unit whose I/O has begun. From `damaged` to `n_old_holes` all is zero until something fails. */
 struct lsi_flight {
   struct lsi_flight *next;
+  const struct lsi_wave *wave; /* its unit's */
   uint32_t unit;
   uint32_t n_extents;
   struct lsi_flight_extent *issuing; /* its operations are being made */
@@ -172,6 +173,7 @@ struct lsi_straight {
 #define LSI_ARENA_USUAL ((uint64_t)4 << 20)
 
 struct lsi_reader {
+  const struct lsi_wave *wave; /* whose units it takes */
   struct lsi_arena arena;
   struct lsi_objects objects;
   struct lsi_depth depth;

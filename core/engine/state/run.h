@@ -11,6 +11,7 @@
 #include "engine/state/outcome.h"
 #include "engine/state/reader.h"
 #include "engine/state/stepper.h"
+#include "engine/state/wave.h"
 #include "engine/state/writer.h"
 #include "memory/ledger.h"
 #include "seams/os.h"
@@ -74,11 +75,10 @@ struct lsi_late_units {
 
 struct lsi_run {
   struct lsi_run_config config;
-  const struct lsi_request *request;
+  struct lsi_wave wave;      /* all of it */
   enum lsi_on_error on_error;
   uint32_t n_workers;
   struct lsi_worker *workers;
-  struct lsi_section_state *sections;
   struct lsi_device_state **devices; /* its own, or those of all runs */
   struct lsi_device_state *own_devices;
   struct lsi_crew *own_crew;         /* NULL: it has been given one */

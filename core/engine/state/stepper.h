@@ -18,6 +18,7 @@ struct lsi_stores {
 };
 
 struct lsi_stepper {
+  const struct lsi_wave *wave; /* of the step that runs */
   struct lsi_step step;
   struct lsi_chunk *chunks;
   uint64_t *chunk_at;         /* offsets in `decoded` */

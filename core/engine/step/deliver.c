@@ -76,7 +76,7 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
 }
 
 static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *y) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
   if (!c) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
   c->kind = LSIO_STEP;

@@ -8,7 +8,7 @@
 
 void lsi_looks_unit_begin(struct lsi_worker *w, const struct lsi_flight *f) {
   w->stepper.held.running = f;
-  w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step};
+  w->stepper.held.now = (struct lsi_held_unit){.wave = f->wave, .from = f->next_step};
 }
 
 /* 0, or negative with w->error: an object of the unit is not what it was. One that is no longer open has
@@ -69,10 +69,10 @@ void lsi_looks_unit_end(struct lsi_worker *w) {
 void lsi_looks_step_end(struct lsi_worker *w) {
   const struct lsi_flight *f = w->stepper.held.running;
   /* Behind the unit's last step its end asks the clock. */
-  const bool last = f->next_step + 1 == w->run->config.plan->unit_step[f->unit + 1];
+  const bool last = f->next_step + 1 == f->wave->plan->unit_step[f->unit + 1];
   if (last || !w->stepper.held.now.first || !overdue(w)) return;
   keep(w, f, f->next_step + 1);
-  w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step + 1};
+  w->stepper.held.now = (struct lsi_held_unit){.wave = f->wave, .from = f->next_step + 1};
 }
 
 int lsi_looks_now(struct lsi_worker *w) {
@@ -92,7 +92,7 @@ bool lsi_looks_step_failed(struct lsi_worker *w, const struct lsi_flight *f) {
   if (w->stepper.held.running) {
     if (changed) lsi_held_fail(w, f->next_step, &why);
     else if (w->stepper.held.now.from < f->next_step) lsi_held_put(w, NULL, f->next_step);
-    w->stepper.held.now = (struct lsi_held_unit){.from = f->next_step + 1};
+    w->stepper.held.now = (struct lsi_held_unit){.wave = f->wave, .from = f->next_step + 1};
     if (w->stepper.held.n == LSI_HELD_UNITS) lsi_looks_flush(w);
   }
   w->error = why;

@@ -94,7 +94,7 @@ static int show(struct lsi_worker *w, const struct run *p, const void *data, siz
   const uint64_t n = bytes >> w->stepper.item_shift;
   lsi_set_view(w, w->stepper.chunks, p->chunk, data, bytes);
   s->n_chunks = 1;
-  s->index = (double)(int64_t)(w->run->request->first_index + p->step);
+  s->index = (double)(int64_t)(w->stepper.wave->request->first_index + p->step);
   s->pos = (double)(int64_t)((config->sink_pos ? config->sink_pos[p->step] : 0) + p->elements);
   s->piece = (p->bytes ? LSI_PIECE_LATER : 0) | (more ? LSI_PIECE_MORE : 0);
   s->result = LSI_RESULT_FULL;
@@ -183,7 +183,7 @@ static int deliver(struct lsi_worker *w, struct run *p, struct lsi_yield *y) {
 static int begin(struct lsi_worker *w, struct lsi_flight *f, const struct run *p,
                  struct lsi_outbuf *hot) {
   const struct lsi_spec *spec = w->run->config.spec;
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   if (lsi_request_chunk_end(r, p->step) - p->chunk != 1) return 1;
   const char *stored = lsi_flight_bytes(w, f, p->chunk, p->step);
   if (!stored) return r->length[p->chunk] ? w->error.code : 1;
@@ -201,7 +201,7 @@ static int begin(struct lsi_worker *w, struct lsi_flight *f, const struct run *p
 bool lsi_step_by_pieces(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, int *rc) {
   const struct lsi_spec *spec = w->run->config.spec;
   struct run p = {.step = step,
-                  .chunk = lsi_request_chunk_begin(w->run->request, step),
+                  .chunk = lsi_request_chunk_begin(w->stepper.wave->request, step),
                   .at_ns = lsi_os_now_ns()};
   struct lsi_outbuf hot;
   lsi_set_phase(w, LSI_PHASE_DECODE, step);

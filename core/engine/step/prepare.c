@@ -62,7 +62,7 @@ static int swap_chunk(struct lsi_worker *w, const void *stored, size_t bytes, bo
 /* What of a view belongs to its object. */
 void lsi_name_view(struct lsi_worker *w, struct lsi_chunk *view,
                                                 uint32_t object) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   view->object = object;
   view->object_size = (double)(int64_t)r->objects[object].size;
   view->name = lsi_request_name(r, object);
@@ -82,7 +82,7 @@ int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes) {
 static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, uint32_t i,
                          uint32_t chunk, size_t *used) {
   const struct lsi_spec *spec = w->run->config.spec;
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   struct lsi_chunk *view = &w->stepper.chunks[i];
   size_t size = lsi_type_size(spec->type.type);
   const char *data = lsi_flight_bytes(w, f, chunk, step);
@@ -113,7 +113,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
 /* The views of a step's chunks; *n elements, the largest chunk has *most bytes. */
 static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, double *n,
                           double *most) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
   struct lsi_step *s = &w->stepper.step;
   size_t used = 0;
@@ -138,7 +138,7 @@ static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t s
 /* Fills w->stepper.step: views, output, scratch. */
 int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   struct lsi_step *s = &w->stepper.step;
   double n = 0, most = 0; /* elements of the step, bytes of its largest chunk */
   if (LSI_LIKELY(w->stepper.as_stored && f->n_extents == 1 && !f->damaged &&

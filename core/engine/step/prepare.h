@@ -9,7 +9,7 @@ void lsi_name_view(struct lsi_worker *w, struct lsi_chunk *view, uint32_t object
 /* Signed conversions: one instruction each where unsigned ones are many. All are below 2^63. */
 static inline void lsi_set_view(struct lsi_worker *w, struct lsi_chunk *view, uint32_t chunk,
                             const void *data, uint64_t bytes) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   const uint32_t object = r->object[chunk];
   const uint64_t offset = r->offset[chunk], length = r->length[chunk];
   const int64_t tag = r->tag ? r->tag[chunk] : 0;

@@ -21,7 +21,7 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
   bool fatal = f && lsi_looks_step_failed(w, f);
   struct lsi_error own = w->error, *e = &own;
   lsi_error_clear(&w->error);
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   uint32_t c = lsi_request_chunk_begin(r, step);
   lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
                r->first_index + step);
@@ -44,7 +44,7 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
 
 /* The shortest way, without a call: a whole chunk as it is stored, for which nothing is to be made ready. */
 static inline int prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   if (!w->stepper.untransformed || f->n_extents != 1 || f->damaged ||
       (r->length[step] & w->stepper.item_mask)) {
     lsi_set_phase(w, LSI_PHASE_DECODE, step);
@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) int run_step(struct lsi_worker *w, 
 /* t: before and after its three parts. */
 static void trace_step(const struct lsi_worker *w, uint32_t step, const uint64_t *t) {
   static const enum lsi_trace_kind kinds[] = {LSI_TRACE_DECODE, LSI_TRACE_TRANSFORM, LSI_TRACE_PLACE};
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   const uint64_t bytes = r->length[lsi_request_chunk_begin(r, step)];
   for (size_t i = 0; i < LSI_COUNTOF(kinds); i++)
     if (t[i + 1] > t[i])
@@ -122,7 +122,7 @@ static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_
 }
 
 static inline void count_step(struct lsi_worker *w, uint32_t step, bool done) {
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   struct lsi_counters *n = &w->counters;
   uint32_t chunks = 1;
   uint64_t bytes = 0;
@@ -141,7 +141,7 @@ static inline void count_step(struct lsi_worker *w, uint32_t step, bool done) {
 /* Bytes that a step may need in the window. */
 static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
-  const struct lsi_request *r = w->run->request;
+  const struct lsi_request *r = w->stepper.wave->request;
   size_t item = lsi_type_size(config->sink_type.type);
   if (config->spec->has_out_max) return config->spec->out_max * item;
   uint64_t stored = 0;
@@ -164,13 +164,14 @@ void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, step, tr
 
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_run *run = w->run;
-  const struct lsi_plan *plan = run->config.plan;
-  const struct lsi_request *r = run->request;
+  const struct lsi_wave *wave = w->stepper.wave = f->wave;
+  const struct lsi_plan *plan = wave->plan;
+  const struct lsi_request *r = wave->request;
   const uint32_t end = plan->unit_step[f->unit + 1];
   uint64_t ran = 0;
   for (; f->next_step < end; f->next_step++) {
     if (lsi_stopping(run)) return true;
-    const uint32_t step = lsi_step_at(run, f->next_step);
+    const uint32_t step = lsi_step_at(wave, f->next_step);
     if (w->stepper.defers && !may_run(w, f, step)) return false;
     const bool large = r->length[lsi_request_chunk_begin(r, step)] >= w->stepper.time_from;
     const bool timed = large || w->stepper.sample++ % SAMPLE == 0;

@@ -9,16 +9,16 @@
 #define LSI_PREFETCH_STEPS 12u
 /* The step at position `at` of the plan's order. Always inline: GCC takes a function that only
  * prefetches for one without effect and drops its calls. */
-static inline __attribute__((always_inline)) uint32_t lsi_step_at(const struct lsi_run *run,
+static inline __attribute__((always_inline)) uint32_t lsi_step_at(const struct lsi_wave *wave,
                                                                   uint32_t at) {
-  const struct lsi_request *r = run->request;
+  const struct lsi_request *r = wave->request;
   if (!r->step_first && at + LSI_PREFETCH_STEPS < r->n_steps) {
-    uint32_t ahead = run->config.plan->step_order[at + LSI_PREFETCH_STEPS];
+    uint32_t ahead = wave->plan->step_order[at + LSI_PREFETCH_STEPS];
     __builtin_prefetch(&r->offset[ahead]);
     __builtin_prefetch(&r->length[ahead]);
     __builtin_prefetch(&r->object[ahead]);
   }
-  return run->config.plan->step_order[at];
+  return wave->plan->step_order[at];
 }
 /* Runs the flight's steps from next_step on; false when it must wait: for the window, for a write, for
  * a poll, or until other runs have had their turn. */

@@ -24,7 +24,7 @@ static struct lsi_sink_span span_of(const struct lsi_run_config *c, uint32_t ste
 bool lsi_writer_lends(const struct lsi_run *run) {
   const struct lsi_run_config *c = &run->config;
   return c->spec->identity && c->spec->codec == LSI_CODEC_NONE && same_type(c) &&
-         !run->request->step_first;
+         !run->wave.request->step_first;
 }
 
 void lsi_writes_size(struct lsi_run *run) {
@@ -34,7 +34,7 @@ void lsi_writes_size(struct lsi_run *run) {
       !(c->backend->caps & LSI_CAP_WRITES))
     return;
   uint64_t largest = 0, all = 0;
-  for (uint32_t s = 0; s < run->request->n_steps; s++) {
+  for (uint32_t s = 0; s < run->wave.request->n_steps; s++) {
     const struct lsi_sink_span span = span_of(c, s);
     if (span.direct_begin == span.direct_end) continue;
     uint64_t bytes = lsi_round_up(span.end - span.begin + SLACK, LSI_ALIGN) + LSI_ALIGN;
@@ -85,7 +85,7 @@ static const char *lies_right(const struct lsi_worker *w, const struct lsi_fligh
                               uint64_t begin) {
   const struct lsi_flight_extent *x = &f->extents[0];
   if (f->n_extents != 1 || !x->buffer || !lsi_writer_lends(w->run)) return NULL;
-  const char *data = x->data + (w->run->request->offset[step] - x->offset);
+  const char *data = x->data + (w->run->wave.request->offset[step] - x->offset);
   return ((uintptr_t)data - begin) % LSI_ALIGN == 0 ? data : NULL;
 }
 
