@@ -24,6 +24,10 @@ static inline ssize_t lsi_linux_pread_now(int fd, void *buf, size_t n, uint64_t 
   return (ssize_t)syscall(SYS_preadv2, fd, &v, 1L, (long)offset, (long)(offset >> 32), RWF_NOWAIT);
 }
 
+/* For threads that are busy for long and in no hurry: lets others that want this CPU go first, now and then.
+ * *since: when it last did; 0 at first. */
+void lsi_linux_give_way(uint64_t *since);
+
 /* The text of a small file such as those of /proc and /sys, NUL-terminated, without a final newline.
  * Length, or -1 when it can't be read or is longer than cap - 1. */
 int lsi_linux_read_text(const char *path, char *buf, size_t cap);

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 
 #include "ground/mem.h"
+#include "linux/os_linux.h"
 #include "linux/os_linux_pattern.h"
 
 #define LOOK_EVERY 4096u /* names of one folder between looks at the watch */
+#define GIVE_WAY_EVERY 64u /* and between looks at the time */
 
 static int no_memory(struct lsi_lister *l) {
   return lsi_fail(&l->error, LSIO_ERR_NOMEM, 0, "no memory for a list of names");
@@ -209,9 +211,11 @@ int lsi_lister_folder(struct lsi_lister *l, uint64_t listed) {
       break;
     }
     if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) rc = list_entry(l, &p, e);
+    if (n % GIVE_WAY_EVERY == 0) lsi_linux_give_way(&l->gave_way_ns);
     if (n % LOOK_EVERY == 0 && lsi_lister_look(l, listed + n)) rc = l->error.code;
   }
   closedir(dir);
+  lsi_linux_give_way(&l->gave_way_ns);
   return rc < 0 ? rc : keep_entries(l);
 }
 

@@ -14,6 +14,7 @@ struct lsi_lister {
   struct lsi_names names;      /* of entries that matched, marked with their kinds */
   struct lsi_folder **folders; /* for each name the folder, or NULL */
   uint64_t folders_cap;
+  uint64_t gave_way_ns;
   char path[LSI_PATH_LONGEST];
 };
 

@@ -117,10 +117,12 @@ static void note_failure(struct stat_many *s, size_t i) {
 
 /* Negative: stopped by the watch. */
 static int stat_some(struct stat_many *s, struct lsi_watch *watch, struct lsi_error *err) {
+  uint64_t gave_way_ns = 0;
   for (;;) {
     size_t from = atomic_fetch_add(&s->next, STAT_RUN);
     /* Runs are handed out in order, so all below a failure have been or are being looked at. */
     if (from >= s->n || from > atomic_load(&s->failed)) return 0;
+    if (from) lsi_linux_give_way(&gave_way_ns);
     int rc = watch ? lsi_watch_tell(watch, s->n, from, err) : 0;
     if (rc < 0) {
       atomic_store(&s->next, s->n);

@@ -91,6 +91,16 @@ void lsi_os_thread_join(struct lsi_thread *t) {
   lsi_free(t);
 }
 
+#define GIVE_WAY_NS 250000u
+
+/* Who wakes up and is not at once found worth more than who runs would wait for the scheduler's next tick. */
+void lsi_linux_give_way(uint64_t *since) {
+  const uint64_t now = lsi_os_now_ns();
+  if (now - *since < GIVE_WAY_NS) return;
+  if (*since) sched_yield();
+  *since = now;
+}
+
 struct lsi_mutex {
   pthread_mutex_t m;
 };

@@ -1,4 +1,5 @@
-/* Sources that take long to be listed: jobs of other threads go on meanwhile. */
+/* Sources that take long to be listed: jobs of other threads go on meanwhile, and find a CPU. The linker's
+ * --wrap puts this program between LSIO and the C library (tests/CMakeLists.txt). */
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -12,6 +13,8 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "seams/os.h"
+#include "seams/store.h"
 
 #define PATIENCE_S 30 /* what has not happened by then never will */
 
@@ -131,10 +134,80 @@ static void job_ends_while_a_list_is_read(void **state) {
   lsio_script_release(script);
 }
 
+/* ---- the CPU ---- */
+
+static unsigned yields;
+int __wrap_sched_yield(void);
+int __wrap_sched_yield(void) {
+  yields++;
+  return 0;
+}
+
+static uint64_t passed_ns, each_ns; /* by how much the time goes on when it is asked for */
+static uint64_t ask(void *user) {
+  (void)user;
+  return passed_ns += each_ns;
+}
+
+#define FILES 1000u
+static char names[FILES][24];
+static const char *listed[FILES];
+static unsigned n_listed;
+
+static int add(void *ctx, const char *name, size_t length, bool regular) {
+  (void)ctx, (void)length, (void)regular;
+  if (n_listed < FILES) snprintf(names[n_listed], sizeof names[0], "%s", name);
+  n_listed++;
+  return 0;
+}
+
+/* Lists the files and looks at them, in one thread; how often the CPU was offered to others. */
+static void offers(uint64_t ns, unsigned *listing, unsigned *looking) {
+  static struct lsi_object_info infos[FILES];
+  const struct lsi_clock clock = {.now_ns = ask};
+  struct lsi_error err;
+  lsi_error_clear(&err);
+  n_listed = yields = 0;
+  passed_ns = 1;
+  each_ns = ns;
+  lsi_os_set_clock(&clock);
+  const int rc = lsi_stores[0]->list(NULL, "many/*", NULL, add, NULL, &err);
+  *listing = yields;
+  for (unsigned i = 0; i < FILES; i++) listed[i] = names[i];
+  const int rc2 = lsi_stores[0]->stat_many(NULL, listed, FILES, infos, NULL, &err);
+  *looking = yields - *listing;
+  lsi_os_set_clock(NULL);
+  assert_int_equal(rc, 0);
+  assert_int_equal(rc2, 0);
+  assert_int_equal(n_listed, FILES);
+}
+
+static void long_listing_offers_its_cpu(void **state) {
+  (void)state;
+  assert_int_equal(mkdir("many", 0700), 0);
+  for (unsigned i = 0; i < FILES; i++) {
+    char name[24];
+    snprintf(name, sizeof name, "many/%u", i);
+    FILE *f = fopen(name, "w");
+    if (!f || fclose(f)) fail_msg("%s", name);
+  }
+  unsigned listing, looking;
+  offers(300000, &listing, &looking); /* whenever it asks, it is time to */
+  assert_in_range(listing, FILES / 64 - 1, FILES / 64 + 2);
+  assert_in_range(looking, FILES / 256 - 1, FILES / 256);
+  offers(100000, &listing, &looking);
+  assert_in_range(listing, FILES / 64 / 3 - 1, FILES / 64 / 3 + 2);
+  offers(1000, &listing, &looking); /* it is soon over */
+  assert_int_equal(listing + looking, 0);
+  for (unsigned i = 0; i < FILES; i++) unlink(listed[i]);
+  rmdir("many");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(job_ends_while_a_pattern_is_listed),
       API_TEST(job_ends_while_a_list_is_read),
+      API_TEST(long_listing_offers_its_cpu),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }
