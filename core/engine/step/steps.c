@@ -121,8 +121,7 @@ static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_
   return rc;
 }
 
-static inline void count_step(struct lsi_worker *w, uint32_t step, bool done) {
-  const struct lsi_request *r = w->stepper.wave->request;
+static inline void count_step(struct lsi_worker *w, const struct lsi_request *r, uint32_t step, bool done) {
   struct lsi_counters *n = &w->counters;
   uint32_t chunks = 1;
   uint64_t bytes = 0;
@@ -160,7 +159,7 @@ static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   return !c->sink_variable || lsi_sink_may_run(c->sink, step, result_bytes_max(w, step));
 }
 
-void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, step, true); }
+void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, w->run->wave.request, step, true); }
 
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_run *run = w->run;
@@ -178,7 +177,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
     const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
                                        : run_step(w, f, step, NULL);
     if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
-    if (LSI_LIKELY(rc <= 0)) count_step(w, step, rc == 0);
+    if (LSI_LIKELY(rc <= 0)) count_step(w, r, step, rc == 0);
     if (LSI_UNLIKELY(w->stepper.looks)) lsi_looks_step_end(w);
     if (lsi_others_wait(w) && (ran += r->length[lsi_request_chunk_begin(r, step)]) >= YIELD_BYTES) {
       f->next_step++;
