@@ -263,6 +263,24 @@ static void nothing_is_tried_before_its_time(void **state) {
 }
 
 /* One way: its cost a unit against a bar, after one span. Nobody's token is asked for. */
+static void what_another_found_is_used_until_it_is_compared(void **state) {
+  (void)state;
+  for (uint32_t found = 0; found < 2; found++) {
+    struct work w = new_work(&turns, 100, 50);
+    lsi_trial_adopt(&w.trial, found, 4096);
+    assert_true(w.trial.now == found && w.trial.verdict == found);
+    go(&w, 4096);
+    assert_true(w.trial.now == found && w.changes == 0 && !w.busy);
+    go(&w, COMPARISON + PORTION); /* found or not, it is held against the other */
+    assert_true(w.trial.now == 1 && w.trial.comparisons == 1 && w.changes >= 3);
+  }
+  struct work w = new_work(&turns, 100, 50);
+  lsi_trial_pin(&w.trial, 0);
+  lsi_trial_adopt(&w.trial, 1, 0);
+  go(&w, 2 * COMPARISON);
+  assert_true(w.trial.now == 0 && w.changes == 0);
+}
+
 static void one_way_is_watched_once(void **state) {
   (void)state;
   static const struct lsi_trial_rules watch = {.kind = LSI_TRIAL_WATCH, .worth = 0.125, .span = 20000};
@@ -361,6 +379,7 @@ int main(void) {
       cmocka_unit_test(patience_begins_anew),
       cmocka_unit_test(nothing_is_tried_where_there_is_no_choice),
       cmocka_unit_test(nothing_is_tried_before_its_time),
+      cmocka_unit_test(what_another_found_is_used_until_it_is_compared),
       cmocka_unit_test(one_way_is_watched_once),
       cmocka_unit_test(a_ladder_stops_at_the_best_rung),
       cmocka_unit_test(extremes_are_harmless),

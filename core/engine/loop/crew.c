@@ -152,7 +152,9 @@ static uint32_t may_begin(const struct lsi_member *m) {
 /* One turn. True: something was done. */
 static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
   w->may_begin = lsi_others_wait(w) ? may_begin(m) : UINT32_MAX;
+  if (w->left_cpu_ns) w->others_cpu_ns += lsi_os_thread_cpu_ns() - w->left_cpu_ns;
   const enum lsi_turn t = lsi_worker_turn(w, most_ns);
+  w->left_cpu_ns = w->comparing && lsi_others_wait(w) ? lsi_os_thread_cpu_ns() : 0;
   w->idle = t == LSI_TURN_WAITS || t == LSI_TURN_BLOCKED;
   if (t == LSI_TURN_WAITS) w->blocked_ns = 0;
   if (t != LSI_TURN_ENDED) return !w->idle;
@@ -346,6 +348,7 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
   struct lsi_member *m = lsi_calloc(1, sizeof *m);
   if (m) {
     m->home.bell = -1;
+    m->home.lends = -1;
     m->mutex = lsi_os_mutex_create();
     m->cond = lsi_os_cond_create();
   }

@@ -38,6 +38,8 @@ static void begin(struct lsi_worker *w) {
   const bool always = w->ops->caps & LSI_CAP_MAPS;
   const uint64_t wait = w->stepper.nontemporal.possible ? STORES_FIRST : 0;
   lsi_trial_init(&l->trial, &lending, w->figures.bytes_read + wait);
+  const int8_t lately = w->home->lends;
+  if (lately >= 0) lsi_trial_adopt(&l->trial, (uint32_t)lately, w->figures.bytes_read + lending.keep / 4);
   if (never || always) lsi_trial_fix(&l->trial, !never);
 }
 
@@ -53,10 +55,12 @@ void lsi_lending_choose(struct lsi_worker *w) {
   struct lsi_trial *t = &w->reader.lending.trial;
   const struct lsi_slot *last = w->reader.objects.last;
   const uint64_t read = w->figures.bytes_read;
+  const uint32_t comparisons = t->comparisons;
   if (!last || !last->handle.mapped || !lsi_trial_due_on(t, read, last->object)) return;
   lsi_trial_step(t, &w->comparing, (struct lsi_trial_seen){.at = read,
                                                            .units = read,
-                                                           .cost = lsi_os_thread_cpu_ns(),
+                                                           .cost = lsi_worker_cpu_ns(w),
                                                            .subject = last->object});
+  if (t->comparisons != comparisons) w->home->lends = (int8_t)t->verdict;
   use(w, last);
 }

@@ -30,6 +30,7 @@ struct lsi_home {
   struct lsi_instance instances[LSI_HOME_INSTANCES];
   struct lsi_arena arena; /* workers' arenas are parts of it while there is room; size 0: none yet */
   uint32_t arena_users;
+  int8_t lends;        /* whether lending paid, when that was compared last; -1: never */
   bool arena_lost;     /* a backend that broke may still write there */
   int bell;            /* ends a wait for what is in flight, where the backend can; -1: none */
   atomic_bool reaping; /* the thread waits so, or is about to: whoever has something for it rings */

@@ -46,6 +46,8 @@ struct lsi_worker {
   struct lsi_reader reader;
   struct lsi_stepper stepper;
   const struct lsi_trial *comparing; /* the token of trial.h; NULL: nobody compares */
+  uint64_t others_cpu_ns;            /* that others of its thread took while it compared */
+  uint64_t left_cpu_ns;              /* the thread's at the end of its turn; 0: it does not compare */
   struct lsi_writer *writer;         /* of a direct sink; NULL: none */
   struct lsi_figures figures;
   uint64_t last_refill_ns;
@@ -114,6 +116,11 @@ static inline void lsi_rouse(struct lsi_home *h) {
 /* The same for all that the run's workers wait for. */
 static inline void lsi_rouse_workers(struct lsi_run *run) {
   for (uint32_t i = 0; i < run->n_workers; i++) lsi_rouse(atomic_load(&run->workers[i].roused));
+}
+
+/* What its turns took of the thread's CPU time, beside something that is constant while it compares. */
+static inline uint64_t lsi_worker_cpu_ns(const struct lsi_worker *w) {
+  return lsi_os_thread_cpu_ns() - w->others_cpu_ns;
 }
 
 /* Other runs want this thread too. */

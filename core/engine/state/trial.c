@@ -12,6 +12,12 @@ void lsi_trial_init(struct lsi_trial *t, const struct lsi_trial_rules *rules, ui
   *t = (struct lsi_trial){.rules = rules, .next = at, .next_other = UINT64_MAX};
 }
 
+void lsi_trial_adopt(struct lsi_trial *t, uint32_t now, uint64_t at) {
+  if (t->pinned) return;
+  t->now = t->verdict = now;
+  t->next = at;
+}
+
 static void stop(struct lsi_trial *t) {
   t->state = IDLE;
   t->next = t->next_other = UINT64_MAX;

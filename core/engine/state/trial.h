@@ -71,6 +71,8 @@ static inline bool lsi_trial_over(const struct lsi_trial *t) { return t->next ==
 
 /* Way or rung 0 is used, and nothing tried before `at`. `rules`: borrowed. What was pinned stays so. */
 void lsi_trial_init(struct lsi_trial *t, const struct lsi_trial_rules *rules, uint64_t at);
+/* The same, but `now` is what somebody else found lately: it is used, and not compared, up to `at`. */
+void lsi_trial_adopt(struct lsi_trial *t, uint32_t now, uint64_t at);
 /* There is no choice: `now` is used, nothing is tried or told. */
 void lsi_trial_fix(struct lsi_trial *t, uint32_t now);
 /* Somebody else has chosen: the same, but it is told. */

@@ -31,7 +31,7 @@ void lsi_nontemporal_begin(struct lsi_worker *w) {
   if (lsi_trial_due(&p->trial, p->done))
     lsi_trial_step(&p->trial, &w->comparing, (struct lsi_trial_seen){.at = p->done,
                                                                      .units = p->done,
-                                                                     .cost = lsi_os_thread_cpu_ns()});
+                                                                     .cost = lsi_worker_cpu_ns(w)});
   p->done += bytes;
   if (p->trial.now) lsi_kernels_nontemporal(w->stepper.step.out, bytes);
 }
