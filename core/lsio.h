@@ -241,7 +241,9 @@ struct lsio_job_options {
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's
  * workers take it up. Everything that can be found wrong before reading is found here. Any number of jobs may
  * be open in a context: its workers go on with all of them in turn, by bytes; one of a single unit of work
- * comes first. The script's coordinator functions (`setup`, `source`, `reduce`, `done`) run on the threads
+ * comes first. A job with priority=background gives way: a worker begins units of such jobs while no normal
+ * one has any to begin there, and one byte beside every 16 of theirs, so that it ends all the same. The
+ * script's coordinator functions (`setup`, `source`, `reduce`, `done`) run on the threads
  * that call lsio_submit and lsio_poll, those of one context one after the other: while they run, jobs with
  * scripts wait that another thread submits; nobody waits while sources are listed, or lists of them read. */
 LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *options,

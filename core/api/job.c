@@ -105,6 +105,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .direct = (enum lsi_direct)job->settings.direct,
       .maps = job->context->maps,
       .pin = lsi_job_pins(job, own_cpus),
+      .background = job->settings.priority == LSI_BACKGROUND,
       .tune = job->settings.tune};
   return lsi_run_start(&config, &job->run, err);
 }

@@ -32,6 +32,9 @@
     "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)") \
   X(CONTEXT, pin, "pin", "auto|never", "LSIO_PIN",                                              \
     "tie workers to CPUs when the job has the whole machine (default: auto)")                   \
+  X(JOB, priority, "priority", "normal|background", "LSIO_PRIORITY",                            \
+    "background: gives way to other jobs of its context, but for a 16th of "                    \
+    "what they read (default: normal)")                                                         \
   X(JOB, seed, "seed", "N", "LSIO_SEED", "seed of chunk.random() (default: 0)")                 \
   X(JOB, tune, "tune", "NAME=WORD,...", "LSIO_TUNE",                                            \
     "settle what workers try out: lend (use files where they lie in the page cache), stores "   \
@@ -231,6 +234,14 @@ static const char *set_pin(struct lsi_settings *s, const char *value) {
   int i = parse_word(value, words);
   if (i < 0) return "auto or never";
   s->pin = i ? LSI_NEVER : LSI_AUTO;
+  return NULL;
+}
+
+static const char *set_priority(struct lsi_settings *s, const char *value) {
+  static const char *const words[] = {"normal", "background", NULL};
+  int i = parse_word(value, words);
+  if (i < 0) return "normal or background";
+  s->priority = i ? LSI_BACKGROUND : LSI_NORMAL;
   return NULL;
 }
 

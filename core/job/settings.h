@@ -8,6 +8,7 @@
 enum lsi_origin { LSI_FROM_DEFAULT, LSI_FROM_SCRIPT, LSI_FROM_ENV, LSI_FROM_CALLER };
 /* Whose they are: a context takes its own only, a job takes all. */
 enum lsi_scope { LSI_SCOPE_JOB, LSI_SCOPE_CONTEXT };
+enum lsi_priority { LSI_NORMAL, LSI_BACKGROUND };
 enum lsi_on_error { LSI_ON_ERROR_FAIL, LSI_ON_ERROR_SKIP };
 enum lsi_auto { LSI_AUTO, LSI_ALWAYS, LSI_NEVER };
 
@@ -31,6 +32,7 @@ struct lsi_settings {
   uint32_t shard_count;  /* 0 = no shards */
   uint8_t on_error;      /* enum lsi_on_error */
   uint8_t pin;           /* context; enum lsi_auto */
+  uint8_t priority;      /* enum lsi_priority */
   uint8_t scope;         /* enum lsi_scope */
   uint64_t seed;
   struct lsi_tune tune;

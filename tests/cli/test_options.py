@@ -13,7 +13,7 @@ class Options(RunnerTest):
         self.assertEqual(r.err, "")
         self.assertTrue(r.out.startswith("usage: lsio-lua [options] job.lua [parameters]\n"))
         for name in ("workers", "memory", "queue-depth", "backend", "direct", "merge", "limit",
-                     "shard", "explain", "json", "errors", "trace", "progress", "on-error", "pin", "tune",
+                     "shard", "explain", "json", "errors", "trace", "progress", "on-error", "pin", "priority", "tune",
                      "version", "doctor", "help"):
             self.assertIn("--" + name, r.out)
         for word in ("-j,", "-e CODE", "Exit codes: 0 done", "LSIO_WORKERS", "powers of 1024"):
@@ -61,6 +61,7 @@ class Options(RunnerTest):
                 (["--shard=4/4", "job.lua"], "0 <= I < N"),
                 (["--on-error=ignore", "job.lua"], "fail or skip"),
                 (["--limit=none", "job.lua"], "'limit'"),
+                (["--priority=backgrund", "job.lua"], "did you mean 'background'?"),
                 (["job.lua", "--thresh", "1"], "threshold"),
                 (["job.lua", "--threshold", "much"], "threshold")):
             self.write("job.lua", STATS)
@@ -110,6 +111,21 @@ class Options(RunnerTest):
         self.assertNotIn("warning", r.err)
         self.assertEqual(len(self.summary()["workers"]), 4)
         self.assertEqual(self.summary()["backend"], "pread")
+
+    def test_priority(self):
+        """Alone, a job in the background runs as any other."""
+        values = self.data(n=4000)
+        expected = "result %d %d %d\n" % (values.sum(), (values > 0.5).sum(), values.size)
+        self.write("job.lua", STATS)
+        self.write("back.lua", STATS.replace("type =", "options = { priority = 'background' }, type ="))
+        self.write("wrong.lua", STATS.replace("type =", "options = { priority = 'high' }, type ="))
+        self.assertEqual(self.expect(0, "--priority=background", "job.lua").out, expected)
+        self.assertEqual(self.expect(0, "job.lua", env={"LSIO_PRIORITY": "background"}).out, expected)
+        self.assertEqual(self.expect(0, "back.lua").out, expected)
+        r = self.expect(2, "job.lua", env={"LSIO_PRIORITY": "high"})
+        self.assertIn("setting 'priority' (from LSIO_PRIORITY) must be normal or background, not 'high'", r.err)
+        r = self.expect(3, "wrong.lua")
+        self.assertIn("setting 'priority' (from the script's options) must be normal or background", r.err)
 
     def test_where_a_script_comes_from(self):
         values = self.data()

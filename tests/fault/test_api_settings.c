@@ -292,6 +292,66 @@ static void a_context_made_for_its_first_job(void **state) {
   assert_int_equal(RUN("workers=2").workers, 1);
 }
 
+/* ---- priorities ---- */
+
+/* Which job each step was of, as the one worker took them. */
+struct order {
+  int32_t open, n;
+  char who[2 * API_STEPS];
+};
+
+/* Its first step waits until `open` is set. */
+#define ORDERED                                                                                         \
+  "local lsio, ffi = require 'lsio', require 'ffi'\n"                                                   \
+  "ffi.cdef 'typedef struct { int32_t open, n; char who[?]; } lsio_test_order; int usleep(unsigned);'\n" \
+  "return lsio.job { source = lsio.files('a.f32', { chunk = 400 }), type = 'f32',\n"                    \
+  " params = { at = 0, who = 0 },\n"                                                                    \
+  " transform = function(chunk, _, params)\n"                                                           \
+  "  local order = ffi.cast('lsio_test_order *', ffi.cast('uintptr_t', params.at))\n"                   \
+  "  while order.open == 0 do ffi.C.usleep(100) end\n"                                                  \
+  "  order.who[order.n] = params.who\n"                                                                 \
+  "  order.n = order.n + 1 end }\n"
+
+static lsio_job *submit_ordered(const lsio_script *loaded, struct order *order, char who, const char *priority) {
+  char at[40], name[16];
+  snprintf(at, sizeof at, "--at=%llu", (unsigned long long)(uintptr_t)order);
+  snprintf(name, sizeof name, "--who=%d", who);
+  const char *const args[] = {at, name}, *const settings[] = {"merge=never", priority};
+  const struct lsio_job_options o = {.struct_size = sizeof o, .flags = LSIO_JOB_NO_ENV, .loaded = loaded,
+                                     .args = args, .n_args = 2, .settings = settings, .n_settings = 2};
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  if (lsio_submit(context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  return job;
+}
+
+static void a_job_in_the_background_gives_way(void **state) {
+  (void)state;
+  MAKE(LSIO_CONTEXT_NO_ENV, "workers=1");
+  static struct order order;
+  memset(&order, 0, sizeof order);
+  const struct lsio_job_options o = api_options(ORDERED, 0);
+  lsio_script *loaded = NULL;
+  assert_int_equal(lsio_script_load(context, &o, &loaded, NULL), 0);
+  lsio_job *back = submit_ordered(loaded, &order, 'b', "priority=background");
+  lsio_job *normal = submit_ordered(loaded, &order, 'n', "priority=normal");
+  __atomic_store_n(&order.open, 1, __ATOMIC_SEQ_CST);
+  assert_int_equal(lsio_wait(normal), 0);
+  assert_int_equal(lsio_wait(back), 0);
+  lsio_job_destroy(normal);
+  lsio_job_destroy(back);
+  lsio_script_release(loaded);
+  assert_int_equal(order.n, 2 * API_STEPS);
+  const char *first = memchr(order.who, 'n', 2 * API_STEPS), *last = order.who + 2 * API_STEPS;
+  while (*--last != 'n') {
+  }
+  /* What the other one had begun while it was alone comes with the first ones: the middle tells. */
+  const char *from = first + (last - first) / 4, *to = first + (last - first) / 4 * 3;
+  int n = 0, all = (int)(to - from);
+  for (const char *p = from; p < to; p++) n += *p == 'b';
+  if (n * 10 > all || n * 30 < all) fail_msg("%d of %d steps are of the job in the background", n, all);
+}
+
 #define SETTINGS_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void) {
@@ -304,6 +364,7 @@ int main(void) {
       SETTINGS_TEST(threads_are_tied_as_the_context_says),
       SETTINGS_TEST(variables_are_the_contexts_too),
       SETTINGS_TEST(a_context_made_for_its_first_job),
+      SETTINGS_TEST(a_job_in_the_background_gives_way),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

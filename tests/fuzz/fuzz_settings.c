@@ -37,6 +37,7 @@ static void check_settings(const struct lsi_settings *s) {
   FUZZ_CHECK(s->workers <= 1024 && s->queue_depth <= 32768 && s->limit <= UINT32_MAX);
   FUZZ_CHECK(s->shard_count ? s->shard_index < s->shard_count : !s->shard_index);
   FUZZ_CHECK(s->direct <= LSI_NEVER && s->pin <= LSI_NEVER && s->on_error <= LSI_ON_ERROR_SKIP);
+  FUZZ_CHECK(s->priority <= LSI_BACKGROUND);
   FUZZ_CHECK(s->tune.lend <= LSI_NEVER && s->tune.stores <= LSI_NEVER && s->tune.straight <= LSI_NEVER);
   FUZZ_CHECK(memchr(s->backend, 0, sizeof s->backend) && s->backend[0]);
 }

@@ -25,7 +25,7 @@ FITS = [
         ("retry.c", "test_engine_mapped test_engine test_backend_faults"),
         ("handout.c", "test_handout test_engine_window test_engine test_api_stream"),
         ("worker.c", "test_engine_window test_engine test_engine_late test_engine_write test_backend_faults "
-         "test_crew test_path_faults"),
+         "test_crew test_crew_turns test_path_faults"),
         ("flight.c", "test_engine_mapped test_engine test_backend_faults test_engine_lend test_api_stream"),
         ("flight.h", "test_engine test_backend_faults test_engine_lend"),
         ("unchanged.c", "test_engine_mapped test_engine_stream test_engine test_changing.py"),
@@ -42,7 +42,7 @@ FITS = [
         ("write_direct.c", "test_linux_faults test_engine_write test_writes test_output_faults test_direct_output.py"),
         ("worker_open.c", "test_api test_engine test_hostile_scripts.py"),
         ("arena.c", "test_arena test_engine test_crew"),
-        ("crew.c", "test_crew test_crew_faults test_plain test_api"),
+        ("crew.c", "test_crew_turns test_crew test_crew_faults test_plain test_api"),
         ("home.[ch]", "test_crew test_crew_faults test_backend_faults test_path_faults test_linux_faults"),
         ("engine.c", "test_crew test_crew_faults test_engine test_api"),
         ("trace.c", "test_trace test_path_faults test_trace.py"),

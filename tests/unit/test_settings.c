@@ -72,6 +72,10 @@ static void test_good_values(void **state) {
   assert_int_equal(s.on_error, LSI_ON_ERROR_SKIP);
   assert_int_equal(set("pin", "never"), 0);
   assert_int_equal(s.pin, LSI_NEVER);
+  assert_int_equal(set("priority", "background"), 0);
+  assert_int_equal(s.priority, LSI_BACKGROUND);
+  assert_int_equal(set("priority", "normal"), 0);
+  assert_int_equal(s.priority, LSI_NORMAL);
   assert_int_equal(set("seed", "18446744073709551615"), 0);
   assert_true(s.seed == UINT64_MAX);
   assert_int_equal(set("tune", "lend=always"), 0);
@@ -110,6 +114,8 @@ static void test_bad_values(void **state) {
       {"shard", "00000000000000000000000000000000000000000/4", "0 <= I < N"},
       {"on-error", "ignore", "skip"},
       {"pin", "always", "never"},
+      {"priority", "high", "normal or background"},
+      {"priority", "", "normal or background"},
       {"seed", "1.5", "2^64"},
       {"seed", "18446744073709551616", "2^64"},
       {"tune", "", "lend=always"},
@@ -148,6 +154,8 @@ static void test_unknown_and_nearest(void **state) {
   assert_non_null(strstr(err.remedy, "did you mean 'stores'?"));
   assert_int_equal(set("tune", "stores=nver"), LSIO_ERR_USAGE);
   assert_non_null(strstr(err.remedy, "did you mean 'never'?"));
+  assert_int_equal(set("priority", "backgrund"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.remedy, "did you mean 'background'?"));
   assert_int_equal(set("tune", "colour=never"), LSIO_ERR_USAGE);
   assert_true(!err.remedy[0]);
 
@@ -220,7 +228,7 @@ static void test_of_a_context(void **state) {
   assert_int_equal(set("memory", "none"), LSIO_ERR_USAGE);
   const struct lsi_settings before = s;
   static const char *const jobs[] = {"queue-depth", "direct", "merge", "limit", "shard",
-                                     "on_error",    "seed",   "tune"};
+                                     "on_error",    "seed",   "tune",  "priority"};
   for (size_t i = 0; i < LSI_COUNTOF(jobs); i++) {
     assert_int_equal(set(jobs[i], "1"), LSIO_ERR_USAGE);
     assert_non_null(strstr(err.what, "is a job's, not a context's"));
@@ -350,7 +358,7 @@ static void test_table(void **state) {
     assert_int_equal(set(row->name, "\x01"), LSIO_ERR_USAGE);
     assert_non_null(strstr(err.what, row->name));
   }
-  assert_int_equal(rows, 12);
+  assert_int_equal(rows, 13);
 }
 
 int main(void) {

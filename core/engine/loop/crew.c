@@ -11,6 +11,8 @@
 #define MEMBERS_MOST 1024u
 #define LOOK_NS 1000000 /* a wait for what is in flight ends after so long, to look for other runs */
 #define ATTENDED_MOST 32u /* workers of each kind that take turns */
+#define KINDS 4u          /* short or long, normal or in the background */
+#define BACKGROUND_PART 16 /* of the bytes that normal runs begin, one goes to those in the background */
 #define UNITS_CROWDED 1u /* that a worker may begin in a turn while there are other runs */
 
 /* A thread, and the workers that it has taken up. */
@@ -19,7 +21,9 @@ struct lsi_member {
   struct lsi_thread *thread;
   bool pinned;
   struct lsi_worker *workers; /* in the order in which they came */
-  uint32_t n_short, n_long;   /* of them: of runs of one unit, and of others */
+  uint32_t n_of[KINDS];       /* of them */
+  bool contested;             /* in this turn normal ones and some in the background can do something */
+  int64_t owed;               /* bytes that the former began in such turns, less 16 times the latter's */
   struct lsi_worker *waiting, **waiting_end; /* for room among them */
   atomic_uint load;           /* workers, with those that wait to be taken up */
   struct lsi_spin spin;       /* for mail */
@@ -54,21 +58,29 @@ struct lsi_crew {
 
 static bool is_short(const struct lsi_worker *w) { return w->run->wave.plan->n_units == 1; }
 
-/* Takes one up: it has had as little as whoever has had the least, or nothing, if it is short: then it is
- * next. */
+/* They have room each: those in the background, or long ones, must not keep others out. */
+static unsigned kind_of(const struct lsi_worker *w) { return is_short(w) | (unsigned)w->background << 1; }
+
+static bool has_background(const struct lsi_member *m) { return m->n_of[2] || m->n_of[3]; }
+
+/* Takes one up: it has had as little as whoever of its priority has had the least, or nothing, if it is
+ * short: then it is next of these. */
 static void take_up(struct lsi_member *m, struct lsi_worker *w) {
   uint64_t least = UINT64_MAX;
   struct lsi_worker **end = &m->workers;
-  for (; *end; end = &(*end)->next) least = LSI_MIN(least, (*end)->served);
+  for (; *end; end = &(*end)->next)
+    if ((*end)->background == w->background) least = LSI_MIN(least, (*end)->served);
   w->served = least == UINT64_MAX || is_short(w) ? 0 : least;
   w->next = NULL;
   *end = w;
-  (is_short(w) ? &m->n_short : &m->n_long)[0]++;
+  m->n_of[kind_of(w)]++;
   if (w->run->config.pin && !m->pinned) m->pinned = !lsi_os_thread_pin(lsi_os_allowed_cpu(m->home.index));
 }
 
-static bool has_room(const struct lsi_member *m, const struct lsi_worker *w) {
-  return is_short(w) ? m->n_short < ATTENDED_MOST : m->n_long < ATTENDED_MOST;
+static bool is_full(const struct lsi_member *m) {
+  uint32_t full = 0;
+  for (unsigned k = 0; k < KINDS; k++) full += m->n_of[k] >= ATTENDED_MOST;
+  return full == KINDS;
 }
 
 /* Takes up those who wait, in their order, while there is room for their kind: so many at once that no device
@@ -76,8 +88,8 @@ static bool has_room(const struct lsi_member *m, const struct lsi_worker *w) {
 static void take_up_waiting(struct lsi_member *m) {
   for (struct lsi_worker **at = &m->waiting; *at;) {
     struct lsi_worker *w = *at;
-    if (!has_room(m, w)) {
-      if (m->n_short >= ATTENDED_MOST && m->n_long >= ATTENDED_MOST) break;
+    if (m->n_of[kind_of(w)] >= ATTENDED_MOST) {
+      if (is_full(m)) break;
       at = &w->next;
       continue;
     }
@@ -102,7 +114,7 @@ static void remove_worker(struct lsi_member *m, struct lsi_worker *w) {
   struct lsi_worker **at = &m->workers;
   while (*at != w) at = &(*at)->next;
   *at = w->next;
-  (is_short(w) ? &m->n_short : &m->n_long)[0]--;
+  m->n_of[kind_of(w)]--;
   atomic_fetch_sub(&m->load, 1);
   if (m->waiting) take_up_waiting(m);
 }
@@ -128,12 +140,26 @@ static bool sleep_until_mail(struct lsi_member *m, int64_t ns) {
   return !leaves;
 }
 
-/* The one that has had the least, of those with something to do; NULL: none. */
-static struct lsi_worker *choose(const struct lsi_member *m) {
-  struct lsi_worker *best = NULL;
-  for (struct lsi_worker *w = m->workers; w; w = w->next)
-    if (!w->idle && (!best || w->served < best->served)) best = w;
-  return best;
+/* The one that has had the least, of those with something to do; NULL: none. It is one in the background
+ * when no normal one has anything to do, or these have begun so much that the others' part is due. */
+static struct lsi_worker *choose(struct lsi_member *m) {
+  struct lsi_worker *best[2] = {NULL, NULL};
+  m->contested = false;
+  for (struct lsi_worker *w = m->workers; w; w = w->next) {
+    if (w->idle) continue;
+    if (LSI_UNLIKELY(w->background) && lsi_stopping(w->run)) return w; /* it has only to end */
+    struct lsi_worker **b = &best[w->background];
+    if (!*b || w->served < (*b)->served) *b = w;
+  }
+  m->contested = best[0] && best[1];
+  return best[1] && (!best[0] || m->owed > 0) ? best[1] : best[0];
+}
+
+/* What a turn has begun beside some in the background. What these begin while no other can is not counted. A
+ * normal one that has begun what it may in a turn goes on with that before it is said to wait. */
+static void account(struct lsi_member *m, struct lsi_worker *w, uint64_t begun) {
+  if (m->contested) m->owed += w->background ? -BACKGROUND_PART * (int64_t)begun : (int64_t)begun;
+  if (begun && !w->background) w->idle = false;
 }
 
 /* What one run alone would have in flight, all have together, and whoever has had the least begins the next:
@@ -153,10 +179,12 @@ static uint32_t may_begin(const struct lsi_member *m) {
 static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
   w->may_begin = lsi_others_wait(w) ? may_begin(m) : UINT32_MAX;
   if (w->left_cpu_ns) w->others_cpu_ns += lsi_os_thread_cpu_ns() - w->left_cpu_ns;
+  const uint64_t before = w->served;
   const enum lsi_turn t = lsi_worker_turn(w, most_ns);
   w->left_cpu_ns = w->comparing && lsi_others_wait(w) ? lsi_os_thread_cpu_ns() : 0;
   w->idle = t == LSI_TURN_WAITS || t == LSI_TURN_BLOCKED;
   if (t == LSI_TURN_WAITS) w->blocked_ns = 0;
+  if (has_background(m)) account(m, w, w->served - before);
   if (t != LSI_TURN_ENDED) return !w->idle;
   remove_worker(m, w);
   lsi_run_worker_ended(w->run); /* which may be gone from here on */

@@ -76,6 +76,7 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
     w->run = run;
     w->index = i;
     w->reader.wave = w->stepper.wave = &run->wave;
+    w->background = config->background;
     w->stepper.shown = UINT32_MAX;
     lsi_error_clear(&w->error);
   }

@@ -87,6 +87,7 @@ struct lsi_run_config {
   const uint64_t *device_ids;        /* of the plan's devices: what is in flight there counts for all runs of
                                         the crew. NULL: for this one only */
   struct lsi_crew *crew;             /* NULL: threads of its own */
+  bool background;                   /* begins what other runs leave (loop/crew.c) */
   uint32_t number;                   /* of the job, in traces */
   struct lsi_spin *spin;             /* how lsi_run_take waits for a run that ends at once; NULL: asleep */
 };
