@@ -189,8 +189,18 @@ struct lsio_context_stats {
   uint64_t memory_kept;  /* bytes kept for the next ones */
   uint64_t memory_reserved; /* bytes of the limit that jobs hold, from before they begin to their last step */
   uint64_t jobs_queued;  /* that wait for memory to begin */
+  uint64_t bytes_read;   /* so far, by all threads */
 };
+/* How things stand, at this moment or a turn of its threads ago. Thread-safe. */
 LSIO_API void lsio_context_get_stats(lsio_context *context, struct lsio_context_stats *out);
+/* Of one of its `threads`, from 0 on; the fields mean the same. LSIO_ERR_USAGE: it has not so many. */
+struct lsio_thread_stats {
+  size_t struct_size;
+  uint32_t attended, waiting;
+  uint64_t bytes_read;
+};
+LSIO_API int lsio_context_get_thread_stats(lsio_context *context, uint32_t thread,
+                                           struct lsio_thread_stats *out);
 
 /* ---- Jobs --------------------------------------------------------------------------------------- */
 

@@ -55,8 +55,11 @@ int lsio_context_trace(lsio_context *c, const char *path, lsio_error **error) {
 
 void lsio_context_get_stats(lsio_context *c, struct lsio_context_stats *out) {
   struct lsio_context_stats s = {.struct_size = sizeof s};
-  s.threads = lsi_crew_size(c->crew);
-  lsi_crew_load(c->crew, &s.attended, &s.waiting);
+  const struct lsi_crew_figures all = lsi_crew_look(c->crew, LSI_CREW_ALL);
+  s.threads = all.threads;
+  s.attended = all.attended;
+  s.waiting = all.waiting;
+  s.bytes_read = all.bytes_read;
   struct lsi_ledger_figures memory;
   lsi_ledger_look(c->ledger, &memory);
   s.memory_limit = memory.limit == UINT64_MAX ? 0 : memory.limit;
@@ -71,4 +74,15 @@ void lsio_context_get_stats(lsio_context *c, struct lsio_context_stats *out) {
   const size_t size = LSI_MIN(out->struct_size, sizeof s);
   s.struct_size = out->struct_size;
   memcpy(out, &s, size);
+}
+
+int lsio_context_get_thread_stats(lsio_context *c, uint32_t i, struct lsio_thread_stats *out) {
+  const struct lsi_crew_figures f = lsi_crew_look(c->crew, i);
+  if (i >= f.threads) return LSIO_ERR_USAGE;
+  const struct lsio_thread_stats s = {
+      .struct_size = sizeof s, .attended = f.attended, .waiting = f.waiting, .bytes_read = f.bytes_read};
+  const size_t size = LSI_MIN(out->struct_size, sizeof s), asked = out->struct_size;
+  memcpy(out, &s, size);
+  out->struct_size = asked;
+  return 0;
 }

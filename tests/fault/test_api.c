@@ -124,32 +124,6 @@ static void test_bad_options(void **state) {
   assert_int_equal(api_files(), 1);
 }
 
-static void test_looks_inside(void **state) {
-  (void)state;
-  struct lsio_context_stats s = {.struct_size = sizeof s};
-  lsio_context_get_stats(api_context, &s);
-  assert_true(s.jobs == 0 && s.jobs_running == 0 && s.memory_lent == 0 && s.memory_limit > 0);
-  assert_true(s.memory_reserved == 0 && s.jobs_queued == 0);
-  lsio_job *a = api_submit(API_COUNTS, 0), *b = api_submit(API_COUNTS, 0);
-  lsio_context_get_stats(api_context, &s);
-  assert_true(s.jobs == 2 && s.jobs_running == 2 && s.threads > 0 && s.memory_limit > 0);
-  assert_int_equal(lsio_wait(a), 0);
-  assert_int_equal(lsio_wait(b), 0);
-  api_close(a);
-  api_close(b);
-  lsio_context_get_stats(api_context, &s);
-  assert_true(s.jobs == 2 && s.jobs_running == 0 && s.attended == 0 && s.waiting == 0);
-  assert_true(s.memory_reserved == 0 && s.jobs_queued == 0);
-  assert_true(s.memory_kept + s.memory_lent > 0); /* for the next ones */
-  /* A program that knows less of it. */
-  struct lsio_context_stats older = {.struct_size = offsetof(struct lsio_context_stats, threads), .threads = 77};
-  lsio_context_get_stats(api_context, &older);
-  assert_true(older.jobs == 2 && older.threads == 77);
-  lsio_error *e = NULL;
-  assert_int_equal(lsio_context_trace(api_context, "t.json", &e), LSIO_ERR_USAGE); /* was not asked for */
-  lsio_error_free(e);
-}
-
 /* Jobs with scripts, several at once, from a thread of its own. */
 static void *submitter(void *arg) {
   const lsio_script *loaded = arg;
@@ -483,7 +457,6 @@ int main(void) {
       API_TEST(test_bad_options),
       API_TEST(test_many_jobs),
       API_TEST(test_many_threads),
-      API_TEST(test_looks_inside),
       API_TEST(test_plan_only),
       API_TEST(test_cancel),
       API_TEST(test_planning_is_told),

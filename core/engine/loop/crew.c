@@ -26,6 +26,7 @@ struct lsi_member {
   int64_t owed;               /* bytes that the former began in such turns, less 16 times the latter's */
   struct lsi_worker *waiting, **waiting_end; /* for room among them */
   atomic_uint load;           /* workers, with those that wait to be taken up */
+  atomic_uint_fast64_t bytes_read;
   struct lsi_spin spin;       /* for mail */
   struct lsi_mutex *mutex;
   struct lsi_cond *cond;
@@ -184,6 +185,8 @@ static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
   w->left_cpu_ns = w->comparing && lsi_others_wait(w) ? lsi_os_thread_cpu_ns() : 0;
   w->idle = t == LSI_TURN_WAITS || t == LSI_TURN_BLOCKED;
   if (t == LSI_TURN_WAITS) w->blocked_ns = 0;
+  lsi_count(&m->bytes_read, w->figures.bytes_read - w->bytes_counted);
+  w->bytes_counted = w->figures.bytes_read;
   if (has_background(m)) account(m, w, w->served - before);
   if (t != LSI_TURN_ENDED) return !w->idle;
   remove_worker(m, w);
@@ -273,16 +276,21 @@ enum lsi_crew_turn lsi_crew_turn(struct lsi_crew *c, uint32_t i, uint64_t *wait_
   return t;
 }
 
-void lsi_crew_load(struct lsi_crew *c, uint32_t *attended, uint32_t *waiting) {
-  uint32_t all = 0;
-  *waiting = 0;
+static void look(const struct lsi_member *m, struct lsi_crew_figures *out) {
+  const uint32_t all = atomic_load(&m->load), waiting = atomic_load(&m->home.others) & ~LSI_CROWDED;
+  out->waiting += waiting;
+  out->attended += all - LSI_MIN(all, waiting);
+  out->bytes_read += atomic_load(&m->bytes_read);
+}
+
+struct lsi_crew_figures lsi_crew_look(struct lsi_crew *c, uint32_t thread) {
+  struct lsi_crew_figures f = {0};
   lsi_os_lock(c->mutex);
-  for (uint32_t i = 0; i < c->n; i++) {
-    all += atomic_load(&c->members[i]->load);
-    *waiting += atomic_load(&c->members[i]->home.others) & ~LSI_CROWDED;
-  }
+  for (uint32_t i = 0; i < c->n; i++)
+    if (thread == LSI_CREW_ALL || thread == i) look(c->members[i], &f);
+  f.threads = c->n;
   lsi_os_unlock(c->mutex);
-  *attended = all - LSI_MIN(all, *waiting);
+  return f;
 }
 
 uint32_t lsi_crew_size(struct lsi_crew *c) {

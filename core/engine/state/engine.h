@@ -55,8 +55,15 @@ void lsi_crew_spin(struct lsi_crew *crew, uint32_t ns);
 void lsi_crew_limit(struct lsi_crew *crew, uint32_t threads);
 void lsi_crew_destroy(struct lsi_crew *crew); /* none of its runs is left. NULL is fine */
 uint32_t lsi_crew_size(struct lsi_crew *crew); /* threads */
-/* Workers that they have, and those that wait to be taken up. */
-void lsi_crew_load(struct lsi_crew *crew, uint32_t *attended, uint32_t *waiting);
+/* Of one thread or LSI_CREW_ALL. */
+struct lsi_crew_figures {
+  uint32_t threads;    /* of the crew */
+  uint32_t attended;   /* workers that take turns */
+  uint32_t waiting;    /* workers to be taken up */
+  uint64_t bytes_read; /* ever */
+};
+#define LSI_CREW_ALL UINT32_MAX
+struct lsi_crew_figures lsi_crew_look(struct lsi_crew *crew, uint32_t thread);
 /* Has all threads give back what no run uses: open rings, memory. Returns when they have. */
 void lsi_crew_trim(struct lsi_crew *crew);
 

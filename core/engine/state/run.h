@@ -54,6 +54,7 @@ struct lsi_worker {
   uint64_t blocked_ns;               /* after LSI_TURN_BLOCKED: how long it may be left alone */
   uint32_t may_begin;                /* units, in this turn */
   uint64_t served;                   /* bytes of units that it has begun */
+  uint64_t bytes_counted;            /* of figures.bytes_read, as its thread's */
   bool background;                   /* as its run */
   bool idle;                         /* of its thread (crew.c): it could do nothing in its last turn */
   struct lsi_worker *next;           /* its thread's own */
