@@ -1,5 +1,6 @@
 /* core/seams/os.h on Linux: time, threads, doorbells, CPUs. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -185,6 +186,12 @@ void lsi_os_bell_clear(int fd) {
   uint64_t n;
   while (read(fd, &n, sizeof n) < 0 && errno == EINTR) {
   }
+}
+
+void lsi_os_bell_wait(int fd, int64_t timeout_ns) {
+  const struct timespec t = {.tv_sec = timeout_ns / NS_PER_S, .tv_nsec = timeout_ns % NS_PER_S};
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  if (ppoll(&p, 1, &t, NULL) > 0) lsi_os_bell_clear(fd);
 }
 
 void lsi_os_bell_destroy(int fd) {

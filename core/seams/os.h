@@ -42,6 +42,7 @@ void lsi_os_wake_all(struct lsi_cond *c);
 int lsi_os_bell_create(int *fd);
 void lsi_os_bell_ring(int fd);  /* async-signal-safe */
 void lsi_os_bell_clear(int fd);
+void lsi_os_bell_wait(int fd, int64_t timeout_ns); /* until it is rung, or for so long; it is silent then */
 void lsi_os_bell_destroy(int fd);
 
 /* -- CPUs and memory -- */

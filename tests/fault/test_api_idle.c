@@ -99,6 +99,24 @@ static void a_job_that_has_ended_takes_no_cpu(void **state) {
   api_close(job);
 }
 
+/* More results than wait to be polled; then somebody does. */
+static void a_job_that_nobody_polls_takes_no_cpu(void **state) {
+  (void)state;
+  lsio_job *job = api_submit("local lsio = require 'lsio'\n"
+                             "return lsio.job { source = lsio.files('a.f32', { chunk = 40 }), type = 'f32',\n"
+                             " out_max = 1000, transform = function(chunk)\n"
+                             " for i = 0, 999 do chunk.out[i] = chunk.data[0] end return 1000 end }\n",
+                             LSIO_JOB_STREAM);
+  sleeps("beside a job whose results nobody polls");
+  struct lsio_progress p = {.struct_size = sizeof p};
+  lsio_job_progress(job, &p);
+  assert_true(p.steps_done >= 1000 && p.steps_done < p.steps);
+  assert_int_equal(lsio_wait(job), 0);
+  lsio_job_progress(job, &p);
+  assert_int_equal(p.steps_done, API_VALUES / 10);
+  api_close(job);
+}
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they keep what was freed */
 /* ---- no growth ---- */
 
@@ -162,6 +180,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(an_idle_context_takes_no_cpu),
       API_TEST(a_job_that_has_ended_takes_no_cpu),
+                                     API_TEST(a_job_that_nobody_polls_takes_no_cpu),
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
       API_TEST(jobs_leave_nothing),
       API_TEST(layouts_leave_little),

@@ -42,6 +42,7 @@ FITS = [
         ("write_direct.c", "test_linux_faults test_engine_write test_writes test_output_faults test_direct_output.py"),
         ("worker_open.c", "test_api test_engine test_hostile_scripts.py"),
         ("arena.c", "test_arena test_engine test_crew"),
+        ("member.c", "test_crew_turns test_crew test_crew_faults test_plain test_api"),
         ("crew.c", "test_crew_turns test_crew test_crew_faults test_plain test_api"),
         ("home.[ch]", "test_crew test_crew_faults test_backend_faults test_path_faults test_linux_faults"),
         ("engine.c", "test_crew test_crew_faults test_engine test_api"),
@@ -254,16 +255,16 @@ m("stopped-unit-runs", "worker.c", "what comes back to a worker that is stopped 
   "steps look themselves whether their run is stopped, and what is kept is dropped when nothing is in flight")
 m("cancel-hits-others", "worker.c", "with a run the operations of others on its thread are cancelled",
   "if (w->ops->cancel && w->instance->users == 1)", "if (w->ops->cancel)")
-m("thread-is-first-come", "crew.c", "a thread works for the run that came first, not for who has had the least",
+m("thread-is-first-come", "member.c", "a thread works for the run that came first, not for who has had the least",
   "if (!w->idle && (!best || w->served < best->served)) best = w;", "if (!w->idle && !best) best = w;")
-m("windows-apart", "crew.c", "each run of a thread has a window of its own in flight",
+m("windows-apart", "member.c", "each run of a thread has a window of its own in flight",
   "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : 0;",
   "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : UNITS_CROWDED;")
 m("devices-apart", "crew.c", "what is in flight on a device is counted for each run",
   "if (run->config.queue_depth || !run->config.device_ids) return 0;", "if (c) return 0;")
-m("waiting-is-forgotten", "crew.c", "who waits for room on a thread is not taken up when somebody leaves",
+m("waiting-is-forgotten", "member.c", "who waits for room on a thread is not taken up when somebody leaves",
   "  if (m->waiting) take_up_waiting(m);\n", "")
-m("short-waits-too", "crew.c", "a run of one unit begins with what others have had",
+m("short-waits-too", "member.c", "a run of one unit begins with what others have had",
   "w->served = least == UINT64_MAX || is_short(w) ? 0 : least;", "w->served = least == UINT64_MAX ? 0 : least;")
 m("instance-stays-broken", "home.c", "a backend that broke is given to the next run",
   "  x->broken |= w->broken;\n", "")

@@ -145,7 +145,7 @@ void lsi_run_cancel(struct lsi_run *run) {
   lsi_rouse_workers(run);
   /* One that waits for memory is ended by who polls it. */
   const int bell = atomic_load(&run->outcome.bell);
-  if (bell >= 0 && run->config.ledger) lsi_os_bell_ring(bell);
+  if (bell >= 0) lsi_os_bell_ring(bell);
 }
 
 bool lsi_run_queued(const struct lsi_run *run) {

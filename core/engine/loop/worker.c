@@ -24,7 +24,7 @@
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
 #define TURNS 64u /* units that had not to be waited for, before what is in flight is looked at */
 #define BLOCKED_NS 50000     /* pause when another worker holds all credits, or the next result */
-#define UNPOLLED_NS 1000000u /* pause while nobody polls what is there */
+#define UNPOLLED_NS 60000000000u /* pause while nobody polls what is there: who polls rouses */
 
 /* ---- units that have landed ---- */
 
@@ -302,6 +302,10 @@ static enum lsi_turn blocked(struct lsi_worker *w) {
   if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
   w->blocked_ns = w->run->config.stream && lsi_run_full(w->run) ? UNPOLLED_NS : BLOCKED_NS;
   return LSI_TURN_BLOCKED;
+}
+
+bool lsi_worker_waits(const struct lsi_worker *w) {
+  return !lsi_stopping(w->run) && (w->blocked_ns != UNPOLLED_NS || lsi_run_full(w->run));
 }
 
 /* No unit is left, in flight or to be begun. */

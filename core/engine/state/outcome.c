@@ -120,11 +120,13 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
     lsi_os_lock(run->mutex);
   }
   struct lsi_run_completion *list = run->outcome.first;
+  const bool was_full = lsi_run_full(run);
   run->outcome.first = run->outcome.last = NULL;
   atomic_store_explicit(&run->outcome.queued_bytes, 0, memory_order_relaxed);
   /* The bell goes on ringing once the run has ended: there is its end to be polled. */
   if (atomic_load(&run->running) && run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
   lsi_os_unlock(run->mutex);
+  if (was_full) lsi_rouse_workers(run);
   if (spin && timeout_ns) lsi_spin_took(spin, lsi_os_now_ns() - run->start_ns);
   return list;
 }
