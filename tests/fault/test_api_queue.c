@@ -165,12 +165,30 @@ static void several_threads_share_it(void **state) {
   }
 }
 
+/* Two workers that end at the same moment: one of them gives it back, whichever. */
+static void workers_that_end_together_give_it_back(void **state) {
+  (void)state;
+  static const struct lsi_plain_range ranges[] = {{"a.f32", 4000, 4000, 7}, {"a.f32", 0, 8000, 0}};
+  static const char *const apart[] = {"merge=never"};
+  const struct lsi_plain p = {.n = 2, .ranges = ranges, .settings = apart, .n_settings = 1};
+  for (int i = 0; i < 5000; i++) {
+    lsio_job *job = NULL;
+    assert_int_equal(lsi_submit_plain(small, &p, &job, NULL), 0);
+    assert_int_equal(take_all(job), 2);
+    struct lsio_context_stats s = {.struct_size = sizeof s};
+    lsio_context_get_stats(small, &s);
+    if (s.memory_reserved) fail_msg("the %d-th job has ended and holds %d bytes", i, (int)s.memory_reserved);
+    lsio_job_destroy(job);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(they_begin_when_there_is_memory, begin, finish),
       cmocka_unit_test_setup_teardown(one_that_waits_is_cancelled, begin, finish),
       cmocka_unit_test_setup_teardown(one_that_waits_is_destroyed, begin, finish),
       cmocka_unit_test_setup_teardown(somebody_waits_when_it_is_cancelled, begin, finish),
-      cmocka_unit_test_setup_teardown(several_threads_share_it, begin, finish)};
+      cmocka_unit_test_setup_teardown(several_threads_share_it, begin, finish),
+      cmocka_unit_test_setup_teardown(workers_that_end_together_give_it_back, begin, finish)};
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -92,6 +92,7 @@ int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out,
   run->start_ns = lsi_os_now_ns();
   run->start_cpu_ns = lsi_os_cpu_ns();
   atomic_store(&run->running, run->n_workers);
+  atomic_store(&run->unsettled, run->n_workers);
   atomic_store(&run->may_open, run->n_workers);
   run->late.workers = run->n_workers;
   *out = run;

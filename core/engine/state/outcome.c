@@ -132,9 +132,10 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
 }
 
 static void workers_ended(struct lsi_run *run, uint32_t n) {
-  /* Who sees no worker running may end the run: others begin with its memory before that. */
-  struct lsi_ledger *ledger = run->config.ledger;
-  if (ledger && atomic_load(&run->running) == n) lsi_ledger_give_back(ledger, &run->claim);
+  /* Who sees no worker running may end the run: others begin with its memory before that. Two that end at
+   * once both see the other one running. */
+  const bool settles = atomic_fetch_sub(&run->unsettled, n) == n;
+  if (settles && run->config.ledger) lsi_ledger_give_back(run->config.ledger, &run->claim);
   lsi_os_lock(run->mutex);
   /* Who sees no worker running reads the time of the end, with or without the mutex. */
   run->end_ns = lsi_os_now_ns();

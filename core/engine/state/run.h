@@ -89,6 +89,7 @@ struct lsi_run {
   struct lsi_claim claim;            /* of the ledger's memory */
   atomic_int stop;
   atomic_uint running;
+  atomic_uint unsettled;     /* of them: those that have not looked whether they are the last to end */
   atomic_uint starving;      /* workers that wait for a descriptor */
   atomic_uint may_open;      /* workers that have opened or may still: see leaves_it_to_others() */
   uint64_t
