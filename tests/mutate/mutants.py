@@ -20,7 +20,7 @@ FITS = [
         ("lending.c", "test_engine_lend test_engine_mapped test_mapped"),
         ("straight.c", "test_engine_straight test_api_output test_sink_memory"),
         ("nontemporal.c", "test_engine_tune test_api_output test_sink_memory"),
-        ("outcome.c", "test_engine_mapped test_engine test_api_stream test_api"),
+        ("outcome.c", "test_engine_mapped test_engine test_api_stream test_api_queue test_api"),
         ("figures.c", "test_engine test_summary test_api"),
         ("retry.c", "test_engine_mapped test_engine test_backend_faults"),
         ("handout.c", "test_handout test_engine_window test_engine test_api_stream"),
@@ -256,7 +256,24 @@ m("stopped-unit-runs", "worker.c", "what comes back to a worker that is stopped 
 m("cancel-hits-others", "worker.c", "with a run the operations of others on its thread are cancelled",
   "if (w->ops->cancel && w->instance->users == 1)", "if (w->ops->cancel)")
 m("thread-is-first-come", "member.c", "a thread works for the run that came first, not for who has had the least",
-  "if (!w->idle && (!best || w->served < best->served)) best = w;", "if (!w->idle && !best) best = w;")
+  "if (!*b || w->served < (*b)->served) *b = w;", "if (!*b) *b = w;")
+m("background-is-normal", "member.c", "what is in the background takes turns with all others",
+  "struct lsi_worker **b = &best[w->background];", "struct lsi_worker **b = &best[0];")
+m("background-starves", "member.c", "what is in the background waits until no normal run has anything to begin",
+  "return best[1] && (!best[0] || m->owed > 0) ? best[1] : best[0];", "return best[0] ? best[0] : best[1];")
+m("background-pays-for-idle-times", "member.c", "what it begins while nobody else can counts against the background",
+  "  if (m->contested) m->owed +=", "  m->owed +=")
+m("background-gets-half", "member.c", "a normal worker waits after a unit although it may begin more",
+  "  if (begun && !w->background) w->idle = false;\n", "")
+m("background-counts-for-newcomers", "member.c", "who joins a thread has had as little as anybody of the other priority",
+  "    if ((*end)->background == w->background) least = ", "    least = ")
+m("background-ends-late", "member.c", "a run in the background that is stopped ends when it would have begun a unit",
+  "    if (LSI_UNLIKELY(w->background) && lsi_stopping(w->run)) return w; /* it has only to end */\n", "")
+m("background-takes-the-room", "member.c", "what is in the background keeps normal runs from being taken up",
+  "    if (m->n_of[kind_of(w)] >= ATTENDED_MOST) {",
+  "    if (m->n_of[kind_of(w) & 1] + m->n_of[kind_of(w) | 2] >= ATTENDED_MOST) {")
+m("two-last-ones", "outcome.c", "of two workers that end at once nobody gives the run's memory back",
+  "const bool settles = atomic_fetch_sub(&run->unsettled, n) == n;", "const bool settles = atomic_load(&run->running) == n;")
 m("windows-apart", "member.c", "each run of a thread has a window of its own in flight",
   "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : 0;",
   "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : UNITS_CROWDED;")

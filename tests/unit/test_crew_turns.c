@@ -311,6 +311,27 @@ static void a_stopped_run_in_the_background_ends(void **state) {
   lsi_crew_destroy(w.crew);
 }
 
+/* As many in the background as a thread takes turns with, of both kinds, keep no normal run out; and they end. */
+static void many_in_the_background_keep_nobody_out(void **state) {
+  (void)state;
+  static struct world w;
+  static struct one all[102];
+  const uint32_t n = LSI_COUNTOF(all) - 2;
+  uint32_t left = 0;
+  begin_thread(&w);
+  for (uint32_t i = 0; i < LSI_COUNTOF(all); i++) {
+    make_units(&w, &all[i], i % 2 ? 1 : FAIR_UNITS / 10, FAIR_UNIT);
+    all[i].j.config.workers = 1;
+    all[i].j.config.background = i < n;
+    if (i == n) one_turn(&w, 0);
+    assert_int_equal(lsi_run_start(&all[i].j.config, &all[i].s.run, NULL), 0);
+  }
+  while (!lsi_run_ended(all[n].s.run) || !lsi_run_ended(all[n + 1].s.run)) one_turn(&w, 0);
+  for (uint32_t i = 0; i < n; i++) left += !lsi_run_ended(all[i].s.run);
+  assert_true(left >= n - 10); /* a few had their part meanwhile */
+  end_equal(&w, all, LSI_COUNTOF(all));
+}
+
 static void a_crew_has_no_more_threads_than_it_may(void **state) {
   (void)state;
   static struct world w;
@@ -347,6 +368,7 @@ int main(void) {
                                      cmocka_unit_test(a_short_job_comes_first),
                                      cmocka_unit_test(the_background_gets_what_others_leave),
                                      cmocka_unit_test(a_stopped_run_in_the_background_ends),
+                                     cmocka_unit_test(many_in_the_background_keep_nobody_out),
                                      cmocka_unit_test(a_crew_has_no_more_threads_than_it_may)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
