@@ -12,7 +12,6 @@
 #include "memory/pool.h"
 #include "seams/os.h"
 
-#define MIB ((uint64_t)1 << 20)
 #define LSI_STR2(x) #x
 #define LSI_STR(x) LSI_STR2(x)
 
@@ -121,13 +120,11 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   return 0;
 }
 
-static uint64_t mebibytes(uint64_t bytes) { return bytes / MIB + (bytes % MIB != 0); }
-
 bool lsi_context_begin(struct lsio_context *c, uint64_t ceiling) {
   lsi_os_lock(c->mutex);
   const bool alone = c->running++ == 0;
-  c->ceilings += mebibytes(ceiling);
-  lsi_pool_limit(c->pool, LSI_MIN(lsi_sat_mul(c->ceilings, MIB), c->settings.memory));
+  c->ceilings += lsi_mebibytes(ceiling);
+  lsi_pool_limit(c->pool, LSI_MIN(lsi_sat_mul(c->ceilings, (uint64_t)1 << 20), c->settings.memory));
   lsi_os_unlock(c->mutex);
   return alone;
 }
@@ -135,7 +132,7 @@ bool lsi_context_begin(struct lsio_context *c, uint64_t ceiling) {
 void lsi_context_end(struct lsio_context *c, uint64_t ceiling) {
   lsi_os_lock(c->mutex);
   c->running--;
-  c->ceilings -= mebibytes(ceiling);
+  c->ceilings -= lsi_mebibytes(ceiling);
   lsi_os_unlock(c->mutex);
 }
 

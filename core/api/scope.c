@@ -67,7 +67,7 @@ static void tell_beyond(struct lsio_job *job, unsigned beyond, const struct lsi_
       lsi_fail(&e, LSIO_ERR_USAGE, 0, "a job wants %s of memory, but all jobs of its context have %s",
                lsi_show_size(wanted->memory).text, lsi_show_size(has->memory).text);
       lsi_error_remedy(&e, "make the context with memory=%" PRIu64 "MiB",
-                       wanted->memory / 1048576 + (wanted->memory % 1048576 != 0));
+                       lsi_mebibytes(wanted->memory));
       break;
     case LSI_BEYOND_BACKEND:
       lsi_fail(&e, LSIO_ERR_USAGE, 0, "a job wants backend=%s, but its context was made with backend=%s",

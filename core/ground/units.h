@@ -14,4 +14,7 @@ struct lsi_shown lsi_show_rate(double bytes_per_s);    /* "1.50 GiB/s" */
 struct lsi_shown lsi_show_time(double seconds);        /* "12.5 ms", "2 min 5 s" */
 struct lsi_shown lsi_show_count(uint64_t n);           /* "1,234,567" */
 
+/* As a setting of memory is written: begun ones count. */
+static inline uint64_t lsi_mebibytes(uint64_t bytes) { return (bytes >> 20) + ((bytes & 0xfffff) != 0); }
+
 #endif

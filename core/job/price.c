@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "ground/units.h"
 #include "plan/plan_impl.h"
 
 /* The largest step of the unit that takes the most buffer. */
@@ -28,8 +29,6 @@ static uint32_t step_of_largest_unit(const struct lsi_plan *p, const struct lsi_
   return step;
 }
 
-static uint64_t mebibytes(uint64_t bytes) { return bytes / (1 << 20) + (bytes % (1 << 20) != 0); }
-
 static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
                      const struct lsi_price_request *want, uint64_t need, struct lsi_error *err) {
   bool shared;
@@ -45,7 +44,7 @@ static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
   lsi_error_at(err, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
                r->first_index + step);
   lsi_error_remedy(err, "allow more with --memory %" PRIu64 "MiB%s%s or read smaller chunks",
-                   mebibytes(need), shared ? ", read chunks apart with --merge never," : "",
+                   lsi_mebibytes(need), shared ? ", read chunks apart with --merge never," : "",
                    want->pieces ? "" : ", take chunks in pieces (`piece`)");
   return code;
 }

@@ -85,6 +85,15 @@ static struct lsi_claim *grant(struct lsi_ledger *l) {
   return c;
 }
 
+/* All that find room. Lets go of the mutex while it tells them. */
+static void grant_all(struct lsi_ledger *l) {
+  for (struct lsi_claim *c; (c = grant(l));) {
+    lsi_os_unlock(l->mutex);
+    c->granted(c->user); /* with which it may be gone */
+    lsi_os_lock(l->mutex);
+  }
+}
+
 /* ---- */
 
 bool lsi_ledger_ask(struct lsi_ledger *l, struct lsi_claim *c) {
@@ -108,6 +117,7 @@ bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c) {
   lsi_os_lock(l->mutex);
   const bool waited = c->state == LSI_CLAIM_WAITS;
   if (waited) leave_queue(l, c);
+  if (waited) grant_all(l); /* those that it kept from passing */
   lsi_os_unlock(l->mutex);
   return waited;
 }
@@ -115,11 +125,7 @@ bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c) {
 void lsi_ledger_give_back(struct lsi_ledger *l, struct lsi_claim *c) {
   lsi_os_lock(l->mutex);
   if (c->state == LSI_CLAIM_HELD) let_go(l, c);
-  for (struct lsi_claim *next; (next = grant(l));) {
-    lsi_os_unlock(l->mutex);
-    next->granted(next->user); /* with which it may be gone */
-    lsi_os_lock(l->mutex);
-  }
+  grant_all(l);
   lsi_os_unlock(l->mutex);
 }
 

@@ -15,7 +15,7 @@ struct lsi_ledger;
 /* Lives where its owner puts it, until it is given back or withdrawn; the owner sets the first part. */
 struct lsi_claim {
   uint64_t bytes;
-  void (*granted)(void *user);   /* after a wait: by who gave back what it waited for, under no lock */
+  void (*granted)(void *user);   /* after a wait: by who made room for it, under no lock */
   void *user;
   /* the ledger's: */
   enum { LSI_CLAIM_NONE, LSI_CLAIM_WAITS, LSI_CLAIM_HELD } state;
@@ -32,9 +32,9 @@ void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes);
  * waits until nothing else is held. */
 bool lsi_ledger_ask(struct lsi_ledger *l, struct lsi_claim *c);
 bool lsi_ledger_waits(struct lsi_ledger *l, const struct lsi_claim *c);
-/* It waits no more. False: it did not wait. */
+/* It waits no more. False: it did not wait. Both call the `granted` of those that find room then. */
 bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c);
-/* What is held, if it is; calls others' `granted`. */
+/* What is held, if it is. */
 void lsi_ledger_give_back(struct lsi_ledger *l, struct lsi_claim *c);
 
 struct lsi_ledger_figures {

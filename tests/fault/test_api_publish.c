@@ -134,6 +134,9 @@ static void poll_returns_while_an_output_is_made_durable(void **state) {
   assert_null(lsio_job_error(job));
   assert_null(lsio_job_summary_json(job));
   assert_false(is_there(0));
+  const int bell = lsio_job_fd(job);
+  lsio_cancel(job); /* too late, and nothing to poll for */
+  assert_false(readable(bell, 0));
   lsio_job *other = api_submit(API_COUNTS, 0); /* from submit to end, on this thread */
   json_decref(api_ends(other, 0));
   api_close(other);

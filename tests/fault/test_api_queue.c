@@ -155,14 +155,7 @@ static void *client(void *arg) {
 
 static void several_threads_share_it(void **state) {
   (void)state;
-  pthread_t threads[4];
-  for (uintptr_t i = 0; i < 4; i++)
-    assert_int_equal(pthread_create(&threads[i], NULL, client, (void *)(i + 1)), 0);
-  for (int i = 0; i < 4; i++) {
-    void *wrong;
-    assert_int_equal(pthread_join(threads[i], &wrong), 0);
-    assert_null(wrong);
-  }
+  api_clients(client);
 }
 
 /* Two workers that end at the same moment: one of them gives it back, whichever. */

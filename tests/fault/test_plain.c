@@ -1,6 +1,5 @@
 /* Plain reads, many at once in one context: from several threads, destroyed in any order, cancelled, beside a
  * job with a script; and what is wrong with a request. */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -136,14 +135,7 @@ static void test_several_threads(void **state) {
 #ifndef __SANITIZE_THREAD__ /* it does not know LuaJIT's machine code */
   lsio_job *beside = api_submit(API_COUNTS, 0); /* one with a script */
 #endif
-  pthread_t threads[4];
-  for (uintptr_t i = 0; i < 4; i++)
-    assert_int_equal(pthread_create(&threads[i], NULL, client, (void *)(i + 1)), 0);
-  for (int i = 0; i < 4; i++) {
-    void *wrong;
-    assert_int_equal(pthread_join(threads[i], &wrong), 0);
-    assert_null(wrong);
-  }
+  api_clients(client);
 #ifndef __SANITIZE_THREAD__
   assert_int_equal(lsio_wait(beside), 0);
   api_close(beside);

@@ -1,6 +1,7 @@
 #include "api_job.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -107,4 +108,15 @@ double api_number(const json_t *o, const char *key) {
   const json_t *v = json_object_get(o, key);
   if (!json_is_number(v)) fail_msg("%s is no number", key);
   return json_number_value(v);
+}
+
+void api_clients(void *(*client)(void *seed)) {
+  pthread_t threads[4];
+  for (uintptr_t i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, client, (void *)(i + 1)), 0);
+  for (int i = 0; i < 4; i++) {
+    void *wrong;
+    assert_int_equal(pthread_join(threads[i], &wrong), 0);
+    assert_null(wrong);
+  }
 }

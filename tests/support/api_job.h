@@ -37,6 +37,8 @@ void api_close(lsio_job *job);
 /* Waits: the job must end with this code; the parsed JSON of its summary. */
 json_t *api_ends(lsio_job *job, int code);
 double api_number(const json_t *o, const char *key);
+/* Four threads at once, with the seeds 1 to 4; each returns how much was wrong, as a pointer: nothing. */
+void api_clients(void *(*client)(void *seed));
 int api_files(void); /* in the current directory */
 
 #endif

@@ -21,7 +21,7 @@ void make_objects(struct world *w, uint64_t seed) {
 }
 
 void turns(struct world *w) {
-  const uint32_t n = lsi_crew_size(w->crew);
+  const uint32_t n = lsi_crew_look(w->crew, LSI_CREW_ALL).threads;
   uint32_t idle = 0;
   uint64_t next = UINT64_MAX;
   atomic_store(&w->sim.next_ns, UINT64_MAX);

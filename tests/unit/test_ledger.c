@@ -17,6 +17,7 @@
 struct asker {
   struct lsi_claim claim;
   bool asked, held, gone;
+  uint64_t order; /* in which it asked */
   uint32_t granted;
   struct world *world;
 };
@@ -24,7 +25,7 @@ struct asker {
 struct world {
   struct lsi_ledger *ledger;
   struct asker a[CLAIMS];
-  uint64_t limit, held, waits;
+  uint64_t limit, held, waits, asked;
   uint32_t n_held;
 };
 
@@ -45,6 +46,7 @@ static bool ask(struct world *w, struct asker *a, uint64_t bytes) {
   a->world = w;
   a->claim = (struct lsi_claim){.bytes = bytes, .granted = granted, .user = a};
   a->asked = true;
+  a->order = w->asked++;
   const bool now = lsi_ledger_ask(w->ledger, &a->claim);
   if (now) note_held(a);
   else w->waits++;
@@ -59,6 +61,15 @@ static void give_back(struct world *w, struct asker *a) {
   lsi_ledger_give_back(w->ledger, &a->claim);
 }
 
+static const struct asker *oldest(const struct world *w) {
+  const struct asker *best = NULL;
+  for (uint32_t i = 0; i < CLAIMS; i++) {
+    const struct asker *a = &w->a[i];
+    if (a->asked && !a->held && !a->gone && (!best || a->order < best->order)) best = a;
+  }
+  return best;
+}
+
 static void check(const struct world *w) {
   struct lsi_ledger_figures f;
   lsi_ledger_look(w->ledger, &f);
@@ -67,6 +78,8 @@ static void check(const struct world *w) {
   assert_int_equal(f.waits, w->waits);
   assert_true(w->held <= w->limit || w->n_held == 1); /* what is more than all has all */
   assert_true(w->n_held || !w->waits);
+  const struct asker *first = oldest(w);
+  assert_true(!first || w->held + first->claim.bytes > w->limit); /* else it need not wait */
 }
 
 static void begin(struct world *w, uint64_t limit) {
@@ -91,12 +104,12 @@ static void one_seed(uint64_t seed) {
       give_back(&w, a);
       left--;
     } else if (engine_job_random(&dice, 4) == 0) {
-      assert_true(lsi_ledger_waits(w.ledger, &a->claim));
-      assert_true(lsi_ledger_withdraw(w.ledger, &a->claim));
-      assert_false(lsi_ledger_withdraw(w.ledger, &a->claim));
       a->gone = true;
       w.waits--;
       left--;
+      assert_true(lsi_ledger_waits(w.ledger, &a->claim));
+      assert_true(lsi_ledger_withdraw(w.ledger, &a->claim));
+      assert_false(lsi_ledger_withdraw(w.ledger, &a->claim));
     }
     check(&w);
   }
@@ -165,6 +178,29 @@ static void in_order_of_arrival(void **state) {
   lsi_ledger_destroy(w.ledger);
 }
 
+/* Those that the oldest kept from passing begin when it waits no more. */
+static void who_leaves_lets_others_pass(void **state) {
+  (void)state;
+  static struct world w;
+  const struct lsi_clock clock = {.now_ns = clock_now};
+  lsi_os_set_clock(&clock);
+  begin(&w, 100);
+  assert_true(ask(&w, &w.a[0], 10));
+  assert_false(ask(&w, &w.a[1], 100));
+  now += LSI_LEDGER_NS;
+  assert_false(ask(&w, &w.a[2], 40));
+  assert_false(ask(&w, &w.a[3], 40));
+  w.a[1].gone = true;
+  w.waits--;
+  assert_true(lsi_ledger_withdraw(w.ledger, &w.a[1].claim));
+  assert_true(w.a[2].held && w.a[3].held && !w.waits);
+  check(&w);
+  for (int i = 0; i < 4; i++)
+    if (i != 1) give_back(&w, &w.a[i]);
+  lsi_ledger_destroy(w.ledger);
+  lsi_os_set_clock(NULL);
+}
+
 static void more_than_all_waits_until_it_is_alone(void **state) {
   (void)state;
   static struct world w;
@@ -182,6 +218,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(no_byte_is_promised_twice),
                                      cmocka_unit_test(in_order_of_arrival),
                                      cmocka_unit_test(who_needs_much_is_passed_by_few),
+                                     cmocka_unit_test(who_leaves_lets_others_pass),
                                      cmocka_unit_test(more_than_all_waits_until_it_is_alone)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,13 +58,6 @@ struct lsi_crew_figures lsi_crew_look(struct lsi_crew *c, uint32_t thread) {
   return f;
 }
 
-uint32_t lsi_crew_size(struct lsi_crew *c) {
-  lsi_os_lock(c->mutex);
-  const uint32_t n = c->n;
-  lsi_os_unlock(c->mutex);
-  return n;
-}
-
 /* ---- the crew ---- */
 
 int lsi_crew_create(struct lsi_pool *pool, bool by_hand, struct lsi_crew **out) {

@@ -10,7 +10,7 @@
  * runs: LSIO_ERR_LIMIT, when a thread could not be started. */
 int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *err);
 
-/* For tests, of a crew that was made `by_hand`: thread i of lsi_crew_size() takes one turn, of one of its
+/* For tests, of a crew that was made `by_hand`: thread i takes one turn, of one of its
  * workers, and waits for nothing. LSI_CREW_WAITS: none can do anything before something in flight comes back,
  * or for *wait_ns. LSI_CREW_FREE: it has none. */
 enum lsi_crew_turn { LSI_CREW_WENT, LSI_CREW_WAITS, LSI_CREW_FREE };

@@ -127,13 +127,13 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
   if (!config->crew && lsi_crew_create(config->pool, false, &run->own_crew) < 0)
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker threads");
   if (!config->crew) run->config.crew = run->own_crew;
-  /* From here on it may begin at any time, by another thread. */
-  if (rc == 0 && !has_memory(*out = run)) return 0;
-  if (rc == 0) rc = lsi_crew_take_up(run->config.crew, run, err);
+  /* Else it begins at any time from here on, by another thread. */
+  if (rc == 0 && has_memory(run)) {
+    rc = lsi_crew_take_up(run->config.crew, run, err);
+    if (rc < 0 && config->ledger) lsi_ledger_give_back(config->ledger, &run->claim);
+  }
   if (rc < 0) {
-    if (config->ledger) lsi_ledger_give_back(config->ledger, &run->claim);
     lsi_run_destroy(run);
-    *out = NULL;
     return rc;
   }
   *out = run;
@@ -144,9 +144,9 @@ void lsi_run_cancel(struct lsi_run *run) {
   int expected = LSI_STOP_NO;
   if (!atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_CANCEL)) return;
   lsi_rouse_workers(run);
-  /* One that waits for memory is ended by who polls it. */
+  /* One that waits for memory is ended by who polls it. Of one that has ended the bell is the caller's. */
   const int bell = atomic_load(&run->outcome.bell);
-  if (bell >= 0) lsi_os_bell_ring(bell);
+  if (bell >= 0 && !lsi_run_ended(run)) lsi_os_bell_ring(bell);
 }
 
 bool lsi_run_queued(const struct lsi_run *run) {

@@ -13,7 +13,7 @@ struct lsi_member {
   struct lsi_thread *thread;
   bool pinned;
   struct lsi_worker *workers; /* in the order in which they came */
-  uint32_t n_of[LSI_MEMBER_KINDS];       /* of them */
+  uint32_t n_of[LSI_MEMBER_KINDS]; /* of them */
   bool contested;             /* in this turn normal ones and some in the background can do something */
   int64_t owed;               /* bytes that the former began in such turns, less 16 times the latter's */
   struct lsi_worker *waiting, **waiting_end; /* for room among them */

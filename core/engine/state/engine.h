@@ -54,7 +54,6 @@ void lsi_crew_spin(struct lsi_crew *crew, uint32_t ns);
 /* Before its first run: it has at most so many threads, and usually has them. */
 void lsi_crew_limit(struct lsi_crew *crew, uint32_t threads);
 void lsi_crew_destroy(struct lsi_crew *crew); /* none of its runs is left. NULL is fine */
-uint32_t lsi_crew_size(struct lsi_crew *crew); /* threads */
 /* Of one thread or LSI_CREW_ALL. */
 struct lsi_crew_figures {
   uint32_t threads;    /* of the crew */
@@ -94,7 +93,7 @@ struct lsi_run_config {
   const uint64_t *device_ids;        /* of the plan's devices: what is in flight there counts for all runs of
                                         the crew. NULL: for this one only */
   struct lsi_crew *crew;             /* NULL: threads of its own */
-  bool background;                   /* begins what other runs leave (loop/crew.c) */
+  bool background;                   /* begins what other runs leave (loop/member.c) */
   uint32_t number;                   /* of the job, in traces */
   struct lsi_spin *spin;             /* how lsi_run_take waits for a run that ends at once; NULL: asleep */
 };

@@ -115,7 +115,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     fell_back += w->ops && w->ops != run->config.backend;
   }
   s.bytes_requested = run->wave.request->late ? lsi_request_bytes(run->wave.request)
-                                         : run->wave.plan->bytes_requested;
+                                              : run->wave.plan->bytes_requested;
   const bool whole = atomic_load(&run->stop) == LSI_STOP_NO;
   s.bytes_gaps = whole ? run->wave.plan->bytes_gaps : 0;
   s.bytes_twice = whole ? run->wave.plan->bytes_twice : 0;

@@ -56,7 +56,7 @@ struct lsi_worker {
   uint64_t served;                   /* bytes of units that it has begun */
   uint64_t bytes_counted;            /* of figures.bytes_read, as its thread's */
   bool background;                   /* as its run */
-  bool idle;                         /* of its thread (crew.c): it could do nothing in its last turn */
+  bool idle;                         /* of its thread (member.c): it could do nothing in its last turn */
   struct lsi_worker *next;           /* its thread's own */
   struct lsi_error error;            /* scratch for one failure */
   _Alignas(LSI_CACHE_LINE) struct lsi_counters counters;
