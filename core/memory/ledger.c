@@ -21,7 +21,11 @@ struct lsi_ledger *lsi_ledger_create(void) {
   return NULL;
 }
 
-void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes) { l->limit = bytes; }
+void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes) {
+  lsi_os_lock(l->mutex); /* somebody may look */
+  l->limit = bytes;
+  lsi_os_unlock(l->mutex);
+}
 
 void lsi_ledger_destroy(struct lsi_ledger *l) {
   if (!l) return;
