@@ -115,21 +115,23 @@ static void account(struct lsi_member *m, struct lsi_worker *w, uint64_t begun) 
 }
 
 /* What one run alone would have in flight, all have together, and whoever has had the least begins the next:
- * else a slow device would decide who gets how much of it. */
-static uint32_t may_begin(const struct lsi_member *m) {
+ * else a slow device would decide who gets how much of it. What is resident waits for no device: of that no
+ * more is begun than stays in the cache until its steps have run. */
+static uint32_t may_begin(const struct lsi_member *m, bool hot) {
   unsigned rung = 0;
   struct lsi_in_flight all = {0};
   for (const struct lsi_worker *w = m->workers; w; w = w->next) {
+    if (hot && !w->reader.depth.hot) continue;
     rung = LSI_MAX(rung, lsi_depth_rung(w));
     all.ops += w->reader.ops_in_flight;
     all.bytes += w->reader.bytes_in_flight;
   }
-  return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : 0;
+  return lsi_depth_has_room(rung, all) && (!hot || all.bytes < LSI_HOT_BYTES) ? UNITS_CROWDED : 0;
 }
 
 /* One turn. True: something was done. */
 static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
-  w->may_begin = lsi_others_wait(w) ? may_begin(m) : UINT32_MAX;
+  w->may_begin = lsi_others_wait(w) ? may_begin(m, w->reader.depth.hot) : UINT32_MAX;
   if (w->left_cpu_ns) w->others_cpu_ns += lsi_os_thread_cpu_ns() - w->left_cpu_ns;
   const uint64_t before = w->served;
   const enum lsi_turn t = lsi_worker_turn(w, most_ns);

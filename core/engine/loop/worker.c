@@ -321,7 +321,14 @@ static enum lsi_turn run_out(struct lsi_worker *w) {
   return LSI_TURN_WENT;
 }
 
+/* While there are other runs: what is resident grows cold during their turns, so it is used before more is
+ * begun. What comes from a device is begun first, for the device to go on. */
+static bool runs_first(struct lsi_worker *w) {
+  return w->stepper.ready && w->reader.depth.hot && lsi_others_wait(w) && run_ready(w);
+}
+
 static enum lsi_turn go(struct lsi_worker *w, int64_t most_ns) {
+  if (runs_first(w)) return LSI_TURN_WENT;
   const bool more = refill(w);
   const bool ran = run_ready(w);
   if (!more && finished(w)) return run_out(w);
@@ -334,6 +341,7 @@ static enum lsi_turn go(struct lsi_worker *w, int64_t most_ns) {
     n = reap(w, soon && (most_ns < 0 || most_ns > BLOCKED_NS) ? BLOCKED_NS : most_ns);
   }
   if (n < 0) lsi_worker_fail(w);
+  runs_first(w);
   return n || more ? LSI_TURN_WENT : LSI_TURN_WAITS;
 }
 

@@ -11,7 +11,7 @@
 #include "engine/step/prepare.h"
 #include "engine/step/write_direct.h"
 
-#define YIELD_BYTES (64u << 10) /* of steps that have run, after which it is another run's turn */
+#define YIELD_NS 100000 /* of steps behind the first of a turn, after which it is another run's */
 #define SAMPLE 16u /* of the steps below w->stepper.time_from, one in so many is timed */
 
 __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struct lsi_flight *f,
@@ -161,13 +161,21 @@ static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
 
 void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, w->run->wave.request, step, true); }
 
+/* A unit's bytes are in the cache now, and would not be after others' turns: so they go through all of its
+ * steps, as long as these are short. */
+static bool is_over(uint64_t *since) {
+  const uint64_t now = lsi_os_now_ns();
+  if (!*since) *since = now;
+  return now - *since >= YIELD_NS;
+}
+
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_run *run = w->run;
   const struct lsi_wave *wave = w->stepper.wave = f->wave;
   const struct lsi_plan *plan = wave->plan;
   const struct lsi_request *r = wave->request;
   const uint32_t end = plan->unit_step[f->unit + 1];
-  uint64_t ran = 0;
+  uint64_t since = 0;
   for (; f->next_step < end; f->next_step++) {
     if (lsi_stopping(run)) return true;
     const uint32_t step = lsi_step_at(wave, f->next_step);
@@ -179,7 +187,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
     if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
     if (LSI_LIKELY(rc <= 0)) count_step(w, r, step, rc == 0);
     if (LSI_UNLIKELY(w->stepper.looks)) lsi_looks_step_end(w);
-    if (lsi_others_wait(w) && (ran += r->length[lsi_request_chunk_begin(r, step)]) >= YIELD_BYTES) {
+    if (lsi_others_wait(w) && is_over(&since)) {
       f->next_step++;
       return f->next_step == end;
     }
