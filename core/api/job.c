@@ -286,6 +286,7 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
   if (!job->run || !max || job->poll.done) return 0;
   int64_t left_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
   const uint64_t until_ns = left_ns > 0 ? lsi_os_now_ns() + (uint64_t)left_ns : 0;
+  const bool rings = job->poll.pending;
   if (!job->poll.pending && !job->ending.begun) job->poll.pending = lsi_run_take(job->run, left_ns);
   int n = 0;
   struct lsi_run_completion **tail = &job->poll.lent;
@@ -305,6 +306,7 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
   }
   /* Taking them silenced the bell, but there is more to return. */
   if (job->poll.pending) lsi_run_ring(job->run, true);
+  else if (rings) lsi_run_ring_if_due(job->run); /* else it would ring for what has been returned */
   if (n || job->poll.pending || !lsi_run_ended(job->run)) return n;
   /* What arrived between the last take and the end. */
   if (!job->ending.begun && (job->poll.pending = lsi_run_take(job->run, 0)))

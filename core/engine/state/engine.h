@@ -120,6 +120,8 @@ void lsi_run_cancel(struct lsi_run *run);
 int lsi_run_bell(struct lsi_run *run);
 /* Rings it, if there is one, for what the caller still has, or silences it. */
 void lsi_run_ring(struct lsi_run *run, bool on);
+/* The same: on if it has something to be taken, or has ended. */
+void lsi_run_ring_if_due(struct lsi_run *run);
 /* Takes the oldest waiting completions (a list), or NULL. Waits up to timeout_ns for one, or for the
  * end of the run. */
 struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns);

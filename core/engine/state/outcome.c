@@ -40,6 +40,13 @@ void lsi_run_ring(struct lsi_run *run, bool on) {
   lsi_os_unlock(run->mutex);
 }
 
+void lsi_run_ring_if_due(struct lsi_run *run) {
+  lsi_os_lock(run->mutex);
+  if (run->outcome.first || !atomic_load(&run->running)) ring(run);
+  else if (run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
+  lsi_os_unlock(run->mutex);
+}
+
 bool lsi_run_full(const struct lsi_run *run) {
   return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > LSI_QUEUED_BYTES_MAX;
 }
