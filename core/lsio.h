@@ -130,7 +130,9 @@ typedef struct lsio_context lsio_context;
  * worker (of compressed chunks whose size nobody says: as large as they usually are), and results on their
  * way. Until then it waits in a queue, in order of arrival, where one that needs much is passed by up to 64
  * that need little, for at most 100 ms. It is cancelled there like any other. A job whose results nobody
- * polls keeps its memory, and who polls only jobs that wait behind it waits for ever.
+ * polls keeps its memory, and who polls only jobs that wait behind it waits for ever. A step that turns out
+ * larger, when it is decoded, waits for its memory in the same queue; when such steps wait for each other the
+ * oldest runs after 100 ms all the same, so that one at a time may be beyond `memory`, by what it needs.
  *   A context that was made with a `backend`, be it auto, reads by that only. Else each job takes its own:
  * threads keep a ring or its like for every backend that jobs use, and none is in the way of another.
  *   A context that was made with a `pin` keeps to that. Else threads are tied to CPUs by the first job that

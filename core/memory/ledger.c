@@ -9,6 +9,7 @@ struct lsi_ledger {
   uint32_t n_held;
   struct lsi_claim *first, *last; /* those that wait, in the order in which they came */
   uint32_t n_waiting;
+  uint32_t n_beyond; /* held without room */
 };
 
 struct lsi_ledger *lsi_ledger_create(void) {
@@ -70,6 +71,8 @@ static void let_go(struct lsi_ledger *l, struct lsi_claim *c) {
   c->state = LSI_CLAIM_NONE;
   l->n_held--;
   l->held_bytes -= c->bytes;
+  l->n_beyond -= c->beyond;
+  c->beyond = false;
 }
 
 /* The oldest that waits does so any longer although another one goes before it. */
@@ -92,8 +95,11 @@ static struct lsi_claim *grant(struct lsi_ledger *l) {
 /* All that find room. Lets go of the mutex while it tells them. */
 static void grant_all(struct lsi_ledger *l) {
   for (struct lsi_claim *c; (c = grant(l));) {
+    void (*const granted)(void *) = c->granted;
+    void *const user = c->user;
+    if (!granted) continue;
     lsi_os_unlock(l->mutex);
-    c->granted(c->user); /* with which it may be gone */
+    granted(user);
     lsi_os_lock(l->mutex);
   }
 }
@@ -115,6 +121,37 @@ bool lsi_ledger_waits(struct lsi_ledger *l, const struct lsi_claim *c) {
   const bool waits = c->state == LSI_CLAIM_WAITS;
   lsi_os_unlock(l->mutex);
   return waits;
+}
+
+static bool is_first_that_insists(const struct lsi_ledger *l, const struct lsi_claim *c) {
+  const struct lsi_claim *first = l->first;
+  while (!first->insists) first = first->next;
+  return first == c;
+}
+
+static bool may_go_beyond(const struct lsi_ledger *l, const struct lsi_claim *c) {
+  const uint64_t waited = lsi_os_now_ns() - c->since_ns;
+  return waited >= (l->n_beyond ? LSI_LEDGER_LONG_NS : LSI_LEDGER_NS) && is_first_that_insists(l, c);
+}
+
+bool lsi_ledger_insist(struct lsi_ledger *l, struct lsi_claim *c) {
+  lsi_os_lock(l->mutex);
+  if (c->state == LSI_CLAIM_WAITS && may_go_beyond(l, c)) {
+    leave_queue(l, c);
+    hold(l, c);
+    c->beyond = true;
+    l->n_beyond++;
+  }
+  const bool held = c->state == LSI_CLAIM_HELD;
+  lsi_os_unlock(l->mutex);
+  return held;
+}
+
+bool lsi_ledger_is_short(struct lsi_ledger *l) {
+  lsi_os_lock(l->mutex);
+  const bool is_short = l->n_waiting > 0;
+  lsi_os_unlock(l->mutex);
+  return is_short;
 }
 
 bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c) {

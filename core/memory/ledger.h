@@ -9,17 +9,20 @@
 
 #define LSI_LEDGER_PASSES 64u
 #define LSI_LEDGER_NS 100000000u
+#define LSI_LEDGER_LONG_NS 10000000000u
 
 struct lsi_ledger;
 
 /* Lives where its owner puts it, until it is given back or withdrawn; the owner sets the first part. */
 struct lsi_claim {
   uint64_t bytes;
-  void (*granted)(void *user);   /* after a wait: by who made room for it, under no lock */
+  void (*granted)(void *user);   /* after a wait: by who made room for it, under no lock. NULL: not told */
   void *user;
+  bool insists;                  /* who asks has some already, for which others may wait: lsi_ledger_insist */
   /* the ledger's: */
   enum { LSI_CLAIM_NONE, LSI_CLAIM_WAITS, LSI_CLAIM_HELD } state;
   uint32_t passed;
+  bool beyond;                   /* held although there was no room */
   uint64_t since_ns;
   struct lsi_claim *before, *next;
 };
@@ -32,6 +35,12 @@ void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes);
  * waits until nothing else is held. */
 bool lsi_ledger_ask(struct lsi_ledger *l, struct lsi_claim *c);
 bool lsi_ledger_waits(struct lsi_ledger *l, const struct lsi_claim *c);
+/* The same for one that insists: is it held? Those that have some and want more could wait for each other
+ * for ever: so the oldest of them gets it after LSI_LEDGER_NS although there is no room, if no other has so,
+ * which ends with a step, and after LSI_LEDGER_LONG_NS anyway: a step may last, or nobody poll its result. */
+bool lsi_ledger_insist(struct lsi_ledger *l, struct lsi_claim *c);
+/* Somebody waits. */
+bool lsi_ledger_is_short(struct lsi_ledger *l);
 /* It waits no more. False: it did not wait. Both call the `granted` of those that find room then. */
 bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c);
 /* What is held, if it is. */

@@ -20,20 +20,36 @@ void make_objects(struct world *w, uint64_t seed) {
   engine_job_faults(&w->dice, &w->sim);
 }
 
+/* One turn; *next: when it may go on, if it waits. */
+static enum lsi_crew_turn one_turn(struct world *w, uint32_t member, uint64_t *next) {
+  uint64_t wait_ns;
+  const enum lsi_crew_turn t = lsi_crew_turn(w->crew, member, &wait_ns);
+  engine_time_note(&w->time, (uint64_t)member << 8 | t);
+  if (wait_ns != UINT64_MAX) *next = LSI_MIN(*next, w->time.now + wait_ns);
+  return t;
+}
+
+/* Nothing can be done now. One whose workers are all blocked says so only when it has asked each of them: that
+ * is looked at now and then. */
+static bool all_wait(struct world *w, uint32_t n, uint64_t *next) {
+  uint32_t idle = 0;
+  if (++w->rounds % 16) {
+    for (uint32_t i = 0; i < 4 * n; i++) idle += one_turn(w, (uint32_t)draw(w, n), next) != LSI_CREW_WENT;
+    return idle == 4 * n;
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    enum lsi_crew_turn t = LSI_CREW_WENT;
+    for (uint32_t k = 0; k <= JOBS && t == LSI_CREW_WENT; k++) t = one_turn(w, i, next);
+    idle += t != LSI_CREW_WENT;
+  }
+  return idle == n;
+}
+
 void turns(struct world *w) {
   const uint32_t n = lsi_crew_look(w->crew, LSI_CREW_ALL).threads;
-  uint32_t idle = 0;
   uint64_t next = UINT64_MAX;
   atomic_store(&w->sim.next_ns, UINT64_MAX);
-  for (uint32_t i = 0; i < 4 * n; i++) {
-    const uint32_t member = (uint32_t)draw(w, n);
-    uint64_t wait_ns;
-    const enum lsi_crew_turn t = lsi_crew_turn(w->crew, member, &wait_ns);
-    engine_time_note(&w->time, (uint64_t)member << 8 | t);
-    idle += t != LSI_CREW_WENT;
-    if (wait_ns != UINT64_MAX) next = LSI_MIN(next, w->time.now + wait_ns);
-  }
-  if (idle < 4 * n) return;
+  if (!all_wait(w, n, &next)) return;
   next = LSI_MIN(next, atomic_load(&w->sim.next_ns));
   w->time.now = LSI_MAX(w->time.now + 1000, next == UINT64_MAX ? 0 : next);
 }

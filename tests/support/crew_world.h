@@ -24,6 +24,7 @@ struct world {
   struct lsi_object_info infos[OBJECTS];
   const char *names[OBJECTS];
   struct engine_time time;
+  uint32_t rounds;
   struct lsi_crew *crew;
   struct lsi_ledger *ledger;
   uint64_t memory;             /* that it shares out */

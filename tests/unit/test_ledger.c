@@ -201,6 +201,63 @@ static void who_leaves_lets_others_pass(void **state) {
   lsi_os_set_clock(NULL);
 }
 
+static bool insist(struct world *w, struct asker *a) {
+  const bool was = a->held, held = lsi_ledger_insist(w->ledger, &a->claim);
+  if (held && !was) {
+    w->waits--;
+    note_held(a);
+  }
+  return held;
+}
+
+/* Two that have some wait for more: neither gives back what it has. */
+static void insisting(bool at_last) {
+  static struct world w;
+  const struct lsi_clock clock = {.now_ns = clock_now};
+  lsi_os_set_clock(&clock);
+  begin(&w, 100);
+  assert_true(ask(&w, &w.a[0], 50));
+  assert_true(ask(&w, &w.a[1], 50));
+  assert_false(ask(&w, &w.a[2], 10)); /* it does not insist, and is not passed over for ever either */
+  for (int i = 3; i < 5; i++) {
+    w.a[i].world = &w;
+    w.a[i].claim = (struct lsi_claim){.bytes = 60, .insists = true};
+    assert_false(lsi_ledger_ask(w.ledger, &w.a[i].claim));
+    w.waits++;
+  }
+  assert_false(insist(&w, &w.a[3]));
+  now += LSI_LEDGER_NS;
+  assert_false(insist(&w, &w.a[4])); /* not the oldest that does */
+  assert_true(insist(&w, &w.a[3]));
+  assert_true(insist(&w, &w.a[3]));
+  assert_false(insist(&w, &w.a[4]));
+  assert_true(lsi_ledger_is_short(w.ledger));
+  if (at_last) now += LSI_LEDGER_LONG_NS;
+  else give_back(&w, &w.a[3]);
+  assert_false(w.a[2].held);
+  assert_true(insist(&w, &w.a[4]));
+  if (at_last) give_back(&w, &w.a[3]);
+  give_back(&w, &w.a[0]);
+  give_back(&w, &w.a[1]);
+  assert_true(w.a[2].held);
+  give_back(&w, &w.a[2]);
+  give_back(&w, &w.a[4]);
+  assert_false(lsi_ledger_is_short(w.ledger));
+  check(&w);
+  lsi_ledger_destroy(w.ledger);
+  lsi_os_set_clock(NULL);
+}
+
+static void who_insists_goes_beyond_alone(void **state) {
+  (void)state;
+  insisting(false);
+}
+
+static void who_insists_waits_not_for_ever(void **state) {
+  (void)state;
+  insisting(true);
+}
+
 static void more_than_all_waits_until_it_is_alone(void **state) {
   (void)state;
   static struct world w;
@@ -219,6 +276,8 @@ int main(void) {
                                      cmocka_unit_test(in_order_of_arrival),
                                      cmocka_unit_test(who_needs_much_is_passed_by_few),
                                      cmocka_unit_test(who_leaves_lets_others_pass),
+                                     cmocka_unit_test(who_insists_goes_beyond_alone),
+                                     cmocka_unit_test(who_insists_waits_not_for_ever),
                                      cmocka_unit_test(more_than_all_waits_until_it_is_alone)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "engine/read/late.h"
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
+#include "engine/state/surplus.h"
 #include "engine/step/prefault.h"
 #include "engine/step/looks.h"
 #include "engine/step/steps.h"
@@ -294,13 +295,21 @@ static bool drained(struct lsi_worker *w, int64_t most_ns) {
 
 /* ---- a turn ---- */
 
-/* Nothing is in flight, and nothing can be begun now: another worker holds the credits, or the step that
- * the window waits for, or nobody polls results. It may itself wait for a descriptor that this one holds. */
-static enum lsi_turn blocked(struct lsi_worker *w) {
+/* It waits with nothing in flight: for others, who may themselves wait for a credit or a descriptor that it
+ * holds. */
+static void hold_nothing(struct lsi_worker *w) {
   lsi_return_credits(w);
   lsi_looks_flush(w);
   if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
+}
+
+/* Nothing is in flight, and nothing can be begun now: another worker holds the credits, or the step that
+ * the window waits for, or nobody polls results, or memory is short. */
+static enum lsi_turn blocked(struct lsi_worker *w) {
+  hold_nothing(w);
+  lsi_surplus_rest(w);
   w->blocked_ns = w->run->config.stream && lsi_run_full(w->run) ? UNPOLLED_NS : BLOCKED_NS;
+  if (lsi_surplus_waits(w)) w->blocked_ns = LSI_SURPLUS_NS;
   return LSI_TURN_BLOCKED;
 }
 
@@ -311,7 +320,7 @@ bool lsi_worker_waits(const struct lsi_worker *w) {
 /* No unit is left, in flight or to be begun. */
 static enum lsi_turn run_out(struct lsi_worker *w) {
   if (!w->reader.late.any) w->stage = LSI_STAGE_DONE;
-  lsi_looks_flush(w);
+  hold_nothing(w);
   switch (lsi_late_take(w, &w->blocked_ns)) {
     case LSI_LATE_TAKEN: return LSI_TURN_WENT;
     case LSI_LATE_WAITS: return LSI_TURN_BLOCKED;

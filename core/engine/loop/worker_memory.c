@@ -14,7 +14,8 @@
  *   decoded:  of the 116 left (8 of the 16 were priced as output) each decoded byte
  *             takes 1 + 2 + 1 with its output and its scratch: 116 / 4                = 29 MiB
  *
- * So a chunk may turn out to decode to 29 MiB before it fails for want of memory. */
+ * So a chunk may turn out to decode to 29 MiB before it fails for want of memory. For 4 of them memory was
+ * reserved when the run began; for more its worker asks while it is decoded (state/surplus.c). */
 #include "engine/loop/worker_memory.h"
 
 #include "engine/step/write_direct.h"
@@ -53,14 +54,15 @@ static uint64_t less_step(uint64_t bytes, const struct lsi_price_request *step) 
   return bytes;
 }
 
+/* Nothing tells what a step decodes to. */
+static bool usual_is_guessed(const struct lsi_spec *s) { return s->codec != LSI_CODEC_NONE && !s->decoded; }
+
 /* What the largest step decodes to (*known: at least), and what it needs then, as it was priced. */
 static struct lsi_price_request price(const struct lsi_run_config *c, uint64_t *known) {
   struct lsi_price_request step;
   *known = c->spec->decoded ? c->spec->decoded : c->plan->step_bytes_max;
   uint64_t usual = *known;
-  if (c->spec->codec != LSI_CODEC_NONE && !c->spec->decoded &&
-      lsi_mul_overflow(*known, LSI_USUAL_RATIO, &usual))
-    usual = UINT64_MAX;
+  if (usual_is_guessed(c->spec)) usual = lsi_sat_mul(usual, LSI_USUAL_RATIO);
   lsi_price_step(c->spec, usual, c->sink_type, c->sink && !c->in_place, c->stream, &step);
   return step;
 }
@@ -93,8 +95,13 @@ struct lsi_share lsi_share_divide(struct lsi_worker *w) {
     divide_pieces(w, left, &step);
   }
   if (c->spec->has_out_max) left -= LSI_MIN(left, step.out);
-  left /= lsi_price_per_byte(c->spec, c->sink_type, c->sink && !c->in_place, c->stream);
-  w->stepper.decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
+  struct lsi_stepper *s = &w->stepper;
+  s->decode_price = lsi_price_per_byte(c->spec, c->sink_type, c->sink && !c->in_place, c->stream);
+  left /= s->decode_price;
+  s->decode_limit = LSI_MAX(LSI_MAX(left, known), (uint64_t)LSI_ALIGN); /* `known` was priced */
+  const bool reserved = c->ledger && usual_is_guessed(c->spec) && !c->spec->piece;
+  s->decode_usual = s->decode_free = reserved ? LSI_MIN(lsi_sat_mul(known, LSI_USUAL_RATIO), s->decode_limit)
+                                              : s->decode_limit;
   return (struct lsi_share){.stored = (size_t)LSI_MAX(stored, (uint64_t)LSI_ALIGN), .out = (size_t)out};
 }
 
@@ -105,12 +112,13 @@ static uint64_t results_of(const struct lsi_run *run, const struct lsi_price_req
   return LSI_MIN(c->stream ? LSI_QUEUED_BYTES_MAX : c->window, lsi_sat_mul(one, run->wave.request->n_steps));
 }
 
-uint64_t lsi_run_need(const struct lsi_run *run) {
+uint64_t lsi_run_need(struct lsi_run *run) {
   const struct lsi_run_config *c = &run->config;
   uint64_t known;
   const struct lsi_price_request step = price(c, &known);
   const struct lsi_share share = lsi_share_divide(&run->workers[0]); /* all have the same */
   uint64_t each = lsi_sat_add(share.stored, LSI_MAX((uint64_t)share.out, step.out));
   each = LSI_MIN(lsi_sat_add(each, lsi_sat_add(step.decoded, step.scratch)), c->share);
+  run->reserved = each;
   return lsi_sat_add(lsi_sat_mul(each, run->n_workers), results_of(run, &step, known));
 }

@@ -15,6 +15,6 @@ struct lsi_share lsi_share_divide(struct lsi_worker *w);
 
 /* Bytes that all workers of a run take together, as far as it is known: what is stored in flight, the largest
  * step, as large as steps are as a rule where nothing says more, and results on their way to the caller. */
-uint64_t lsi_run_need(const struct lsi_run *run);
+uint64_t lsi_run_need(struct lsi_run *run);
 
 #endif

@@ -9,6 +9,7 @@
 #include "engine/read/objects.h"
 #include "engine/read/resting.h"
 #include "engine/read/straight.h"
+#include "engine/state/surplus.h"
 #include "engine/step/nontemporal.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
@@ -136,6 +137,7 @@ void lsi_worker_close(struct lsi_worker *w) {
   lsi_flights_clear(w);
   lsi_ops_clear(&w->reader.eops);
   free_step_buffers(w);
+  lsi_surplus_end(w);
   lsi_objects_clear(&w->reader.objects);
   lsi_home_arena_end(w);
   lsi_writer_close(w);

@@ -11,6 +11,7 @@
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
 #include "engine/read/resting.h"
+#include "engine/state/surplus.h"
 #include "ground/mem.h"
 #include "job/price.h"
 
@@ -131,9 +132,38 @@ int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_
   return lent || x->length <= w->reader.late.most ? 1 : large(w, f, x, object);
 }
 
+/* Memory for a unit that was put off: what its run has reserved, and more of the ledger's. What it decodes to
+ * is not known, so that it may take all that it is allowed. */
+static void ask_for_memory(struct lsi_worker *w, const struct lsi_late_unit *u, bool all) {
+  const struct lsi_run *run = w->run;
+  const uint64_t reserved = run->reserved * (all ? run->n_workers : 1u);
+  const uint64_t need = run->config.spec->codec == LSI_CODEC_NONE ? u->need : w->reader.late.allowed;
+  if (need > reserved) lsi_surplus_ask(w, need - reserved);
+}
+
+/* The last one has run. */
+static void give_memory_back(struct lsi_worker *w) {
+  if (!w->surplus.asked) return;
+  lsi_buffer_clear(&w->reader.late.large);
+  lsi_surplus_end(w);
+}
+
+static enum lsi_late_found begin_taken(struct lsi_worker *w, uint64_t *wait_ns) {
+  if (lsi_surplus_waits(w) && !lsi_surplus_came(w)) {
+    *wait_ns = LSI_SURPLUS_NS;
+    return LSI_LATE_WAITS;
+  }
+  w->reader.late.pending = false;
+  w->reader.next_unit = w->reader.late.taken;
+  w->reader.units_end = w->reader.late.taken + 1;
+  return LSI_LATE_TAKEN;
+}
+
 enum lsi_late_found lsi_late_take(struct lsi_worker *w, uint64_t *wait_ns) {
   struct lsi_run *run = w->run;
   if (!w->reader.late.any) return LSI_LATE_NONE;
+  if (w->reader.late.pending) return begin_taken(w, wait_ns);
+  give_memory_back(w);
   if (w->reader.late.n_resting) {
     *wait_ns = lsi_rest_ns(w);
     return LSI_LATE_WAITS;
@@ -163,9 +193,10 @@ enum lsi_late_found lsi_late_take(struct lsi_worker *w, uint64_t *wait_ns) {
   lsi_os_unlock(run->mutex);
   if (!found) return LSI_LATE_NONE;
   w->reader.late.allowed = run->config.share * (all ? run->n_workers : 1u);
-  w->reader.next_unit = u.unit;
-  w->reader.units_end = u.unit + 1;
-  return LSI_LATE_TAKEN;
+  w->reader.late.taken = u.unit;
+  w->reader.late.pending = true;
+  ask_for_memory(w, &u, all);
+  return begin_taken(w, wait_ns);
 }
 
 void lsi_late_leave(struct lsi_worker *w) {

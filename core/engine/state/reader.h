@@ -152,6 +152,8 @@ struct lsi_late {
   struct lsi_resting again; /* the last one taken from there */
   uint64_t most;            /* stored bytes of a step up to which it is read like any other */
   uint64_t allowed;         /* bytes that a larger one may need; 0: it is put off */
+  bool pending;             /* `taken` waits for memory, or is to be begun */
+  uint32_t taken;           /* unit */
   struct lsi_buffer large;
 };
 

@@ -29,6 +29,13 @@ enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TR
 /* Where a worker is on its way through a run: worker.c. */
 enum lsi_stage { LSI_STAGE_NEW, LSI_STAGE_GOING, LSI_STAGE_STOPPING, LSI_STAGE_DONE, LSI_STAGE_ENDED };
 
+/* What a worker has of the ledger beside what its run has: surplus.c. */
+struct lsi_surplus {
+  struct lsi_claim claim;
+  bool asked; /* it is held, or waits */
+  bool held;
+};
+
 struct lsi_worker {
   struct lsi_run *run;
   uint32_t index;
@@ -45,6 +52,7 @@ struct lsi_worker {
   struct lsi_credit *credits;        /* per device */
   struct lsi_reader reader;
   struct lsi_stepper stepper;
+  struct lsi_surplus surplus;
   const struct lsi_trial *comparing; /* the token of trial.h; NULL: nobody compares */
   uint64_t others_cpu_ns;            /* that others of its thread took while it compared */
   uint64_t left_cpu_ns;              /* the thread's at the end of its turn; 0: it does not compare */
@@ -87,6 +95,7 @@ struct lsi_run {
   struct lsi_device_state *own_devices;
   struct lsi_crew *own_crew;         /* NULL: it has been given one */
   struct lsi_claim claim;            /* of the ledger's memory */
+  uint64_t reserved;                 /* of that, each worker's */
   atomic_int stop;
   atomic_uint running;
   atomic_uint unsettled;     /* of them: those that have not looked whether they are the last to end */

@@ -10,6 +10,9 @@
 
 struct lsi_flight;
 
+/* What lsi_step_prepare returns where memory has to be waited for: the step has not begun. */
+#define LSI_STEP_LATER INT32_MIN
+
 /* Results stored past the cache: nontemporal.c. */
 struct lsi_stores {
   bool possible;          /* transforms write where their result belongs */
@@ -42,7 +45,10 @@ struct lsi_stepper {
   struct lsi_buffer pieces;   /* with `piece` only: where they are decoded */
   uint64_t piece_limit;       /* bytes of memory that this and the decoder may take */
   uint64_t gather_limit;      /* bytes of a result that is put together from pieces */
-  uint64_t decode_limit;
+  uint64_t decode_limit;      /* bytes that a step may decode to */
+  uint64_t decode_usual;      /* up to which the run has reserved memory */
+  uint64_t decode_free;       /* the same, with the surplus that is held */
+  uint64_t decode_price;      /* bytes of memory for each, with its result and scratch */
   uint64_t decoded_max;       /* largest chunk decoded so far */
   uint64_t time_from;         /* steps of so many stored bytes or more are timed; 0 with pieces */
   uint32_t sample;            /* of the others one in several is */

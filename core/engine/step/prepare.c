@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/read/flight.h"
+#include "engine/state/surplus.h"
 #include "engine/step/result.h"
 #include "ground/mem.h"
 #include "kernels/kernels.h"
@@ -13,6 +14,9 @@ static int grow_decoded(struct lsi_outbuf *out, size_t at_least) {
   size_t base = (size_t)((char *)out->data - (char *)w->stepper.decoded.data);
   size_t want = LSI_MAX(at_least, LSI_MIN(out->capacity * 2, out->limit));
   if (!w->stepper.decoded.data) base = 0;
+  /* No more than is reserved, if that does. */
+  if (base + at_least <= w->stepper.decode_free) want = LSI_MIN(want, (size_t)w->stepper.decode_free - base);
+  else if (!lsi_surplus_covers(w, base + want)) return LSIO_ERR_BUSY;
   if (!lsi_buffer_fit(&w->stepper.decoded, base + want, base + out->length)) return LSIO_ERR_NOMEM;
   out->data = (char *)w->stepper.decoded.data + base;
   out->capacity = LSI_MIN(w->stepper.decoded.capacity - base, out->limit);
@@ -26,6 +30,7 @@ static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t lengt
   uint64_t first = spec->decoded ? spec->decoded : w->stepper.decoded_max;
   if (spec->decoded) limit = LSI_MIN(limit, spec->decoded);
   if (spec->piece) first = LSI_MIN(first, 2 * spec->piece); /* larger ones are seldom taken whole */
+  first = LSI_MIN(first, w->stepper.decode_free - LSI_MIN(w->stepper.decode_free, *used));
   first = LSI_MIN(LSI_MAX(first, (uint64_t)1), limit);
   if (!lsi_buffer_fit(&w->stepper.decoded, *used + first, *used))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to decode into");
@@ -36,7 +41,7 @@ static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t lengt
                            .ctx = w,
                            .pieces = spec->piece != 0};
   int rc = lsi_decode(w->stepper.decoder, spec->codec, stored, length, &out, &w->error);
-  if (rc < 0) return rc;
+  if (rc < 0) return lsi_surplus_waits(w) ? lsi_surplus_later(w) : rc;
   *decoded = out.length;
   *used += lsi_round_up(out.length, 64);
   if (out.length > w->stepper.decoded_max) w->stepper.decoded_max = out.length;
@@ -110,6 +115,13 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
   return 0;
 }
 
+/* What an earlier step needed is given back if somebody waits for memory. False: this one waits itself. */
+static bool surplus_ready(struct lsi_worker *w) {
+  if (lsi_surplus_waits(w)) return lsi_surplus_came(w);
+  if (lsi_ledger_is_short(w->run->config.ledger)) lsi_surplus_rest(w);
+  return true;
+}
+
 /* The views of a step's chunks; *n elements, the largest chunk has *most bytes. */
 static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, double *n,
                           double *most) {
@@ -117,9 +129,11 @@ static int prepare_chunks(struct lsi_worker *w, struct lsi_flight *f, uint32_t s
   uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
   struct lsi_step *s = &w->stepper.step;
   size_t used = 0;
+  if (LSI_UNLIKELY(w->surplus.asked) && !surplus_ready(w)) return LSI_STEP_LATER;
   s->n_chunks = end - begin;
   for (uint32_t c = begin; c < end; c++) {
     int rc = prepare_chunk(w, f, step, c - begin, c, &used);
+    if (rc == LSI_STEP_LATER) return rc;
     if (rc < 0) {
       lsi_error_at(&w->error, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
                    r->first_index + step);

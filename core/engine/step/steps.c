@@ -184,6 +184,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
     const bool timed = large || w->stepper.sample++ % SAMPLE == 0;
     const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
                                        : run_step(w, f, step, NULL);
+    if (LSI_UNLIKELY(rc == LSI_STEP_LATER)) return false;
     if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
     if (LSI_LIKELY(rc <= 0)) count_step(w, r, step, rc == 0);
     if (LSI_UNLIKELY(w->stepper.looks)) lsi_looks_step_end(w);
