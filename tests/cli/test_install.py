@@ -1,6 +1,7 @@
 """cmake --install into an empty prefix: what lies there builds the example of bindings/c, shared and
 static, as a user would build it; the libraries offer the public names and no others."""
 import array
+import glob
 import os
 import re
 import shutil
@@ -140,9 +141,11 @@ class Install(unittest.TestCase):
         out = run("nm", "-D", "--defined-only", os.path.join(self.libraries, "liblsio.so")).stdout
         names = set(line.split()[-1].split("@")[0] for line in out.splitlines() if line.strip())
         self.assertEqual([], sorted(n for n in names if not re.match(r"lsio_\w+$", n)))
-        with open(self.find("lsio.h")) as f:
-            header = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
-        declared = set(re.findall(r"LSIO_API [^;]*?\b(lsio_\w+)\s*\(", header))
+        declared = set()
+        for path in glob.glob(os.path.join(os.path.dirname(self.find("lsio.h")), "lsio", "*.h")):
+            with open(path) as f:
+                header = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+            declared |= set(re.findall(r"LSIO_API [^;]*?\b(lsio_\w+)\s*\(", header))
         self.assertGreater(len(declared), 20)
         self.assertEqual(declared, names)
 

@@ -1,0 +1,175 @@
+/* Jobs: scripts, submission, and how they stand. Read lsio.h first; programs include that. */
+#ifndef LSIO_JOB_H
+#define LSIO_JOB_H
+
+#include "lsio/context.h"
+
+LSIO_BEGIN
+
+/* ---- Jobs --------------------------------------------------------------------------------------- */
+
+typedef struct lsio_job lsio_job;
+typedef struct lsi_loaded lsio_script; /* a script that stays loaded: see lsio_script_load */
+
+enum lsio_job_flags {
+  LSIO_JOB_PLAN_ONLY = 1, /* stop after planning: lsio_job_explain, then destroy */
+  LSIO_JOB_STREAM = 2,    /* results of steps arrive as completions instead of in a sink */
+  LSIO_JOB_NO_ENV = 4,    /* ignore LSIO_* environment variables; its context may have taken some */
+  LSIO_JOB_OWN_CPUS = 8,  /* the machine is this job's: with pin = "auto", workers are tied to CPUs
+                             when they use every CPU and no quota limits them */
+  LSIO_JOB_NO_MEMORY = 16, /* nobody would look at results in memory: a script that wants to leave them
+                              there is wrong (LSIO_ERR_SCRIPT) */
+  LSIO_JOB_NO_STATE = 32  /* "state" is null in lsio_job_summary_json: what workers end with may be large,
+                             and is several times as large as text while that is made */
+};
+
+struct lsio_job_options {
+  size_t struct_size;
+  const char *script;          /* Lua source text, never bytecode; copied */
+  size_t script_length;        /* in bytes */
+  const char *script_name;     /* file path, for messages and `require`; NULL = "job"; copied */
+  const char *const *args;     /* parameters: "--threshold=0.7" (or two words), and words; copied */
+  size_t n_args;
+  const char *const *settings; /* "name=value", names of lsio_settings(); copied; these win over
+                                  the environment, which wins over the script's `options` */
+  size_t n_settings;
+  uint32_t flags;              /* enum lsio_job_flags */
+  void *output;                /* array for the results, as numpy's out=; borrowed until the job is
+                                  destroyed; aligned to its elements. The script's sink is then
+                                  lsio.memory, which may be left out. NULL: LSIO makes an array where
+                                  the sink is lsio.memory. After a job that ended with "io_uring has
+                                  failed" a last read may still land in it:
+                                  do not use that memory again */
+  size_t output_length;        /* bytes of `output`: exactly the result's; of results of variable size
+                                  (`out_max`, compressed chunks of unknown sizes) at least */
+  /* NULL, or called on the calling thread up to 20 times a second while files are listed and looked
+   * at: how many so far. What is not 0 ends lsio_submit with LSIO_ERR_CANCELLED. */
+  int (*planning)(void *user, uint64_t listed, uint64_t looked_at);
+  void *planning_user;
+  const lsio_script *loaded;   /* the job is one of this script, and `script` is NULL; used until the call
+                                  returns: it may be released while the job is open */
+  double before_s;             /* seconds that the program took for this job before the call, as it should
+                                  say at the end: they count as the job's start */
+};
+
+/* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's
+ * workers take it up. Everything that can be found wrong before reading is found here. Any number of jobs may
+ * be open in a context: its workers go on with all of them in turn, by bytes; one of a single unit of work
+ * comes first. A job with priority=background gives way: a worker begins units of such jobs while no normal
+ * one has any to begin there, and one byte beside every 16 of theirs, so that it ends all the same. The
+ * script's coordinator functions (`setup`, `source`, `reduce`, `done`) run on the threads
+ * that call lsio_submit and lsio_poll, those of one context one after the other: while they run, jobs with
+ * scripts wait that another thread submits; nobody waits while sources are listed, or lists of them read. */
+LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *options,
+                         lsio_job **out, lsio_error **error);
+
+/* Text for `--help job.lua`: the script's parameters. Handed over in *text: free with lsio_free. */
+LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_options *options,
+                              char **text, lsio_error **error);
+
+/* Loads a script once for many jobs, which are then opened by `loaded` in their options, each with args
+ * and settings of its own. Of `options`, script, script_length and script_name are used. The script is
+ * compiled and its top level runs here, and once in each worker that gets a job of it, instead of once
+ * a job: what it leaves in file-level locals lives as long as the script, apart from the others in the
+ * coordinator and in each worker, and is shared by all its jobs, also those that are open at the same
+ * time. `params`, `state` and whatever else a function of the job gets belong to one job. What is wrong
+ * with the script is found here (LSIO_ERR_SCRIPT); what only its args and settings can make wrong, when
+ * a job is submitted. */
+LSIO_API int lsio_script_load(lsio_context *context, const struct lsio_job_options *options,
+                              lsio_script **out, lsio_error **error);
+/* Jobs of it may still be open: the script goes with the last of them. Release it before its context is
+ * destroyed. NULL is fine. */
+LSIO_API void lsio_script_release(lsio_script *script);
+
+
+enum lsio_completion_kind {
+  LSIO_STEP = 1,        /* the result of one step (only with LSIO_JOB_STREAM) */
+  LSIO_STEP_FAILED = 2, /* one step failed; under `on_error = "skip"` the job goes on */
+  LSIO_DONE = 3         /* the last one of a job: lsio_job_status tells how it ended */
+};
+
+struct lsio_completion {
+  uint32_t kind;           /* enum lsio_completion_kind */
+  uint32_t is_record;      /* STEP: 1 = `data` is a record (text), 0 = elements */
+  uint64_t step;           /* index of the step in the request */
+  int64_t tag;             /* tag of its first chunk */
+  const void *data;        /* STEP: the result; borrowed until the next lsio_poll of this job */
+  size_t length;           /* in bytes */
+  const lsio_error *error; /* STEP_FAILED: borrowed until the next lsio_poll of this job */
+};
+
+/* Waits up to timeout_ms (-1 = for ever, 0 = not at all) for at least one completion and takes up to
+ * `max`. Returns how many, 0 on timeout. After LSIO_DONE it returns 0 at once. Workers stop reading
+ * while too many results wait to be polled. An output file is made durable and gets its name (or is removed)
+ * between the last step and LSIO_DONE, which may take seconds: with a limit on a thread of the context's,
+ * up to four jobs' at once, so that this call returns in time; without one on the calling thread. */
+LSIO_API int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms);
+/* Polls and drops completions until the job has ended; returns lsio_job_status. */
+LSIO_API int lsio_wait(lsio_job *job);
+/* A descriptor that becomes readable when lsio_poll has something to return; for poll/epoll/asyncio.
+ * Made when it is first asked for; belongs to the job; never read from it. -1: no descriptor was left. */
+LSIO_API int lsio_job_fd(const lsio_job *job);
+
+/* Asks the job to stop; returns at once. LSIO_DONE follows. Thread-safe and async-signal-safe. */
+LSIO_API void lsio_cancel(lsio_job *job);
+/* For a process that must leave although workers do not return: removes the temporary files of this
+ * job, and of all others in the process. Any thread. The only sensible next call is _exit. */
+LSIO_API void lsio_job_abandon(lsio_job *job);
+
+struct lsio_progress {
+  size_t struct_size;   /* set by the caller */
+  uint64_t steps, steps_done, steps_failed;
+  uint64_t bytes, bytes_done; /* stored bytes asked for (0: not known before all files have been
+                                 opened); of steps that have ended */
+  double elapsed_s;
+  uint32_t workers, workers_running;
+};
+LSIO_API void lsio_job_progress(const lsio_job *job, struct lsio_progress *out);
+/* What each worker is doing ("worker 0: transform of step 17 ('x.f32', offset 4096, length 4096)"),
+ * a line each. Handed over: free with lsio_free. */
+LSIO_API char *lsio_job_activity(const lsio_job *job);
+
+/* 0 = done, negative = LSIO_ERR_* that ended it; LSIO_ERR_BUSY while it runs. */
+LSIO_API int lsio_job_status(const lsio_job *job);
+/* The exit code that the runner would give (0 done, 1 finished with skipped steps, ...). */
+LSIO_API int lsio_job_exit_code(const lsio_job *job);
+/* The error that ended the job; NULL when it succeeded. Belongs to the job. */
+LSIO_API const lsio_error *lsio_job_error(const lsio_job *job);
+/* Why `state` is null in the summary of a job that succeeded: what workers ended with has no form in JSON,
+ * as a table with the keys 1 and "1" has none. The status is 0 then, and the exit code 6. NULL: it has, or it
+ * was not asked for (LSIO_JOB_NO_STATE). Belongs to the job. */
+LSIO_API const lsio_error *lsio_job_state_error(const lsio_job *job);
+/* The errors of steps that failed: their count, and the first of them (at most 100 are kept). */
+LSIO_API uint64_t lsio_job_error_count(const lsio_job *job);
+LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
+/* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: out of memory. */
+LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
+/* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
+ * Integers of the `state` stand there with all their digits (uint64: up to 2^64 - 1), bytes of strings that
+ * are no UTF-8 as \xNN; NaN and infinities are null, and `state_nonfinite` says how many. `state_error`
+ * is as lsio_job_state_error, or null.
+ * `bytes_direct` are bytes that no CPU copied on their way from storage into the process' memory (read
+ * with O_DIRECT, or used where they lie in the page cache), or of results from there to storage: a byte
+ * that went both ways counts twice. Where what was read is a result in memory already, or is written from
+ * where it was read, none copies it at all. `peak_memory` is the most of the process' own memory (RssAnon +
+ * RssShmem) that was seen, every 20 ms and at the workers' end; pages of files do not count.
+ * Of `bytes_read` nobody asked for `bytes_gaps` (between chunks that share an operation) and
+ * `bytes_alignment` (around direct reads, which take whole blocks); `bytes_twice` were read more than once
+ * because chunks overlap, `bytes_retried` again, chunk by chunk, after reads that failed. Gaps and overlaps
+ * are those of the plan, and 0 in a job that ended early. What the kernel reads ahead is not known.
+ * `total_s` is all the time that the job took, and the sum of these: `start_s` (before_s of the options,
+ * and the script's loading), `setup_s`, `list_s` (listing of sources), `plan_s`, `read_s` (from the first
+ * worker's start to the last one's end), `poll_s` (until the program polled for the end), `reduce_s`,
+ * `publish_s`, `done_s`. `wall_s` and `cpu_s` are of reading and publishing.
+ * Belongs to the job. NULL before the end or when out of memory. */
+LSIO_API const char *lsio_job_summary_json(lsio_job *job);
+/* The same in one paragraph for people, in lines of at most 80 columns. Belongs to the job. */
+LSIO_API const char *lsio_job_summary_text(lsio_job *job);
+
+/* Cancels a job that still runs and waits for its workers, or for its output if that is being made durable.
+ * NULL is fine. */
+LSIO_API void lsio_job_destroy(lsio_job *job);
+
+LSIO_END
+
+#endif
