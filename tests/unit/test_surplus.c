@@ -83,7 +83,7 @@ static const struct lsi_transform_ops transform = {.name = "test", .open_worker 
                                                    .close = step_transform_close};
 
 static void pack(struct packed *p, uint32_t k, enum lsi_codec codec, int64_t *offset, int64_t *length) {
-  const size_t room = STEPS * (LARGE / 100 + 2 * SMALL + 4096);
+  const size_t room = STEPS * (LARGE / 16 + 2 * SMALL);
   uint8_t *plain = malloc(LARGE);
   p->bytes = lsi_malloc(room);
   assert_true(plain && p->bytes);
