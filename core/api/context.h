@@ -55,6 +55,7 @@ struct lsi_job_array {
 /* Between the run's completions and those that the caller has seen. */
 struct lsi_job_poll {
   struct lsi_run_completion *pending; /* taken from the run, not yet returned */
+  uint32_t at;                        /* results of the first of these that have been */
   struct lsi_run_completion *lent;    /* returned by the last poll */
   bool done;                          /* the last one of all has been returned */
 };

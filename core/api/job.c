@@ -5,6 +5,7 @@
 #include "api/context.h"
 #include "ground/mem.h"
 #include "memory/array.h"
+#include "memory/block.h"
 #include "seams/os.h"
 
 /* ---- submit ---- */
@@ -280,6 +281,14 @@ static void free_list(struct lsi_run_completion *list) {
   }
 }
 
+static struct lsio_completion completion(const struct lsi_run_completion *c, uint32_t i) {
+  if (c->error)
+    return (struct lsio_completion){.kind = c->kind, .step = c->step, .tag = c->tag, .error = c->error};
+  const struct lsi_result *r = &c->block->results[c->from + i];
+  return (struct lsio_completion){.kind = c->kind, .is_record = r->is_record, .step = r->step, .tag = r->tag,
+                                  .data = r->length ? c->block->data + r->begin : NULL, .length = r->length};
+}
+
 int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms) {
   free_list(job->poll.lent);
   job->poll.lent = NULL;
@@ -292,17 +301,13 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
   struct lsi_run_completion **tail = &job->poll.lent;
   while (job->poll.pending && (size_t)n < max && n < INT32_MAX) {
     struct lsi_run_completion *c = job->poll.pending;
+    out[n++] = completion(c, job->poll.at++);
+    if (job->poll.at < c->n) continue;
+    job->poll.at = 0;
     job->poll.pending = c->next;
     c->next = NULL;
     *tail = c;
     tail = &c->next;
-    out[n++] = (struct lsio_completion){.kind = c->kind,
-                                        .is_record = c->is_record,
-                                        .step = c->step,
-                                        .tag = c->tag,
-                                        .data = c->data,
-                                        .length = c->length,
-                                        .error = c->error};
   }
   /* Taking them silenced the bell, but there is more to return. */
   if (job->poll.pending) lsi_run_ring(job->run, true);

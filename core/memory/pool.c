@@ -6,7 +6,8 @@
 #include "seams/os.h"
 
 #define BLOCK ((size_t)2 << 20)
-#define KEPT_MAX 64 /* blocks */
+#define SMALL ((size_t)64 << 10)
+#define KEPT_MAX 128 /* blocks */
 
 struct kept {
   char *data;
@@ -97,10 +98,10 @@ void lsi_pool_drop(struct lsi_pool *p) {
 
 /* ---- blocks ---- */
 
-void *lsi_pool_take(struct lsi_pool *p, size_t bytes, bool counted) {
+static void *take(struct lsi_pool *p, size_t bytes, size_t unit, bool counted) {
   if (!p) return lsi_os_map(bytes);
-  if (!bytes || bytes > SIZE_MAX - BLOCK) return NULL;
-  const size_t size = (size_t)lsi_round_up(bytes, BLOCK);
+  if (!bytes || bytes > SIZE_MAX - unit) return NULL;
+  const size_t size = (size_t)lsi_round_up(bytes, unit);
   lsi_os_lock(p->mutex);
   char *data = reuse(p, size);
   if (!data) {
@@ -117,13 +118,13 @@ void *lsi_pool_take(struct lsi_pool *p, size_t bytes, bool counted) {
   return data;
 }
 
-void lsi_pool_give(struct lsi_pool *p, void *data, size_t bytes, bool counted) {
+static void give(struct lsi_pool *p, void *data, size_t bytes, size_t unit, bool counted) {
   if (!data) return;
   if (!p) {
     lsi_os_unmap(data, bytes);
     return;
   }
-  const size_t size = (size_t)lsi_round_up(bytes, BLOCK);
+  const size_t size = (size_t)lsi_round_up(bytes, unit);
   lsi_os_lock(p->mutex);
   if (counted) p->lent_bytes -= size;
   make_room(p, size);
@@ -135,6 +136,16 @@ void lsi_pool_give(struct lsi_pool *p, void *data, size_t bytes, bool counted) {
   lsi_os_unlock(p->mutex);
   if (!keep) lsi_os_unmap(data, size);
 }
+
+void *lsi_pool_take(struct lsi_pool *p, size_t bytes, bool counted) { return take(p, bytes, BLOCK, counted); }
+
+void lsi_pool_give(struct lsi_pool *p, void *data, size_t bytes, bool counted) {
+  give(p, data, bytes, BLOCK, counted);
+}
+
+void *lsi_pool_take_small(struct lsi_pool *p, size_t bytes) { return take(p, bytes, SMALL, true); }
+
+void lsi_pool_give_small(struct lsi_pool *p, void *data, size_t bytes) { give(p, data, bytes, SMALL, true); }
 
 uint64_t lsi_pool_kept(struct lsi_pool *p) {
   lsi_os_lock(p->mutex);

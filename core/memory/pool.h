@@ -1,6 +1,6 @@
 /* Memory that has been touched once and is used again: a context keeps the big blocks of its jobs, since
  * new memory costs more than reading into it (about 0.45 s of CPU a GB). What is kept together with what
- * is lent out never exceeds the limit. Blocks begin at 2 MiB and have whole 2 MiB. Thread-safe. */
+ * is lent out never exceeds the limit. Large blocks begin at 2 MiB and have whole 2 MiB. Thread-safe. */
 #ifndef LSI_POOL_H
 #define LSI_POOL_H
 
@@ -23,6 +23,10 @@ void lsi_pool_limit(struct lsi_pool *p, uint64_t bytes);
 void *lsi_pool_take(struct lsi_pool *p, size_t bytes, bool counted);
 /* Back from take with the same `bytes` and `counted`; data may be NULL. */
 void lsi_pool_give(struct lsi_pool *p, void *data, size_t bytes, bool counted);
+
+/* The same for blocks that may be small, of whole 64 KiB, counted. They begin at a page. */
+void *lsi_pool_take_small(struct lsi_pool *p, size_t bytes);
+void lsi_pool_give_small(struct lsi_pool *p, void *data, size_t bytes);
 
 uint64_t lsi_pool_kept(struct lsi_pool *p); /* bytes */
 uint64_t lsi_pool_lent(struct lsi_pool *p); /* bytes that count */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "engine_job.h"
+#include "memory/block.h"
 #include "ground/mem.h"
 #include "seams/os.h"
 #include "test/sim.h"
@@ -48,13 +49,15 @@ struct ends {
   uint32_t n_failed;
 };
 
-static bool right(const struct world *w, const struct lsi_request *r, const struct lsi_run_completion *c) {
-  const uint8_t *p = c->data;
+static bool right(const struct world *w, const struct lsi_request *r, const struct lsi_block *block,
+                  const struct lsi_result *c) {
+  const uint8_t *const data = (const uint8_t *)block->data + c->begin, *p = data;
+  if ((uintptr_t)data % LSI_BLOCK_ALIGN || c->begin + c->length + LSI_BLOCK_ALIGN > block->room) return false;
   for (uint32_t i = lsi_request_chunk_begin(r, (uint32_t)c->step);
        i < lsi_request_chunk_end(r, (uint32_t)c->step); i++)
     for (uint64_t b = 0; b < r->length[i]; b++)
       if (*p++ != lsi_sim_byte(&w->sim, r->object[i], r->offset[i] + b)) return false;
-  return c->length == (size_t)(p - (const uint8_t *)c->data);
+  return c->length == (size_t)(p - data);
 }
 
 struct taker {
@@ -72,11 +75,13 @@ static void take(void *user, struct lsi_run_completion *c) {
     if (c->kind == LSIO_STEP_FAILED) {
       ends->failed[c->step]++;
       ends->n_failed++;
-    } else {
-      if (!right(t->w, t->j->spec.request, c))
+    }
+    for (uint32_t i = 0; i < c->n; i++) {
+      const struct lsi_result *one = &c->block->results[c->from + i];
+      if (!right(t->w, t->j->spec.request, c->block, one))
         fail_msg("seed %llu: step %llu was handed out with other bytes", (unsigned long long)t->seed,
-                 (unsigned long long)c->step);
-      ends->handed_out[c->step]++;
+                 (unsigned long long)one->step);
+      ends->handed_out[one->step]++;
     }
     lsi_run_free_completion(c);
   }

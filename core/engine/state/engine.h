@@ -98,14 +98,15 @@ struct lsi_run_config {
   struct lsi_spin *spin;             /* how lsi_run_take waits for a run that ends at once; NULL: asleep */
 };
 
-/* A completion as it waits to be polled; freed with lsi_run_free_completion. */
+/* Completions as they wait to be polled; freed with lsi_run_free_completion. */
 struct lsi_run_completion {
   struct lsi_run_completion *next;
-  uint32_t kind, is_record;
-  uint64_t step;
-  int64_t tag;
-  void *data;
-  size_t length;
+  uint32_t kind;           /* LSIO_STEP: results [from, from + n) of the block; or LSIO_STEP_FAILED */
+  uint32_t from, n;
+  struct lsi_block *block; /* held */
+  uint64_t bytes;          /* of these results */
+  uint64_t step;           /* that failed */
+  int64_t tag;             /* of its first chunk */
   struct lsi_error *error;
 };
 

@@ -3,14 +3,27 @@
 #include "engine/state/held.h"
 
 #include "engine/state/run.h"
+#include "ground/mem.h"
 
-void lsi_held_result(struct lsi_worker *w, struct lsi_run_completion *c) {
+int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsi_result *result) {
   struct lsi_held_unit *u = &w->stepper.held.now;
-  c->next = NULL;
-  if (u->first) u->last->next = c;
-  else u->first = c;
-  u->last = c;
-  u->bytes += c->length;
+  struct lsi_run_completion *c = u->last;
+  if (!u->first || c->block != b || c->from + c->n != b->n) {
+    c = lsi_calloc(1, sizeof *c);
+    if (!c) return LSIO_ERR_NOMEM;
+    c->kind = LSIO_STEP;
+    c->block = b;
+    c->from = b->n;
+    lsi_block_hold(b);
+    if (u->first) u->last->next = c;
+    else u->first = c;
+    u->last = c;
+  }
+  lsi_block_add(b, *result);
+  c->n++;
+  c->bytes += result->length;
+  u->bytes += result->length;
+  return 0;
 }
 
 void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to) {
@@ -29,7 +42,7 @@ static void fail_unit(struct lsi_worker *w, struct lsi_held_unit *u, const struc
   while (u->first) {
     struct lsi_run_completion *c = u->first;
     u->first = c->next;
-    w->figures.bytes_delivered -= c->length;
+    w->figures.bytes_delivered -= c->bytes;
     lsi_run_free_completion(c);
   }
   for (uint32_t at = u->from; at < u->to; at++) {
@@ -58,15 +71,28 @@ void lsi_held_settle(struct lsi_worker *w, const struct lsi_slot *slot, const st
   }
 }
 
+/* Results that go on where the last ones end are handed out with them. */
+static void append(struct lsi_run_completion **first, struct lsi_run_completion **last,
+                   struct lsi_held_unit *u) {
+  struct lsi_run_completion *c = u->first, *before = *last;
+  if (before && before->block == c->block && before->from + before->n == c->from) {
+    before->n += c->n;
+    before->bytes += c->bytes;
+    struct lsi_run_completion *next = c->next;
+    lsi_run_free_completion(c);
+    if (!next) return;
+    c = next;
+  }
+  if (before) before->next = c;
+  else *first = c;
+  *last = u->last;
+}
+
 void lsi_held_deliver(struct lsi_worker *w) {
   struct lsi_held *h = &w->stepper.held;
   struct lsi_run_completion *first = NULL, *last = NULL;
-  for (struct lsi_held_unit *u = h->units, *end = u + h->n; u < end; u++) {
-    if (!u->first) continue;
-    if (last) last->next = u->first;
-    else first = u->first;
-    last = u->last;
-  }
+  for (struct lsi_held_unit *u = h->units, *end = u + h->n; u < end; u++)
+    if (u->first) append(&first, &last, u);
   h->n = 0;
   h->bytes = 0;
   h->delivered_ns = lsi_os_now_ns();

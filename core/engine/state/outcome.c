@@ -59,7 +59,7 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
   uint64_t bytes = 0;
   for (struct lsi_run_completion *c = list; c; c = c->next) {
     run->outcome.last = c;
-    bytes += sizeof *c + c->length + (c->error ? sizeof *c->error : 0);
+    bytes += sizeof *c + c->bytes + (c->error ? sizeof *c->error : 0);
   }
   lsi_count(&run->outcome.queued_bytes, bytes);
   if (was_empty && wake) {
@@ -170,7 +170,7 @@ void lsi_run_leave_queue(struct lsi_run *run) {
 }
 
 void lsi_run_free_completion(struct lsi_run_completion *c) {
-  lsi_free(c->data);
+  lsi_block_drop(c->block);
   lsi_free(c->error);
   lsi_free(c);
 }

@@ -5,6 +5,7 @@
 #include "codec/codec.h"
 #include "engine/state/held.h"
 #include "engine/state/trial.h"
+#include "memory/block.h"
 #include "memory/buffer.h"
 #include "seams/step.h"
 
@@ -57,6 +58,8 @@ struct lsi_stepper {
   uint32_t n_ready;
   struct lsi_stores nontemporal;
   struct lsi_held held;
+  struct lsi_block *block;    /* for results that are streamed; NULL: none yet */
+  bool first_streamed;        /* it has had one */
 };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "engine/step/stream.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
 #include "kernels/kernels.h"
@@ -75,31 +76,6 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
   }
 }
 
-static int stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *y) {
-  const struct lsi_request *r = w->stepper.wave->request;
-  struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
-  if (!c) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
-  c->kind = LSIO_STEP;
-  c->is_record = y->record;
-  c->step = r->first_index + step;
-  uint32_t chunk = lsi_request_chunk_begin(r, step);
-  c->tag = r->tag ? r->tag[chunk] : 0;
-  bool elements = !y->record && !y->nothing;
-  enum lsi_type type = w->run->config.spec->identity ? w->run->config.spec->type.type
-                                                     : w->run->config.sink_type.type;
-  c->length = elements ? y->count * lsi_type_size(type) : y->record ? y->length : 0;
-  if (c->length) {
-    if (!(c->data = lsi_malloc(c->length))) {
-      lsi_free(c);
-      return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
-    }
-    memcpy(c->data, y->data, c->length);
-  }
-  w->figures.bytes_delivered += c->length;
-  lsi_held_result(w, c);
-  return 0;
-}
-
 /* Brings elements into the sink's type and byte order. A transform has written that type already;
  * what it wrote is swapped where it lies, sources are read-only. */
 static int to_sink_type(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
@@ -128,7 +104,7 @@ static int to_sink_type(struct lsi_worker *w, uint32_t step, struct lsi_yield *y
 
 int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
   const struct lsi_run_config *config = &w->run->config;
-  if (config->stream) return stream_out(w, step, y);
+  if (config->stream) return lsi_stream_out(w, step, y);
   if (!config->sink) return 0;
   size_t item = lsi_type_size(config->sink_type.type);
   int rc = 0;

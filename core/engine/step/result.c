@@ -2,6 +2,7 @@
  * part. */
 #include "engine/step/result.h"
 
+#include "engine/step/stream.h"
 #include "engine/step/write_direct.h"
 #include "kernels/kernels.h"
 
@@ -32,6 +33,8 @@ int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
   s->out = config->in_place ? lsi_sink_at(config->sink, config->sink_pos[step]) : lsi_write_place(w);
   if (s->out || config->in_place) return 0;
   size_t item = lsi_type_size(config->sink_type.type);
+  if (config->stream) s->out = lsi_stream_place(w, (uint64_t)s->out_n * item, !config->spec->has_out_max);
+  if (s->out) return 0;
   if (!lsi_buffer_fit(&w->stepper.out, (size_t)s->out_n * item + 64, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's output");
   s->out = w->stepper.out.data;

@@ -1,0 +1,46 @@
+/* Results on their way to who asked for them: one behind the other in memory that several hold by counting,
+ * so that they are made, or read, where they stay. One thread fills a block, entry by entry, as others read
+ * the entries that they were given; whoever lets go last gives its memory back, also after its context. */
+#ifndef LSI_BLOCK_H
+#define LSI_BLOCK_H
+
+#include <stdatomic.h>
+
+#include "memory/pool.h"
+
+#define LSI_BLOCK_ALIGN 64u /* each result begins so, for vector loads; as many bytes behind it may be read */
+
+struct lsi_result {
+  uint64_t step;
+  int64_t tag;          /* of its first chunk */
+  uint64_t begin;       /* byte in the block's data */
+  uint64_t length;
+  uint32_t is_record, reserved;
+};
+
+struct lsi_block {
+  atomic_uint refs;
+  uint32_t n, cap;      /* entries */
+  struct lsi_pool *pool;
+  size_t size;          /* of all of it */
+  uint64_t used, room;  /* bytes of data */
+  char *data;
+  struct lsi_result *results;
+};
+
+/* Room for so many bytes of data (with what is lost to alignment), held once. NULL: no memory. */
+struct lsi_block *lsi_block_create(struct lsi_pool *pool, uint64_t room);
+void lsi_block_hold(struct lsi_block *b);
+void lsi_block_drop(struct lsi_block *b); /* NULL is fine */
+
+/* Where the next result goes, if it has at most so many bytes; NULL: there is no room, or no block. */
+static inline void *lsi_block_place(const struct lsi_block *b, uint64_t bytes) {
+  if (!b || b->n == b->cap || bytes > b->room - b->used || b->room - b->used - bytes < LSI_BLOCK_ALIGN)
+    return NULL;
+  return b->data + b->used;
+}
+
+/* What lies in that place is a result: its begin is set, its length taken. Returns its index. */
+uint32_t lsi_block_add(struct lsi_block *b, struct lsi_result result);
+
+#endif
