@@ -5,7 +5,8 @@
  *
  *   1. makes a context (lsio_context_create): jobs, their Lua states and the memory they leave live in it,
  *   2. submits a job (lsio_submit): the Lua source of a job script, its parameters and settings,
- *   3. polls completions in batches (lsio_poll) until the one of kind LSIO_DONE arrives,
+ *   3. polls completions in batches (lsio_poll) until the one of kind LSIO_DONE arrives, or takes those of
+ *      many jobs from a queue, where no other call waits (lsio_queue_take),
  *   4. reads the summary, the result (a file, or an array in memory: lsio_job_output) or the error, and
  *      destroys the job and the context.
  *
@@ -21,7 +22,7 @@
  *   - Ownership is said at every pointer: "copied" (the caller may free it when the call returns),
  *     "borrowed until X" (it must stay valid until X), "handed over" (the receiver frees it).
  *   - Thread-safety: a context may be used from any threads at once, but for its destruction. A job may be
- *     used from one thread at a time; lsio_cancel and lsio_job_progress from any.
+ *     used from one thread at a time; lsio_cancel and lsio_job_progress from any, and so lsio_job_release.
  *   - After fork the child must not use a context or a job of its parent.
  */
 #ifndef LSIO_H
@@ -33,6 +34,7 @@
 #include "lsio/library.h"
 #include "lsio/context.h"
 #include "lsio/job.h"
+#include "lsio/queue.h"
 #include "lsio/result.h"
 
 #endif

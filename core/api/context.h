@@ -2,6 +2,8 @@
 #ifndef LSI_CONTEXT_H
 #define LSI_CONTEXT_H
 
+#include <stdatomic.h>
+
 #include "api/facts.h"
 #include "api/helpers.h"
 #include "engine/state/engine.h"
@@ -29,6 +31,8 @@ struct lsio_context {
   unsigned told;        /* LSI_BEYOND_*: which warnings were said */
   uint32_t jobs;        /* so far */
   uint32_t running;     /* jobs that were started and not destroyed */
+  uint32_t lives;       /* jobs with a queue that have not ended */
+  struct lsi_cond *rest; /* there are none */
   uint64_t ceilings;    /* of these, in MiB */
 };
 
@@ -76,8 +80,31 @@ struct lsi_job_texts {
   char *explain, *explain_json;
 };
 
+/* Where a job with a queue is (life.c). */
+enum lsi_job_stage { LSI_JOB_PLANS, LSI_JOB_RUNS, LSI_JOB_ENDED };
+
+/* Of a job with a queue: life.c, queue.c. */
+struct lsi_job_life {
+  struct lsio_queue *queue;     /* held; NULL: the job is polled by itself */
+  void *cookie;
+  void (*tell)(void *user, bool ended); /* as of lsi_run_config */
+  void (*drop)(struct lsio_job *job);   /* once less of `refs` */
+  atomic_uint users;            /* of the caller's */
+  atomic_uint refs;             /* all: users, its life until it has ended, and the queue's */
+  atomic_int stage;             /* enum lsi_job_stage */
+  atomic_bool cancelled;
+  atomic_uint_fast64_t listed, looked_at; /* while its sources are listed */
+  struct lsi_task task;         /* to plan it, and to end it */
+  struct lsio_job_options options; /* until it has been planned, with copies of `args` */
+  uint64_t since_ns;            /* when it was submitted */
+  /* the queue's, under its mutex: */
+  bool listed_there, ready;
+  struct lsio_job *next_ready, *next, **before;
+};
+
 struct lsio_job {
   struct lsio_context *context;
+  struct lsi_job_life life;
   struct lsi_settings settings;
   char *script_text, *script_name;
   struct lsi_script *script;              /* NULL: none, a plain read */
@@ -105,6 +132,7 @@ struct lsio_job {
   int exit_code;
   struct lsi_error error;
   double part_s[LSI_PARTS];               /* as far as they have passed */
+  uint64_t planned_since_ns;              /* up to the start of its run */
   struct lsi_summary summary;
   struct lsi_state_json state;
   struct lsi_job_texts texts;
@@ -135,8 +163,40 @@ double lsi_job_did(struct lsio_job *job, enum lsi_trace_kind kind, uint64_t *at)
 struct lsio_job *lsi_job_create(struct lsio_context *context, const struct lsio_job_options *o);
 int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err);
-/* It has been started: from since_ns to the start of its workers it was planned. */
-void lsi_job_planned(struct lsio_job *job, uint64_t since_ns);
+
+/* job.c, in this order: copies of its script; it is loaded; what it asks for, sources listed; planned and
+ * started, if `starts`. `at`: when the last part ended. */
+int lsi_job_copy_script(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
+int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
+int lsi_job_plan(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_watch *watch, uint64_t at,
+                 struct lsi_error *err);
+/* Nothing of it runs, and nobody knows it. */
+void lsi_job_free(struct lsio_job *job);
+void lsi_job_free_completions(struct lsi_run_completion *list);
+
+/* job_end.c, in this order, once the run has ended: merged, published, `done`, and its figures are known. */
+void lsi_job_reduce(struct lsio_job *job);
+void lsi_job_publish(struct lsio_job *job);
+void lsi_job_finish(struct lsio_job *job);
+/* It never ran: job->error tells why. */
+void lsi_job_never_ran(struct lsio_job *job);
+
+/* life.c: a job with a queue is submitted; *o is what lsi_job_options_read made. */
+int lsi_job_submit(struct lsio_job *job, const struct lsio_job_options *o, uint64_t at,
+                   struct lsi_error *err);
+
+/* queue.c: it belongs to the queue from now on, until its end has been taken or it is taken out; it has
+ * something to tell. */
+void lsi_queue_enter(struct lsio_job *job);
+void lsi_queue_leave(struct lsio_job *job);
+void lsi_queue_tell(struct lsio_job *job);
+/* Has l->task done, by the queue's consumer or a helper. */
+void lsi_queue_do(struct lsio_job *job);
+/* One of its jobs was cancelled. Async-signal-safe. */
+void lsi_queue_look(struct lsio_queue *queue);
+void lsi_queue_hold(struct lsio_queue *queue);
+bool lsi_queue_coordinates(const struct lsio_queue *queue);
+void lsi_queue_drop(struct lsio_queue *queue);
 
 /* job_prepare.c: from the script's spec to everything that a run needs. */
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);

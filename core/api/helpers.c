@@ -55,9 +55,11 @@ static void do_first(struct lsi_helpers *h) {
   h->first = t->next;
   if (!h->first) h->end = &h->first;
   h->waiting--;
+  const bool goes = t->goes;
   lsi_os_unlock(h->mutex);
   t->run(t->arg);
   lsi_os_lock(h->mutex);
+  if (goes) return;
   t->ended = true;
   if (t->tell) t->tell(t->arg);
   lsi_os_wake_all(h->gone);
@@ -89,6 +91,20 @@ void lsi_helpers_do(struct lsi_helpers *h, struct lsi_task *t) {
   if (!h->n) do_first(h);
   lsi_os_wake_all(h->come);
   lsi_os_unlock(h->mutex);
+}
+
+bool lsi_helpers_claim(struct lsi_helpers *h, struct lsi_task *t) {
+  lsi_os_lock(h->mutex);
+  struct lsi_task **at = &h->first;
+  while (*at && *at != t) at = &(*at)->next;
+  const bool found = *at;
+  if (found) {
+    *at = t->next;
+    if (!*at) h->end = at;
+    h->waiting--;
+  }
+  lsi_os_unlock(h->mutex);
+  return found;
 }
 
 bool lsi_helpers_ended(struct lsi_helpers *h, const struct lsi_task *t) {

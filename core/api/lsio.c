@@ -91,7 +91,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   lsio_context *c = lsi_calloc(1, sizeof *c);
   const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
                     (c->ledger = lsi_ledger_create()) && (c->facts = lsi_facts_create()) &&
-                    (c->helpers = lsi_helpers_create());
+                    (c->helpers = lsi_helpers_create()) && (c->rest = lsi_os_cond_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) lsi_crew_spin(c->crew, c->spin.ns = lsi_facts_machine(c->facts).spin_ns);
   if (rc >= 0) rc = lsi_context_take_settings(c, &o, &e);
@@ -109,6 +109,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
       lsi_facts_destroy(c->facts);
       lsi_ledger_destroy(c->ledger);
       lsi_pool_drop(c->pool);
+      if (c->rest) lsi_os_cond_destroy(c->rest);
       if (c->mutex) lsi_os_mutex_destroy(c->mutex);
     }
     lsi_free(c);
@@ -138,6 +139,9 @@ void lsi_context_end(struct lsio_context *c, uint64_t ceiling) {
 
 void lsio_context_destroy(lsio_context *c) {
   if (!c) return;
+  lsi_os_lock(c->mutex);
+  while (c->lives) lsi_os_wait(c->rest, c->mutex, -1); /* of jobs that were released while they ran */
+  lsi_os_unlock(c->mutex);
   lsi_crew_destroy(c->crew);
   lsi_helpers_destroy(c->helpers);
   lsi_script_host_ops->destroy(c->host);
@@ -146,6 +150,7 @@ void lsio_context_destroy(lsio_context *c) {
   lsi_ledger_destroy(c->ledger);
   lsi_pool_close(c->pool);
   lsi_pool_drop(c->pool);
+  lsi_os_cond_destroy(c->rest);
   lsi_os_mutex_destroy(c->mutex);
   lsi_free(c);
 }

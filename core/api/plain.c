@@ -121,12 +121,12 @@ int lsi_submit_plain(lsio_context *context, const struct lsi_plain *plain, lsio_
   if (rc >= 0) rc = build(job, plain, &e);
   if (rc >= 0) job->part_s[LSI_PART_LIST] = lsi_job_since(&at);
   if (rc >= 0) rc = lsi_job_prepare(job, &e);
+  if (rc >= 0) job->planned_since_ns = at;
   if (rc >= 0) rc = lsi_job_start(job, 0, &e);
   if (rc < 0) {
-    lsio_job_destroy(job);
+    lsi_job_free(job);
     return lsi_error_hand_out(&e, rc, error);
   }
-  lsi_job_planned(job, at);
   *out = job;
   return 0;
 }

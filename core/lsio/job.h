@@ -9,6 +9,8 @@ LSIO_BEGIN
 /* ---- Jobs --------------------------------------------------------------------------------------- */
 
 typedef struct lsio_job lsio_job;
+typedef struct lsio_queue lsio_queue; /* where jobs tell of themselves: queue.h */
+typedef struct lsi_block lsio_block;  /* of results: queue.h */
 typedef struct lsi_loaded lsio_script; /* a script that stays loaded: see lsio_script_load */
 
 enum lsio_job_flags {
@@ -50,6 +52,11 @@ struct lsio_job_options {
                                   returns: it may be released while the job is open */
   double before_s;             /* seconds that the program took for this job before the call, as it should
                                   say at the end: they count as the job's start */
+  lsio_queue *queue;           /* NULL, or where the job tells of itself: lsio_submit does not wait, and
+                                  `planning` is called only with LSIO_QUEUE_COORDINATES. Held by the job.
+                                  `output` is borrowed until LSIO_EVENT_DONE or, of a job that is released
+                                  before, until its context is destroyed */
+  void *cookie;                /* stands in the job's events */
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's
@@ -124,6 +131,9 @@ struct lsio_progress {
                                  opened); of steps that have ended */
   double elapsed_s;
   uint32_t workers, workers_running;
+  uint32_t began;       /* 1: it has been planned and started, or waits for memory to begin */
+  uint32_t reserved;
+  uint64_t listed, looked_at; /* files, before; of a job with a queue */
 };
 LSIO_API void lsio_job_progress(const lsio_job *job, struct lsio_progress *out);
 /* What each worker is doing ("worker 0: transform of step 17 ('x.f32', offset 4096, length 4096)"),

@@ -7,7 +7,7 @@
 
 struct lsi_block *lsi_block_create(struct lsi_pool *pool, uint64_t room) {
   const uint64_t cap = LSI_MIN(LSI_MAX(room / RESULT_BYTES, RESULTS_LEAST), UINT32_MAX);
-  const uint64_t list = lsi_round_up(cap * sizeof(struct lsi_result), LSI_BLOCK_ALIGN);
+  const uint64_t list = lsi_round_up(cap * sizeof(struct lsio_result), LSI_BLOCK_ALIGN);
   uint64_t size = lsi_sat_add(lsi_sat_add(room, LSI_BLOCK_ALIGN), list);
   struct lsi_block *b = size <= SIZE_MAX ? lsi_malloc(sizeof *b) : NULL;
   if (!b) return NULL;
@@ -33,7 +33,7 @@ void lsi_block_drop(struct lsi_block *b) {
   lsi_free(b);
 }
 
-uint32_t lsi_block_add(struct lsi_block *b, struct lsi_result result) {
+uint32_t lsi_block_add(struct lsi_block *b, struct lsio_result result) {
   result.begin = b->used;
   b->used = LSI_MIN(lsi_round_up(b->used + result.length, LSI_BLOCK_ALIGN), b->room);
   b->results[b->n] = result;

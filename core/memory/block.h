@@ -6,17 +6,10 @@
 
 #include <stdatomic.h>
 
+#include "lsio.h"
 #include "memory/pool.h"
 
 #define LSI_BLOCK_ALIGN 64u /* each result begins so, for vector loads; as many bytes behind it may be read */
-
-struct lsi_result {
-  uint64_t step;
-  int64_t tag;          /* of its first chunk */
-  uint64_t begin;       /* byte in the block's data */
-  uint64_t length;
-  uint32_t is_record, reserved;
-};
 
 struct lsi_block {
   atomic_uint refs;
@@ -25,7 +18,7 @@ struct lsi_block {
   size_t size;          /* of all of it */
   uint64_t used, room;  /* bytes of data */
   char *data;
-  struct lsi_result *results;
+  struct lsio_result *results;
 };
 
 /* Room for so many bytes of data (with what is lost to alignment), held once. NULL: no memory. */
@@ -41,6 +34,6 @@ static inline void *lsi_block_place(const struct lsi_block *b, uint64_t bytes) {
 }
 
 /* What lies in that place is a result: its begin is set, its length taken. Returns its index. */
-uint32_t lsi_block_add(struct lsi_block *b, struct lsi_result result);
+uint32_t lsi_block_add(struct lsi_block *b, struct lsio_result result);
 
 #endif

@@ -384,6 +384,8 @@ static int locked_keep(struct lsi_script_host *h, const struct lsi_script_source
   return rc;
 }
 
+static void hold(struct lsi_loaded *l) { atomic_fetch_add(&l->users, 1); }
+
 static void locked_release(struct lsi_loaded *l) {
   struct lsi_script_host *h = l ? l->host : NULL;
   if (!h) return;
@@ -437,6 +439,7 @@ static const struct lsi_script_ops ops = {.name = "lua",
                                           .create = host_create,
                                           .destroy = host_destroy,
                                           .keep = locked_keep,
+                                          .hold = hold,
                                           .release = locked_release,
                                           .load = locked_load,
                                           .help = locked_help,

@@ -1,7 +1,6 @@
 /* lsio-lua: runs a job script and shows how it goes. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +121,7 @@ static int planning(void *unused, uint64_t listed, uint64_t looked_at) {
   return interrupt_signal();
 }
 
-static struct lsio_job_options job_options(const struct flags *f, const struct script *s) {
+static struct lsio_job_options job_options(const struct flags *f, const struct script *s, lsio_queue *queue) {
   return (struct lsio_job_options){
       .struct_size = sizeof(struct lsio_job_options),
       .script = s->text,
@@ -135,6 +134,7 @@ static struct lsio_job_options job_options(const struct flags *f, const struct s
       .flags = LSIO_JOB_OWN_CPUS | LSIO_JOB_NO_MEMORY | (f->json ? 0 : LSIO_JOB_NO_STATE) |
                (f->explain ? LSIO_JOB_PLAN_ONLY : 0),
       .planning = planning,
+      .queue = queue,
       .before_s = clock_s(CLOCK_MONOTONIC) - began_s,
   };
 }
@@ -154,25 +154,22 @@ static int exit_code_of(int code) {
 
 /* ---- a run ---- */
 
-/* Until the job has ended. */
-static void follow(lsio_job *job, struct report *report) {
-  struct lsio_completion batch[BATCH];
-  struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
+/* Until the job has ended. The script's own functions, and the end, run within lsio_queue_take; they may
+ * print: the line must be gone. */
+static void follow(lsio_queue *queue, lsio_job *job, struct report *report) {
+  struct lsio_event batch[BATCH];
   bool done = false;
-  progress_show(job);
   while (!done) {
     struct lsio_progress g = {.struct_size = sizeof g};
-    int ready = poll(&fd, 1, 100);
     lsio_job_progress(job, &g);
-    /* done() of the script runs within the last poll and may print: the line must be gone. */
-    if (g.steps_done >= g.steps || !g.workers_running) progress_clear();
-    /* What is left then is the end: it needs no thread more. */
-    int n = lsio_poll(job, batch, BATCH, !g.workers_running ? -1 : ready > 0 ? 0 : 1);
+    const bool ends = g.began && (g.steps_done >= g.steps || !g.workers_running);
+    if (ends) progress_clear();
+    else if (g.began) progress_show(job);
+    const int n = lsio_queue_take(queue, batch, BATCH, ends ? -1 : 100);
     for (int i = 0; i < n; i++) {
-      if (batch[i].kind == LSIO_STEP_FAILED) report_error(report, batch[i].error);
-      if (batch[i].kind == LSIO_DONE) done = true;
+      if (batch[i].kind == LSIO_EVENT_STEP_FAILED) report_error(report, batch[i].error);
+      if (batch[i].kind == LSIO_EVENT_DONE) done = true;
     }
-    if (!done) progress_show(job);
   }
   progress_clear();
 }
@@ -221,50 +218,74 @@ static int explain(lsio_job *job, const struct flags *f) {
   return 0;
 }
 
-static int run_job(lsio_context *context, const struct flags *f, const struct script *s,
-                   struct report *report) {
-  const struct lsio_job_options options = job_options(f, s);
-  lsio_job *job = NULL;
-  lsio_error *error = NULL;
-  progress_start(f->quiet ? WHEN_NEVER : f->progress);
-  int rc = lsio_submit(context, &options, &job, &error);
-  progress_clear();
-  if (rc < 0) {
-    const bool interrupted = rc == LSIO_ERR_CANCELLED && interrupt_signal();
-    const int exit_code = interrupted ? 128 + interrupt_signal() : exit_code_of(rc);
-    if (interrupted)
-      say("interrupted while files were listed; nothing was read");
-    else
-      say_error(error, rc);
-    report_error(report, error);
-    report_summary(report, NULL, error, exit_code);
-    lsio_error_free(error);
-    return exit_code;
-  }
-  int exit_code;
-  if (f->explain) {
-    exit_code = explain(job, f);
-  } else {
-    interrupt_watch(job);
-    follow(job, report);
-    interrupt_ended();
-    exit_code = lsio_job_exit_code(job);
-    if (lsio_job_status(job) == LSIO_ERR_CANCELLED && interrupt_signal())
-      exit_code = 128 + interrupt_signal();
-    fflush(stdout); /* the job's own words first */
-    report_error(report, lsio_job_error(job));
-    tell_end(job, f, exit_code);
-    const lsio_error *state_error = lsio_job_state_error(job);
-    if (state_error) say_error(state_error, lsio_error_code(state_error));
-    report_error(report, state_error);
-    report_summary(report, job, NULL, exit_code);
-  }
-  lsio_job_destroy(job);
+/* It was not started. */
+static int tell_unstarted(const lsio_error *error, int code, struct report *report) {
+  const bool interrupted = code == LSIO_ERR_CANCELLED && interrupt_signal();
+  const int exit_code = interrupted ? 128 + interrupt_signal() : exit_code_of(code);
+  if (interrupted) say("interrupted while files were listed; nothing was read");
+  else say_error(error, code);
+  report_error(report, error);
+  report_summary(report, NULL, error, exit_code);
   return exit_code;
 }
 
+static int tell_ended(lsio_job *job, const struct flags *f, struct report *report) {
+  int exit_code = lsio_job_exit_code(job);
+  if (lsio_job_status(job) == LSIO_ERR_CANCELLED && interrupt_signal()) exit_code = 128 + interrupt_signal();
+  fflush(stdout); /* the job's own words first */
+  report_error(report, lsio_job_error(job));
+  tell_end(job, f, exit_code);
+  const lsio_error *state_error = lsio_job_state_error(job);
+  if (state_error) say_error(state_error, lsio_error_code(state_error));
+  report_error(report, state_error);
+  report_summary(report, job, NULL, exit_code);
+  return exit_code;
+}
+
+static int run_job(lsio_context *context, lsio_queue *queue, const struct flags *f, const struct script *s,
+                   struct report *report) {
+  const struct lsio_job_options options = job_options(f, s, queue);
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  progress_start(f->quiet ? WHEN_NEVER : f->progress);
+  const int rc = lsio_submit(context, &options, &job, &error);
+  if (rc < 0) {
+    const int exit_code = tell_unstarted(error, rc, report);
+    lsio_error_free(error);
+    return exit_code;
+  }
+  interrupt_watch(job);
+  follow(queue, job, report);
+  interrupt_ended();
+  struct lsio_progress g = {.struct_size = sizeof g};
+  lsio_job_progress(job, &g);
+  const int code = lsio_job_status(job);
+  const int exit_code = g.began                ? tell_ended(job, f, report)
+                        : code || !f->explain ? tell_unstarted(lsio_job_error(job), code, report)
+                                              : explain(job, f);
+  lsio_job_release(job);
+  return exit_code;
+}
+
+/* The script's functions are called here, between looks at how far the job is. */
+static int with_queue(lsio_context *context, const struct flags *f, const struct script *s,
+                      struct report *report) {
+  const struct lsio_queue_options options = {.struct_size = sizeof options, .flags = LSIO_QUEUE_COORDINATES};
+  lsio_queue *queue = NULL;
+  lsio_error *error = NULL;
+  int rc = lsio_queue_create(context, &options, &queue, &error);
+  if (rc < 0) {
+    say_error(error, rc);
+    lsio_error_free(error);
+    return exit_code_of(rc);
+  }
+  rc = run_job(context, queue, f, s, report);
+  lsio_queue_release(queue);
+  return rc;
+}
+
 static int script_help(lsio_context *context, const struct flags *f, const struct script *s) {
-  struct lsio_job_options options = job_options(f, s);
+  struct lsio_job_options options = job_options(f, s, NULL);
   options.n_args = 0;
   char *text = NULL;
   lsio_error *error = NULL;
@@ -308,7 +329,7 @@ static int with_context(const struct flags *f, const struct script *s, struct re
     lsio_error_free(error);
     return exit_code_of(rc);
   }
-  rc = f->action == ACTION_SCRIPT_HELP ? script_help(context, f, s) : run_job(context, f, s, report);
+  rc = f->action == ACTION_SCRIPT_HELP ? script_help(context, f, s) : with_queue(context, f, s, report);
   interrupt_ended();
   if (f->trace && f->action == ACTION_RUN) rc = write_trace(context, f->trace, rc);
   lsio_context_destroy(context);

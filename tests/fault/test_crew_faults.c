@@ -315,17 +315,23 @@ static void in_new_contexts(void **state) {
   free(output);
 }
 
+/* With as many threads as each job uses: all of them are there after the first. */
 static void in_one_context(void **state) {
   (void)state;
   char *output = malloc(ranges_bytes);
-  struct scene s = {.context = api_context, .output = output, .where = "without faults"};
+  const struct lsio_context_options two = {.struct_size = sizeof two, .flags = LSIO_CONTEXT_NO_ENV,
+                                           .settings = settings, .n_settings = 1};
+  lsio_context *context;
+  assert_int_equal(lsio_context_create(&two, &context, NULL), 0);
+  struct scene s = {.context = context, .output = output, .where = "without faults"};
   four_jobs(&s);
   assert_int_equal(s.errors, 0);
   for (enum fault fault = ALLOC; fault < FAULTS; fault++) {
-    for (int i = 0; i < (fault == RING ? 4 : 1); i++) sweep(fault, api_context, output); /* what it takes adds up */
+    for (int i = 0; i < (fault == RING ? 4 : 1); i++) sweep(fault, context, output); /* what it takes adds up */
     four_jobs(&s);
     assert_int_equal(s.errors, 0);
   }
+  lsio_context_destroy(context);
   free(output);
 }
 

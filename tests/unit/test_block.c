@@ -25,7 +25,7 @@ static struct lsi_block *fill(struct lsi_pool *pool, struct engine_job *dice) {
     if (!at) break;
     assert_int_equal((uintptr_t)at % LSI_BLOCK_ALIGN, 0);
     memset(at, (int)(i & 255), length + LSI_BLOCK_ALIGN); /* the bytes behind are not anybody else's */
-    assert_int_equal(lsi_block_add(b, (struct lsi_result){.step = i, .length = length}), i);
+    assert_int_equal(lsi_block_add(b, (struct lsio_result){.step = i, .length = length}), i);
   }
   return b;
 }
@@ -33,7 +33,7 @@ static struct lsi_block *fill(struct lsi_pool *pool, struct engine_job *dice) {
 static void check(const struct lsi_block *b) {
   assert_true(b->n && b->n <= b->cap);
   for (uint32_t i = 0; i < b->n; i++) {
-    const struct lsi_result *r = &b->results[i];
+    const struct lsio_result *r = &b->results[i];
     assert_int_equal(r->step, i);
     assert_true(r->begin + r->length + LSI_BLOCK_ALIGN <= b->room);
     for (uint64_t k = 0; k < r->length; k++)
@@ -84,7 +84,7 @@ static void the_last_one_gives_it_back(void **state) {
   assert_non_null(pool);
   struct lsi_block *b = lsi_block_create(pool, 1000);
   assert_non_null(b);
-  lsi_block_add(b, (struct lsi_result){0});
+  lsi_block_add(b, (struct lsio_result){0});
   pthread_t threads[THREADS];
   for (int i = 0; i < THREADS; i++) lsi_block_hold(b);
   for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, hold_and_drop, b), 0);

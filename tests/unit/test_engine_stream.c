@@ -50,7 +50,7 @@ struct ends {
 };
 
 static bool right(const struct world *w, const struct lsi_request *r, const struct lsi_block *block,
-                  const struct lsi_result *c) {
+                  const struct lsio_result *c) {
   const uint8_t *const data = (const uint8_t *)block->data + c->begin, *p = data;
   if ((uintptr_t)data % LSI_BLOCK_ALIGN || c->begin + c->length + LSI_BLOCK_ALIGN > block->room) return false;
   for (uint32_t i = lsi_request_chunk_begin(r, (uint32_t)c->step);
@@ -77,7 +77,7 @@ static void take(void *user, struct lsi_run_completion *c) {
       ends->n_failed++;
     }
     for (uint32_t i = 0; i < c->n; i++) {
-      const struct lsi_result *one = &c->block->results[c->from + i];
+      const struct lsio_result *one = &c->block->results[c->from + i];
       if (!right(t->w, t->j->spec.request, c->block, one))
         fail_msg("seed %llu: step %llu was handed out with other bytes", (unsigned long long)t->seed,
                  (unsigned long long)one->step);

@@ -213,11 +213,22 @@ static struct lsi_member *least_loaded(const struct lsi_crew *c, const struct ls
   return best;
 }
 
+/* Where all threads have something to do, and it usually has more: one more, which none of them can keep from
+ * beginning. If it can't be had the run waits for its turn. */
+static void grow(struct lsi_crew *c) {
+  for (uint32_t i = 0; i < c->n; i++)
+    if (!atomic_load(&c->members[i]->load)) return;
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  if (c->n && c->n < c->threads && !c->by_hand) add_member(c, &e);
+}
+
 int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *err) {
   const uint32_t n = run->n_workers;
   int rc = n <= c->most ? 0 : lsi_fail(err, LSIO_ERR_LIMIT, 0, "more than %u workers", c->most);
   lsi_os_lock(c->mutex);
   while (rc == 0 && c->n < n) rc = add_member(c, err);
+  grow(c);
   if (rc == 0 && share_devices(c, run) < 0)
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for what is known of devices");
   for (uint32_t i = 0; rc == 0 && i < n; i++) {

@@ -121,9 +121,9 @@ static bool has_memory(struct lsi_run *run) {
 
 int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
                   struct lsi_error *err) {
-  struct lsi_run *run;
-  int rc = lsi_run_create(config, &run, err);
+  int rc = lsi_run_create(config, out, err);
   if (rc < 0) return rc;
+  struct lsi_run *run = *out; /* it may end, and tell so, before this returns */
   if (!config->crew && lsi_crew_create(config->pool, false, &run->own_crew) < 0)
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker threads");
   if (!config->crew) run->config.crew = run->own_crew;
@@ -132,12 +132,10 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
     rc = lsi_crew_take_up(run->config.crew, run, err);
     if (rc < 0 && config->ledger) lsi_ledger_give_back(config->ledger, &run->claim);
   }
-  if (rc < 0) {
-    lsi_run_destroy(run);
-    return rc;
-  }
-  *out = run;
-  return 0;
+  if (rc == 0) return 0;
+  *out = NULL;
+  lsi_run_destroy(run);
+  return rc;
 }
 
 void lsi_run_cancel(struct lsi_run *run) {

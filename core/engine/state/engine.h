@@ -96,6 +96,10 @@ struct lsi_run_config {
   bool background;                   /* begins what other runs leave (loop/member.c) */
   uint32_t number;                   /* of the job, in traces */
   struct lsi_spin *spin;             /* how lsi_run_take waits for a run that ends at once; NULL: asleep */
+  /* NULL, or called when completions wait and none did before, and last when all workers have ended: then the
+   * run may be destroyed there. By workers, or who ends a run that waits for memory; under no lock. */
+  void (*tell)(void *user, bool ended);
+  void *tell_user;
 };
 
 /* Completions as they wait to be polled; freed with lsi_run_free_completion. */
@@ -129,7 +133,11 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
 void lsi_run_free_completion(struct lsi_run_completion *c);
 /* True once all workers have ended; lsi_run_take may still have completions. */
 bool lsi_run_queued(const struct lsi_run *run); /* it waits for memory: no worker has begun */
+/* Ends a run that is stopped while it waits for memory: it need not wait to begin. */
+void lsi_run_leave_queue(struct lsi_run *run);
 bool lsi_run_ended(const struct lsi_run *run);
+/* Notes how much memory the process uses, looking if the last time is long enough ago (`now`: a little). */
+void lsi_run_note_memory(struct lsi_run *run, bool now);
 /* Waits until all workers have ended. 0, or the code of the error that ended the run, in *err too. */
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
 /* After join: a backend broke with operations in flight, for which the kernel may still write to the sink's

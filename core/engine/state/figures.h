@@ -37,10 +37,8 @@ struct lsi_figures {
   uint64_t place_ns;
 };
 
-/* Notes how much memory the process uses, looking if the last time is long enough ago (`now`: a little). */
-#define LSI_MEMORY_NS 20000000      /* between looks: one costs about 80 us */
+#define LSI_MEMORY_NS 20000000      /* between looks at the memory in use: one costs about 80 us */
 #define LSI_MEMORY_LEAST_NS 5000000
-void lsi_run_note_memory(struct lsi_run *run, bool now);
 
 /* What a worker that has ended found out by trying: LSI_TRIED of them. */
 void lsi_worker_verdicts(const struct lsi_worker *w, struct lsi_verdict *tune);

@@ -5,7 +5,7 @@
 #include "engine/state/run.h"
 #include "ground/mem.h"
 
-int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsi_result *result) {
+int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsio_result *result) {
   struct lsi_held_unit *u = &w->stepper.held.now;
   struct lsi_run_completion *c = u->last;
   if (!u->first || c->block != b || c->from + c->n != b->n) {

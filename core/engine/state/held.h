@@ -11,7 +11,7 @@
 struct lsi_block;
 struct lsi_error;
 struct lsi_flight;
-struct lsi_result;
+struct lsio_result;
 struct lsi_run_completion;
 struct lsi_slot;
 struct lsi_wave;
@@ -46,7 +46,7 @@ struct lsi_held {
  * when none waits for a look any more, deliver. */
 
 /* The next result of the block is one of the running unit. LSIO_ERR_NOMEM: it is not. */
-int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsi_result *result);
+int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsio_result *result);
 /* Takes what has run of the unit up to position `to`: it counts when `slot` has been looked at (NULL: it
  * has been). There is room for it. */
 void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to);

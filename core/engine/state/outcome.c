@@ -67,6 +67,7 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
     lsi_os_wake_all(run->cond);
   }
   lsi_os_unlock(run->mutex);
+  if (was_empty && wake && run->config.tell) run->config.tell(run->config.tell_user, false);
 }
 
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e) {
@@ -151,7 +152,11 @@ static void workers_ended(struct lsi_run *run, uint32_t n) {
   atomic_fetch_sub(&run->running, n);
   if (last || run->outcome.first) ring(run);
   lsi_os_wake_all(run->cond);
+  /* From here on it may be gone, if this was the last one and nobody is to be told of that. */
+  void (*const tell)(void *, bool) = run->config.tell;
+  void *const user = run->config.tell_user;
   lsi_os_unlock(run->mutex);
+  if (last && tell) tell(user, true);
 }
 
 void lsi_run_worker_ended(struct lsi_run *run) { workers_ended(run, 1); }

@@ -39,8 +39,6 @@ bool lsi_run_full(const struct lsi_run *run);
 void lsi_run_worker_ended(struct lsi_run *run);
 /* All of them, of a run that could not begin. */
 void lsi_run_never_began(struct lsi_run *run);
-/* Ends a run that is stopped while it waits for memory: it need not wait to begin. */
-void lsi_run_leave_queue(struct lsi_run *run);
 /* Counts a step that has failed and reports it. */
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
 

@@ -37,7 +37,7 @@ static uint64_t length_of(const struct lsi_worker *w, const struct lsi_yield *y)
 
 int lsi_stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *y) {
   const struct lsi_request *r = w->stepper.wave->request;
-  const struct lsi_result result = {.step = r->first_index + step,
+  const struct lsio_result result = {.step = r->first_index + step,
                                     .tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0,
                                     .length = length_of(w, y),
                                     .is_record = y->record};

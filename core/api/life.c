@@ -1,0 +1,180 @@
+/* The life of a job with a queue: planned and ended by threads of its context, known to whoever counts it. */
+#include <string.h>
+
+#include "api/context.h"
+#include "ground/mem.h"
+#include "seams/os.h"
+
+/* ---- counting ---- */
+
+static void begin_life(struct lsio_context *c) {
+  lsi_os_lock(c->mutex);
+  c->lives++;
+  lsi_os_unlock(c->mutex);
+}
+
+/* From here on the context may be gone. */
+static void end_life(struct lsio_context *c) {
+  lsi_os_lock(c->mutex);
+  c->lives--;
+  lsi_os_wake_all(c->rest);
+  lsi_os_unlock(c->mutex);
+}
+
+static void drop(struct lsio_job *job) {
+  if (atomic_fetch_sub(&job->life.refs, 1) != 1) return;
+  struct lsio_context *c = job->context;
+  struct lsio_queue *queue = job->life.queue;
+  lsi_job_free(job);
+  lsi_queue_drop(queue);
+  end_life(c);
+}
+
+void lsio_cancel(lsio_job *job) {
+  struct lsi_job_life *l = &job->life;
+  atomic_store(&l->cancelled, true);
+  const bool known = !l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS; /* else who plans it sees that */
+  if (known && job->run) lsi_run_cancel(job->run);
+  if (l->queue) lsi_queue_look(l->queue);
+}
+
+void lsio_job_retain(lsio_job *job) {
+  atomic_fetch_add(&job->life.users, 1);
+}
+
+void lsio_job_release(lsio_job *job) {
+  if (!job || atomic_fetch_sub(&job->life.users, 1) != 1) return;
+  lsi_queue_leave(job);
+  lsio_cancel(job);
+  if (atomic_load(&job->life.stage) == LSI_JOB_RUNS) lsi_run_leave_queue(job->run);
+  drop(job);
+}
+
+/* ---- the end ---- */
+
+/* Its completions are there to be taken, and its figures known. */
+static void ended(struct lsio_job *job) {
+  atomic_store(&job->life.stage, LSI_JOB_ENDED);
+  lsi_queue_tell(job);
+  drop(job);
+}
+
+static void end(void *arg) {
+  struct lsio_job *job = arg;
+  lsi_job_reduce(job);
+  lsi_job_publish(job);
+  lsi_job_finish(job);
+  ended(job);
+}
+
+static void have_done(struct lsio_job *job, void (*run)(void *arg)) {
+  job->life.task = (struct lsi_task){.run = run, .arg = job, .goes = true};
+  lsi_queue_do(job);
+}
+
+static void tell(void *user, bool has_ended) {
+  struct lsio_job *job = user;
+  const bool takes_long = job->script || job->results.path;
+  if (!has_ended) lsi_queue_tell(job);
+  else if (takes_long) have_done(job, end);
+  else end(job);
+}
+
+/* ---- the beginning ---- */
+
+static int listing(void *user, uint64_t listed, uint64_t looked_at) {
+  struct lsi_job_life *l = user;
+  atomic_store_explicit(&l->listed, listed, memory_order_relaxed);
+  atomic_store_explicit(&l->looked_at, looked_at, memory_order_relaxed);
+  const struct lsio_job_options *o = &l->options;
+  return atomic_load(&l->cancelled) || (o->planning && o->planning(o->planning_user, listed, looked_at));
+}
+
+static void free_args(struct lsi_job_life *l) {
+  const char *const *args = l->options.args;
+  for (size_t i = 0; args && i < l->options.n_args; i++) lsi_free((char *)(uintptr_t)args[i]);
+  lsi_free((void *)(uintptr_t)args);
+  l->options.args = NULL;
+}
+
+/* It may have ended by now. Who cancelled it before did not know its run. */
+static void started(struct lsio_job *job) {
+  int planned = LSI_JOB_PLANS;
+  atomic_compare_exchange_strong(&job->life.stage, &planned, LSI_JOB_RUNS);
+  lsi_queue_tell(job); /* what it told before could not be taken */
+  if (!atomic_load(&job->life.cancelled)) return;
+  lsi_run_cancel(job->run);
+  lsi_run_leave_queue(job->run);
+}
+
+static void plan(void *arg) {
+  struct lsio_job *job = arg;
+  struct lsi_job_life *l = &job->life;
+  struct lsi_watch watch = {.tell = listing, .user = l};
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  const struct lsio_job_options o = l->options;
+  int rc = atomic_load(&l->cancelled) ? LSIO_ERR_CANCELLED : 0;
+  /* With its start it may end, and be gone. */
+  atomic_fetch_add(&l->refs, 1);
+  if (rc >= 0) rc = lsi_job_plan(job, &o, &watch, l->since_ns, &e);
+  free_args(l);
+  if (o.loaded) lsio_script_release((lsio_script *)(uintptr_t)o.loaded);
+  if (rc == LSIO_ERR_CANCELLED && !e.code) lsi_fail(&e, rc, 0, "the job was cancelled");
+  if (rc < 0) e.code = rc;
+  if (rc < 0 || !job->run) {
+    job->error = e;
+    lsi_job_never_ran(job);
+    ended(job);
+  } else {
+    started(job);
+  }
+  lsi_facts_refresh(job->context->facts);
+  drop(job);
+}
+
+/* The options that are still of use, their arrays copied. */
+static int keep_options(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
+  struct lsi_job_life *l = &job->life;
+  l->options = (struct lsio_job_options){.struct_size = sizeof *o,
+                                         .script_length = o->script_length,
+                                         .flags = o->flags,
+                                         .loaded = o->loaded,
+                                         .before_s = o->before_s};
+  if (lsi_queue_coordinates(o->queue)) {
+    l->options.planning = o->planning;
+    l->options.planning_user = o->planning_user;
+  }
+  char **args = o->n_args ? lsi_calloc(o->n_args, sizeof *args) : NULL;
+  l->options.args = (const char *const *)args;
+  if (o->n_args && !args) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job's parameters");
+  l->options.n_args = o->n_args;
+  for (size_t i = 0; i < o->n_args; i++)
+    if (!(args[i] = lsi_strdup(o->args[i])))
+      return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job's parameters");
+  return 0;
+}
+
+int lsi_job_submit(struct lsio_job *job, const struct lsio_job_options *o, uint64_t at,
+                   struct lsi_error *err) {
+  struct lsi_job_life *l = &job->life;
+  int rc = keep_options(job, o, err);
+  if (rc < 0) {
+    free_args(l);
+    return rc;
+  }
+  l->queue = o->queue;
+  l->cookie = o->cookie;
+  l->since_ns = at;
+  l->tell = tell;
+  l->drop = drop;
+  atomic_init(&l->users, 1);
+  atomic_init(&l->refs, 2); /* the caller's, and its life's */
+  atomic_init(&l->stage, LSI_JOB_PLANS);
+  lsi_queue_hold(l->queue);
+  if (o->loaded) lsi_script_host_ops->hold((struct lsi_loaded *)(uintptr_t)o->loaded);
+  begin_life(job->context);
+  lsi_queue_enter(job);
+  have_done(job, plan);
+  return 0;
+}

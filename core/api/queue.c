@@ -1,0 +1,344 @@
+/* See core/lsio/queue.h. A job is in its queue's list of jobs from its submission until its end has been
+ * taken (then the queue lets go of it), and among those with something to tell from when it says so until all
+ * has been taken. */
+#include <string.h>
+
+#include "api/context.h"
+#include "ground/mem.h"
+#include "memory/block.h"
+#include "seams/os.h"
+
+#define LOOK_NS 20000000 /* a wait ends so often while jobs go on: for memory figures, and cancelled jobs */
+
+struct lsio_queue {
+  lsio_context *context;
+  struct lsio_queue_options options;
+  atomic_uint refs;          /* the caller's, and one a job */
+  atomic_bool look;          /* a job was cancelled: it may wait for memory, and need not */
+  atomic_int bell;           /* -1: nobody has asked for it */
+  atomic_uint n_ready;
+  struct lsi_mutex *mutex;   /* of what follows */
+  struct lsi_cond *cond;
+  bool waits;                /* the consumer, for the cond */
+  bool takes;                /* it is at it, and sees by itself what comes */
+  struct lsio_job *jobs;
+  struct lsio_job *ready, **ready_end;
+  struct lsi_task *tasks, **tasks_end; /* that the consumer is to do */
+  /* the consumer's: */
+  struct lsi_run_completion *lent; /* whose errors the last take told */
+};
+
+/* ---- queues ---- */
+
+int lsio_queue_create(lsio_context *context, const struct lsio_queue_options *options, lsio_queue **out,
+                      lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  if (!context || !out || (options && options->struct_size < sizeof options->struct_size)) {
+    lsi_fail(&e, LSIO_ERR_USAGE, 0, "lsio_queue_create needs a context, `out`, and options with struct_size");
+    return lsi_error_hand_out(&e, e.code, error);
+  }
+  lsio_queue *q = lsi_calloc(1, sizeof *q);
+  if (q) {
+    if (options) memcpy(&q->options, options, LSI_MIN(options->struct_size, sizeof q->options));
+    q->mutex = lsi_os_mutex_create();
+    q->cond = lsi_os_cond_create();
+  }
+  if (!q || !q->mutex || !q->cond) {
+    if (q && q->mutex) lsi_os_mutex_destroy(q->mutex);
+    if (q && q->cond) lsi_os_cond_destroy(q->cond);
+    lsi_free(q);
+    lsi_fail(&e, LSIO_ERR_NOMEM, 0, "no memory for a queue");
+    return lsi_error_hand_out(&e, e.code, error);
+  }
+  q->context = context;
+  q->ready_end = &q->ready;
+  q->tasks_end = &q->tasks;
+  atomic_init(&q->refs, 1);
+  atomic_init(&q->bell, -1);
+  *out = q;
+  return 0;
+}
+
+bool lsi_queue_coordinates(const struct lsio_queue *q) { return q->options.flags & LSIO_QUEUE_COORDINATES; }
+
+void lsi_queue_hold(struct lsio_queue *q) { atomic_fetch_add(&q->refs, 1); }
+
+void lsi_queue_drop(struct lsio_queue *q) {
+  if (atomic_fetch_sub(&q->refs, 1) != 1) return;
+  lsi_job_free_completions(q->lent);
+  if (q->bell >= 0) lsi_os_bell_destroy(q->bell);
+  lsi_os_cond_destroy(q->cond);
+  lsi_os_mutex_destroy(q->mutex);
+  if (q->options.notify_destroy) q->options.notify_destroy(q->options.notify_user);
+  lsi_free(q);
+}
+
+/* Of all its jobs: nobody will take what they tell. */
+void lsio_queue_release(lsio_queue *q) {
+  if (!q) return;
+  lsi_os_lock(q->mutex);
+  for (struct lsio_job *job; (job = q->jobs);) {
+    lsi_os_unlock(q->mutex);
+    lsi_queue_leave(job); /* nobody else takes it from the list: one consumer, who is here */
+    lsi_os_lock(q->mutex);
+  }
+  lsi_os_unlock(q->mutex);
+  lsi_queue_drop(q);
+}
+
+int lsio_queue_fd(lsio_queue *q) {
+  lsi_os_lock(q->mutex);
+  int bell = atomic_load(&q->bell);
+  if (bell < 0 && lsi_os_bell_create(&bell) != 0) bell = -1;
+  atomic_store(&q->bell, bell);
+  if (bell >= 0 && (q->ready || q->tasks)) lsi_os_bell_ring(bell);
+  lsi_os_unlock(q->mutex);
+  return bell;
+}
+
+/* ---- jobs ---- */
+
+void lsi_queue_enter(struct lsio_job *job) {
+  struct lsi_job_life *l = &job->life;
+  struct lsio_queue *q = l->queue;
+  atomic_fetch_add(&l->refs, 1);
+  lsi_os_lock(q->mutex);
+  l->listed_there = true;
+  l->next = q->jobs;
+  l->before = &q->jobs;
+  if (l->next) l->next->life.before = &l->next;
+  q->jobs = job;
+  lsi_os_unlock(q->mutex);
+}
+
+static void unready(struct lsio_queue *q, struct lsio_job *job) {
+  struct lsio_job **at = &q->ready;
+  while (*at != job) at = &(*at)->life.next_ready;
+  *at = job->life.next_ready;
+  if (!*at) q->ready_end = at;
+  job->life.ready = false;
+  atomic_fetch_sub(&q->n_ready, 1);
+}
+
+/* Out of those that wait for the consumer, under the mutex; false: it is not there. */
+static bool take_task(struct lsio_queue *q, struct lsi_task *t) {
+  struct lsi_task **at = &q->tasks;
+  while (*at && *at != t) at = &(*at)->next;
+  if (!*at) return false;
+  *at = t->next;
+  if (!*at) q->tasks_end = at;
+  return true;
+}
+
+/* What the consumer was to do is done by a helper. */
+void lsi_queue_leave(struct lsio_job *job) {
+  struct lsi_job_life *l = &job->life;
+  struct lsio_queue *q = l->queue;
+  lsi_os_lock(q->mutex);
+  const bool was = l->listed_there;
+  if (was) {
+    *l->before = l->next;
+    if (l->next) l->next->life.before = l->before;
+    l->listed_there = false;
+  }
+  if (l->ready) unready(q, job);
+  const bool undone = take_task(q, &l->task);
+  lsi_os_unlock(q->mutex);
+  if (undone) lsi_helpers_do(q->context->helpers, &l->task);
+  if (was) job->life.drop(job);
+}
+
+static void make_ready(struct lsio_queue *q, struct lsio_job *job) {
+  job->life.ready = true;
+  job->life.next_ready = NULL;
+  *q->ready_end = job;
+  q->ready_end = &job->life.next_ready;
+  atomic_fetch_add(&q->n_ready, 1);
+}
+
+/* Under the mutex, which it lets go of: there is something for the consumer, who was busy if not `wakes`. */
+static void wake(struct lsio_queue *q, bool wakes) {
+  if (q->takes) wakes = false;
+  if (wakes && q->bell >= 0) lsi_os_bell_ring(q->bell);
+  if (wakes && q->waits) lsi_os_wake_all(q->cond);
+  lsi_os_unlock(q->mutex);
+  if (wakes && q->options.notify) q->options.notify(q->options.notify_user);
+}
+
+void lsi_queue_tell(struct lsio_job *job) {
+  struct lsi_job_life *l = &job->life;
+  struct lsio_queue *q = l->queue;
+  lsi_os_lock(q->mutex);
+  const bool wakes = l->listed_there && !q->ready && !q->tasks;
+  if (l->listed_there && !l->ready) make_ready(q, job);
+  wake(q, wakes);
+}
+
+/* Of a queue that was released there is no consumer. */
+void lsi_queue_do(struct lsio_job *job) {
+  struct lsio_queue *q = job->life.queue;
+  struct lsi_task *t = &job->life.task;
+  lsi_os_lock(q->mutex);
+  if (!lsi_queue_coordinates(q) || !job->life.listed_there) {
+    lsi_os_unlock(q->mutex);
+    lsi_helpers_do(q->context->helpers, t);
+    return;
+  }
+  const bool wakes = !q->ready && !q->tasks;
+  t->next = NULL;
+  *q->tasks_end = t;
+  q->tasks_end = &t->next;
+  wake(q, wakes);
+}
+
+void lsi_queue_look(struct lsio_queue *q) {
+  atomic_store(&q->look, true);
+  const int bell = atomic_load(&q->bell);
+  if (bell >= 0) lsi_os_bell_ring(bell);
+}
+
+/* ---- taking ---- */
+
+static struct lsio_event event_of(const struct lsio_job *job, enum lsio_event_kind kind) {
+  return (struct lsio_event){.kind = kind, .job = (lsio_job *)(uintptr_t)job, .cookie = job->life.cookie};
+}
+
+static void tell_completion(struct lsio_queue *q, struct lsio_job *job, struct lsi_run_completion *c,
+                            struct lsio_event *out) {
+  *out = event_of(job, c->error ? LSIO_EVENT_STEP_FAILED : LSIO_EVENT_RESULTS);
+  if (c->error) {
+    out->error = c->error;
+    c->next = q->lent;
+    q->lent = c;
+    return;
+  }
+  out->n = c->n;
+  out->block = c->block; /* with what held it */
+  out->data = c->block->data;
+  out->results = c->block->results + c->from;
+  c->block = NULL;
+  lsi_run_free_completion(c);
+}
+
+/* What it has to tell, at most `max` events; *more: there is more. */
+static size_t take_from(struct lsio_queue *q, struct lsio_job *job, struct lsio_event *out, size_t max,
+                        bool *more) {
+  const bool ended = atomic_load(&job->life.stage) == LSI_JOB_ENDED; /* before the last look */
+  const bool runs = ended || atomic_load(&job->life.stage) == LSI_JOB_RUNS;
+  struct lsi_job_poll *p = &job->poll;
+  size_t n = 0;
+  while (n < max) {
+    if (!p->pending && runs && job->run) p->pending = lsi_run_take(job->run, 0);
+    struct lsi_run_completion *c = p->pending;
+    if (!c) break;
+    p->pending = c->next;
+    tell_completion(q, job, c, &out[n++]);
+  }
+  *more = p->pending || (ended && n == max);
+  if (!ended || *more) return n;
+  out[n++] = event_of(job, LSIO_EVENT_DONE);
+  return n;
+}
+
+/* The jobs' turns, in the order in which they said that they have something. */
+static size_t drain(struct lsio_queue *q, struct lsio_event *out, size_t max) {
+  size_t n = 0;
+  lsi_os_lock(q->mutex);
+  q->takes = true;
+  for (struct lsio_job *job; n < max && (job = q->ready);) {
+    unready(q, job);
+    atomic_fetch_add(&job->life.refs, 1);
+    lsi_os_unlock(q->mutex);
+    bool more;
+    n += take_from(q, job, out + n, max - n, &more);
+    if (n && out[n - 1].kind == LSIO_EVENT_DONE && out[n - 1].job == job) lsi_queue_leave(job);
+    lsi_os_lock(q->mutex);
+    if (more && job->life.listed_there && !job->life.ready) make_ready(q, job);
+    lsi_os_unlock(q->mutex);
+    job->life.drop(job);
+    lsi_os_lock(q->mutex);
+  }
+  q->takes = false;
+  const bool more = q->ready || q->tasks;
+  if (!more && q->bell >= 0) lsi_os_bell_clear(q->bell);
+  wake(q, more);
+  return n;
+}
+
+/* Those that were cancelled while they wait for memory need not wait to begin; and what is used of memory is
+ * looked at. */
+static void look_after_jobs(struct lsio_queue *q) {
+  atomic_store(&q->look, false);
+  for (;;) {
+    struct lsio_job *found = NULL;
+    lsi_os_lock(q->mutex);
+    for (struct lsio_job *job = q->jobs; job && !found; job = job->life.next) {
+      if (atomic_load(&job->life.stage) != LSI_JOB_RUNS) continue;
+      lsi_run_note_memory(job->run, false);
+      if (atomic_load(&job->life.cancelled) && lsi_run_queued(job->run)) found = job;
+    }
+    if (found) atomic_fetch_add(&found->life.refs, 1);
+    lsi_os_unlock(q->mutex);
+    if (!found) return;
+    lsi_run_leave_queue(found->run);
+    found->life.drop(found);
+  }
+}
+
+/* Does what is the consumer's to do; or, if `all`, what a helper would do for one of the jobs and none has
+ * begun. */
+static bool help(struct lsio_queue *q, bool all) {
+  lsi_os_lock(q->mutex);
+  struct lsi_task *task = q->tasks;
+  if (task) take_task(q, task);
+  for (struct lsio_job *job = q->jobs; all && job && !task; job = job->life.next)
+    if (lsi_helpers_claim(q->context->helpers, &job->life.task)) task = &job->life.task;
+  lsi_os_unlock(q->mutex);
+  if (task) task->run(task->arg);
+  return task;
+}
+
+/* A job that ends at once is waited for awake. */
+static bool wait_awake(struct lsio_queue *q, uint64_t until) {
+  const struct lsi_spin *spin = &q->context->spin;
+  if (!lsi_spin_pays(spin)) return false;
+  until = LSI_MIN(until, lsi_os_now_ns() + spin->ns);
+  while (!atomic_load(&q->n_ready) && lsi_os_now_ns() < until) lsi_spin_pause();
+  return atomic_load(&q->n_ready);
+}
+
+static void wait_asleep(struct lsio_queue *q, uint64_t until) {
+  lsi_os_lock(q->mutex);
+  const uint64_t now = lsi_os_now_ns();
+  int64_t ns = until == UINT64_MAX ? -1 : (int64_t)(until - LSI_MIN(until, now));
+  if (q->jobs) ns = ns < 0 ? LOOK_NS : LSI_MIN(ns, LOOK_NS);
+  q->waits = true;
+  if (!q->ready && !q->tasks && ns) lsi_os_wait(q->cond, q->mutex, ns);
+  q->waits = false;
+  lsi_os_unlock(q->mutex);
+}
+
+int lsio_queue_take(lsio_queue *q, struct lsio_event *out, size_t max, int timeout_ms) {
+  lsi_job_free_completions(q->lent);
+  q->lent = NULL;
+  max = LSI_MIN(max, (size_t)INT32_MAX);
+  const uint64_t before = lsi_os_now_ns();
+  const uint64_t until = timeout_ms < 0 ? UINT64_MAX : before + (uint64_t)timeout_ms * 1000000;
+  for (;;) {
+    if (atomic_load(&q->look)) look_after_jobs(q);
+    const size_t n = drain(q, out, max);
+    if (n) lsi_spin_took(&q->context->spin, lsi_os_now_ns() - before);
+    if (n || !max) return (int)n;
+    if (help(q, timeout_ms < 0)) continue;
+    if (until != UINT64_MAX && lsi_os_now_ns() >= until) return 0;
+    if (wait_awake(q, until)) continue;
+    wait_asleep(q, until);
+    look_after_jobs(q);
+  }
+}
+
+/* ---- blocks ---- */
+
+void lsio_block_retain(lsio_block *block) { lsi_block_hold(block); }
+void lsio_block_release(lsio_block *block) { lsi_block_drop(block); }

@@ -1,0 +1,51 @@
+/* Submitting jobs: polled by themselves, or with a queue. */
+#include "api/context.h"
+#include "seams/os.h"
+
+/* `wanted` is the caller's own `out`. *o receives the options. */
+static int create_job(lsio_context *context, const struct lsio_job_options *options,
+                      const void *wanted, struct lsio_job_options *o, struct lsio_job **out,
+                      struct lsi_error *err) {
+  if (!lsi_job_options_read(options, o) || !context || !wanted)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0,
+                    "a job needs a context, a script or a loaded one, `out`, and options whose "
+                    "struct_size is set");
+  *out = lsi_job_create(context, o);
+  return *out ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
+}
+
+int lsio_submit(lsio_context *context, const struct lsio_job_options *options, lsio_job **out,
+                lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  struct lsio_job_options o;
+  struct lsio_job *job = NULL;
+  const uint64_t at = lsi_os_now_ns();
+  int rc = create_job(context, options, out, &o, &job, &e);
+  if (rc >= 0) rc = lsi_job_take_settings(job, &o, &e);
+  if (rc >= 0) rc = lsi_job_copy_script(job, &o, &e);
+  struct lsi_watch watch = {.tell = o.planning, .user = o.planning_user};
+  if (rc >= 0) rc = o.queue ? lsi_job_submit(job, &o, at, &e) : lsi_job_plan(job, &o, &watch, at, &e);
+  if (rc < 0) {
+    lsi_job_free(job);
+    return lsi_error_hand_out(&e, rc, error);
+  }
+  *out = job;
+  if (!o.queue) lsi_facts_refresh(context->facts); /* the job runs meanwhile */
+  return 0;
+}
+
+int lsio_script_help(lsio_context *context, const struct lsio_job_options *options, char **text,
+                     lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  struct lsio_job_options o;
+  struct lsio_job *job = NULL;
+  int rc = create_job(context, options, text, &o, &job, &e);
+  if (rc >= 0) rc = lsi_job_take_settings(job, &o, &e);
+  if (rc >= 0) rc = lsi_job_copy_script(job, &o, &e);
+  if (rc >= 0) rc = lsi_job_load(job, &o, &e);
+  if (rc >= 0) rc = lsi_script_host_ops->help(job->script, text, &e);
+  lsi_job_free(job);
+  return rc < 0 ? lsi_error_hand_out(&e, rc, error) : 0;
+}

@@ -1,0 +1,92 @@
+/* Completions of many jobs in one place. Read lsio.h first; programs include that. */
+#ifndef LSIO_QUEUE_H
+#define LSIO_QUEUE_H
+
+#include "lsio/job.h"
+
+LSIO_BEGIN
+
+/* ---- Queues -------------------------------------------------------------------------------------
+ * Jobs that are submitted with a `queue` in their options tell there what has come of them: results in
+ * blocks, steps that failed, and their end. No call but a take that may wait does wait: lsio_submit returns
+ * before the script is loaded, and what is wrong with it, or with its sources, ends the job. The script's
+ * coordinator functions, listing, planning, merging and publishing run on threads of the context, at most
+ * four, or on one that waits in lsio_queue_take.
+ *   A queue has one consumer at a time; its other functions are thread-safe. A context may have any number
+ * of queues, of any number of jobs. */
+
+enum lsio_queue_flags {
+  /* What threads of the context would do for its jobs, as said above, is done in lsio_queue_take instead,
+   * however short it is to wait: for a program that has a thread for that, or wants to have a script's
+   * functions run there. `planning` of a job's options is called. */
+  LSIO_QUEUE_COORDINATES = 1
+};
+
+struct lsio_queue_options {
+  size_t struct_size;
+  uint32_t flags;      /* enum lsio_queue_flags */
+  uint32_t reserved;
+  /* Called when there is something to take and was nothing before, from threads of the context, under no
+   * lock: it is only to wake the consumer, who may be in lsio_queue_take already. NULL: the consumer waits
+   * there, or by the descriptor. */
+  void (*notify)(void *user);
+  void *notify_user;
+  void (*notify_destroy)(void *user); /* once, when notify will not be called any more; may be NULL */
+};
+
+/* `options` may be NULL; copied. The queue must be released before its context is destroyed. */
+LSIO_API int lsio_queue_create(lsio_context *context, const struct lsio_queue_options *options,
+                               lsio_queue **out, lsio_error **error);
+/* Jobs that are still to end may go on; nobody will be told. NULL is fine. */
+LSIO_API void lsio_queue_release(lsio_queue *queue);
+/* A descriptor that is readable while there is something to take; never read from it. Made when it is first
+ * asked for; belongs to the queue. -1: no descriptor was left. */
+LSIO_API int lsio_queue_fd(lsio_queue *queue);
+
+/* One result: that of a step. */
+struct lsio_result {
+  uint64_t step;      /* index of the step in the request */
+  int64_t tag;        /* tag of its first chunk */
+  uint64_t begin;     /* byte of its block's data where it begins: on 64 bytes, and 64 behind its end may be
+                         read */
+  uint64_t length;    /* in bytes */
+  uint32_t is_record; /* 1: a record (text), 0: elements */
+  uint32_t reserved;
+};
+
+enum lsio_event_kind {
+  LSIO_EVENT_RESULTS = 1,     /* of steps, of a job with LSIO_JOB_STREAM */
+  LSIO_EVENT_STEP_FAILED = 2, /* under `on_error = "skip"` the job goes on */
+  LSIO_EVENT_DONE = 3         /* the last one of its job: lsio_job_status tells how it ended */
+};
+
+struct lsio_event {
+  uint32_t kind;           /* enum lsio_event_kind */
+  uint32_t n;              /* RESULTS: how many */
+  lsio_job *job;
+  void *cookie;            /* of the job's options */
+  lsio_block *block;       /* RESULTS: held for the caller, who gives it back with lsio_block_release */
+  const char *data;        /* of the block; what results in other events of it have stands there too */
+  const struct lsio_result *results; /* n of them, as long as the block is held */
+  const lsio_error *error; /* STEP_FAILED: borrowed until the next take */
+};
+
+/* Waits up to timeout_ms (-1: for ever, 0: not at all) until there is something, and takes up to `max`.
+ * Returns how many; 0: nothing came in time. Jobs have turns. With -1 it may do meanwhile what a thread of
+ * the context would do for the queue's jobs: load scripts, list and plan, merge and publish. Workers stop
+ * reading for a job of whose results too many wait here. */
+LSIO_API int lsio_queue_take(lsio_queue *queue, struct lsio_event *out, size_t max, int timeout_ms);
+
+/* Any thread; a block outlives its event, job, queue and context. NULL is fine for release. */
+LSIO_API void lsio_block_retain(lsio_block *block);
+LSIO_API void lsio_block_release(lsio_block *block);
+
+/* Once more, or once less: with the last one the job is cancelled if it still runs, and ends by itself. After
+ * that nothing is told of it; an event that another thread is about to take may be of it. Returns at once.
+ * Thread-safe; of jobs with a queue, which are never given to lsio_job_destroy. NULL is fine for release. */
+LSIO_API void lsio_job_retain(lsio_job *job);
+LSIO_API void lsio_job_release(lsio_job *job);
+
+LSIO_END
+
+#endif
