@@ -1,8 +1,10 @@
 """LSIO as a part of another CMake project, by add_subdirectory and by FetchContent, and built by itself on
 a machine without cmocka. Compiled with -O0: what counts is that everything is found."""
 import array
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -11,14 +13,20 @@ import unittest
 ROOT = os.environ.get("LSIO_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 
+# A project that has names of its own for other things, and installs what it is made for only.
 OUTER = """
 cmake_minimum_required(VERSION 3.25)
 project(outer LANGUAGES C)
+find_package(PkgConfig REQUIRED)
+foreach(name LUAJIT LZ4 ZSTD BLOSC JANSSON CRYPTO URING)
+  pkg_check_modules(${name} REQUIRED IMPORTED_TARGET libxxhash)
+endforeach()
 %s
 add_executable(with_static first_job.c)
-target_link_libraries(with_static PRIVATE lsio_static)
+target_link_libraries(with_static PRIVATE lsio::lsio_static)
 add_executable(with_shared first_job.c)
-target_link_libraries(with_shared PRIVATE lsio)
+target_link_libraries(with_shared PRIVATE lsio::lsio)
+install(TARGETS with_static)
 """
 BY_FOLDER = "add_subdirectory(${LSIO} lsio)"
 BY_FETCH = """
@@ -41,11 +49,14 @@ class Subproject(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="lsio outer ")  # a blank in the path is legal
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        # The last -O wins: the kernels ask for -O3, three times.
+        # The last -O wins: the kernels ask for -O3, three times. ccache compiles once what three projects build.
         cls.compiler = os.path.join(cls.folder, "compiler")
         with open(cls.compiler, "w") as f:
-            f.write('#!/bin/sh\nexec "$@" -O0 -w\n')
+            f.write('#!/bin/sh\nexec %s "$@" -O0 -g0 -w\n' % (shutil.which("ccache") or ""))
         os.chmod(cls.compiler, 0o755)
+        cls.data = os.path.join(cls.folder, "values.f32")
+        with open(cls.data, "wb") as f:
+            array.array("f", [i / 1000 for i in range(1000)] * 100).tofile(f)
         # The folders of pkg-config but for cmocka.
         cls.no_cmocka = os.path.join(cls.folder, "pkgconfig")
         os.mkdir(cls.no_cmocka)
@@ -60,7 +71,7 @@ class Subproject(unittest.TestCase):
         env = dict(os.environ)
         if not cmocka:
             env.update(PKG_CONFIG_LIBDIR=self.no_cmocka, PKG_CONFIG_PATH="")
-        return run("cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
+        return run("cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
                    "-DCMAKE_C_COMPILER_LAUNCHER=" + self.compiler, *options, code=code, env=env)
 
     def outer(self, name, how):
@@ -77,6 +88,12 @@ class Subproject(unittest.TestCase):
     def targets(build):
         return set(re.findall(r"^([^\s:/]+): ", run("ninja", "-C", build, "-t", "targets", "all"), re.M))
 
+    def installed(self, build):
+        prefix = tempfile.mkdtemp(dir=self.folder)
+        run("cmake", "--install", build, "--prefix", prefix)
+        return {os.path.relpath(os.path.join(folder, name), prefix)
+                for folder, _, names in os.walk(prefix) for name in names}
+
     def check_plain(self, targets):
         self.assertLessEqual({"lsio", "lsio_static", "lsio-lua"}, targets)
         self.assertEqual(set(), {t for t in targets if re.match("test_|fuzz_|ref_|drive_|gen_data", t)})
@@ -85,15 +102,26 @@ class Subproject(unittest.TestCase):
         build = self.outer("folder", BY_FOLDER)
         self.check_plain(self.targets(build))
         run("ninja", "-C", build)  # all there is, without tests and benchmarks
-        data = os.path.join(self.folder, "values.f32")
-        with open(data, "wb") as f:
-            array.array("f", [i / 1000 for i in range(1000)] * 100).tofile(f)
         for program in ("with_static", "with_shared"):
-            self.assertIn("49900 of 100000\n", run(os.path.join(build, program), data))
+            self.assertIn("49900 of 100000\n", run(os.path.join(build, program), self.data))
         self.assertIn("usage", run(os.path.join(build, "lsio", "lsio-lua"), "--help").lower())
+        # A program sees LSIO's header, and nothing of what LSIO is built with.
+        with open(os.path.join(build, "compile_commands.json")) as f:
+            commands = [c["command"] for c in json.load(f) if c["file"].endswith("first_job.c")]
+        for command in commands:
+            flags = [flag for flag in shlex.split(command) if re.match("-[IDWf]|-isystem|-std", flag)]
+            self.assertEqual(["-I" + os.path.join(ROOT, "core")], flags)
+        self.assertEqual(2, len(commands))
+        # What is installed is the program's affair; LSIO comes along where it is asked to.
+        self.assertEqual({"bin/with_static"}, self.installed(build))
+        self.configure(os.path.dirname(build), build, "-DLSIO_INSTALL=ON")
+        self.assertLessEqual({"bin/with_static", "bin/lsio-lua", "include/lsio.h"}, self.installed(build))
 
     def test_fetch_content(self):
-        self.check_plain(self.targets(self.outer("fetch", BY_FETCH)))
+        build = self.outer("fetch", BY_FETCH)
+        self.check_plain(self.targets(build))
+        run("ninja", "-C", build, "with_shared")
+        self.assertIn("49900 of 100000\n", run(os.path.join(build, "with_shared"), self.data))
 
     def test_without_cmocka(self):
         build = os.path.join(self.folder, "plain")
