@@ -67,12 +67,13 @@ class Subproject(unittest.TestCase):
                 if not name.startswith("cmocka") and not os.path.lexists(link):
                     os.symlink(os.path.join(folder, name), link)
 
-    def configure(self, source, build, *options, code=0, cmocka=True):
-        env = dict(os.environ)
+    def configure(self, source, build, *options, code=0, cmocka=True, **environment):
+        env = dict(os.environ, **environment)
         if not cmocka:
             env.update(PKG_CONFIG_LIBDIR=self.no_cmocka, PKG_CONFIG_PATH="")
-        return run("cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
-                   "-DCMAKE_C_COMPILER_LAUNCHER=" + self.compiler, *options, code=code, env=env)
+        return run("cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
+                   "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_C_COMPILER_LAUNCHER=" + self.compiler,
+                   *options, code=code, env=env)
 
     def outer(self, name, how):
         source = os.path.join(self.folder, name)
@@ -138,6 +139,36 @@ class Subproject(unittest.TestCase):
         build = os.path.join(self.folder, "asked")
         out = self.configure(ROOT, build, "-DLSIO_TESTS=ON", code=1, cmocka=False)
         self.assertRegex(out.replace("\n", " "), r"LSIO_TESTS=ON: the tests need\s+cmocka.*libcmocka-dev")
+
+    def test_luajit_prefix(self):
+        # One that is there is taken, and nothing is fetched for it; here it leads to the system's.
+        prefix = os.path.join(self.folder, "luajit")
+        os.makedirs(os.path.join(prefix, "lib", "pkgconfig"))
+        link = os.path.join(prefix, "lib", "pkgconfig", "luajit.pc")
+        with open(os.path.join(run("pkg-config", "--variable", "pcfiledir", "luajit").strip(), "luajit.pc")) as f:
+            text = f.read()
+        with open(link, "w") as f:
+            f.write(re.sub(r"(?m)^Version:.*", "Version: 2.1.12345", text))
+        tools = os.path.join(self.folder, "tools")
+        os.mkdir(tools)
+        for tool in ("cargo", "curl", "wget", "git"):
+            with open(os.path.join(tools, tool), "w") as f:
+                f.write('#!/bin/sh\necho "$0 $*" >>"%s"\nexit 1\n' % os.path.join(self.folder, "fetched"))
+            os.chmod(os.path.join(tools, tool), 0o755)
+        path = tools + ":" + os.environ["PATH"]
+        build = os.path.join(self.folder, "prefix")
+        self.configure(ROOT, build, "-DLSIO_LUAJIT=" + prefix, PATH=path)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "fetched")))
+        with open(os.path.join(build, "build.ninja")) as f:
+            self.assertIn("LuaJIT 2.1.12345", f.read())
+        # One with nothing in it is refused; the system's would be taken else.
+        os.remove(link)
+        out = self.configure(ROOT, build, code=1, PATH=path)
+        self.assertIn("%s: there is no %s" % (prefix, link), " ".join(out.split()))
+        # And these are indeed the tools that would be called.
+        self.configure(ROOT, build, "-DLSIO_LUAJIT=upstream", code=1, PATH=path)
+        with open(os.path.join(self.folder, "fetched")) as f:
+            self.assertIn("cargo", f.read())
 
 
 if __name__ == "__main__":
