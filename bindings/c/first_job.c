@@ -1,4 +1,4 @@
-/* Runs a Lua job from C. Build it against the installed library with the Makefile beside it:
+/* Runs a Lua job from C. Makefile and CMakeLists.txt beside it build it with the installed library:
  *   first_job FILE [THRESHOLD]       FILE holds float32 values */
 #include <lsio.h>
 #include <stdio.h>
