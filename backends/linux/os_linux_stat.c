@@ -28,7 +28,9 @@ void lsi_linux_info(const struct stat *st, struct lsi_object_info *out) {
 
 void lsi_linux_missing_remedy(const char *name, const char *usual, struct lsi_error *err) {
   const size_t n = strcspn(name, ":/");
-  if (n && n < 32 && strncmp(name + n, "://", 3) == 0)
+  const bool is_url = n && n < 32 && strncmp(name + n, "://", 3) == 0;
+  if (is_url) lsi_error_is(err, LSIO_KIND_UNSUPPORTED);
+  if (is_url)
     lsi_error_remedy(err, "LSIO can't read %.*s://, but files, by their paths or as file:///PATH", (int)n,
                      name);
   else
@@ -46,6 +48,7 @@ int lsi_linux_source_error(const char *name, int code, struct lsi_error *err) {
                                                          "makes the content when it is read"
                                                        : "a source can't be opened";
   lsi_fail(err, rc, code == LSI_LINUX_NO_SIZE ? 0 : code, "%s", what);
+  if (code == LSI_LINUX_NO_SIZE) lsi_error_is(err, LSIO_KIND_UNSUPPORTED);
   lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   if (code == ENOENT || code == ENOTDIR)
     lsi_linux_missing_remedy(name, "check the path; relative paths start at the working directory", err);

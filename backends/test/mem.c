@@ -19,6 +19,7 @@ const struct lsi_mem_object *lsi_mem_find(const struct lsi_mem_objects *objects,
   for (size_t i = 0; objects && i < objects->n; i++)
     if (strcmp(objects->objects[i].name, name) == 0) return &objects->objects[i];
   lsi_fail(err, LSIO_ERR_SOURCE, 0, "there is no such object in memory");
+  lsi_error_is(err, LSIO_KIND_NOT_FOUND);
   lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   return NULL;
 }

@@ -58,6 +58,7 @@ static int mem_list(const void *user, const char *pattern, struct lsi_watch *wat
   if (rc < 0) lsi_error_at(err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   if (rc || n) return rc;
   lsi_fail(err, LSIO_ERR_SOURCE, 0, "no object in memory matches a pattern");
+  lsi_error_is(err, LSIO_KIND_NOT_FOUND);
   lsi_error_at(err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   return LSIO_ERR_SOURCE;
 }

@@ -3,9 +3,14 @@
 #include "ground/mem.h"
 
 int lsio_error_code(const lsio_error *e) { return e->code; }
+int lsio_error_kind(const lsio_error *e) { return lsi_error_kind(e); }
+int lsio_error_is_retryable(const lsio_error *e) { return lsi_error_passes(e); }
 int lsio_error_os_code(const lsio_error *e) { return e->os_code; }
 const char *lsio_error_object(const lsio_error *e) { return e->object; }
 uint64_t lsio_error_offset(const lsio_error *e) { return e->offset; }
+uint64_t lsio_error_length(const lsio_error *e) {
+  return e->offset == LSI_NO_OFFSET ? UINT64_MAX : e->length;
+}
 uint64_t lsio_error_step(const lsio_error *e) { return e->step; }
 char *lsio_error_json(const lsio_error *e) { return lsi_error_json(e); }
 
@@ -26,18 +31,25 @@ const char *lsio_error_message(const lsio_error *e) {
   return own->text;
 }
 
+/* Its message is made now: then nobody writes to it any more, and any threads may read it. */
+static lsio_error *copy(const struct lsi_error *e) {
+  lsio_error *own = lsi_malloc(sizeof *own);
+  if (!own) return &no_memory;
+  *own = *e;
+  lsio_error_message(own);
+  return own;
+}
+
+lsio_error *lsio_error_dup(const lsio_error *e) { return e ? copy(e) : NULL; }
+
 int lsi_error_hand_out(const struct lsi_error *e, int code, lsio_error **out) {
   if (!out) return code;
-  *out = lsi_malloc(sizeof **out);
-  if (!*out) {
-    *out = &no_memory;
-    return LSIO_ERR_NOMEM;
+  struct lsi_error bare;
+  if (!e->code) {
+    lsi_error_clear(&bare);
+    bare.code = code;
+    e = &bare;
   }
-  if (e->code) {
-    **out = *e;
-  } else {
-    lsi_error_clear(*out);
-    (*out)->code = code;
-  }
-  return code;
+  *out = copy(e);
+  return *out == &no_memory ? LSIO_ERR_NOMEM : code;
 }

@@ -1,5 +1,6 @@
 #include "ground/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +40,10 @@ void lsi_error_at(struct lsi_error *e, const char *object, uint64_t offset, uint
     e->length = length;
   }
   if (e->step == LSI_NO_STEP) e->step = step;
+}
+
+void lsi_error_is(struct lsi_error *e, int kind) {
+  if (e && e->code && !e->kind) e->kind = kind;
 }
 
 void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) {
@@ -83,6 +88,93 @@ size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
   if (cap) disarm(buf);
   return len;
 }
+
+/* ---- kinds ---- */
+
+/* What an errno says by itself, of sources, outputs and reads; 0: nothing. */
+static int kind_of_errno(int code) {
+  switch (code) {
+  case ENOENT:
+  case ENOTDIR: return LSIO_KIND_NOT_FOUND;
+  case EACCES:
+  case EPERM:
+  case EROFS: return LSIO_KIND_PERMISSION;
+  case EEXIST: return LSIO_KIND_EXISTS;
+  case ESTALE: return LSIO_KIND_CHANGED;
+  case ENOSPC:
+  case EDQUOT: return LSIO_KIND_NO_SPACE;
+  case EFBIG: return LSIO_KIND_LIMIT;
+  case ETIMEDOUT: return LSIO_KIND_TIMEOUT;
+  case ENOMEM: return LSIO_KIND_NO_MEMORY;
+  default: return 0;
+  }
+}
+
+int lsi_error_kind(const struct lsi_error *e) {
+  if (e->kind) return e->kind;
+  const int told = kind_of_errno(e->os_code);
+  switch (e->code) {
+  case 0: return LSIO_KIND_NONE;
+  case LSIO_ERR_USAGE: return LSIO_KIND_USAGE;
+  case LSIO_ERR_SCRIPT: return LSIO_KIND_SCRIPT;
+  case LSIO_ERR_SOURCE: return told ? told : LSIO_KIND_USAGE; /* it is there, but can't be one */
+  case LSIO_ERR_IO: return told ? told : LSIO_KIND_IO;
+  case LSIO_ERR_OUTPUT: return told ? told : e->os_code ? LSIO_KIND_IO : LSIO_KIND_USAGE;
+  case LSIO_ERR_TRANSFORM: return LSIO_KIND_TRANSFORM;
+  case LSIO_ERR_CORRUPT: return LSIO_KIND_CORRUPT;
+  case LSIO_ERR_LIMIT: return LSIO_KIND_LIMIT;
+  case LSIO_ERR_NOMEM: return LSIO_KIND_NO_MEMORY;
+  case LSIO_ERR_CANCELLED: return LSIO_KIND_CANCELLED;
+  case LSIO_ERR_UNSUPPORTED: return LSIO_KIND_UNSUPPORTED;
+  case LSIO_ERR_BUSY: return LSIO_KIND_BUSY;
+  case LSIO_ERR_BUG: return LSIO_KIND_BUG;
+  case LSIO_ERR_FORKED: return LSIO_KIND_FORKED;
+  case LSIO_ERR_TIMEOUT: return LSIO_KIND_TIMEOUT;
+  default: return LSIO_KIND_OTHER;
+  }
+}
+
+bool lsi_error_passes(const struct lsi_error *e) {
+  switch (lsi_error_kind(e)) {
+  case LSIO_KIND_CHANGED:
+  case LSIO_KIND_TIMEOUT:
+  case LSIO_KIND_NO_MEMORY:
+  case LSIO_KIND_BUSY: return true;
+  case LSIO_KIND_IO:
+  case LSIO_KIND_LIMIT: break;
+  default: return false;
+  }
+  switch (e->os_code) { /* what others have in use, and networks */
+  case EAGAIN:
+  case EBUSY:
+  case EINTR:
+  case EMFILE:
+  case ENFILE:
+  case ENOBUFS:
+  case ECONNABORTED:
+  case ECONNREFUSED:
+  case ECONNRESET:
+  case EHOSTUNREACH:
+  case ENETDOWN:
+  case ENETRESET:
+  case ENETUNREACH: return true;
+  default: return false;
+  }
+}
+
+const char *lsio_error_kind_name(int kind) {
+  switch (kind) {
+#define LSI_CASE(name, value, word) \
+  case value:                       \
+    return word;
+    LSIO_KINDS(LSI_CASE)
+#undef LSI_CASE
+  default:
+    return "other";
+  }
+}
+
+/* ---- codes ---- */
 
 int lsi_error_exit_code(int code) {
   switch (code) {

@@ -14,6 +14,7 @@
 struct lsi_error {
   int code;         /* LSIO_ERR_*, 0 = no error */
   int os_code;      /* errno, HTTP status or library code; 0 = none */
+  int kind;         /* LSIO_KIND_*, where code and os_code do not tell; 0 = they do */
   uint64_t offset;  /* in the object, LSI_NO_OFFSET = not about a place */
   uint64_t length;
   uint64_t step;    /* index of the step in the request, LSI_NO_STEP = not about a step */
@@ -31,11 +32,18 @@ int lsi_fail(struct lsi_error *e, int code, int os_code, const char *fmt, ...) L
 /* Adds where it happened to the error that is set; each field only if it is not yet known. */
 void lsi_error_at(struct lsi_error *e, const char *object, uint64_t offset, uint64_t length,
                   uint64_t step);
+/* What kind of error it is that is set, where its code and os_code do not tell (LSIO_KIND_*). */
+void lsi_error_is(struct lsi_error *e, int kind);
 void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) LSI_PRINTF(2, 3);
 
 /* "what: object 'x', offset 3, length 4, step 5: No such file or directory (ENOENT); remedy".
  * Writes at most `cap` bytes with the NUL and returns the length it has or would have. */
 size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap);
+
+/* LSIO_KIND_*. */
+int lsi_error_kind(const struct lsi_error *e);
+/* See lsio_error_is_retryable. */
+bool lsi_error_passes(const struct lsi_error *e);
 
 /* The process exit code that an error code stands for (2 to 9, 70 for a bug, 130). */
 int lsi_error_exit_code(int code);

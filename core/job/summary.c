@@ -42,6 +42,7 @@ static json_t *error_json(const struct lsi_error *e) {
   lsi_error_format(e, message, sizeof message);
   json_t *o = json_object();
   bool ok = o && put(o, "code", json_string(lsio_error_name(e->code))) &&
+            put(o, "kind", json_string(lsio_error_kind_name(lsi_error_kind(e)))) &&
             put(o, "message", text_json(message)) &&
             put(o, "object", e->object[0] ? text_json(e->object) : json_null());
   const bool placed = e->offset != LSI_NO_OFFSET;

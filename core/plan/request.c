@@ -48,6 +48,7 @@ int lsi_request_add_object(struct lsi_request *r, const char *name,
   if (info->size > INT64_MAX) {
     int code = lsi_fail(err, LSIO_ERR_SOURCE, 0, "an object says that it is %" PRIu64 " bytes long",
                         info->size);
+    lsi_error_is(err, LSIO_KIND_UNSUPPORTED);
     lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
     return code;
   }

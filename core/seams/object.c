@@ -15,6 +15,7 @@ int lsi_object_changed(const struct lsi_object_info *then, const struct lsi_obje
   const char *how = how_changed(then, now);
   if (!how) return 0;
   lsi_fail(err, LSIO_ERR_SOURCE, 0, "a source %s while the job was running", how);
+  lsi_error_is(err, LSIO_KIND_CHANGED);
   lsi_error_remedy(err, "nothing was published; run the job again when the source is at rest");
   return LSIO_ERR_SOURCE;
 }

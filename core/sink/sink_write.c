@@ -11,9 +11,12 @@ int lsi_sink_landed(struct lsi_sink *s, uint64_t length, struct lsi_error *err) 
   int rc = 0;
   if (s->spec->durability == LSI_DURABLE_EACH) {
     /* After a failure the kernel has forgotten the dirty pages, and would say that all is well. */
-    if (atomic_load(&s->sync_failed))
-      return lsi_fail(err, LSIO_ERR_OUTPUT, 0,
-                      "an earlier result did not reach the disk, so this one may not have either");
+    if (atomic_load(&s->sync_failed)) {
+      lsi_fail(err, LSIO_ERR_OUTPUT, 0,
+               "an earlier result did not reach the disk, so this one may not have either");
+      lsi_error_is(err, LSIO_KIND_IO);
+      return LSIO_ERR_OUTPUT;
+    }
     rc = lsi_os_file_sync(s->file, err);
     if (rc) atomic_store(&s->sync_failed, true);
   }

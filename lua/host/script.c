@@ -233,10 +233,11 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
     const struct lsi_error *e = &s->errors[i];
     char text[2048];
     lsi_error_format(e, text, sizeof text);
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 10);
     set_text(L, "message", text);
     set_text(L, "object", e->object);
     set_text(L, "code", lsio_error_name(e->code));
+    set_text(L, "kind", lsio_error_kind_name(lsi_error_kind(e)));
     set_number(L, "os_code", e->os_code);
     if (e->offset != LSI_NO_OFFSET) {
       set_number(L, "offset", (double)e->offset);

@@ -78,6 +78,7 @@ local lsio = {}
 
 ---@class lsio.step_error
 ---@field code string
+---@field kind string "not_found", "transform", ...: see core/lsio/error.h
 ---@field message string
 ---@field object string "" when it is about none
 ---@field offset? integer

@@ -162,6 +162,7 @@ const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, u
       lsi_fail(&w->error, LSIO_ERR_SOURCE, 0,
                "a source ends at byte %" PRIu64 " but had %" PRIu64 " bytes when the job was planned",
                hole->offset, r->objects[r->object[chunk]].size);
+      lsi_error_is(&w->error, LSIO_KIND_CHANGED);
       lsi_error_remedy(&w->error, "it was truncated; run the job again when it is at rest");
     } else {
       lsi_fail(&w->error, hole->code, hole->os_code, "reading failed");

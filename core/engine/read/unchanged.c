@@ -17,10 +17,12 @@ int lsi_unchanged_by(struct lsi_worker *w, uint32_t object, int rc,
     const int changed = lsi_unchanged(w, object, now);
     if (changed < 0 || rc >= 0) return changed;
   }
-  if (rc == LSIO_ERR_SOURCE)
+  if (rc == LSIO_ERR_SOURCE) {
     lsi_fail(&w->error, rc, 0, "a source could not be looked at again");
-  else
+    lsi_error_is(&w->error, LSIO_KIND_CHANGED);
+  } else {
     lsi_fail(&w->error, rc, 0, "pages of a mapped source could not be read while steps used them");
+  }
   lsi_error_at(&w->error, lsi_request_name(w->run->wave.request, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
   if (rc != LSIO_ERR_SOURCE)
     lsi_error_remedy(&w->error, "its disk may be failing, or it was truncated and restored; with "
