@@ -7,6 +7,8 @@ int lsio_error_kind(const lsio_error *e) { return lsi_error_kind(e); }
 int lsio_error_is_retryable(const lsio_error *e) { return lsi_error_passes(e); }
 int lsio_error_os_code(const lsio_error *e) { return e->os_code; }
 const char *lsio_error_object(const lsio_error *e) { return e->object; }
+const char *lsio_error_file(const lsio_error *e) { return e->file; }
+int lsio_error_line(const lsio_error *e) { return e->line; }
 uint64_t lsio_error_offset(const lsio_error *e) { return e->offset; }
 uint64_t lsio_error_length(const lsio_error *e) {
   return e->offset == LSI_NO_OFFSET ? UINT64_MAX : e->length;

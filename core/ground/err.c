@@ -24,22 +24,30 @@ int lsi_fail(struct lsi_error *e, int code, int os_code, const char *fmt, ...) {
   return code;
 }
 
+/* The end of a name of n bytes where it is longer than the place for it. */
+static void put_name(char *to, size_t cap, const char *name, size_t n) {
+  const bool cut = n > cap - 1;
+  const size_t keep = cut ? cap - 1 - 3 : n;
+  if (cut) memcpy(to, "...", 3);
+  memcpy(to + (cut ? 3 : 0), name + (n - keep), keep);
+  to[keep + (cut ? 3 : 0)] = 0;
+}
+
 void lsi_error_at(struct lsi_error *e, const char *object, uint64_t offset, uint64_t length,
                   uint64_t step) {
   if (!e || !e->code) return;
-  if (object && !e->object[0]) {
-    size_t n = strlen(object);
-    const size_t room = sizeof e->object - 1;
-    if (n <= room)
-      memcpy(e->object, object, n + 1);
-    else
-      snprintf(e->object, sizeof e->object, "...%s", object + (n - (room - 3)));
-  }
+  if (object && !e->object[0]) put_name(e->object, sizeof e->object, object, strlen(object));
   if (e->offset == LSI_NO_OFFSET && offset != LSI_NO_OFFSET) {
     e->offset = offset;
     e->length = length;
   }
   if (e->step == LSI_NO_STEP) e->step = step;
+}
+
+void lsi_error_from(struct lsi_error *e, const char *file, size_t n, int line) {
+  if (!e || !e->code || e->file[0] || !n) return;
+  put_name(e->file, sizeof e->file, file, n);
+  e->line = line;
 }
 
 void lsi_error_is(struct lsi_error *e, int kind) {

@@ -19,6 +19,8 @@ struct lsi_error {
   uint64_t length;
   uint64_t step;    /* index of the step in the request, LSI_NO_STEP = not about a step */
   char object[512]; /* name of the object, "" = not about one; long names keep their end */
+  char file[256];   /* of a script, where it comes from a line of one, else ""; long names keep their end */
+  int line;         /* of it, from 1 on; 0 = not known */
   char what[768];   /* what happened, one sentence without a full stop */
   char remedy[256]; /* what the user can do about it; may be "" */
   char text[1700];  /* lsio_error_message's answer, made when asked for */
@@ -32,6 +34,8 @@ int lsi_fail(struct lsi_error *e, int code, int os_code, const char *fmt, ...) L
 /* Adds where it happened to the error that is set; each field only if it is not yet known. */
 void lsi_error_at(struct lsi_error *e, const char *object, uint64_t offset, uint64_t length,
                   uint64_t step);
+/* Adds the place in a script that it comes from, unless one is known: n bytes of a name, a line or 0. */
+void lsi_error_from(struct lsi_error *e, const char *file, size_t n, int line);
 /* What kind of error it is that is set, where its code and os_code do not tell (LSIO_KIND_*). */
 void lsi_error_is(struct lsi_error *e, int kind);
 void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) LSI_PRINTF(2, 3);

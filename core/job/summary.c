@@ -49,6 +49,8 @@ static json_t *error_json(const struct lsi_error *e) {
   ok = ok && put(o, "offset", placed ? count_json(e->offset) : json_null()) &&
        put(o, "length", placed ? count_json(e->length) : json_null()) &&
        put(o, "step", e->step != LSI_NO_STEP ? count_json(e->step) : json_null()) &&
+       put(o, "file", e->file[0] ? text_json(e->file) : json_null()) &&
+       put(o, "line", e->line ? json_integer(e->line) : json_null()) &&
        put(o, "os_code", json_integer(e->os_code));
   if (ok) return o;
   json_decref(o);

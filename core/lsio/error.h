@@ -88,6 +88,13 @@ LSIO_API const char *lsio_error_object(const lsio_error *e);
 LSIO_API uint64_t lsio_error_offset(const lsio_error *e);
 LSIO_API uint64_t lsio_error_length(const lsio_error *e);
 LSIO_API uint64_t lsio_error_step(const lsio_error *e);
+/* Where in the job's script, or in a file that it requires, it comes from: the line that raised it, that
+ * called what failed (of a transform that ended with that call: where the transform begins), or that does not
+ * compile. The file by the name that the script was given (script_name, "job"), long ones without their
+ * beginning; "" when it comes from none. The line counts from 1 on; 0 when it is not known. The message says
+ * the same in its own words. Belongs to the error. */
+LSIO_API const char *lsio_error_file(const lsio_error *e);
+LSIO_API int lsio_error_line(const lsio_error *e);
 /* 1: the same request, made again as it is, may succeed, for what was in its way passes by itself: memory,
  * descriptors or threads that others had in use, a server or device that did not answer in time, a source
  * that changed while it was read (a new job reads it as it is then), a deadline that a busy machine missed,
@@ -99,8 +106,9 @@ LSIO_API int lsio_error_is_retryable(const lsio_error *e);
  * NULL: NULL. Where there is no memory for a copy, an error that says so (LSIO_ERR_NOMEM). */
 LSIO_API lsio_error *lsio_error_dup(const lsio_error *e);
 /* All of it as a JSON object on one line, as in the summary's `errors` and in lines of --errors: code (the
- * name), kind (its name), message, object, offset, length, step (null when it is about none), os_code. Bytes
- * that are no UTF-8 are written as \xNN. Handed over: free with lsio_free. NULL: out of memory. */
+ * name), kind (its name), message, object, offset, length, step, file, line (null where there is none),
+ * os_code. Bytes that are no UTF-8 are written as \xNN. Handed over: free with lsio_free. NULL: out of
+ * memory. */
 LSIO_API char *lsio_error_json(const lsio_error *e);
 /* NULL is fine. */
 LSIO_API void lsio_error_free(lsio_error *e);

@@ -11,6 +11,7 @@
 #include "seams/step.h"
 
 struct lsi_error;
+struct lsi_lua;
 struct lsi_settings;
 struct lsi_sha256;
 struct lsi_paths; /* a growing list of paths */
@@ -21,8 +22,9 @@ struct lsi_lua_spec;
 struct lsi_vt {
   const struct lsi_kernels *(*kernels)(void); /* NULL: the processor is too old */
   void (*fail)(struct lsi_error *err, int code, const char *text);
-  /* Turns the error into LSIO_ERR_SCRIPT, with `where` ("job.lua:3: " or "") before the text. */
-  void (*as_script_error)(struct lsi_error *err, const char *where);
+  /* Turns the error into LSIO_ERR_SCRIPT about `line` of `file`; 0: of no line, and it is not named. */
+  void (*as_script_error)(struct lsi_error *err, const char *file, double line);
+  void (*refused)(struct lsi_lua *lua, const char *name); /* a text of this name did not compile */
   double (*size)(const char *text); /* bytes, -1 = not a size, or more than a double holds */
   int (*codec)(const char *name);   /* enum lsi_codec, -1 = unknown */
   /* Decodes n bytes at src into dst of `cap` bytes: how many there are, or a negative LSIO_ERR_*. */

@@ -1,8 +1,10 @@
 /* Lua states: opening, the protected call, messages. */
 #include "host/host.h"
 
+#include <limits.h>
 #include <lualib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ground/mem.h"
@@ -68,7 +70,8 @@ static int open_modules(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)lsi_lua_vt());
   lua_pushlightuserdata(L, &lua->err);
   lua_pushlightuserdata(L, &lua->random);
-  lua_call(L, 5, 0);
+  lua_pushlightuserdata(L, lua);
+  lua_call(L, 6, 0);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "lsio.host");
   lua_call(L, 1, 1);
@@ -96,7 +99,8 @@ static int keep_functions(lua_State *L) {
   struct lsi_lua *lua = lua_touserdata(L, 1);
   static const lua_CFunction functions[] = {message_handler, call_host, open_modules};
   for (size_t i = 0; i < LSI_COUNTOF(functions); i++) {
-    lua_pushcfunction(L, functions[i]);
+    lua_pushlightuserdata(L, lua);
+    lua_pushcclosure(L, functions[i], 1);
     lua->kept[i] = luaL_ref(L, LUA_REGISTRYINDEX);
   }
   return 0;
@@ -222,6 +226,45 @@ static bool is_own(const char *source) {
   return strcmp(source, "=lsio") == 0 || strncmp(source, "=lsio.", 6) == 0;
 }
 
+/* Is `text` (n bytes), as a message names a script, the script of this name? Lua shortens long ones. */
+static bool is_named(const char *text, size_t n, const char *name) {
+  const size_t length = name ? strlen(name) : 0;
+  if (!n || !length) return false;
+  if (n == length && memcmp(text, name, n) == 0) return true;
+  return n > 3 && n - 3 < length && memcmp(text, "...", 3) == 0 &&
+         memcmp(text + 3, name + length - (n - 3), n - 3) == 0;
+}
+
+static void set_place(struct lsi_lua_place *p, const char *file, int line) {
+  const size_t n = strlen(file), room = sizeof p->file;
+  p->length = LSI_MIN(n, room);
+  memcpy(p->file, file + (n - p->length), p->length);
+  p->line = line;
+}
+
+/* Where an error comes from, of which the message begins with `own` bytes "job.lua:12: " (0: with no place):
+ * that line, if it is one of a function that runs, of the job's script, or of what did not compile; else the
+ * line of the innermost function that is not LSIO's. Nothing is allocated. */
+static void find_place(lua_State *L, struct lsi_lua *lua, const char *text, size_t own) {
+  struct lsi_lua_place *p = &lua->raised;
+  size_t n = own ? own - 2 : 0; /* of "job.lua" */
+  while (n && text[n - 1] != ':') n--;
+  const int line = n ? (int)LSI_MIN(strtol(text + n, NULL, 10), (long)INT_MAX) : 0;
+  if (n) n--;
+  p->length = 0;
+  lua_Debug ar;
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0 || is_own(ar.source)) continue;
+    const char *name = ar.source + (ar.source[0] == '@' || ar.source[0] == '=');
+    const bool is_file = name != ar.source; /* else it is text that was compiled without a name */
+    const bool here = is_named(text, n, is_file ? name : ar.short_src);
+    if (here || !p->length) set_place(p, is_file ? name : ar.short_src, here ? line : ar.currentline);
+    if (here) return;
+  }
+  if (is_named(text, n, lua->script)) set_place(p, lua->script, line);
+  else if (is_named(text, n, lua->refused)) set_place(p, lua->refused, line);
+}
+
 #define OUT_OF_MEMORY "not enough memory" /* LuaJIT's words */
 
 /* Raised again by something that had caught them. */
@@ -231,7 +274,11 @@ static bool is_out_of_memory(const char *text) {
 }
 
 static int message_handler(lua_State *L) {
-  if (lua_islightuserdata(L, 1)) return 1;
+  struct lsi_lua *lua = lua_touserdata(L, lua_upvalueindex(1));
+  if (lua_islightuserdata(L, 1)) {
+    find_place(L, lua, "", 0);
+    return 1;
+  }
   const char *text = lua_tostring(L, 1);
   if (text && strcmp(text, OUT_OF_MEMORY) == 0) return 1; /* there is none to say where */
   if (!text) {
@@ -248,7 +295,9 @@ static int message_handler(lua_State *L) {
   if (strstr(text, constant)) /* LuaJIT's own words for what the metamethods never see */
     text = lua_pushfstring(L, "%s: chunk.data and the fields of a chunk are read-only; write to "
                               "chunk.out or chunk.scratch", text);
-  if (place_length(text)) {
+  const size_t placed = place_length(text);
+  find_place(L, lua, text, placed);
+  if (placed) {
     lua_pushstring(L, text);
     return 1;
   }
@@ -262,7 +311,16 @@ static int message_handler(lua_State *L) {
   return 1;
 }
 
+/* The error that has just been set comes from where the handler found. Of one about a script as a whole
+ * only the file is known. */
+static void tell_place(struct lsi_lua *lua, int code, struct lsi_error *err) {
+  const struct lsi_lua_place *p = &lua->raised;
+  if (p->length) lsi_error_from(err, p->file, p->length, p->line);
+  else if (lua->script && code == LSIO_ERR_SCRIPT) lsi_error_from(err, lua->script, strlen(lua->script), 0);
+}
+
 int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct lsi_error *err) {
+  const bool is_new = err && !err->code;
   if (lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == &lua->err && lua->err.code) {
     if (err && !err->code) *err = lua->err;
     code = lua->err.code;
@@ -279,6 +337,8 @@ int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct ls
     }
     lsi_fail(err, code, 0, "%s", text);
   }
+  if (is_new) tell_place(lua, code, err);
+  lua->raised.length = 0;
   lsi_error_clear(&lua->err);
   lua_pop(L, 1);
   return code;
@@ -320,6 +380,9 @@ int lsi_lua_call(struct lsi_lua *lua, const char *name, struct lsi_lua_call *cal
   /* Nothing here may need memory, for outside of a protected call Lua would abort the process. */
   lua_pushvalue(L, LSI_LUA_CALL);
   lua_pushnumber(L, (double)(uintptr_t)&p);
+  lua->script = call->script ? call->name : NULL;
   int rc = lua_pcall(L, 1, 0, LSI_LUA_HANDLER);
-  return rc ? lsi_lua_error(lua, L, rc, code, err) : 0;
+  rc = rc ? lsi_lua_error(lua, L, rc, code, err) : 0;
+  lua->script = NULL;
+  return rc;
 }

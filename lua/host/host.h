@@ -13,6 +13,13 @@
 
 struct lsi_loaded_here;
 
+/* A place in a script. */
+struct lsi_lua_place {
+  char file[256];
+  size_t length; /* of the file's name; 0: no place */
+  int line;
+};
+
 /* One Lua state. Used by one thread at a time; `users` and `dead` from any. `failed` is how Lua code
  * reports an error that already lies in `err`: it raises the address of `err` as a light userdata. */
 struct lsi_lua {
@@ -26,6 +33,9 @@ struct lsi_lua {
   _Atomic(struct lsi_loaded_here *) dead; /* released scripts, which its thread has yet to drop */
   double c_types_max; /* LuaJIT never frees a C type: a state that has made so many is replaced */
   bool worn;          /* it has made them */
+  const char *script; /* name of the script that a call is about, while it lasts; NULL: none */
+  struct lsi_lua_place raised; /* where the error comes from that is on its way */
+  char refused[256];  /* name of the text that did not compile last; long ones keep their end */
   double compiled_for; /* the job, or loaded script, that had the compiler cleaned */
 };
 

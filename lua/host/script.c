@@ -244,6 +244,8 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
       set_number(L, "length", (double)e->length);
     }
     if (e->step != LSI_NO_STEP) set_number(L, "step", (double)e->step);
+    if (e->file[0]) set_text(L, "file", e->file);
+    if (e->line) set_number(L, "line", e->line);
     lua_rawseti(L, -2, (int)i + 1);
   }
 }

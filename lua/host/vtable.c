@@ -16,11 +16,18 @@ static void vt_fail(struct lsi_error *err, int code, const char *text) {
   lsi_fail(err, code, 0, "%s", text);
 }
 
-static void vt_as_script_error(struct lsi_error *err, const char *where) {
+static void vt_as_script_error(struct lsi_error *err, const char *file, double line) {
   struct lsi_error old = *err;
   lsi_error_clear(err);
-  lsi_fail(err, LSIO_ERR_SCRIPT, 0, "%s%s", where, old.what);
+  if (line > 0) lsi_fail(err, LSIO_ERR_SCRIPT, 0, "%s:%.0f: %s", file, line, old.what);
+  else lsi_fail(err, LSIO_ERR_SCRIPT, 0, "%s", old.what);
   lsi_error_remedy(err, "%s", old.remedy);
+  lsi_error_from(err, file, strlen(file), (int)line);
+}
+
+static void vt_refused(struct lsi_lua *lua, const char *name) {
+  const size_t n = strlen(name), room = sizeof lua->refused - 1;
+  snprintf(lua->refused, sizeof lua->refused, "%s", name + (n > room ? n - room : 0));
 }
 
 static double vt_size(const char *text) {
@@ -83,6 +90,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
   static const struct lsi_vt functions = {
       .fail = vt_fail,
       .as_script_error = vt_as_script_error,
+      .refused = vt_refused,
       .size = vt_size,
       .codec = vt_codec,
       .decode = vt_decode,

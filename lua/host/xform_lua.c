@@ -138,20 +138,32 @@ static inline void hide(struct lsi_lua_chunk *k) {
   k->data.m = k->out.m = k->scratch.m = 0;
 }
 
+/* Where the transform begins. */
+static lua_Debug place_of_transform(struct lsi_lua_worker *w, struct lsi_error *err) {
+  lua_Debug ar;
+  lua_pushvalue(w->L, AT_TRANSFORM);
+  lua_getinfo(w->L, ">S", &ar);
+  const char *file = ar.source + (ar.source[0] == '@');
+  lsi_error_from(err, file, strlen(file), ar.linedefined);
+  return ar;
+}
+
 static int failed_step(struct lsi_lua_worker *w, struct lsi_step *step, int rc, struct lsi_error *err) {
   undo(w);
   step->result = LSI_RESULT_NONE;
-  return lsi_lua_error(w->lua, w->L, rc, LSIO_ERR_TRANSFORM, err);
+  rc = lsi_lua_error(w->lua, w->L, rc, LSIO_ERR_TRANSFORM, err);
+  place_of_transform(w, err); /* if no line of it was running: its last act was to call what failed */
+  return rc;
 }
 
 /* The transform returned what it may not. */
 static int refused(struct lsi_lua_worker *w, const char *text, struct lsi_error *err) {
-  lua_Debug ar;
   undo(w);
-  lua_pushvalue(w->L, AT_TRANSFORM);
-  lua_getinfo(w->L, ">S", &ar);
-  return lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "%s:%d: the transform returned %s", ar.short_src,
-                  ar.linedefined, text);
+  const lua_Debug ar = place_of_transform(w, NULL);
+  lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "%s:%d: the transform returned %s", ar.short_src,
+           ar.linedefined, text);
+  place_of_transform(w, err);
+  return LSIO_ERR_TRANSFORM;
 }
 
 static int take_count(struct lsi_lua_worker *w, struct lsi_step *step, struct lsi_error *err) {

@@ -10,7 +10,7 @@ local M = {
 }
 
 -- Without pointers (tests that run under a plain luajit) only the types exist.
-function M.init(cdef, kernels, vt, err, generator)
+function M.init(cdef, kernels, vt, err, generator, lua)
   jit.off() -- loading the modules must leave no traces: lsio.host.probe switches it on
   ffi.cdef(cdef)
   M.kernels = kernels
@@ -18,6 +18,7 @@ function M.init(cdef, kernels, vt, err, generator)
     M.vt = ffi.cast("const struct lsi_vt *", vt)
     M.err = ffi.cast("struct lsi_error *", err)
     M.failed = err -- the error value that means "see M.err": C knows it by its address
+    M.lua = ffi.cast("struct lsi_lua *", lua) -- this state, as C knows it
     M.generator = ffi.cast("uint64_t **", generator) -- [0]: of the job that runs now
   end
 end

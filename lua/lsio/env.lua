@@ -1,6 +1,7 @@
 -- The environment of a job: fresh for each, so that two jobs in one state can't see each other. Globals
 -- can't be written; reading one that does not exist is an error. `require` finds LSIO's modules,
 -- LuaJIT's own, and text files by package.path, which starts beside the script.
+local core = require "lsio.core"
 local util = require "lsio.util"
 
 local M = {}
@@ -99,6 +100,7 @@ function M.compile(text, name)
   if source:sub(1, 3) == "\239\187\191" then source = source:sub(4) end
   if source:byte(1) == 35 then source = "--" .. source end
   local f, message = loadstring(source, "@" .. name)
+  if not f and core.vt then core.vt.refused(core.lua, name) end
   local ok, code = pcall(string.dump, f) -- not for want of memory, and not what does not compile
   if ok then keep(text, name, code) end
   return f, message

@@ -110,7 +110,7 @@ function M.load(address)
   local j = entry.job
   for _, s in ipairs(j.settings) do
     if core.vt.setting(call.settings, s.name, s.value, core.err) < 0 then
-      core.vt.as_script_error(core.err, job.place(entry.script, s.key))
+      core.vt.as_script_error(core.err, entry.name, job.line(entry.script, s.key))
       error(core.failed, 0)
     end
   end

@@ -29,8 +29,8 @@ local current = nobody -- the script whose top level runs: { text =, name =, mad
 function M.begin(script) current = script end
 function M.finish() current = nobody end
 
--- "job.lua:12: " if `key =` stands on one line of the script only, else "".
-function M.place(script, key)
+-- The line on which `key =` stands, if that is one line of the script only, else 0.
+function M.line(script, key)
   local at, n, found = 0, 0, nil
   for line in (script.text .. "\n"):gmatch "([^\n]*)\n" do
     at = at + 1
@@ -38,12 +38,17 @@ function M.place(script, key)
     local word = "%f[%w_]" .. key .. "%f[^%w_]%s*="
     if code:find(word .. "[^=]") or code:find(word .. "$") then n, found = n + 1, at end
   end
-  if n == 1 then return ("%s:%d: "):format(script.name, found) end
-  return ""
+  return n == 1 and found or 0
+end
+
+-- "job.lua:12: ", or "" where the line is not known.
+local function place(script, key)
+  local line = M.line(script, key)
+  return line > 0 and ("%s:%d: "):format(script.name, line) or ""
 end
 
 local function fail(text, key)
-  local where = type(key) == "string" and key:match "^[%a_][%w_]*$" and M.place(current, key) or ""
+  local where = type(key) == "string" and key:match "^[%a_][%w_]*$" and place(current, key) or ""
   error(where .. text, 0)
 end
 
@@ -257,7 +262,7 @@ end
 function M.check_skip(script, skip)
   if not skip then return end
   local job = script.job
-  local function bad(text, key) error(M.place(script, key) .. text, 0) end
+  local function bad(text, key) error(place(script, key) .. text, 0) end
   if job.fields and job.state_size > 4096 then
     bad(("state takes %d bytes; with on_error = \"skip\" it is restored after a failed step and may take "
       .. "at most 4096"):format(job.state_size), "state")

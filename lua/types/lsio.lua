@@ -84,6 +84,8 @@ local lsio = {}
 ---@field offset? integer
 ---@field length? integer
 ---@field step? integer
+---@field file? string of the script's line that it comes from
+---@field line? integer in it
 ---@field os_code integer 0 when there is none
 
 ---@class lsio.worker_info
