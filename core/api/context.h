@@ -7,6 +7,7 @@
 #include "api/facts.h"
 #include "api/helpers.h"
 #include "engine/state/engine.h"
+#include "ground/log.h"
 #include "ground/spin.h"
 #include "job/settings.h"
 #include "job/trace.h"
@@ -14,6 +15,7 @@
 struct lsi_array;
 
 struct lsio_context {
+  struct lsi_log log;
   struct lsi_script_host *host;
   struct lsi_pool *pool;
   struct lsi_ledger *ledger;

@@ -33,7 +33,8 @@ int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct 
                                            .name = job->script_name,
                                            .args = o->args,
                                            .n_args = o->n_args,
-                                           .loaded = (struct lsi_loaded *)(uintptr_t)o->loaded};
+                                           .loaded = (struct lsi_loaded *)(uintptr_t)o->loaded,
+                                           .job = job->number};
   return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
 }
 
@@ -166,6 +167,7 @@ char *lsio_job_activity(const lsio_job *job) {
   return job->run ? lsi_run_activity(job->run) : lsi_strdup("not started\n");
 }
 
+uint64_t lsio_job_number(const lsio_job *job) { return job->number; }
 int lsio_job_status(const lsio_job *job) { return job->status; }
 int lsio_job_exit_code(const lsio_job *job) { return job->exit_code; }
 const lsio_error *lsio_job_error(const lsio_job *job) {

@@ -100,7 +100,8 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     if (!c->trace) rc = lsi_fail(&e, LSIO_ERR_NOMEM, 0, "no memory for a trace");
     lsi_crew_trace(c->crew, c->trace);
   }
-  if (rc >= 0) rc = lsi_script_host_ops->create(&c->host, &e);
+  if (c) c->log = (struct lsi_log){.take = o.log, .user = o.log_user};
+  if (rc >= 0) rc = lsi_script_host_ops->create(&c->log, &c->host, &e);
   if (rc < 0) {
     if (c) {
       lsi_crew_destroy(c->crew);

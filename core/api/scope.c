@@ -1,6 +1,5 @@
 /* Settings of contexts, and what they leave of their jobs'. */
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "api/context.h"
 #include "ground/units.h"
@@ -35,8 +34,8 @@ int lsi_context_take_settings(struct lsio_context *c, const struct lsio_context_
 
 /* ---- a job's ---- */
 
-/* Says it on stderr, as the host's warnings are said, and once a context: a program may have thousands of
- * such jobs. `e` tells what the job wants, and what to do. */
+/* Says it once a context: a program may have thousands of such jobs. `e` tells what the job wants, and what
+ * to do. */
 static void warn(struct lsio_job *job, unsigned what, struct lsi_error *e) {
   struct lsio_context *c = job->context;
   lsi_os_lock(c->mutex);
@@ -47,7 +46,7 @@ static void warn(struct lsio_job *job, unsigned what, struct lsi_error *e) {
   char text[2048];
   lsi_error_at(e, job->script_name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   lsi_error_format(e, text, sizeof text);
-  fprintf(stderr, "lsio: warning: %s\n", text);
+  lsi_log_warn(&c->log, job->number, text);
 }
 
 static const char *pin_word(uint8_t pin) { return pin == LSI_NEVER ? "never" : "auto"; }

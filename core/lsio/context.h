@@ -27,8 +27,9 @@ typedef struct lsio_context lsio_context;
  * threads keep a ring or its like for every backend that jobs use, and none is in the way of another.
  *   A context that was made with a `pin` keeps to that. Else threads are tied to CPUs by the first job that
  * has them tied (LSIO_JOB_OWN_CPUS), and stay so: a later job's pin=never comes too late.
- * What a job wants beyond that is no error. It is said on stderr ("lsio: warning: ..."), once a context for
- * each of the four; but not where only a variable wants it that the context's `settings` have overruled. */
+ * What a job wants beyond that is no error. It is a warning (to `log`, else "lsio: warning: ..." on stderr),
+ * once a context for each of the four; but not where only a variable wants it that the context's `settings`
+ * have overruled. */
 enum lsio_context_flags {
   /* LSIO may handle SIGBUS in this process. Resident files are then used where they lie in the page
    * cache instead of being copied from there. Should such a file be truncated meanwhile, reading it
@@ -46,6 +47,13 @@ enum lsio_context_flags {
   LSIO_CONTEXT_BY_FIRST_JOB = 4
 };
 
+/* Of what `log` takes; of two the higher one is graver. */
+enum lsio_log_level {
+  LSIO_LOG_PRINT = 10,  /* `print` in a job's script: what it is for */
+  LSIO_LOG_INFO = 20,   /* lsio.log */
+  LSIO_LOG_WARNING = 30 /* LSIO's own */
+};
+
 struct lsio_context_options {
   size_t struct_size;
   uint32_t flags;        /* enum lsio_context_flags */
@@ -54,6 +62,27 @@ struct lsio_context_options {
   const char *const *settings; /* "name=value" of workers, memory, backend, pin; copied. LSIO_ERR_USAGE: of
                                   another name, or not valid */
   size_t n_settings;
+  /* NULL: what jobs print goes to stdout, the rest to stderr. Else LSIO writes to neither, and this is called
+   * with each message: n bytes, whole, as one call of `print` or lsio.log made it, without the newline at its
+   * end (there may be some within). No NUL stands behind it, and it may hold any bytes, also such that are no
+   * UTF-8. It is valid until the call returns. `job` is the job's number (lsio_job_number); 0: it is about
+   * none, as in lsio_script_load. What a script writes itself (io.write, a program that it starts) goes where
+   * it says.
+   *   It is called on the thread that has something to say: for what a script does in workers (its top level,
+   * `init`, `transform`, `finish`) one of the context's threads, else the one that is in lsio_context_create,
+   * lsio_submit, lsio_script_load, lsio_script_help, lsio_poll or lsio_wait. Several may call it at the same
+   * time; what one thread says comes in order.
+   *   In the context's threads no lock is held, but the steps of all jobs that this thread has wait until it
+   * returns, as behind a slow transform; those of other threads go on. In a script's coordinator functions
+   * (and its top level there) the lock is held under which these run, for all jobs of the context: until it
+   * returns, other jobs with scripts are neither submitted nor ended, but their steps go on. In a warning no
+   * lock is held, unless it is about LuaJIT itself.
+   *   So it should hand the message on and return. It must not wait for a thread that is in a call of this
+   * context's, nor for a lock that such a thread holds: an interpreter's lock has to be let go of before each
+   * call of LSIO's. It must not call LSIO, but for lsio_cancel, and must not leave by an exception or
+   * longjmp. */
+  void (*log)(void *user, uint64_t job, int level, const char *text, size_t n);
+  void *log_user; /* borrowed until the context is destroyed */
 };
 
 /* `options` may be NULL; copied. */

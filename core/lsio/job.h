@@ -70,6 +70,11 @@ struct lsio_job_options {
 LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *options,
                          lsio_job **out, lsio_error **error);
 
+/* 1, 2, ... in the order in which jobs were submitted to their context, and texts asked of lsio_script_help:
+ * by it the context's `log` and lsio_context_trace name a job. What a script says while it is submitted comes
+ * before the program can know the number. */
+LSIO_API uint64_t lsio_job_number(const lsio_job *job);
+
 /* Text for `--help job.lua`: the script's parameters. Handed over in *text: free with lsio_free. */
 LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_options *options,
                               char **text, lsio_error **error);

@@ -6,6 +6,7 @@
 #include "ground/err.h"
 #include "seams/step.h"
 
+struct lsi_log;
 struct lsi_settings;
 struct lsi_spec;
 struct lsi_summary;
@@ -47,6 +48,7 @@ struct lsi_script_source {
   const char *const *args; /* borrowed until load returns */
   size_t n_args;
   struct lsi_loaded *loaded; /* not NULL: the job's script is this one, and text and name are ignored */
+  uint64_t job;              /* by which the log names the job; 0: it is none */
 };
 
 /* The language host. Many jobs may be open at once, and all of this may be called by any thread, for one job
@@ -54,7 +56,8 @@ struct lsi_script_source {
 
 struct lsi_script_ops {
   const char *name;
-  int (*create)(struct lsi_script_host **out, struct lsi_error *err);
+  /* `log`, which takes what scripts say, is borrowed until destroy. */
+  int (*create)(const struct lsi_log *log, struct lsi_script_host **out, struct lsi_error *err);
   void (*destroy)(struct lsi_script_host *host);
   /* Loads a script that stays: compiles it and runs its top level, once here and once in each worker
    * that gets a job of it; what that leaves lives until the script and all jobs of it are released. The

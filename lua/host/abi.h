@@ -40,7 +40,8 @@ struct lsi_vt {
   const char *(*error_text)(int code); /* static */
   /* Hands what is allocated to C at once: Lua may find no memory to hold even a pointer. False: no memory. */
   bool (*sink_path)(struct lsi_lua_spec *spec, const char *text, size_t length);
-  int (*write)(int stream, const char *text, size_t length); /* 1 stdout, 2 stderr; one write; 0 = ok */
+  /* A message of the job that runs, with a newline at its end; enum lsio_log_level. 0 = ok. */
+  int (*say)(struct lsi_lua *lua, int level, const char *text, size_t length);
   double (*now)(void); /* seconds, of a clock that only goes forward */
   double (*random)(uint64_t *generator); /* [0, 1); generator: seed, step, how many were taken */
   int (*setting)(struct lsi_settings *settings, const char *name, const char *value,
@@ -105,6 +106,7 @@ struct lsi_lua_value {
 
 /* Argument of every function of lsio.host; each phase uses its part. */
 struct lsi_lua_call {
+  uint64_t number; /* by which the log names the job; 0: it is about none */
   double job;    /* number of the job in its host */
   double loaded; /* number of the loaded script that it is a job of; 0: its script is its own */
   uint32_t worker;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ground/log.h"
 #include "ground/mem.h"
 #include "host/embedded.h"
 #include "seams/os.h"
@@ -181,6 +182,7 @@ static void replace_worn(struct lsi_lua **slot) {
     old->c_types_max *= 2;
     return;
   }
+  fresh->log = old->log;
   *slot = fresh;
   lsi_lua_drop(old);
 }
@@ -190,9 +192,10 @@ int lsi_lua_current(struct lsi_script_host *host, struct lsi_lua **slot, struct 
   if (!*slot) {
     *slot = lsi_lua_open(err);
     if (!*slot) return err && err->code ? err->code : LSIO_ERR_NOMEM;
+    (*slot)->log = host->log;
     if (is_dead(*slot) && !atomic_flag_test_and_set(&host->warned))
-      fprintf(stderr, "lsio: warning: LuaJIT finds no executable memory near its library and runs "
-                      "interpreted, about 40 times slower; see --doctor\n");
+      lsi_log_warn(host->log, 0, "LuaJIT finds no executable memory near its library and runs interpreted, "
+                                 "about 40 times slower; see --doctor");
   } else if ((*slot)->worn) {
     replace_worn(slot);
   }
@@ -381,8 +384,10 @@ int lsi_lua_call(struct lsi_lua *lua, const char *name, struct lsi_lua_call *cal
   lua_pushvalue(L, LSI_LUA_CALL);
   lua_pushnumber(L, (double)(uintptr_t)&p);
   lua->script = call->script ? call->name : NULL;
+  lua->job = call->number;
   int rc = lua_pcall(L, 1, 0, LSI_LUA_HANDLER);
   rc = rc ? lsi_lua_error(lua, L, rc, code, err) : 0;
   lua->script = NULL;
+  lua->job = 0;
   return rc;
 }

@@ -33,6 +33,8 @@ struct lsi_lua {
   _Atomic(struct lsi_loaded_here *) dead; /* released scripts, which its thread has yet to drop */
   double c_types_max; /* LuaJIT never frees a C type: a state that has made so many is replaced */
   bool worn;          /* it has made them */
+  const struct lsi_log *log; /* the host's; NULL: stdout and stderr */
+  uint64_t job;       /* that a call is about, while it lasts, as the log names it; 0: none */
   const char *script; /* name of the script that a call is about, while it lasts; NULL: none */
   struct lsi_lua_place raised; /* where the error comes from that is on its way */
   char refused[256];  /* name of the text that did not compile last; long ones keep their end */
@@ -66,6 +68,7 @@ void lsi_lua_push_handler(struct lsi_lua *lua, lua_State *L);
 const struct lsi_vt *lsi_lua_vt(void);
 
 struct lsi_script_host {
+  const struct lsi_log *log; /* borrowed */
   struct lsi_mutex *mutex; /* of the coordinator: script.c */
   struct lsi_lua *coordinator;
   struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* by thread of the context, which opens its own */
@@ -138,6 +141,7 @@ struct lsi_script {
   struct lsi_lua *coordinator; /* held */
   struct lsi_loaded *loaded;   /* held; NULL: the script is the job's own */
   double id;
+  uint64_t number;   /* by which the log names the job */
   const char *text;  /* borrowed until unload */
   size_t length;
   const char *name;
@@ -157,7 +161,7 @@ struct lsi_script {
 
 /* The part of a call that says which job and script it is about. */
 static inline struct lsi_lua_call lsi_lua_call_of(const struct lsi_script *s) {
-  return (struct lsi_lua_call){.job = s->id, .loaded = s->loaded ? s->loaded->id : 0,
+  return (struct lsi_lua_call){.number = s->number, .job = s->id, .loaded = s->loaded ? s->loaded->id : 0,
                                .script = s->text, .script_length = s->length, .name = s->name};
 }
 

@@ -13,13 +13,14 @@
 
 #define LARGE_TEXT 65536u /* bytes that Lua is not to hold until the job is closed */
 
-static int host_create(struct lsi_script_host **out, struct lsi_error *err) {
+static int host_create(const struct lsi_log *log, struct lsi_script_host **out, struct lsi_error *err) {
   struct lsi_script_host *h = lsi_calloc(1, sizeof *h);
   if (h) h->mutex = lsi_os_mutex_create();
   if (!h || !h->mutex) {
     lsi_free(h);
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
   }
+  h->log = log;
   atomic_flag_clear(&h->warned);
   struct lsi_lua *first;
   int rc = lsi_lua_current(h, &h->coordinator, &first, err);
@@ -64,6 +65,7 @@ static void unload(struct lsi_script *s) {
 
 /* Whose script it is, and in which state it opens. */
 static int begin(struct lsi_script *s, const struct lsi_script_source *src, struct lsi_error *err) {
+  s->number = src->job;
   s->text = src->text;
   s->length = src->length;
   s->name = src->name ? src->name : "job";

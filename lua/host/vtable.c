@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codec/hash.h"
+#include "ground/log.h"
 #include "ground/mem.h"
 #include "ground/utf8.h"
 #include "host/host.h"
@@ -53,9 +54,15 @@ static bool vt_sink_path(struct lsi_lua_spec *spec, const char *text, size_t len
   return (spec->sink_path = lsi_strndup(text, length)) != NULL;
 }
 
-static int vt_write(int stream, const char *text, size_t length) {
-  FILE *f = stream == 1 ? stdout : stderr;
-  return fwrite(text, 1, length, f) == length && fflush(f) == 0 ? 0 : -1;
+/* The job whose function runs in this state: in a worker it is whose random numbers they are. */
+static uint64_t speaker(const struct lsi_lua *lua) {
+  if (lua->random == lua->idle) return lua->job;
+  const char *at = (const char *)lua->random - offsetof(struct lsi_lua_worker, random);
+  return ((const struct lsi_lua_worker *)at)->script->number;
+}
+
+static int vt_say(struct lsi_lua *lua, int level, const char *text, size_t length) {
+  return lsi_log_line(lua->log, speaker(lua), level, text, length);
 }
 
 static uint64_t mix(uint64_t x) {
@@ -104,7 +111,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .error_text = lsio_strerror,
       .kernels = lsi_kernels,
       .sink_path = vt_sink_path,
-      .write = vt_write,
+      .say = vt_say,
       .now = vt_now,
       .random = vt_random,
       .setting = vt_setting,

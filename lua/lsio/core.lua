@@ -7,6 +7,7 @@ local M = {
   -- enum lsio_err of core/lsio.h; the values never change
   USAGE = -2, SCRIPT = -3, SOURCE = -4, IO = -5, OUTPUT = -6, TRANSFORM = -7, CORRUPT = -8,
   LIMIT = -9, NOMEM = -10,
+  PRINT = 10, INFO = 20, -- enum lsio_log_level
 }
 
 -- Without pointers (tests that run under a plain luajit) only the types exist.

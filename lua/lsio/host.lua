@@ -29,20 +29,20 @@ local function give(call, entry, text)
   call.text, call.text_length = text, #text
 end
 
--- print: a line (or several) in one write.
-local function writer(stream)
+-- print: a line (or several) in one piece.
+local function writer(level)
   return function(...)
     local n = select("#", ...)
     local words = { ... }
     for i = 1, n do words[i] = tostring(words[i]) end
     local line = table.concat(words, "\t", 1, n) .. "\n"
-    if core.vt.write(stream, line, #line) ~= 0 then
-      error(stream == 1 and "can't write to standard output" or "can't write to standard error", 0)
+    if core.vt.say(core.lua, level, line, #line) ~= 0 then
+      error(level == core.PRINT and "can't write to standard output" or "can't write to standard error", 0)
     end
   end
 end
 
-M.print, M.log = writer(1), writer(2)
+M.print, M.log = writer(core.PRINT), writer(core.INFO)
 jit.on(M.print) -- transforms call it
 jit.on(M.log)
 

@@ -207,7 +207,7 @@ function lsio.raw(path, options) end
 ---@return lsio.sink
 function lsio.memory(options) end
 
----To standard error, as one line.
+---To standard error, as one line, or to the program whose context has a `log`.
 ---@param ... any
 function lsio.log(...) end
 

@@ -27,7 +27,7 @@ int host_setup(void **state) {
   host_ops = lsi_script_host_ops;
   struct lsi_error err;
   lsi_error_clear(&err);
-  int rc = host_ops->create(&host_context, &err);
+  int rc = host_ops->create(NULL, &host_context, &err);
   if (rc) fprintf(stderr, "%s\n", err.what);
   return rc;
 }
@@ -51,7 +51,7 @@ int host_load(struct host_job *j, const char *text, const char *args) {
   const char *words[16];
   size_t n = 0;
   for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) words[n++] = w;
-  struct lsi_script_source src = {text, text ? strlen(text) : 0, "job.lua", words, n, host_loaded};
+  struct lsi_script_source src = {text, text ? strlen(text) : 0, "job.lua", words, n, host_loaded, 0};
   return host_ops->load(host_context, &src, &j->settings, &j->script, &j->err);
 }
 

@@ -77,7 +77,7 @@ static void test_no_memory_for_host(void **state) {
     lsi_error_clear(&err);
     struct lsi_script_host *h = NULL;
     lsi_mem_fail_nth(n, false);
-    int rc = host_ops->create(&h, &err);
+    int rc = host_ops->create(NULL, &h, &err);
     lsi_mem_fail_nth(0, false);
     assert_int_equal(rc, LSIO_ERR_NOMEM);
     assert_int_equal(err.code, LSIO_ERR_NOMEM);
