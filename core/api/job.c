@@ -140,13 +140,13 @@ void lsio_job_abandon(lsio_job *job) {
 /* ---- what is known of a job ---- */
 
 static void look_at_run(const lsio_job *job, struct lsio_progress *p) {
-  p->steps = job->spec.request ? job->spec.request->n_steps : 0;
+  p->steps_requested = job->spec.request ? job->spec.request->n_steps : 0;
   /* Of files that have not been opened it is not known. */
-  p->bytes = job->plan && !job->spec.request->late ? job->plan->bytes_requested : 0;
+  p->bytes_requested = job->plan && !job->spec.request->late ? job->plan->bytes_requested : 0;
   p->workers = job->workers;
   p->began = job->run != NULL;
   if (!job->run) return;
-  lsi_run_progress(job->run, &p->steps_done, &p->steps_failed, &p->bytes_done, &p->workers_running);
+  lsi_run_progress(job->run, &p->steps, &p->steps_failed, &p->bytes_done, &p->workers_running);
   p->elapsed_s = lsi_run_elapsed_s(job->run);
 }
 
@@ -176,7 +176,7 @@ const lsio_error *lsio_job_error(const lsio_job *job) {
 const lsio_error *lsio_job_state_error(const lsio_job *job) {
   return job->state.error.code ? &job->state.error : NULL;
 }
-uint64_t lsio_job_error_count(const lsio_job *job) { return job->summary.n_errors; }
+uint64_t lsio_job_error_count(const lsio_job *job) { return job->summary.error_count; }
 const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i) {
   return i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
 }

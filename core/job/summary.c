@@ -184,7 +184,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
       {"bytes_alignment", s->bytes_alignment},
       {"bytes_retried", s->bytes_retried},
       {"peak_memory", s->peak_memory},
-      {"error_count", s->n_errors},
+      {"error_count", s->error_count},
       {"state_nonfinite", s->state ? s->state->nonfinite : 0},
   };
   json_t *o = json_object();

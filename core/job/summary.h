@@ -70,7 +70,7 @@ struct lsi_summary {
   uint32_t n_workers;
   uint32_t workers_wanted; /* more than n_workers: the memory ceiling allowed no more */
   const struct lsi_worker_summary *workers;
-  uint64_t n_errors;               /* in all, kept or not */
+  uint64_t error_count;            /* in all, kept or not */
   const struct lsi_error *errors;  /* the first n_errors_kept */
   uint32_t n_errors_kept;
   const struct lsi_state_json *state; /* NULL: workers were not merged */

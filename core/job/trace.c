@@ -123,7 +123,7 @@ static void put_us(FILE *to, uint64_t ns) {
 static void put_operation(const struct lsi_trace_event *e, FILE *to) {
   fprintf(to, ",\"args\":{\"job\":%" PRIu32, e->job);
   if (e->object != UINT32_MAX) fprintf(to, ",\"object\":%" PRIu32, e->object);
-  fprintf(to, ",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64, e->step, e->bytes);
+  fprintf(to, ",\"offset\":%" PRIu64 ",\"length\":%" PRIu64, e->step, e->bytes);
   fprintf(to, ",\"outcome\":\"%s\"}}",
           e->outcome < 0 ? lsio_error_name(e->outcome) : e->outcome ? "short" : "done");
 }

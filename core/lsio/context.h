@@ -92,10 +92,10 @@ LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsi
  * jobs, and arrays after lsio_array_free, are used again by later jobs; of these it keeps no more than
  * those jobs may use (`memory`) that are there, or else were there last. NULL is fine. */
 LSIO_API void lsio_context_destroy(lsio_context *context);
-/* Writes what each thread did lately, and for which job (1, 2, ... in the order of lsio_submit), as JSON for
+/* Writes what each thread did lately, and for which job (lsio_job_number), as JSON for
  * the viewers of Chrome and Perfetto (ui.perfetto.dev). Reads and writes lie beside it, each from its
- * submission until it came back, with the index of its object, offset and length. Any time, also while jobs
- * run. */
+ * submission until it came back, with the index of its `object`, `offset` and `length`. Any time, also while
+ * jobs run. */
 LSIO_API int lsio_context_trace(lsio_context *context, const char *path, lsio_error **error);
 
 struct lsio_context_stats {

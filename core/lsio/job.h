@@ -129,12 +129,14 @@ LSIO_API void lsio_cancel(lsio_job *job);
  * job, and of all others in the process. Any thread. The only sensible next call is _exit. */
 LSIO_API void lsio_job_abandon(lsio_job *job);
 
+/* Figures that the summary has as well have its names. */
 struct lsio_progress {
-  size_t struct_size;   /* set by the caller */
-  uint64_t steps, steps_done, steps_failed;
-  uint64_t bytes, bytes_done; /* stored bytes asked for (0: not known before all files have been
-                                 opened); of steps that have ended */
-  double elapsed_s;
+  size_t struct_size;       /* set by the caller */
+  uint64_t steps_requested; /* of which these have ended well, and these not: */
+  uint64_t steps, steps_failed;
+  uint64_t bytes_requested; /* stored bytes; 0: not known before all files have been opened */
+  uint64_t bytes_done;      /* of them, those of steps that have ended */
+  double elapsed_s;         /* since its workers started; when they have ended, the time from start to end */
   uint32_t workers, workers_running;
   uint32_t began;       /* 1: it has been planned and started, or waits for memory to begin */
   uint32_t reserved;

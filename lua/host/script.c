@@ -284,7 +284,7 @@ static int push_info(lua_State *L, void *arg) {
       {"cpu_s", s->cpu_s},
       {"total_s", lsi_summary_total_s(s)},
       {"peak_memory", (double)s->peak_memory},
-      {"error_count", (double)s->n_errors},
+      {"error_count", (double)s->error_count},
   };
   for (size_t i = 0; i < LSI_COUNTOF(numbers); i++) set_number(L, numbers[i].name, numbers[i].value);
   for (size_t i = 0; i < LSI_PARTS; i++) set_number(L, lsi_part_kinds[i].name, s->part_s[i]);

@@ -162,7 +162,7 @@ static void follow(lsio_queue *queue, lsio_job *job, struct report *report) {
   while (!done) {
     struct lsio_progress g = {.struct_size = sizeof g};
     lsio_job_progress(job, &g);
-    const bool ends = g.began && (g.steps_done >= g.steps || !g.workers_running);
+    const bool ends = g.began && (g.steps >= g.steps_requested || !g.workers_running);
     if (ends) progress_clear();
     else if (g.began) progress_show(job);
     const int n = lsio_queue_take(queue, batch, BATCH, ends ? -1 : 100);
@@ -191,7 +191,7 @@ static void tell_end(lsio_job *job, const struct flags *f, int exit_code) {
     struct lsio_progress g = {.struct_size = sizeof g};
     lsio_job_progress(job, &g);
     say("interrupted after %llu of %llu steps; nothing was published",
-        (unsigned long long)g.steps_done, (unsigned long long)g.steps);
+        (unsigned long long)g.steps, (unsigned long long)g.steps_requested);
     return;
   }
   if (code) {

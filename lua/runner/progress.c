@@ -53,9 +53,9 @@ static void update_rate(double now, uint64_t done) {
 
 static void format_line(const struct lsio_progress *g, char *line, size_t cap) {
   char a[32], b[32], left[40] = "", failed[40] = "", rate[40];
-  const bool by_bytes = g->bytes > 0;
-  const uint64_t done = by_bytes ? g->bytes_done : g->steps_done;
-  const uint64_t all = by_bytes ? g->bytes : g->steps;
+  const bool by_bytes = g->bytes_requested > 0;
+  const uint64_t done = by_bytes ? g->bytes_done : g->steps;
+  const uint64_t all = by_bytes ? g->bytes_requested : g->steps_requested;
   update_rate(g->elapsed_s, done);
   if (p.rate > 0 && all > done)
     snprintf(left, sizeof left, "  %s left",
@@ -109,7 +109,7 @@ void progress_show(const lsio_job *job) {
   if (p.mode == OFF) return;
   struct lsio_progress g = {.struct_size = sizeof g};
   lsio_job_progress(job, &g);
-  if (g.elapsed_s < p.next_s || g.steps_done >= g.steps) return;
+  if (g.elapsed_s < p.next_s || g.steps >= g.steps_requested) return;
   char line[256];
   format_line(&g, line, sizeof line);
   if (p.mode == PLAIN) {

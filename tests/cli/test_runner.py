@@ -1,11 +1,12 @@
 """Runs of jobs: results, summaries, plans, parts of a request, failures and their exit codes."""
 import json
 import os
+import re
 import unittest
 
 import numpy as np
 
-from support import COPY, STATS, RunnerTest
+from support import COPY, SOURCE, STATS, RunnerTest
 
 FAILS_AT_3 = """
 local lsio = require "lsio"
@@ -237,6 +238,15 @@ class Failures(RunnerTest):
             elif isinstance(v, str):
                 self.assertEqual(info[key], v, key)
         self.assertEqual(figures["error_count"], 1)
+        with open(os.path.join(SOURCE, "lua", "types", "lsio.lua")) as f:  # what editors are told
+            types = f.read()
+
+        def fields(name):
+            text = re.search("---@class lsio.%s\n(.*?)\n\n" % name, types, re.S).group(1)
+            return set(re.findall(r"^---@field (\w+)", text, re.M))
+        self.assertEqual(fields("info"), set(info) - {k for k in info if "." in k})
+        self.assertEqual(fields("worker_info"), set(s["workers"][0]))
+        self.assertEqual(fields("step_error"), set(s["errors"][0]))
         self.expect(3, "--json=s.json", "-e", "error 'early'")
         self.assertEqual(sorted(self.summary()), sorted(s))
 

@@ -59,7 +59,7 @@ class Trace(RunnerTest):
         self.assertEqual({a["outcome"] for a in reads}, {"done"})
         self.assertEqual({a["job"] for a in reads}, {1})
         for i, size in enumerate((400000, 200000)):
-            of_file = sorted((a["offset"], a["bytes"]) for a in reads if a["object"] == i)
+            of_file = sorted((a["offset"], a["length"]) for a in reads if a["object"] == i)
             self.assertEqual([o for o, _ in of_file], list(range(0, size, 4096)))
             self.assertEqual(sum(n for _, n in of_file), size)
 
@@ -70,7 +70,7 @@ class Trace(RunnerTest):
         if not writes:
             self.skipTest("the file system has no direct writes")
         self.assertTrue(all("object" not in a and a["outcome"] == "done" for a in writes), writes)
-        at = [(a["offset"], a["bytes"]) for a in writes]
+        at = [(a["offset"], a["length"]) for a in writes]
         self.assertEqual(len(at), len(set(at)))
         self.assertLess(max(o + n for o, n in at), 4096 + (4 << 20) + 1)
 

@@ -230,7 +230,7 @@ static void test_cancel(void **state) {
   do {
     nanosleep(&pause, NULL);
     lsio_job_progress(job, &p);
-  } while (p.steps_done < 10);
+  } while (p.steps < 10);
   char *activity = lsio_job_activity(job);
   assert_non_null(strstr(activity, "worker 0"));
   lsio_free(activity);
@@ -322,19 +322,19 @@ static void test_summary(void **state) {
   json_decref(s);
   struct lsio_progress p = {.struct_size = sizeof p};
   lsio_job_progress(job, &p);
+  assert_int_equal(p.steps_requested, API_STEPS);
   assert_int_equal(p.steps, API_STEPS);
-  assert_int_equal(p.steps_done, API_STEPS);
-  assert_int_equal(p.bytes, sizeof api_values);
+  assert_int_equal(p.bytes_requested, sizeof api_values);
   assert_int_equal(p.bytes_done, sizeof api_values);
   assert_int_equal(p.workers_running, 0);
   assert_true(p.elapsed_s > 0);
   /* A caller built against a shorter struct gets no byte more. */
   struct lsio_progress shorter;
   memset(&shorter, 0x55, sizeof shorter);
-  shorter.struct_size = offsetof(struct lsio_progress, bytes);
+  shorter.struct_size = offsetof(struct lsio_progress, bytes_requested);
   lsio_job_progress(job, &shorter);
-  assert_int_equal(shorter.steps, API_STEPS);
-  assert_int_equal(shorter.bytes, 0x5555555555555555);
+  assert_int_equal(shorter.steps_requested, API_STEPS);
+  assert_int_equal(shorter.bytes_requested, 0x5555555555555555);
   api_close(job);
 }
 
@@ -432,7 +432,7 @@ static void *watch_and_cancel(void *arg) {
   do {
     lsio_job_progress(job, &p);
     lsio_free(lsio_job_activity(job));
-  } while (p.steps_done < 5);
+  } while (p.steps < 5);
   lsio_cancel(job);
   return NULL;
 }

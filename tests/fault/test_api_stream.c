@@ -207,13 +207,13 @@ static uint64_t steps_at_rest(lsio_job *job, uint64_t most) {
   struct lsio_progress p = {.struct_size = sizeof p};
   const struct timespec pause = {.tv_nsec = 10000000};
   uint64_t before = 0;
-  for (int same = 0; same < 50 && p.steps_done <= most; same++) {
+  for (int same = 0; same < 50 && p.steps <= most; same++) {
     nanosleep(&pause, NULL);
     lsio_job_progress(job, &p);
-    if (p.steps_done != before || !p.steps_done) same = 0;
-    before = p.steps_done;
+    if (p.steps != before || !p.steps) same = 0;
+    before = p.steps;
   }
-  return p.steps_done;
+  return p.steps;
 }
 
 /* 200 MB of results that nobody polls: workers must wait, and nothing may be lost. */
@@ -278,7 +278,7 @@ static void test_bell_for_what_is_left(void **state) {
                              LSIO_JOB_STREAM);
   struct seen seen = {0};
   struct lsio_progress p = {.struct_size = sizeof p};
-  while (p.steps_done < 10) lsio_job_progress(job, &p);
+  while (p.steps < 10) lsio_job_progress(job, &p);
   nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* most often all are taken at once then */
   struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
   for (int left = 10; left > 0; left--) {
@@ -308,7 +308,7 @@ static void *watch_progress(void *arg) {
     struct lsio_progress p = {.struct_size = sizeof p};
     lsio_job_progress(w->job, &p);
     if (p.elapsed_s < 0 || p.elapsed_s > w->longest) w->longest = p.elapsed_s;
-    if (p.steps_done + p.steps_failed > p.steps) w->longest = 1e9;
+    if (p.steps + p.steps_failed > p.steps_requested) w->longest = 1e9;
   }
   return NULL;
 }
@@ -357,12 +357,16 @@ static void test_skip(void **state) {
   assert_string_equal(json_string_value(json_object_get(s, "status")), "skipped");
   assert_int_equal((int)api_number(s, "chunks_failed"), API_STEPS / 10);
   assert_int_equal(json_array_size(json_object_get(s, "errors")), 100);
+  struct lsio_progress p = {.struct_size = sizeof p};
+  lsio_job_progress(job, &p);
+  assert_int_equal(p.steps, (int)api_number(s, "steps")); /* one name, one figure */
+  assert_int_equal(p.steps_failed, (int)api_number(s, "steps_failed"));
+  assert_int_equal(p.bytes_requested, (int)api_number(s, "bytes_requested"));
+  assert_int_equal(p.steps_requested, API_STEPS);
   json_decref(s);
   assert_int_equal(lsio_job_error_count(job), API_STEPS / 10);
   assert_non_null(lsio_job_step_error(job, 99));
   assert_null(lsio_job_step_error(job, 100));
-  struct lsio_progress p = {.struct_size = sizeof p};
-  lsio_job_progress(job, &p);
   assert_int_equal(p.steps_failed, API_STEPS / 10);
   assert_int_equal(p.bytes_done, sizeof api_values);
   api_close(job);

@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct lsi_state_json state = {.text = state_of((const char *)data, size), .nonfinite = size,
                                  .error = error};
   const struct lsi_summary s = {.status = "failed", .backend = "uring", .bound = "device",
-                                .n_workers = 1, .workers = &worker, .n_errors = 1,
+                                .n_workers = 1, .workers = &worker, .error_count = 1,
                                 .errors = &error, .n_errors_kept = 1, .state = &state};
   char *report = lsi_summary_json(&s), *words = lsi_summary_text(&s), *line = lsi_error_json(&error);
   FUZZ_CHECK(report && words && line && !strchr(line, '\n'));

@@ -163,7 +163,7 @@ static void test_json_errors(void **state) {
   struct lsi_summary s = example();
   s.status = "skipped";
   s.exit_code = 1;
-  s.steps_failed = s.chunks_failed = s.n_errors = 205;
+  s.steps_failed = s.chunks_failed = s.error_count = 205;
   s.errors = errors;
   s.n_errors_kept = 2;
   struct lsi_state_json none = {.text = NULL};

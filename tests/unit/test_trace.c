@@ -125,11 +125,11 @@ static void the_export_is_chromes(void **unused) {
       "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":2,\"args\":{\"name\":\"thread 1\"}},"
       "{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":1,\"tid\":2,\"args\":{\"sort_index\":1}},"
       "{\"name\":\"read\",\"cat\":\"lsio\",\"ph\":\"b\",\"pid\":1,\"tid\":2,\"ts\":0.0,\"id\":\"2\","
-      "\"args\":{\"job\":8,\"object\":4294967294,\"offset\":9223372036854775806,\"bytes\":4294967295,"
+      "\"args\":{\"job\":8,\"object\":4294967294,\"offset\":9223372036854775806,\"length\":4294967295,"
       "\"outcome\":\"short\"}},"
       "{\"name\":\"read\",\"cat\":\"lsio\",\"ph\":\"e\",\"pid\":1,\"tid\":2,\"ts\":1.001,\"id\":\"2\"},"
       "{\"name\":\"write\",\"cat\":\"lsio\",\"ph\":\"b\",\"pid\":1,\"tid\":2,\"ts\":0.0,\"id\":\"3\","
-      "\"args\":{\"job\":9,\"offset\":4096,\"bytes\":65536,\"outcome\":\"LSIO_ERR_BUG\"}},"
+      "\"args\":{\"job\":9,\"offset\":4096,\"length\":65536,\"outcome\":\"LSIO_ERR_BUG\"}},"
       "{\"name\":\"write\",\"cat\":\"lsio\",\"ph\":\"e\",\"pid\":1,\"tid\":2,\"ts\":0.0,\"id\":\"3\"},"
       "{\"name\":\"idle\",\"cat\":\"lsio\",\"ph\":\"X\",\"pid\":1,\"tid\":2,\"ts\":10.0,\"dur\":0.0,\"args\":{}}]";
   json_t *expected = json_loads(want, 0, NULL), *events = json_object_get(o, "traceEvents");

@@ -126,7 +126,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
   s.n_workers = run->n_workers;
   s.workers = run->summaries;
   s.errors = run->outcome.errors;
-  s.n_errors = run->outcome.n_errors;
+  s.error_count = run->outcome.error_count;
   s.n_errors_kept = run->outcome.n_kept;
   s.bound = lsi_run_bound(run, &s);
   *out = s;

@@ -77,7 +77,7 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
   atomic_fetch_add_explicit(&w->counters.failed, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&w->counters.chunks_failed, chunks, memory_order_relaxed);
   lsi_os_lock(run->mutex);
-  run->outcome.n_errors++;
+  run->outcome.error_count++;
   if (run->outcome.n_kept < LSI_ERRORS_KEPT) run->outcome.errors[run->outcome.n_kept++] = *e;
   lsi_os_unlock(run->mutex);
   struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);

@@ -19,7 +19,7 @@ struct lsi_outcome {
   struct lsi_error error;            /* that ended the run; code 0: none */
   struct lsi_error *errors;          /* of steps: the first LSI_ERRORS_KEPT */
   uint32_t n_kept;                   /* of them */
-  uint64_t n_errors;                 /* of all steps that failed */
+  uint64_t error_count;              /* of all steps that failed */
   struct lsi_run_completion *first;  /* waiting to be polled */
   struct lsi_run_completion *last;
   atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */
