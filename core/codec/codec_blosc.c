@@ -5,10 +5,10 @@
  * only whose blocks lie inside of them, and which fill their place: it would leave what it had in memory
  * in a block that its splits don't cover.
  *
- * Of libblosc only blosc_decompress_ctx with one thread is used. It keeps no state between calls and
- * takes no lock; all that it shares is which shuffle the processor has, behind pthread_once. Read in
- * 1.21.3; later versions of 1.21 change nothing about decoding. It takes 2 blocks of memory for each
- * call and does not look whether it got them: see room_for_library(). */
+ * Of libblosc only blosc_decompress_ctx with one thread is used, and which compressors it has. It keeps no
+ * state between calls and takes no lock; all that it shares is which shuffle the processor has, behind
+ * pthread_once. Read in 1.21.3; later versions of 1.21 change nothing about decoding. It takes 2 blocks of
+ * memory for each call and does not look whether it got them: see room_for_library(). */
 #include <blosc.h>
 #include <lz4.h>
 
@@ -137,15 +137,16 @@ static int room_for_library(const struct lsi_blosc *b, struct lsi_error *err) {
   return 0;
 }
 
-/* The whole of b's frame into dst. */
+/* The whole of b's frame into dst. What it was built without is asked for before: the library would write
+ * to stderr. */
 static int run_library(const struct lsi_blosc *b, void *dst, struct lsi_error *err) {
+  if (blosc_compname_to_compcode(formats[b->flags >> 5]) < 0)
+    return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "libblosc was built here without %s",
+                    formats[b->flags >> 5]);
   int rc = room_for_library(b, err);
   if (rc) return rc;
   const int got = blosc_decompress_ctx(b->src, dst, b->nbytes, 1);
   if (got >= 0 && (uint32_t)got == b->nbytes) return 0;
-  if (got == -5) /* initialize_decompress_func() */
-    return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "libblosc was built here without %s",
-                    formats[b->flags >> 5]);
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a blosc frame is corrupt (%s)", formats[b->flags >> 5]);
 }
 

@@ -107,6 +107,30 @@ static void all_that_the_library_writes(void **state) {
   lsi_free(data);
 }
 
+/* A build of the library without a compressor, which would say so on stderr. */
+static const char *missing;
+int __real_blosc_compname_to_compcode(const char *name);
+int __wrap_blosc_compname_to_compcode(const char *name);
+int __wrap_blosc_compname_to_compcode(const char *name) {
+  return missing && strcmp(name, missing) == 0 ? -1 : __real_blosc_compname_to_compcode(name);
+}
+
+static void what_the_library_lacks(void **state) {
+  (void)state;
+  uint8_t *data = make_data(65536);
+  static const char *const some[] = {"blosclz", "zlib"};
+  for (size_t i = 0; i < LSI_COUNTOF(some); i++) {
+    size_t n;
+    uint8_t *k = pack(some[i], 5, 1, 4, 16384, data, 65536, &n);
+    check(k, n, data, 65536);
+    missing = some[i];
+    refused(k, n, SIZE_MAX, LSIO_ERR_UNSUPPORTED, some[i]);
+    missing = NULL;
+    lsi_free(k);
+  }
+  lsi_free(data);
+}
+
 /* Zeros that stand behind a frame are no part of it; anything else is not right. */
 static void zeros_behind_a_frame(void **state) {
   (void)state;
@@ -281,7 +305,7 @@ static void no_memory(void **state) {
 int main(void) {
   seed_from_env();
   const struct CMUnitTest tests[] = {
-      TEST(all_that_the_library_writes), TEST(zeros_behind_a_frame),
+      TEST(all_that_the_library_writes), TEST(what_the_library_lacks), TEST(zeros_behind_a_frame),
       TEST(content_that_is_stored),      TEST(hostile_headers),
       TEST(a_part_that_reaches_beyond),  TEST(damage),
       TEST(no_memory),
