@@ -32,6 +32,7 @@
 #include "lsio/base.h"
 #include "lsio/error.h"
 #include "lsio/library.h"
+#include "lsio/value.h"
 #include "lsio/context.h"
 #include "lsio/job.h"
 #include "lsio/queue.h"
