@@ -109,6 +109,7 @@ struct lsio_job {
   struct lsi_job_life life;
   struct lsi_settings settings;
   char *script_text, *script_name;
+  lsio_value *params;                     /* held; NULL: none */
   struct lsi_script *script;              /* NULL: none, a plain read */
   struct lsi_spec spec;
   const struct lsi_backend_ops *backend;

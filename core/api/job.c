@@ -34,6 +34,7 @@ int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct 
                                            .args = o->args,
                                            .n_args = o->n_args,
                                            .loaded = (struct lsi_loaded *)(uintptr_t)o->loaded,
+                                           .params = job->params,
                                            .job = job->number};
   return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
 }
@@ -61,6 +62,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   job->no_state = o->flags & LSIO_JOB_NO_STATE;
   job->array.callers = o->output;
   job->array.callers_bytes = o->output_length;
+  if (o->params) job->params = lsio_value_retain(o->params);
   return job;
 }
 
@@ -202,6 +204,7 @@ void lsi_job_free(struct lsio_job *job) {
   lsi_job_free_completions(job->poll.lent);
   lsi_run_destroy(job->run);
   if (job->script) lsi_script_host_ops->unload(job->script);
+  lsio_value_release(job->params); /* the script's views of it are gone */
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);
   char *owned[] = {job->script_text,   job->script_name,        job->results.path,  job->state.text,

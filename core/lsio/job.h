@@ -3,6 +3,7 @@
 #define LSIO_JOB_H
 
 #include "lsio/context.h"
+#include "lsio/value.h"
 
 LSIO_BEGIN
 
@@ -57,6 +58,12 @@ struct lsio_job_options {
                                   `output` is borrowed until LSIO_EVENT_DONE or, of a job that is released
                                   before, until its context is destroyed */
   void *cookie;                /* stands in the job's events */
+  /* NULL, or a map: what parameters are, by their names; the job keeps a reference until it is destroyed, or
+   * the call fails. Each is what the script's default for it is, a number, bytes, a bool, a list or map, or
+   * an array of the same type, else LSIO_ERR_USAGE; nil leaves the default. It wins over `args`. In Lua
+   * integers beyond 2^53 are int64 or uint64, nil within a list leaves a hole, and an array, at any depth, is
+   * a 0-based view for reading of the same memory in all workers, flat, whatever its shape. */
+  const lsio_value *params;
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's

@@ -47,6 +47,7 @@ struct lsi_script_source {
   const char *name;
   const char *const *args; /* borrowed until load returns */
   size_t n_args;
+  const lsio_value *params; /* a map, borrowed until unload; NULL: none */
   struct lsi_loaded *loaded; /* not NULL: the job's script is this one, and text and name are ignored */
   uint64_t job;              /* by which the log names the job; 0: it is none */
 };

@@ -8,6 +8,7 @@
 #include "host/host.h"
 #include "host/paths.h"
 #include "host/sources.h"
+#include "host/values.h"
 #include "job/summary.h"
 #include "seams/os.h"
 
@@ -93,7 +94,12 @@ static int load(struct lsi_script_host *host, const struct lsi_script_source *sr
   call.args = src->args;
   call.n_args = src->n_args;
   call.settings = settings;
-  if (!rc) rc = lsi_lua_call(s->coordinator, "load", &call, NULL, LSIO_ERR_SCRIPT, err);
+  const struct lsi_lua_hooks hooks = {.push = lsi_lua_push_params,
+                                      .arg = (void *)(uintptr_t)src->params};
+  if (!rc && src->params && src->params->kind != LSIO_VALUE_MAP)
+    rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "params must be a map of names, not a value of kind %d",
+                  src->params->kind);
+  if (!rc) rc = lsi_lua_call(s->coordinator, "load", &call, &hooks, LSIO_ERR_SCRIPT, err);
   if (rc) {
     unload(s);
     return rc;

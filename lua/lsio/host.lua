@@ -1,7 +1,6 @@
 -- What C calls, one function a phase. Each takes the address of a struct of lua/host/abi.h; results go
 -- back through it.
 local ffi = require "ffi"
-local buffer = require "string.buffer"
 local core = require "lsio.core"
 local chunk = require "lsio.chunk"
 local encode = require "lsio.encode"
@@ -13,8 +12,10 @@ local sink = require "lsio.sink"
 local source = require "lsio.source"
 local state = require "lsio.state"
 local util = require "lsio.util"
+local value = require "lsio.value"
+local view = require "lsio.view"
 
-local M = {}
+local M = { value = value }
 
 jit.off(true, true) -- what runs once a job is no work for the compiler: a trace that fails makes others wait
 
@@ -80,7 +81,7 @@ end
 local function open_entry(call)
   local count = collectgarbage "count"
   local script = script_of(call)
-  local entry = { script = script, job = script.job, name = script.name, keep = {}, count = count }
+  local entry = { script = script, job = script.job, name = script.name, keep = {}, lent = {}, count = count }
   entries[call.job] = entry
   return entry
 end
@@ -104,10 +105,12 @@ function M.forget(address)
   if count then collect_since(count) end
 end
 
-function M.load(address)
+-- `given`: the parameters that a program gives as values; `lent`: the views among them.
+function M.load(address, given, lent)
   local call = ffi.cast(call_type, address)
   local entry = open_entry(call)
   local j = entry.job
+  entry.lent = lent
   for _, s in ipairs(j.settings) do
     if core.vt.setting(call.settings, s.name, s.value, core.err) < 0 then
       core.vt.as_script_error(core.err, entry.name, job.line(entry.script, s.key))
@@ -117,7 +120,9 @@ function M.load(address)
   job.check_skip(entry.script, core.vt.setting_skip(call.settings))
   local args = {}
   for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(call.args[i]) end
-  entry.params = params.parse(j.params, args, function(text) core.fail(core.USAGE, text) end)
+  local function fail(text) core.fail(core.USAGE, text) end
+  entry.params = params.parse(j.params, args, fail, lent)
+  params.give(j.params, entry.params, given, fail)
   call.state_size = j.state_size or 0
   call.finishes, call.has_done = j.finish ~= nil or j.reduce ~= nil, j.done ~= nil
 end
@@ -181,7 +186,7 @@ function M.prepare(address)
     end
     for key, v in pairs(more or {}) do entry.params[key] = v end
   end
-  give(call, entry, buffer.encode(reduce.plain(entry.params, "params")))
+  give(call, entry, reduce.encode(reduce.plain(entry.params, "params", entry.lent)))
   local s = j.source
   if type(s) == "function" then
     s = s(entry.params)
@@ -219,7 +224,8 @@ function M.open(address)
   local call = ffi.cast(call_type, address)
   local entry = open_entry(call)
   local j = entry.job
-  entry.params = reduce.present(buffer.decode(ffi.string(call.text, call.text_length)), entry.keep)
+  local given = reduce.decode(call.text, tonumber(call.text_length))
+  entry.params = reduce.present(given, entry.keep, entry.lent)
   math.randomseed(tonumber(call.seed % 4294967296ULL) + tonumber(call.worker))
   call.user_code = true
   new_state(entry)
@@ -250,7 +256,7 @@ end
 function M.finish(address)
   local call, entry = entry_of(address)
   local v = finished(entry)
-  local text = buffer.new():encode(v) -- not as a string: large results would be there twice
+  local text = reduce.buffer():encode(v) -- not as a string: large results would be there twice
   entry.text = text
   local at, length = text:ref()
   call.text, call.text_length = ffi.cast("const char *", at), length
@@ -262,7 +268,7 @@ function M.merge(address)
   local j, values = entry.job, {}
   for i = 0, tonumber(call.n_values) - 1 do
     local v = call.values[i]
-    values[i + 1] = buffer.new():set(v.data, tonumber(v.length)):decode()
+    values[i + 1] = reduce.buffer():set(v.data, tonumber(v.length)):decode()
   end
   if #values == 0 and j.reduce ~= nil and (j.fields or j.state_function) then -- no step has run
     new_state(entry)
@@ -294,6 +300,7 @@ local closed = 0
 function M.close(address)
   local call, entry = entry_of(address)
   entries[call.job] = nil
+  for v in pairs(entry and entry.lent or {}) do view.empty(v) end
   closed = closed + 1
   if closed % 32 == 0 then call.c_types = c_types() end
   if not entry then return job.finish() end -- its script has failed

@@ -1,15 +1,38 @@
 -- Merging what workers end with, in the coordinator. Values are plain: numbers, int64/uint64 cdata,
--- strings, booleans, tables, and two kinds of marked tables: { [ARRAY] = ... } below and moments.
+-- strings, booleans, tables, and arrays as tables that are marked.
 local ffi = require "ffi"
 local bit = require "bit"
+local buffer = require "string.buffer"
 local view = require "lsio.view"
 local util = require "lsio.util"
+local value = require "lsio.value"
 
 local M = {}
 
 M.names = { "sum", "prod", "min", "max", "band", "bor", "concat", "moments", "none" }
 M.is_name = {}
 for _, name in ipairs(M.names) do M.is_name[name] = true end
+
+-- Marks, which no table of a script or of a program can have by chance, and which cross with a table.
+local ARRAY = {} -- { __array = type, n =, [0] = ... }: a copy of the elements
+local LENT = {}  -- { type's number, address, n }: memory that all states see
+local marks = { metatable = { ARRAY, LENT } }
+
+-- A buffer for what M.plain has made, and for reading it.
+function M.buffer() return buffer.new(marks) end
+
+-- The same for parameters, which every job has, in buffers that are kept unless they have become large.
+local writer, reader = M.buffer(), M.buffer()
+function M.encode(v)
+  local text = writer:reset():encode(v):get()
+  if #text > 65536 then writer = M.buffer() end
+  return text
+end
+function M.decode(data, n)
+  local v = reader:reset():set(data, n):decode()
+  reader:reset() -- the data is not ours
+  return v
+end
 
 local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
 
@@ -96,7 +119,7 @@ function merge(name, a, b, path)
   if name == "concat" then return concat(a, b, path) end
   if type(a) == "table" and type(b) == "table" then
     if name == "moments" then return merge_moments(a, b) end
-    if a.__array and b.__array then return merge_array(name, a, b, path) end
+    if getmetatable(a) == ARRAY and getmetatable(b) == ARRAY then return merge_array(name, a, b, path) end
     for key, v in pairs(b) do
       a[key] = merge(name, a[key], v, path .. "." .. tostring(key))
     end
@@ -148,7 +171,7 @@ end
 local function array_of(v)
   local a = { __array = v.type, n = v.n }
   for i = 0, v.n - 1 do a[i] = M.number(v[i]) end
-  return a
+  return setmetatable(a, ARRAY)
 end
 
 -- Fields of a state struct as a plain table.
@@ -167,15 +190,19 @@ function M.of_struct(fields, state)
   return out
 end
 
--- A copy of `v` that can cross between states: views and FFI arrays become arrays. Anything else
--- that is not plain is an error that names where it is.
-function M.plain(v, what, depth)
+-- A copy of `v` that can cross between states: views and FFI arrays become arrays, but for the views that
+-- are keys of `lent`, whose memory stays where it is. Anything else that is not plain is an error that names
+-- where it is.
+function M.plain(v, what, lent, depth)
   depth = depth or 0
   local t = type(v)
   if t == "nil" or t == "boolean" or t == "number" or t == "string" then return v end
   if t == "cdata" then
     if is_integer64(v) then return v end
     if ffi.istype("lsio_moments", v) then return { n = v.n, mean = v.mean, m2 = v.m2 } end
+    if lent and lent[v] then
+      return setmetatable({ v.dtype, tonumber(ffi.cast("uintptr_t", v.ptr)), v.n }, LENT)
+    end
     local a = (view.is_ro(v) or view.is_rw(v)) and v or view.of_array(v)
     if a then return array_of(a) end
   elseif t == "table" then
@@ -185,7 +212,7 @@ function M.plain(v, what, depth)
       if type(key) ~= "string" and type(key) ~= "number" then
         error(("%s has a key of type %s; keys must be strings or numbers"):format(what, type(key)), 0)
       end
-      out[key] = M.plain(x, ("%s.%s"):format(what, tostring(key)), depth + 1)
+      out[key] = M.plain(x, ("%s.%s"):format(what, tostring(key)), lent, depth + 1)
     end
     return out
   end
@@ -193,11 +220,13 @@ function M.plain(v, what, depth)
     .. "workers"):format(what, t), 0)
 end
 
--- Arrays in a merged value become 0-based views; `keep` anchors their memory. What a reduce function has
--- returned may hold anything: views already, objects, itself.
-function M.present(v, keep, seen)
+-- Arrays in a merged value become 0-based views; `keep` anchors their memory. Of lent memory `lent` gets
+-- the views as keys. What a reduce function has returned may hold anything: views already, objects, itself.
+function M.present(v, keep, lent, seen)
   if type(v) ~= "table" then return is_integer64(v) and M.number(v) or v end
-  if rawget(v, "__array") then
+  local mark = getmetatable(v)
+  if mark == LENT then return value.array(v[1], v[2], v[3], lent) end
+  if mark == ARRAY then
     local exact, unsigned = false, v.__array == "u64"
     for i = 0, v.n - 1 do exact = exact or type(v[i]) == "cdata" end
     local t = view.by_name[exact and (unsigned and "u64" or "i64") or "f64"]
@@ -209,7 +238,7 @@ function M.present(v, keep, seen)
   seen = seen or {}
   if seen[v] then return v end
   seen[v] = true
-  for key, x in pairs(v) do v[key] = M.present(x, keep, seen) end
+  for key, x in pairs(v) do v[key] = M.present(x, keep, lent, seen) end
   return v
 end
 

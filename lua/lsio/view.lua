@@ -89,7 +89,7 @@ local function methods(t, writable)
     end
   else
     mt.__newindex = function()
-      error("chunk.data is read-only; write to chunk.out or chunk.scratch", 0)
+      error("chunk.data and arrays among the params are read-only; write to chunk.out or chunk.scratch", 0)
     end
   end
   return mt
@@ -105,20 +105,25 @@ for id = 0, 9 do
     methods(t, true))
 end
 
+local twin = ffi.typeof("$ *", M.mutable)
+
 -- Points the mutable twin of a view at n elements.
-function M.set(twin, ptr, n)
-  twin.ptr = ptr
-  twin.n = n
-  twin.m = n < 2147483647 and n or 2147483647
+function M.set(v, ptr, n)
+  v.ptr = ptr
+  v.n = n
+  v.m = n < 2147483647 and n or 2147483647
 end
 
 -- A new view; the caller keeps the memory alive.
 function M.make(id, ptr, n, writable)
   local c = (writable and M.rw or M.ro)[id]
   local v = c()
-  M.set(ffi.cast(ffi.typeof("$ *", M.mutable), v), ptr, n)
+  M.set(ffi.cast(twin, v), ptr, n)
   return v
 end
+
+-- For what was lent and is no more: whoever kept the view finds no elements in it.
+function M.empty(v) M.set(ffi.cast(twin, v), nil, 0) end
 
 -- Is it a view, and may it be written? Unrolled, so that a trace folds it into one type guard.
 local lines = { "local istype, ro, rw = ...\n" }

@@ -122,13 +122,15 @@ local lsio = {}
 ---@field comparisons integer depths that were judged
 ---@field ns_per_byte number[] at the last but one depth that was judged, and at the last one
 
+---@alias lsio.default number|string|boolean|lsio.view|ffi.cdata* an array: of such a type, by a program only
+
 ---@class lsio.job_table
 ---@field source lsio.source|fun(params: table): lsio.source
 ---@field type? lsio.type of the elements; default "u8"
 ---@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"
 ---@field decoded? integer|string decoded size of a chunk, exact or a cap
 ---@field piece? integer|string size, of whole elements: the transform takes large chunks in pieces
----@field params? table<string, number|string|boolean|{ [1]: number|string|boolean, [2]: string? }>
+---@field params? table<string, lsio.default|{ [1]: lsio.default|table, [2]: string? }>
 ---@field setup? fun(params: table): table?
 ---@field init? fun(state: any, worker: integer, params: table)
 ---@field transform? fun(chunk: lsio.chunk, state: any, params: table): number|string|table|false|nil
