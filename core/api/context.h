@@ -122,7 +122,8 @@ struct lsio_job {
   uint64_t share;                         /* of each worker */
   uint64_t window;                        /* for results that wait for their turn */
   bool stream;                            /* results become completions */
-  bool no_state;                          /* nobody will ask for the state */
+  bool no_state;                          /* nobody will ask for the state as JSON */
+  bool wants_value;                       /* somebody may ask for it as a value */
   bool counted;                           /* among the context's running */
   uint32_t number;                        /* among the context's jobs, from 1 on */
   struct lsi_job_results results;
@@ -138,6 +139,7 @@ struct lsio_job {
   uint64_t planned_since_ns;              /* up to the start of its run */
   struct lsi_summary summary;
   struct lsi_state_json state;
+  struct lsi_state_value state_value;
   struct lsi_job_texts texts;
 };
 

@@ -60,6 +60,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   job->stream = o->flags & LSIO_JOB_STREAM;
   job->array.refused = o->flags & LSIO_JOB_NO_MEMORY;
   job->no_state = o->flags & LSIO_JOB_NO_STATE;
+  job->wants_value = o->flags & LSIO_JOB_STATE_VALUE;
   job->array.callers = o->output;
   job->array.callers_bytes = o->output_length;
   if (o->params) job->params = lsio_value_retain(o->params);
@@ -204,6 +205,7 @@ void lsi_job_free(struct lsio_job *job) {
   lsi_job_free_completions(job->poll.lent);
   lsi_run_destroy(job->run);
   if (job->script) lsi_script_host_ops->unload(job->script);
+  lsio_value_release(job->state_value.value);
   lsio_value_release(job->params); /* the script's views of it are gone */
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);

@@ -19,6 +19,24 @@ static int check(const char *name, bool fine, struct lsi_error *e) {
   return fine ? 0 : lsi_fail(e, LSIO_ERR_USAGE, 0, "%s needs `out`, and what it is to be made of", name);
 }
 
+int lsio_job_state_value(const lsio_job *job, lsio_value **out, lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  int rc = 0;
+  if (!job || !out || !job->wants_value)
+    rc = lsi_fail(&e, LSIO_ERR_USAGE, 0,
+                  "lsio_job_state_value needs `out` and a job with the flag LSIO_JOB_STATE_VALUE");
+  else if (!job->ended)
+    rc = lsi_fail(&e, LSIO_ERR_BUSY, 0, "the job has not ended: its state is not known");
+  else if (job->error.code)
+    rc = (e = job->error).code;
+  else if (job->state_value.error.code)
+    rc = (e = job->state_value.error).code;
+  else /* a plain read has no state */
+    *out = job->state_value.value ? lsio_value_retain(job->state_value.value) : lsio_value_nil();
+  return end(rc, &e, error);
+}
+
 int lsio_value_list(lsio_value *const *items, size_t n, lsio_value **out, lsio_error **error) {
   struct lsi_error e;
   lsi_error_clear(&e);

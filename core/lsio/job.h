@@ -22,8 +22,9 @@ enum lsio_job_flags {
                              when they use every CPU and no quota limits them */
   LSIO_JOB_NO_MEMORY = 16, /* nobody would look at results in memory: a script that wants to leave them
                               there is wrong (LSIO_ERR_SCRIPT) */
-  LSIO_JOB_NO_STATE = 32  /* "state" is null in lsio_job_summary_json: what workers end with may be large,
+  LSIO_JOB_NO_STATE = 32, /* "state" is null in lsio_job_summary_json: what workers end with may be large,
                              and is several times as large as text while that is made */
+  LSIO_JOB_STATE_VALUE = 64 /* lsio_job_state_value will be called */
 };
 
 struct lsio_job_options {
@@ -164,6 +165,20 @@ LSIO_API const lsio_error *lsio_job_error(const lsio_job *job);
  * as a table with the keys 1 and "1" has none. The status is 0 then, and the exit code 6. NULL: it has, or it
  * was not asked for (LSIO_JOB_NO_STATE). Belongs to the job. */
 LSIO_API const lsio_error *lsio_job_state_error(const lsio_job *job);
+/* The reduced state of a job with LSIO_JOB_STATE_VALUE, after LSIO_DONE with lsio_job_status 0: *out is a new
+ * reference to a list or map, which outlives job and context. Lists and maps are what the summary's JSON has
+ * as arrays and objects: a table with the keys 1 to n and no others is a list, any other one a map, the empty
+ * one too, and a state that is no table is in a map under "result". Nothing is made fit for JSON: keys that
+ * are numbers are numbers, NaN and infinities doubles, strings bytes.
+ *   Numbers are as declared where fields of a `state` that is text are merged by names: INT for integers,
+ * UINT for uint64_t, DOUBLE for floats and moments. Else int64 is INT, uint64 UINT, and a number of Lua is
+ * INT where it is whole, below 2^53 and not -0, as JSON has it, or else DOUBLE; lsio_value_as_double takes
+ * both.
+ *   Arrays have one dimension and the type of the view that `done` sees: f64, or i64 or u64 where a 64-bit
+ * integer in it is beyond 2^53. Those that reducers have merged are that memory itself, not a copy.
+ *   LSIO_ERR_BUSY before the end; LSIO_ERR_USAGE without the flag; the job's error when it has failed;
+ * LSIO_ERR_OUTPUT when something in the state is no value, as a function. */
+LSIO_API int lsio_job_state_value(const lsio_job *job, lsio_value **out, lsio_error **error);
 /* The errors of steps that failed: their count, and the first of them (at most 100 are kept). */
 LSIO_API uint64_t lsio_job_error_count(const lsio_job *job);
 LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);

@@ -37,6 +37,12 @@ struct lsi_state_json {
   struct lsi_error error; /* code 0: none */
 };
 
+/* The same as a value. */
+struct lsi_state_value {
+  lsio_value *value;      /* held; NULL: it has no such form, `error` says why */
+  struct lsi_error error; /* code 0: none */
+};
+
 struct lsi_script_host; /* per context */
 struct lsi_loaded;      /* a script that stays loaded; counts who uses it */
 struct lsi_script;      /* per job */
@@ -75,9 +81,10 @@ struct lsi_script_ops {
   int (*help)(struct lsi_script *script, char **text, struct lsi_error *err);
   /* setup(), source(): fills *spec. spec->transform_job is what open_worker gets. */
   int (*prepare)(struct lsi_script *script, struct lsi_spec *spec, struct lsi_error *err);
-  /* After the last worker has closed: merges in worker order. *state, zeroed, receives the reduced
-   * fields; NULL: not wanted. That they have no JSON form is no failure: `done` gets them as they are. */
-  int (*merge)(struct lsi_script *script, struct lsi_state_json *state, struct lsi_error *err);
+  /* After the last worker has closed: merges in worker order. *json and *value, zeroed, receive the reduced
+   * fields; NULL: not wanted. That they have no such form is no failure: `done` gets them as they are. */
+  int (*merge)(struct lsi_script *script, struct lsi_state_json *json, struct lsi_state_value *value,
+               struct lsi_error *err);
   /* After merge, and once the output has its name: calls done(result, info). */
   int (*done)(struct lsi_script *script, const struct lsi_summary *summary, struct lsi_error *err);
   void (*unload)(struct lsi_script *script);

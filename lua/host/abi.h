@@ -15,8 +15,10 @@ struct lsi_lua;
 struct lsi_settings;
 struct lsi_sha256;
 struct lsi_paths; /* a growing list of paths */
+struct lsi_lua_arrays;
 struct lsi_lua_source;
 struct lsi_lua_spec;
+struct lsi_value;
 
 /* One per process; Lua gets its address when a state is opened. */
 struct lsi_vt {
@@ -51,6 +53,9 @@ struct lsi_vt {
   int (*paths_add)(struct lsi_paths *paths, const char *path, struct lsi_error *err);
   int (*paths_later)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);
   bool (*source_file)(struct lsi_lua_source *source, const char *text, size_t length); /* as sink_path */
+  /* An array of n zeros that lives as long as the job is open. NULL: no memory. */
+  struct lsi_value *(*array)(struct lsi_lua_arrays *arrays, int type, double n);
+  void *(*array_data)(struct lsi_value *array);
   /* See lua/host/sources.h. */
   int (*source_arrays)(struct lsi_lua_source *source, double n, bool tags, struct lsi_error *err);
 };
@@ -126,7 +131,9 @@ struct lsi_lua_call {
   bool user_code;      /* out of open: the script's top level had run when an error came */
   double state_size;   /* out of load: bytes to restore on skip */
   bool finishes, has_done; /* out of load: is there anything to do at a worker's end, at the job's? */
+  struct lsi_lua_arrays *arrays; /* merge: where arrays of the result lie */
   bool wants_text;     /* merge: the result as JSON is wanted, in text */
+  bool wants_value;    /* merge: it is wanted as results, for a value */
   bool no_json;        /* merge: text says why the result has no such form */
   double nonfinite;    /* merge: numbers that are null in it */
   const char *text;    /* out, or in for open: bytes that Lua owns until the next call */

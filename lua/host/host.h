@@ -136,6 +136,12 @@ struct lsi_lua_worker {
   struct lsi_lua_worker *next;
 };
 
+/* Arrays that the job's merged values lie in. */
+struct lsi_lua_arrays {
+  struct lsi_value **list;
+  size_t n, room;
+};
+
 struct lsi_script {
   struct lsi_script_host *host;
   struct lsi_lua *coordinator; /* held */
@@ -154,6 +160,7 @@ struct lsi_script {
   bool finishes;     /* workers end with something, or run code of the script's */
   bool has_done;     /* the script wants to be told of the end */
   bool has_out_type;
+  struct lsi_lua_arrays arrays;
   bool large;        /* the text of the state, which `done` drops */
   uint8_t type, out_type;
   _Atomic(struct lsi_lua_worker *) workers; /* the last one that opened comes first */

@@ -60,6 +60,7 @@ static void unload(struct lsi_script *s) {
   }
   free_workers(s);
   lsi_loaded_drop(s->loaded);
+  lsi_lua_arrays_clear(&s->arrays);
   lsi_free(s->params);
   lsi_free(s);
 }
@@ -332,11 +333,29 @@ static size_t count_workers(struct lsi_script *s) {
   return n;
 }
 
-static int merge(struct lsi_script *s, struct lsi_state_json *state, struct lsi_error *err) {
-  if (!s->finishes) {
-    const struct lsi_lua_call nothing = {.text = "{}", .text_length = 2};
-    return state ? take_state(&nothing, state, err) : 0;
-  }
+static int no_state(struct lsi_state_json *json, struct lsi_state_value *value, struct lsi_error *err) {
+  const struct lsi_lua_call nothing = {.text = "{}", .text_length = 2};
+  int rc = value ? lsi_value_map(NULL, NULL, 0, &value->value, err) : 0;
+  return rc || !json ? rc : take_state(&nothing, json, err);
+}
+
+/* One call of Lua's for both forms of the state. */
+static int call_merge(struct lsi_script *s, struct lsi_lua_call *call, struct lsi_state_value *value,
+                      struct lsi_error *err) {
+  if (!value) return lsi_lua_call(s->coordinator, "merge", call, NULL, LSIO_ERR_TRANSFORM, err);
+  struct lsi_lua_taking taking = {0};
+  const struct lsi_lua_hooks hooks = {.results = 4, .take = lsi_lua_take, .arg = &taking};
+  int rc = lsi_lua_call(s->coordinator, "merge", call, &hooks, LSIO_ERR_TRANSFORM, err);
+  if (!rc && taking.err.code == LSIO_ERR_OUTPUT) value->error = taking.err;
+  else if (!rc && taking.err.code) rc = lsi_fail(err, taking.err.code, 0, "%s", taking.err.what);
+  value->value = taking.value;
+  lsi_lua_taken(&taking);
+  return rc;
+}
+
+static int merge(struct lsi_script *s, struct lsi_state_json *json, struct lsi_state_value *value,
+                 struct lsi_error *err) {
+  if (!s->finishes) return no_state(json, value, err);
   const size_t most = count_workers(s) + 1;
   struct lsi_lua_worker **list = lsi_calloc(most, sizeof *list);
   struct lsi_lua_value *values = lsi_calloc(most, sizeof *values);
@@ -347,8 +366,10 @@ static int merge(struct lsi_script *s, struct lsi_state_json *state, struct lsi_
   for (size_t i = 0; i < call.n_values; i++)
     values[i] = (struct lsi_lua_value){list[i]->value, list[i]->value_length};
   call.values = values;
-  call.wants_text = state != NULL;
-  if (!rc) rc = lsi_lua_call(s->coordinator, "merge", &call, NULL, LSIO_ERR_TRANSFORM, err);
+  call.arrays = &s->arrays;
+  call.wants_text = json != NULL;
+  call.wants_value = value != NULL;
+  if (!rc) rc = call_merge(s, &call, value, err);
   for (size_t i = 0; rc == 0 && i < call.n_values; i++) { /* merged: they may be large */
     lsi_free(list[i]->value);
     list[i]->value = NULL;
@@ -356,7 +377,7 @@ static int merge(struct lsi_script *s, struct lsi_state_json *state, struct lsi_
   lsi_free(values);
   lsi_free(list);
   s->large = call.text_length > LARGE_TEXT;
-  return rc || !state ? rc : take_state(&call, state, err);
+  return rc || !json ? rc : take_state(&call, json, err);
 }
 
 static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {
@@ -429,8 +450,15 @@ static void locked_unload(struct lsi_script *s) {
     return rc;                                                                         \
   }
 LOCKED(help, char **, text)
-LOCKED(merge, struct lsi_state_json *, state)
 LOCKED(done, const struct lsi_summary *, summary)
+
+static int locked_merge(struct lsi_script *s, struct lsi_state_json *json, struct lsi_state_value *value,
+                        struct lsi_error *err) {
+  lsi_os_lock(s->host->mutex);
+  const int rc = merge(s, json, value, err);
+  lsi_os_unlock(s->host->mutex);
+  return rc;
+}
 
 /* Other jobs have the coordinator while this one's source is listed and looked at. */
 static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error *err) {

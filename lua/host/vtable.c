@@ -10,6 +10,7 @@
 #include "host/host.h"
 #include "host/paths.h"
 #include "host/sources.h"
+#include "host/values.h"
 #include "seams/os.h"
 
 static void vt_fail(struct lsi_error *err, int code, const char *text) {
@@ -93,6 +94,10 @@ static bool vt_source_file(struct lsi_lua_source *source, const char *text, size
   return (source->file = lsi_strndup(text, length)) != NULL;
 }
 
+static void *vt_array_data(struct lsi_value *array) {
+  return (void *)(uintptr_t)lsi_value_elements(array); /* our own memory */
+}
+
 const struct lsi_vt *lsi_lua_vt(void) {
   static const struct lsi_vt functions = {
       .fail = vt_fail,
@@ -119,6 +124,8 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .paths_add = lsi_paths_add,
       .paths_later = lsi_paths_later,
       .source_file = vt_source_file,
+      .array = lsi_lua_array,
+      .array_data = vt_array_data,
       .source_arrays = lsi_lua_source_arrays,
   };
   return &functions;

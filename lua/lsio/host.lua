@@ -262,10 +262,19 @@ function M.finish(address)
   call.text, call.text_length = ffi.cast("const char *", at), length
 end
 
--- Merges what the workers left, in their order; gives its JSON where that is wanted.
+local function give_json(call, entry, result)
+  local ok, text, nonfinite = pcall(encode.json, result, "the state")
+  if text == "not enough memory" then error(text, 0) end
+  call.no_json, call.nonfinite = not ok, ok and nonfinite or 0 -- done is called all the same
+  give(call, entry, text)
+end
+
+-- Merges what the workers left, in their order; gives its JSON where that is wanted. Where a value is wanted
+-- it returns the table that the JSON shows, and what else C needs to make one of it.
 function M.merge(address)
   local call, entry = entry_of(address)
   local j, values = entry.job, {}
+  entry.keep.arrays, entry.keep.blocks = call.arrays, {}
   for i = 0, tonumber(call.n_values) - 1 do
     local v = call.values[i]
     values[i + 1] = reduce.buffer():set(v.data, tonumber(v.length)):decode()
@@ -278,12 +287,10 @@ function M.merge(address)
   if j.reduce ~= nil and #values > 0 then result = reduce.all(j.reduce, values, entry.keep) end
   result = reduce.present(result, entry.keep)
   entry.result = result
-  if not call.wants_text then return end
   if type(result) ~= "table" then result = { result = result } end
-  local ok, text, nonfinite = pcall(encode.json, result, "the state")
-  if text == "not enough memory" then error(text, 0) end
-  call.no_json, call.nonfinite = not ok, ok and nonfinite or 0 -- done is called all the same
-  give(call, entry, text)
+  if call.wants_text then give_json(call, entry, result) end
+  if not call.wants_value then return end
+  return result, reduce.declared(j), value.describe, entry.keep.blocks
 end
 
 function M.done(address, info)

@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local bit = require "bit"
 local buffer = require "string.buffer"
 local view = require "lsio.view"
+local core = require "lsio.core"
 local util = require "lsio.util"
 local value = require "lsio.value"
 
@@ -190,6 +191,17 @@ function M.of_struct(fields, state)
   return out
 end
 
+-- What fields are declared as, for those whose values are what the reducers make of them.
+function M.declared(j)
+  local out = {}
+  if not j.fields or j.finish or type(j.reduce) == "function" then return out end
+  for _, f in ipairs(j.fields) do
+    local t = f.t and f.t.name or "f64"
+    out[f.name] = t == "u64" and 3 or t:sub(1, 1) == "f" and 4 or 2
+  end
+  return out
+end
+
 -- A copy of `v` that can cross between states: views and FFI arrays become arrays, but for the views that
 -- are keys of `lent`, whose memory stays where it is. Anything else that is not plain is an error that names
 -- where it is.
@@ -220,6 +232,18 @@ function M.plain(v, what, lent, depth)
     .. "workers"):format(what, t), 0)
 end
 
+-- Of C's, if the job has a place for that, so that the program may have it when the job is gone.
+local function memory(t, n, keep)
+  if keep.arrays then
+    local block = core.vt.array(keep.arrays, t.id, n)
+    if block == nil then core.fail(core.NOMEM, ("no memory for %.0f elements of the state"):format(n)) end
+    return ffi.cast(ffi.typeof("$ *", ffi.typeof(t.c)), core.vt.array_data(block)), block
+  end
+  local data = ffi.new(t.c .. "[?]", math.max(n, 1))
+  keep[#keep + 1] = data
+  return data
+end
+
 -- Arrays in a merged value become 0-based views; `keep` anchors their memory. Of lent memory `lent` gets
 -- the views as keys. What a reduce function has returned may hold anything: views already, objects, itself.
 function M.present(v, keep, lent, seen)
@@ -230,10 +254,11 @@ function M.present(v, keep, lent, seen)
     local exact, unsigned = false, v.__array == "u64"
     for i = 0, v.n - 1 do exact = exact or type(v[i]) == "cdata" end
     local t = view.by_name[exact and (unsigned and "u64" or "i64") or "f64"]
-    local data = ffi.new(t.c .. "[?]", math.max(v.n, 1))
+    local data, block = memory(t, v.n, keep)
     for i = 0, v.n - 1 do data[i] = v[i] end
-    keep[#keep + 1] = data
-    return view.make(t.id, data, v.n, true)
+    local a = view.make(t.id, data, v.n, true)
+    if block then keep.blocks[a] = block end
+    return a
   end
   seen = seen or {}
   if seen[v] then return v end

@@ -22,4 +22,20 @@ function M.array(id, address, n, lent)
   return v
 end
 
+-- What cdata is: its kind (enum lsio_value_kind) and, of an integer, its halves; of a view or an array, type,
+-- address, elements, and where they lie in an array of C's (`blocks`, by views) the address of that. Nothing:
+-- it is something else.
+function M.describe(v, blocks)
+  local signed = ffi.istype(int64, v)
+  if signed or ffi.istype(uint64, v) then
+    local bits = ffi.cast(uint64, v)
+    return signed and 2 or 3, tonumber(bits / 4294967296ULL), tonumber(bits % 4294967296ULL)
+  end
+  local a = type(v) == "cdata" and ((view.is_ro(v) or view.is_rw(v)) and v or view.of_array(v))
+  if not a then return nil end
+  local block = blocks[v]
+  return 8, a.dtype, tonumber(ffi.cast("uintptr_t", a.ptr)), a.n,
+    block and tonumber(ffi.cast("uintptr_t", block))
+end
+
 return M

@@ -169,7 +169,7 @@ char *host_end(struct host_job *j, struct host_worker *w, size_t n) {
   struct lsi_summary s = {.status = "done", .chunks = 5, .backend = "mem", .bound = "device",
                           .n_workers = 2, .workers = ws, .wall_s = 1.5};
   struct lsi_state_json state = {0};
-  int rc = host_ops->merge(j->script, &state, &j->err);
+  int rc = host_ops->merge(j->script, &state, NULL, &j->err);
   if (rc == 0) rc = host_ops->done(j->script, &s, &j->err);
   if (rc) fprintf(stderr, "done: %s\n", j->err.what);
   assert_int_equal(rc, 0);

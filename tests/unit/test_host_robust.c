@@ -49,7 +49,7 @@ static void test_no_memory(void **state) {
     }
     struct lsi_state_json json = {0};
     struct lsi_summary s = {.status = "done"};
-    if (rc == 0) rc = host_ops->merge(j.script, &json, &j.err);
+    if (rc == 0) rc = host_ops->merge(j.script, &json, NULL, &j.err);
     if (rc == 0) rc = host_ops->done(j.script, &s, &j.err);
     lsi_mem_fail_nth(0, false);
     if (rc) {
@@ -149,7 +149,7 @@ static void test_threads(void **state) {
     struct lsi_worker_summary ws[1] = {{.wait_s = 0.5}};
     struct lsi_summary s = {.status = "done", .chunks = 5, .n_workers = 1, .workers = ws};
     struct lsi_state_json json = {0};
-    assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
+    assert_int_equal(host_ops->merge(j.script, &json, NULL, &j.err), 0);
     assert_int_equal(host_ops->done(j.script, &s, &j.err), 0);
     assert_string_equal(json.text, "{\"above\":792000,\"n\":800000,\"sum\":39600000}");
     lsi_free(json.text);

@@ -344,7 +344,7 @@ static void test_worker_errors(void **state) {
   host_start(&j, HOST_HEAD " done = function(r, info)\n error('in done') end }", NULL);
   struct lsi_summary s = {.status = "done"};
   struct lsi_state_json json = {0};
-  assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
+  assert_int_equal(host_ops->merge(j.script, &json, NULL, &j.err), 0);
   assert_int_equal(host_ops->done(j.script, &s, &j.err), LSIO_ERR_TRANSFORM);
   host_check_message(&j, LSIO_ERR_TRANSFORM, "job.lua:5: in done");
   lsi_free(json.text);
@@ -370,7 +370,7 @@ static void ends(const char *reduced, bool no_json, const char *text) {
   }
   struct lsi_state_json json = {0};
   struct lsi_summary s = {.status = "done"};
-  assert_int_equal(host_ops->merge(j.script, &json, &j.err), 0);
+  assert_int_equal(host_ops->merge(j.script, &json, NULL, &j.err), 0);
   assert_int_equal(host_ops->done(j.script, &s, &j.err), 0);
   assert_int_equal(json.text == NULL, no_json);
   assert_int_equal(json.error.code, no_json ? LSIO_ERR_OUTPUT : 0);

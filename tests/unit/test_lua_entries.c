@@ -265,7 +265,7 @@ static void test_no_memory(void **state) {
       close_worker(0);
     }
     struct lsi_state_json json = {0};
-    if (rc == 0) rc = host_ops->merge(j->script, &json, &j->err);
+    if (rc == 0) rc = host_ops->merge(j->script, &json, NULL, &j->err);
     lsi_mem_fail_nth(0, false);
     if (loaded) release();
     if (rc) {
@@ -319,7 +319,7 @@ static void test_loaded_on_threads(void **state) {
       for (unsigned i = 0; i < 4; i++) assert_int_equal(args[i].rc, 0);
       if (k == 3) release();
       struct lsi_state_json json = {0};
-      assert_int_equal(host_ops->merge(jobs[0].script, &json, &jobs[0].err), 0);
+      assert_int_equal(host_ops->merge(jobs[0].script, &json, NULL, &jobs[0].err), 0);
       char wanted[60];
       snprintf(wanted, sizeof wanted, "{\"job\":%d,\"n\":200}", k);
       assert_string_equal(json.text, wanted);
