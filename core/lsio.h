@@ -34,6 +34,7 @@
 #include "lsio/library.h"
 #include "lsio/value.h"
 #include "lsio/context.h"
+#include "lsio/transform.h"
 #include "lsio/job.h"
 #include "lsio/queue.h"
 #include "lsio/result.h"

@@ -6,6 +6,7 @@
 
 #include "api/facts.h"
 #include "api/helpers.h"
+#include "api/transform.h"
 #include "engine/state/engine.h"
 #include "ground/log.h"
 #include "ground/spin.h"
@@ -111,6 +112,7 @@ struct lsio_job {
   char *script_text, *script_name;
   lsio_value *params;                     /* held; NULL: none */
   struct lsi_script *script;              /* NULL: none, a plain read */
+  struct lsi_c_transform transform;       /* the program's, if it gave one */
   struct lsi_spec spec;
   const struct lsi_backend_ops *backend;
   const struct lsi_backend_ops *fallback; /* NULL: none, as from one that was asked for by name */

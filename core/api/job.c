@@ -28,6 +28,8 @@ int lsi_job_copy_script(struct lsio_job *job, const struct lsio_job_options *o, 
 }
 
 int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
+  const int rc = lsi_c_transform_check(&job->transform, err);
+  if (rc < 0) return rc;
   const struct lsi_script_source source = {.text = job->script_text,
                                            .length = o->script_length,
                                            .name = job->script_name,
@@ -35,6 +37,8 @@ int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct 
                                            .n_args = o->n_args,
                                            .loaded = (struct lsi_loaded *)(uintptr_t)o->loaded,
                                            .params = job->params,
+                                           .transformed = job->transform.given,
+                                           .has_state = lsi_c_transform_has_state(&job->transform),
                                            .job = job->number};
   return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
 }
@@ -61,6 +65,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   job->array.refused = o->flags & LSIO_JOB_NO_MEMORY;
   job->no_state = o->flags & LSIO_JOB_NO_STATE;
   job->wants_value = o->flags & LSIO_JOB_STATE_VALUE;
+  lsi_c_transform_take(&job->transform, o->transform);
   job->array.callers = o->output;
   job->array.callers_bytes = o->output_length;
   if (o->params) job->params = lsio_value_retain(o->params);
@@ -179,6 +184,9 @@ const lsio_error *lsio_job_error(const lsio_job *job) {
 const lsio_error *lsio_job_state_error(const lsio_job *job) {
   return job->state.error.code ? &job->state.error : NULL;
 }
+void *lsio_job_state(const lsio_job *job) {
+  return job->ended && !job->status ? lsi_c_transform_state(&job->transform) : NULL;
+}
 uint64_t lsio_job_error_count(const lsio_job *job) { return job->summary.error_count; }
 const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i) {
   return i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
@@ -204,6 +212,7 @@ void lsi_job_free(struct lsio_job *job) {
   lsi_job_free_completions(job->poll.pending);
   lsi_job_free_completions(job->poll.lent);
   lsi_run_destroy(job->run);
+  lsi_c_transform_end(&job->transform);
   if (job->script) lsi_script_host_ops->unload(job->script);
   lsio_value_release(job->state_value.value);
   lsio_value_release(job->params); /* the script's views of it are gone */

@@ -32,6 +32,7 @@ void lsi_job_reduce(struct lsio_job *job) {
   memcpy(s->part_s, job->part_s, sizeof s->part_s);
   s->workers_wanted = job->workers_wanted;
   if (job->results.sink) s->bytes_written = lsi_sink_bytes_written(job->results.sink);
+  if (!e->code) lsi_c_transform_merge(&job->transform, job->script, e);
   if (!e->code && job->script)
     lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state,
                                job->wants_value ? &job->state_value : NULL, e);

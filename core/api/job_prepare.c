@@ -198,6 +198,8 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
   if (rc >= 0) rc = select_steps(job, err);
   if (rc < 0) return rc;
   lsi_job_decide_results(job);
+  rc = lsi_c_transform_use(&job->transform, spec, job->results.type, job->results.in_place, job->script, err);
+  if (rc < 0) return rc;
   if (spec->on_error == LSI_ON_ERROR_SKIP && spec->sink.kind != LSI_SINK_NONE &&
       !job->results.variable && !spec->has_fill) {
     lsi_fail(err, LSIO_ERR_SCRIPT, 0, "on_error = \"skip\" with a sink of fixed places needs `fill`");

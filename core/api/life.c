@@ -74,7 +74,7 @@ static void have_done(struct lsio_job *job, void (*run)(void *arg)) {
 
 static void tell(void *user, bool has_ended) {
   struct lsio_job *job = user;
-  const bool takes_long = job->script || job->results.path;
+  const bool takes_long = job->script || job->results.path || job->transform.given;
   if (!has_ended) lsi_queue_tell(job);
   else if (takes_long) have_done(job, end);
   else end(job);

@@ -6,12 +6,16 @@
 static int create_job(lsio_context *context, const struct lsio_job_options *options,
                       const void *wanted, struct lsio_job_options *o, struct lsio_job **out,
                       struct lsi_error *err) {
-  if (!lsi_job_options_read(options, o) || !context || !wanted)
+  if (!lsi_job_options_read(options, o) || !context || !wanted) {
+    lsi_c_transform_refuse(o->transform);
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a job needs a context, a script or a loaded one, `out`, and options whose "
                     "struct_size is set");
+  }
   *out = lsi_job_create(context, o);
-  return *out ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
+  if (*out) return 0;
+  lsi_c_transform_refuse(o->transform);
+  return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
 }
 
 int lsio_submit(lsio_context *context, const struct lsio_job_options *options, lsio_job **out,

@@ -4,6 +4,7 @@
 
 #include "lsio/context.h"
 #include "lsio/value.h"
+#include "lsio/transform.h"
 
 LSIO_BEGIN
 
@@ -65,6 +66,9 @@ struct lsio_job_options {
    * integers beyond 2^53 are int64 or uint64, nil within a list leaves a hole, and an array, at any depth, is
    * a 0-based view for reading of the same memory in all workers, flat, whatever its shape. */
   const lsio_value *params;
+  const struct lsio_transform *transform; /* not NULL: the job's transform is these functions, and the script
+                                             has none: see lsio_transform. The struct is copied, `user` handed
+                                             over until `release` */
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's
@@ -93,8 +97,8 @@ LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_optio
  * a job: what it leaves in file-level locals lives as long as the script, apart from the others in the
  * coordinator and in each worker, and is shared by all its jobs, also those that are open at the same
  * time. `params`, `state` and whatever else a function of the job gets belong to one job. What is wrong
- * with the script is found here (LSIO_ERR_SCRIPT); what only its args and settings can make wrong, when
- * a job is submitted. */
+ * with the script is found here (LSIO_ERR_SCRIPT); what only its args, settings or transform can make wrong,
+ * when a job is submitted. */
 LSIO_API int lsio_script_load(lsio_context *context, const struct lsio_job_options *options,
                               lsio_script **out, lsio_error **error);
 /* Jobs of it may still be open: the script goes with the last of them. Release it before its context is
@@ -184,6 +188,9 @@ LSIO_API uint64_t lsio_job_error_count(const lsio_job *job);
 LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
 /* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: out of memory. */
 LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
+/* The merged state of a job whose transform has `merge`. NULL: it has none, or has not ended well. Belongs to
+ * the job, whose destruction closes it; until then its content is the caller's to use or to change. */
+LSIO_API void *lsio_job_state(const lsio_job *job);
 /* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
  * Integers of the `state` stand there with all their digits (uint64: up to 2^64 - 1), bytes of strings that
  * are no UTF-8 as \xNN; NaN and infinities are null, and `state_nonfinite` says how many. `state_error`

@@ -36,13 +36,22 @@ typedef struct lsi_step {
   double result_n;     /* LSI_RESULT_COUNT: elements written to out */
   const char *record;  /* LSI_RESULT_RECORD: bytes, valid until the next call */
   size_t record_length;
+  /* set by the engine */
+  int32_t memory;               /* LSI_MEMORY_*: where the data of a single chunk lies */
+  const volatile int32_t *stop; /* not 0 once the run is to end */
 } lsi_step;
 
 enum {
-  LSI_RESULT_FULL = 0,   /* out is full */
+  LSI_RESULT_FULL = 0,   /* out is full; in a stream without out_max: nothing to deliver */
   LSI_RESULT_COUNT = 1,  /* result_n elements of out */
   LSI_RESULT_RECORD = 2, /* a record: text of `record_length` bytes */
-  LSI_RESULT_NONE = 3    /* nothing to deliver */
+  LSI_RESULT_NONE = 3,   /* nothing to deliver */
+  LSI_RESULT_WHOLE = 4   /* out is full, also in a stream */
+};
+
+enum {
+  LSI_MEMORY_PADDED = 1, /* 64 bytes behind it may be read */
+  LSI_MEMORY_LENT = 2    /* it is not the worker's: a mapped file, whose bytes may change */
 };
 
 /* A job with `piece` sees the data of a large chunk in several calls, in order. */

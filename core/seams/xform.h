@@ -56,6 +56,8 @@ struct lsi_script_source {
   const lsio_value *params; /* a map, borrowed until unload; NULL: none */
   struct lsi_loaded *loaded; /* not NULL: the job's script is this one, and text and name are ignored */
   uint64_t job;              /* by which the log names the job; 0: it is none */
+  bool transformed;          /* the job's transform is not to be the script's, which must have none */
+  bool has_state;            /* and brings its own state */
 };
 
 /* The language host. Many jobs may be open at once, and all of this may be called by any thread, for one job
@@ -81,6 +83,12 @@ struct lsi_script_ops {
   int (*help)(struct lsi_script *script, char **text, struct lsi_error *err);
   /* setup(), source(): fills *spec. spec->transform_job is what open_worker gets. */
   int (*prepare)(struct lsi_script *script, struct lsi_spec *spec, struct lsi_error *err);
+  /* Of a job whose transform is not the script's: what the script's `state` begins as in each worker, and its
+   * bytes; NULL: it has none. Borrowed until unload. */
+  const void *(*state)(const struct lsi_script *script, size_t *bytes);
+  /* What these states have become in the workers that ran steps, in their order: borrowed by merge, the next
+   * call. */
+  void (*ended)(struct lsi_script *script, const void *const *states, size_t n);
   /* After the last worker has closed: merges in worker order. *json and *value, zeroed, receive the reduced
    * fields; NULL: not wanted. That they have no such form is no failure: `done` gets them as they are. */
   int (*merge)(struct lsi_script *script, struct lsi_state_json *json, struct lsi_state_value *value,

@@ -123,11 +123,13 @@ struct lsi_lua_call {
   struct lsi_settings *settings;
   struct lsi_lua_spec *spec;
   struct lsi_lua_source *source; /* prepare */
-  void *slot;          /* out of open: the state struct; it lives as long as the job is open */
+  void *slot;          /* out of open: the state struct; it lives as long as the job is open. Out of load with
+                          `transformed`: one as it begins, until the next call; NULL: the script has none */
   uint64_t seed;
   struct lsi_lua_chunk *chunk; /* out of open; belongs to the state of Lua, all of whose jobs may share it */
   uint8_t out_type;    /* open: of step->out */
   bool has_out_type;
+  bool transformed, has_state; /* load: the job's transform is the program's, and brings its own state */
   bool user_code;      /* out of open: the script's top level had run when an error came */
   double state_size;   /* out of load: bytes to restore on skip */
   bool finishes, has_done; /* out of load: is there anything to do at a worker's end, at the job's? */
@@ -138,7 +140,8 @@ struct lsi_lua_call {
   double nonfinite;    /* merge: numbers that are null in it */
   const char *text;    /* out, or in for open: bytes that Lua owns until the next call */
   size_t text_length;
-  const struct lsi_lua_value *values;  /* merge: of the workers that ran steps, in their order */
+  const struct lsi_lua_value *values;  /* merge: of the workers that ran steps, in their order; with
+                                          `transformed` the bytes of their state structs */
   size_t n_values;
   double c_types; /* out of close: how many the state has made, at least; 0: as many as before */
 };

@@ -162,6 +162,10 @@ struct lsi_script {
   bool has_out_type;
   struct lsi_lua_arrays arrays;
   bool large;        /* the text of the state, which `done` drops */
+  bool transformed;  /* by a transform of the program's: there are no workers here */
+  void *begin;       /* the state as it begins there; NULL: none */
+  const void *const *ended; /* and what it has become: borrowed */
+  size_t n_ended;
   uint8_t type, out_type;
   _Atomic(struct lsi_lua_worker *) workers; /* the last one that opened comes first */
 };

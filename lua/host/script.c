@@ -62,6 +62,7 @@ static void unload(struct lsi_script *s) {
   lsi_loaded_drop(s->loaded);
   lsi_lua_arrays_clear(&s->arrays);
   lsi_free(s->params);
+  lsi_free(s->begin);
   lsi_free(s);
 }
 
@@ -84,6 +85,13 @@ static int begin(struct lsi_script *s, const struct lsi_script_source *src, stru
   return 0;
 }
 
+static int take_begin(struct lsi_script *s, const struct lsi_lua_call *call, struct lsi_error *err) {
+  s->begin = lsi_malloc((size_t)call->state_size);
+  if (!s->begin) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a state");
+  memcpy(s->begin, call->slot, (size_t)call->state_size);
+  return 0;
+}
+
 static int load(struct lsi_script_host *host, const struct lsi_script_source *src,
                 struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err) {
   struct lsi_script *s = lsi_calloc(1, sizeof *s);
@@ -95,12 +103,15 @@ static int load(struct lsi_script_host *host, const struct lsi_script_source *sr
   call.args = src->args;
   call.n_args = src->n_args;
   call.settings = settings;
+  s->transformed = call.transformed = src->transformed;
+  call.has_state = src->has_state;
   const struct lsi_lua_hooks hooks = {.push = lsi_lua_push_params,
                                       .arg = (void *)(uintptr_t)src->params};
   if (!rc && src->params && src->params->kind != LSIO_VALUE_MAP)
     rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "params must be a map of names, not a value of kind %d",
                   src->params->kind);
   if (!rc) rc = lsi_lua_call(s->coordinator, "load", &call, &hooks, LSIO_ERR_SCRIPT, err);
+  if (!rc && call.slot) rc = take_begin(s, &call, err);
   if (rc) {
     unload(s);
     return rc;
@@ -150,8 +161,9 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   spec->sink.any_order = l->any_order;
   static const uint8_t durability[] = {LSI_DURABLE_NONE, LSI_DURABLE_BATCH, LSI_DURABLE_EACH};
   if (l->sink_kind) spec->sink.durability = durability[l->durability];
-  spec->transform = l->identity ? NULL : &lsi_lua_transform_ops;
-  spec->transform_job = l->identity ? NULL : s;
+  const bool transforms = !l->identity && !s->transformed;
+  spec->transform = transforms ? &lsi_lua_transform_ops : NULL;
+  spec->transform_job = transforms ? s : NULL;
   s->type = l->type;
   s->has_out_max = l->has_out_max;
   s->has_out_type = l->sink_has_type;
@@ -356,21 +368,25 @@ static int call_merge(struct lsi_script *s, struct lsi_lua_call *call, struct ls
 static int merge(struct lsi_script *s, struct lsi_state_json *json, struct lsi_state_value *value,
                  struct lsi_error *err) {
   if (!s->finishes) return no_state(json, value, err);
-  const size_t most = count_workers(s) + 1;
+  const size_t most = LSI_MAX(count_workers(s), s->n_ended) + 1;
   struct lsi_lua_worker **list = lsi_calloc(most, sizeof *list);
   struct lsi_lua_value *values = lsi_calloc(most, sizeof *values);
   struct lsi_lua_call call = lsi_lua_call_of(s);
   int rc = list && values ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0,
                                          "no memory to merge what workers ended with");
-  call.n_values = rc ? 0 : list_workers(s, list);
-  for (size_t i = 0; i < call.n_values; i++)
+  call.transformed = s->transformed;
+  const size_t n_list = rc ? 0 : list_workers(s, list);
+  for (size_t i = 0; i < n_list; i++)
     values[i] = (struct lsi_lua_value){list[i]->value, list[i]->value_length};
+  for (size_t i = 0; !rc && i < s->n_ended; i++)
+    values[i] = (struct lsi_lua_value){s->ended[i], s->state_size};
+  call.n_values = rc ? 0 : n_list + s->n_ended; /* of which one is none */
   call.values = values;
   call.arrays = &s->arrays;
   call.wants_text = json != NULL;
   call.wants_value = value != NULL;
   if (!rc) rc = call_merge(s, &call, value, err);
-  for (size_t i = 0; rc == 0 && i < call.n_values; i++) { /* merged: they may be large */
+  for (size_t i = 0; rc == 0 && i < n_list; i++) { /* merged: they may be large */
     lsi_free(list[i]->value);
     list[i]->value = NULL;
   }
@@ -378,6 +394,16 @@ static int merge(struct lsi_script *s, struct lsi_state_json *json, struct lsi_s
   lsi_free(list);
   s->large = call.text_length > LARGE_TEXT;
   return rc || !json ? rc : take_state(&call, json, err);
+}
+
+static const void *state_begins(const struct lsi_script *s, size_t *bytes) {
+  *bytes = s->begin ? s->state_size : 0;
+  return s->begin;
+}
+
+static void states_ended(struct lsi_script *s, const void *const *states, size_t n) {
+  s->ended = states;
+  s->n_ended = n;
 }
 
 static int done(struct lsi_script *s, const struct lsi_summary *summary, struct lsi_error *err) {
@@ -483,6 +509,8 @@ static const struct lsi_script_ops ops = {.name = "lua",
                                           .load = locked_load,
                                           .help = locked_help,
                                           .prepare = locked_prepare,
+                                          .state = state_begins,
+                                          .ended = states_ended,
                                           .merge = locked_merge,
                                           .done = locked_done,
                                           .unload = locked_unload,

@@ -105,12 +105,28 @@ function M.forget(address)
   if count then collect_since(count) end
 end
 
+-- A fresh state for `entry`, if its job has one.
+local function new_state(entry)
+  local j = entry.job
+  if j.fields then
+    j.layout = j.layout or state.layout(j.fields)
+    entry.state = state.construct(j.fields, j.layout, job.reducer_of(j))
+  elseif j.state_function then
+    entry.state = j.state_function(entry.params)
+    if type(entry.state) ~= "table" then
+      error(("%s: the function state returned %s, not a table"):format(entry.name, util.show(entry.state)), 0)
+    end
+  end
+end
+
 -- `given`: the parameters that a program gives as values; `lent`: the views among them.
 function M.load(address, given, lent)
   local call = ffi.cast(call_type, address)
   local entry = open_entry(call)
   local j = entry.job
   entry.lent = lent
+  entry.transformed = call.transformed
+  job.check_transform(entry.script, call.transformed, call.has_state)
   for _, s in ipairs(j.settings) do
     if core.vt.setting(call.settings, s.name, s.value, core.err) < 0 then
       core.vt.as_script_error(core.err, entry.name, job.line(entry.script, s.key))
@@ -125,6 +141,10 @@ function M.load(address, given, lent)
   params.give(j.params, entry.params, given, fail)
   call.state_size = j.state_size or 0
   call.finishes, call.has_done = j.finish ~= nil or j.reduce ~= nil, j.done ~= nil
+  if call.transformed and j.fields then
+    new_state(entry)
+    call.slot = entry.state
+  end
 end
 
 function M.help(address)
@@ -156,11 +176,12 @@ local function prepare_sink(entry, spec)
   spec.durability = ({ none = 0, batch = 1, each = 2 })[s.durability or "batch"]
 end
 
-local function prepare_data(j, spec)
+local function prepare_data(entry, spec)
+  local j = entry.job
   spec.type, spec.big = j.type.id, j.big
   spec.codec = core.vt.codec(j.codec)
   spec.decoded, spec.piece = j.decoded or 0, j.piece or 0
-  spec.identity = j.transform == nil
+  spec.identity = j.transform == nil and not entry.transformed
   spec.has_out_max, spec.out_max = j.out_max ~= nil, j.out_max or 0
   spec.has_fill, spec.fill = j.fill ~= nil, j.fill or 0
 end
@@ -196,26 +217,12 @@ function M.prepare(address)
     end
   end
   check_chunk(entry, s)
-  prepare_data(j, call.spec)
+  prepare_data(entry, call.spec)
   prepare_sink(entry, call.spec)
   local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
   source.describe(s, call.source, j.codec ~= "none", may_be_late)
   s = nil -- luacheck: ignore (arrays as long as the request must not live on while it runs)
   collect_since(entry.count)
-end
-
--- A fresh state for `entry`, if its job has one.
-local function new_state(entry)
-  local j = entry.job
-  if j.fields then
-    j.layout = j.layout or state.layout(j.fields)
-    entry.state = state.construct(j.fields, j.layout, job.reducer_of(j))
-  elseif j.state_function then
-    entry.state = j.state_function(entry.params)
-    if type(entry.state) ~= "table" then
-      error(("%s: the function state returned %s, not a table"):format(entry.name, util.show(entry.state)), 0)
-    end
-  end
 end
 
 -- In a worker: the script, its state, init. Returns what C calls for a step, the transform, which
@@ -277,7 +284,11 @@ function M.merge(address)
   entry.keep.arrays, entry.keep.blocks = call.arrays, {}
   for i = 0, tonumber(call.n_values) - 1 do
     local v = call.values[i]
-    values[i + 1] = reduce.buffer():set(v.data, tonumber(v.length)):decode()
+    if call.transformed then
+      values[i + 1] = reduce.of_struct(j.fields, state.take(j.fields, j.layout, entry.state, v.data))
+    else
+      values[i + 1] = reduce.buffer():set(v.data, tonumber(v.length)):decode()
+    end
   end
   if #values == 0 and j.reduce ~= nil and (j.fields or j.state_function) then -- no step has run
     new_state(entry)

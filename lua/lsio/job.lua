@@ -85,6 +85,12 @@ local function check_data(t, job)
   end
 end
 
+-- A job without a transform may get one of the program's, which is known when it is opened.
+local function needs_transform(t, job, key, text)
+  if t.transform or t[key] == nil then return end
+  job.untransformed = job.untransformed or { key = key, text = text }
+end
+
 local function check_piece(t, job)
   if t.piece == nil then return end
   local ok, n = pcall(source.size, t.piece, "piece", 1)
@@ -93,7 +99,7 @@ local function check_piece(t, job)
     fail(("piece is %.0f bytes, no multiple of the %d bytes of a %s element"):format(n, job.type.size,
       job.type.name), "piece")
   end
-  if not t.transform then fail("piece is for transforms, but there is no transform", "piece") end
+  needs_transform(t, job, "piece", "piece is for transforms, but there is no transform")
   job.piece = n
 end
 
@@ -115,9 +121,7 @@ local function check_ends(t, job)
   end
   job.out_max = t.out_max
   job.fill = want(t, "fill", "number")
-  if job.out_max and not t.transform then
-    fail("out_max limits what a transform writes, but there is no transform", "out_max")
-  end
+  needs_transform(t, job, "out_max", "out_max limits what a transform writes, but there is no transform")
 end
 
 local function check_reducer(name, what)
@@ -202,10 +206,8 @@ local function check_state(t, job)
   for _, key in ipairs { "setup", "init", "transform", "finish", "done" } do
     job[key] = want(t, key, "function")
   end
-  if not job.transform then
-    for _, key in ipairs { "init", "finish", "state", "reduce" } do
-      if t[key] ~= nil then fail(key .. " has no use without a transform", key) end
-    end
+  for _, key in ipairs { "init", "finish", "state", "reduce" } do
+    needs_transform(t, job, key, key .. " has no use without a transform")
   end
   check_reduce(t, job)
 end
@@ -256,6 +258,34 @@ function M.job(t)
   check_options(t, job)
   current.made = true
   return job
+end
+
+-- Is the transform the script's, or the program's (`given`, with a state of its own if `has_state`)?
+function M.check_transform(script, given, has_state)
+  local job = script.job
+  local function bad(text, key) error(place(script, key) .. text, 0) end
+  local missing = job.untransformed
+  if not given then
+    if missing then bad(missing.text, missing.key) end
+    return
+  end
+  if job.transform then
+    bad("the script has a transform, and the program gives the job another one; leave one of them out",
+      "transform")
+  end
+  for _, key in ipairs { "init", "finish" } do
+    if job[key] then
+      bad(("%s runs in workers, where a job with a transform of the program's has no Lua; give that "
+        .. "transform its own: %s"):format(key, key == "init" and "open_worker" or key), key)
+    end
+  end
+  if job.state_function then
+    bad("state is a function, but where the transform is the program's there is no Lua to call it; write it "
+      .. "as text, as in \"double sum, n;\"", "state")
+  end
+  if has_state and job.fields then
+    bad("the script has a state, and the program's transform brings its own; leave one of them out", "state")
+  end
 end
 
 -- What only shows once all options are known.

@@ -185,6 +185,27 @@ function M.construct(fields, layout, reducer_of)
   return s
 end
 
+local words = ffi.typeof "uint32_t *"
+
+-- Makes the one NaN of what LuaJIT could take for something else than a number: see lsio.view.
+local function clean(at, is_double)
+  if is_double and at[1] > 0xfff80000 then at[0], at[1] = 0, 0xfff80000 end
+  if not is_double and at[0] > 0xffc00000 then at[0] = 0xffc00000 end
+end
+
+-- Fills `s`, made by construct(), with the bytes of a struct that C functions wrote; returns it.
+function M.take(fields, layout, s, bytes)
+  ffi.copy(s, bytes, layout.size)
+  for _, f in ipairs(fields) do
+    local kind = f.moments and "f64" or not f.n and f.t.name -- arrays are read through their views
+    if kind == "f64" or kind == "f32" then
+      local at = ffi.cast(words, s) + ffi.offsetof(layout.struct, f.name) / 4
+      for i = 0, f.moments and 2 or 0 do clean(at + 2 * i, kind == "f64") end
+    end
+  end
+  return s
+end
+
 for _, f in pairs(M) do jit.off(f) end -- as in lsio.job; what a job's functions call is none of these
 
 return M

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -80,8 +81,11 @@ struct lsio_job_options api_options(const char *script, uint32_t flags) {
                                    .flags = flags | LSIO_JOB_NO_ENV};
 }
 
-lsio_job *api_submit(const char *script, uint32_t flags) {
+lsio_job *api_submit(const char *script, uint32_t flags) { return api_submit_c(script, flags, NULL); }
+
+lsio_job *api_submit_c(const char *script, uint32_t flags, const struct lsio_transform *transform) {
   struct lsio_job_options o = api_options(script, flags);
+  o.transform = transform;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
   if (lsio_submit(api_context, &o, &job, &error) != 0)
@@ -108,6 +112,15 @@ double api_number(const json_t *o, const char *key) {
   const json_t *v = json_object_get(o, key);
   if (!json_is_number(v)) fail_msg("%s is no number", key);
   return json_number_value(v);
+}
+
+atomic_int api_arrived;
+
+void api_meet(const lsio_step *step, bool first) {
+  const struct timespec pause = {0, 100000};
+  if (!first) return;
+  atomic_fetch_add(&api_arrived, 1);
+  for (int i = 0; i < 100000 && atomic_load(&api_arrived) < 2 && !*step->stop; i++) nanosleep(&pause, NULL);
 }
 
 void api_clients(void *(*client)(void *seed)) {

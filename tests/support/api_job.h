@@ -4,6 +4,7 @@
 #define LSI_TEST_API_JOB_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "lsio.h"
@@ -26,6 +27,7 @@ int api_end(void **state);
 #define API_HEAD                                                                        \
   "local lsio = require 'lsio'\n"                                                       \
   "return lsio.job { source = lsio.files('a.f32', { chunk = 400 }), type = 'f32',\n"
+#define API_APART API_HEAD " merge = 'never', " /* a unit for each step, so that all workers get some */
 #define API_COUNTS API_HEAD                                                             \
   " state = 'double n;', reduce = { n = 'sum' },\n"                                     \
   " transform = function(chunk, state) state.n = state.n + chunk.n end }\n"
@@ -33,10 +35,14 @@ int api_end(void **state);
 struct lsio_job_options api_options(const char *script, uint32_t flags);
 /* Must work; the test's end destroys what api_close has not. */
 lsio_job *api_submit(const char *script, uint32_t flags);
+lsio_job *api_submit_c(const char *script, uint32_t flags, const struct lsio_transform *transform);
 void api_close(lsio_job *job);
 /* Waits: the job must end with this code; the parsed JSON of its summary. */
 json_t *api_ends(lsio_job *job, int code);
 double api_number(const json_t *o, const char *key);
+/* For a transform in C: waits until two workers have called it since arrived was 0, or for 10 s. */
+extern atomic_int api_arrived;
+void api_meet(const lsio_step *step, bool first);
 /* Four threads at once, with the seeds 1 to 4; each returns how much was wrong, as a pointer: nothing. */
 void api_clients(void *(*client)(void *seed));
 int api_files(void); /* in the current directory */

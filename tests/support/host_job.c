@@ -51,9 +51,8 @@ int host_load(struct host_job *j, const char *text, const char *args) {
   const char *words[16];
   size_t n = 0;
   for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) words[n++] = w;
-  struct lsi_script_source src = {.text = text, .length = text ? strlen(text) : 0,
-                                        .name = "job.lua", .args = words, .n_args = n,
-                                        .loaded = host_loaded};
+  struct lsi_script_source src = {.text = text, .length = text ? strlen(text) : 0, .name = "job.lua",
+                                   .args = words, .n_args = n, .loaded = host_loaded};
   return host_ops->load(host_context, &src, &j->settings, &j->script, &j->err);
 }
 

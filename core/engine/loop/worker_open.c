@@ -56,6 +56,7 @@ static int open_memory(struct lsi_worker *w) {
   w->stepper.item_mask = lsi_type_size(run->config.spec->type.type) - 1;
   w->stepper.step.chunk = w->stepper.chunks;
   w->stepper.step.worker = w->index;
+  w->stepper.step.stop = (const volatile int32_t *)(const volatile void *)&run->stop;
   const struct lsi_spec *spec = run->config.spec;
   w->stepper.time_from = spec->piece || w->home->trace ? 0 : TIME_EVERY_BYTES;
   w->stepper.pos_unknown = spec->piece ? 0 : -1;

@@ -42,6 +42,11 @@ int lsi_step_interpret(struct lsi_worker *w, uint32_t step, struct lsi_yield *y)
     y->count = (uint64_t)s->out_n;
     y->nothing = !config->sink && !(config->stream && config->spec->has_out_max);
     return 0;
+  case LSI_RESULT_WHOLE:
+    y->data = s->out;
+    y->count = (uint64_t)s->out_n;
+    y->nothing = !config->sink && !config->stream;
+    return 0;
   case LSI_RESULT_COUNT:
     y->data = s->out;
     y->count = (uint64_t)s->result_n;

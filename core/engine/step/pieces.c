@@ -98,6 +98,7 @@ static int show(struct lsi_worker *w, const struct run *p, const void *data, siz
   s->pos = (double)(int64_t)((config->sink_pos ? config->sink_pos[p->step] : 0) + p->elements);
   s->piece = (p->bytes ? LSI_PIECE_LATER : 0) | (more ? LSI_PIECE_MORE : 0);
   s->result = LSI_RESULT_FULL;
+  s->memory = lsi_memory_of(w, data, bytes);
   s->out_n = 0;
   if (!lsi_buffer_fit(&w->stepper.scratch, bytes + 64, 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's scratch");

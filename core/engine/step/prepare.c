@@ -84,6 +84,30 @@ int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes) {
   return w->error.code;
 }
 
+#define PAD 64u
+
+/* Does it lie in there, and so does what is behind it? */
+static inline bool lies_in(const void *data, uint64_t bytes, const void *base, size_t size) {
+  return (uintptr_t)data - (uintptr_t)base <= size && bytes <= size - ((uintptr_t)data - (uintptr_t)base);
+}
+
+static __attribute__((noinline)) int32_t memory_elsewhere(const struct lsi_worker *w, const void *data,
+                                                          uint64_t bytes) {
+  const struct lsi_buffer *all[] = {&w->stepper.decoded, &w->stepper.pieces, &w->reader.late.large};
+  if (!bytes || lies_in(data, bytes, w->reader.arena.base, w->reader.arena.size)) return 0; /* at its end */
+  for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
+    if (!lies_in(data, bytes, all[i]->data, all[i]->capacity)) continue;
+    return lies_in(data, bytes + PAD, all[i]->data, all[i]->capacity) ? LSI_MEMORY_PADDED : 0;
+  }
+  return LSI_MEMORY_LENT;
+}
+
+int32_t lsi_memory_of(const struct lsi_worker *w, const void *data, uint64_t bytes) {
+  return LSI_LIKELY(lies_in(data, bytes + PAD, w->reader.arena.base, w->reader.arena.size))
+             ? LSI_MEMORY_PADDED
+             : memory_elsewhere(w, data, bytes);
+}
+
 static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, uint32_t i,
                          uint32_t chunk, size_t *used) {
   const struct lsi_spec *spec = w->run->config.spec;
@@ -163,9 +187,11 @@ int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) 
     if (!config->spec->transform) return 0; /* or nobody looks at the rest */
     n = w->stepper.chunks[0].n;
     most = w->stepper.chunks[0].bytes;
+    s->memory = x->lent ? LSI_MEMORY_LENT : lsi_memory_of(w, s->chunk->data, r->length[step]);
   } else {
     int rc = prepare_chunks(w, f, step, &n, &most);
     if (rc < 0 || !config->spec->transform) return rc;
+    s->memory = lsi_memory_of(w, s->chunk->data, (uint64_t)s->chunk->bytes);
   }
   s->index = (double)(int64_t)(r->first_index + step);
   s->pos = config->sink_pos ? (double)(int64_t)config->sink_pos[step] : w->stepper.pos_unknown;
