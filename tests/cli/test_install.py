@@ -128,13 +128,13 @@ class Install(unittest.TestCase):
                 return os.path.join(folder, name)
         raise AssertionError("%s was not installed" % name)
 
-    def build_example(self, *variables):
+    def build_example(self, *variables, example="first_job"):
         folder = tempfile.mkdtemp(dir=self.folder)
-        for name in ("first_job.c", "Makefile"):
+        for name in (example + ".c", "Makefile"):
             shutil.copy(os.path.join(ROOT, "bindings", "c", name), folder)
-        run("make", "-s", "CFLAGS=-O2 -Wall -Wextra -Werror", *variables, cwd=folder,
+        run("make", "-s", example, "CFLAGS=-O2 -Wall -Wextra -Werror", *variables, cwd=folder,
             env=self.env)
-        return os.path.join(folder, "first_job")
+        return os.path.join(folder, example)
 
     def check_example(self, program, **environment):
         env = dict(os.environ, **environment)
@@ -237,6 +237,25 @@ class Install(unittest.TestCase):
             f.write("cmake_minimum_required(VERSION 3.16)\nproject(part LANGUAGES C)\n"
                     "find_package(lsio REQUIRED COMPONENTS shred)\n")
         self.assertIn("shared and static, but no shred", self.configure(folder, self.prefix, code=1))
+
+    def test_transform_in_c(self):
+        program = self.build_example(example="c_transform")
+        env = dict(os.environ, LD_LIBRARY_PATH=self.libraries)
+        values = array.array("f", [(i * 7919) % 65521 for i in range(200000)])
+        path = os.path.join(self.folder, "peaks.f32")
+        for at in (123456, 70000, 150000): # the first of equal ones, whichever worker has it
+            values[at] = 1e6
+        with open(path, "wb") as f:
+            values.tofile(f)
+        self.assertEqual("1e+06 at 70000\n", run(program, path, env=env).stdout)
+        values[199999] = float("nan")
+        with open(path, "wb") as f:
+            values.tofile(f)
+        result = subprocess.run([program, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                timeout=60, env=env)
+        self.assertEqual((1, ""), (result.returncode, result.stdout))
+        self.assertIn("element 199999 is no number", result.stderr)
+        self.assertIn("peaks.f32", result.stderr)
 
     def test_missing_file_is_reported(self):
         program = self.build_example("STATIC=1")
