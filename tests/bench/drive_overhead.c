@@ -1,6 +1,8 @@
 /* What the engine costs by itself: steps of 4 KiB that the mem backend serves by pointer, without a
- * transform and without merging, by one worker. Meant for callgrind; --plan-only is the baseline that
- * makes the same request and plan and does not run it. Prints JSON. */
+ * transform and without merging, by one worker; with --transform through one in C that does nothing but add
+ * up its bytes. Meant for callgrind; --plan-only is the baseline that makes the same request and plan and
+ * does not run it. Prints JSON. */
+#include "api/transform.h"
 #include "engine/state/engine.h"
 #include "ground/mem.h"
 #include "test/mem_objects.h"
@@ -27,6 +29,11 @@ static struct lsi_request *make_request(const struct lsi_mem_object *object, uin
   return r;
 }
 
+static int32_t add_bytes(const lsio_step *step, void *state) {
+  *(uint64_t *)state += step->bytes;
+  return 0;
+}
+
 static void run_plan(const struct lsi_run_config *config, uint32_t n) {
   struct lsi_error err;
   struct lsi_run *run;
@@ -45,9 +52,10 @@ static void run_plan(const struct lsi_run_config *config, uint32_t n) {
 
 int main(int argc, char **argv) {
   const bool plan_only = argc == 3 && !strcmp(argv[2], "--plan-only");
+  const bool transforms = argc == 3 && !strcmp(argv[2], "--transform");
   const uint32_t n = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0;
-  if (!n || (argc != 2 && !plan_only)) {
-    fputs("drive_overhead STEPS [--plan-only]: run STEPS steps of 4 KiB from memory\n", stdout);
+  if (!n || (argc != 2 && !plan_only && !transforms)) {
+    fputs("drive_overhead STEPS [--plan-only | --transform]: run STEPS steps of 4 KiB from memory\n", stdout);
     return 1;
   }
   struct lsi_error err;
@@ -60,6 +68,10 @@ int main(int argc, char **argv) {
   spec.type = (struct lsi_dtype){.type = LSI_U8};
   spec.identity = true;
   spec.request = make_request(&object, n, &err);
+  const struct lsio_transform given = {.struct_size = sizeof given, .step = add_bytes, .state_size = 8};
+  struct lsi_c_transform transform;
+  lsi_c_transform_take(&transform, transforms ? &given : NULL);
+  check(lsi_c_transform_use(&transform, &spec, spec.type, false, NULL, &err), &err);
   struct lsi_device_model model;
   lsi_device_preset(LSI_DEVICE_MEMORY, &model);
   const struct lsi_plan_options options = {.merge = LSI_MERGE_NEVER, .n_devices = 1,
@@ -70,6 +82,7 @@ int main(int argc, char **argv) {
                                         .backend = &lsi_backend_mem, .backend_user = &objects, .workers = 1,
                                         .share = 64u << 20};
   if (!plan_only) run_plan(&config, n);
+  lsi_c_transform_end(&transform);
   lsi_plan_free(plan);
   lsi_spec_clear(&spec);
   free((void *)(uintptr_t)object.data);
