@@ -136,7 +136,7 @@ static int32_t piece(const lsio_step *step, void *state) {
   s->first += !!(step->flags & LSIO_STEP_FIRST);
   s->last += !!(step->flags & LSIO_STEP_LAST);
   s->n++;
-  s->bad += step->flags & LSIO_STEP_LENT ? 1 : 0;
+  s->bad += (step->flags & (LSIO_STEP_PADDED | LSIO_STEP_LENT)) != LSIO_STEP_PADDED && step->n;
   if (step->flags & LSIO_STEP_PADDED)
     for (int i = 0; i < 64; i++) behind += ((const unsigned char *)step->data)[step->bytes + (uint64_t)i];
   return 0;
@@ -173,6 +173,52 @@ static void test_pieces(void **unused) {
   unlink("b.lz4");
 }
 
+/* ---- where data lies ---- */
+
+/* What lies behind data is read, so that memory that is not there would be seen. */
+static int32_t well(const lsio_step *step, void *state) {
+  const uint32_t wanted = LSIO_STEP_ALIGNED | LSIO_STEP_PADDED;
+  volatile unsigned char behind = 0;
+  if (step->flags & LSIO_STEP_LENT || (step->flags & wanted) != wanted || (uintptr_t)step->data % 64) {
+    snprintf(step->message, step->message_size, "data lies badly: flags %x, %p", step->flags, step->data);
+    return LSIO_ERR_TRANSFORM;
+  }
+  for (uint64_t i = 0; i < 64; i++) behind += ((const unsigned char *)step->data)[step->bytes + i];
+  *(uint64_t *)state += step->bytes;
+  return 0;
+}
+
+static void lies_well(const char *script, uint64_t bytes) {
+  const struct lsio_transform t = {.struct_size = sizeof t, .step = well};
+  lsio_job *job = api_submit_c(script, 0, &t);
+  json_t *summary = api_ends(job, 0);
+  assert_true(api_number(json_object_get(summary, "state"), "bytes") == (double)bytes);
+  json_decref(summary);
+  api_close(job);
+}
+
+#define LIES(source, more)                                                                    \
+  "local lsio = require 'lsio'\nreturn lsio.job { source = lsio." source ", " more             \
+  " state = 'uint64_t bytes;', reduce = 'sum' }"
+
+/* They end where a buffer of just their size would. */
+static void test_decoded_data_lies_well(void **unused) {
+  (void)unused;
+  static char frame[300000], whole[65536 * 4];
+  memcpy(whole, api_values, sizeof whole);
+  const LZ4F_preferences_t how = {.frameInfo = {.contentSize = sizeof whole}};
+  const size_t n = LZ4F_compressFrame(frame, sizeof frame, whole, sizeof whole, &how);
+  assert_false(LZ4F_isError(n));
+  put("c.lz4", frame, n);
+  put("d.u8", whole, sizeof whole);
+  lies_well(LIES("files('c.lz4')", "type = 'f32', codec = 'lz4',"), sizeof whole);
+  lies_well(LIES("files('c.lz4')", "type = 'f32', codec = 'lz4', decoded = '256KiB',"), sizeof whole);
+  lies_well(LIES("files('c.lz4')", "type = 'f32be', codec = 'lz4',"), sizeof whole);
+  lies_well(LIES("files('d.u8', { whole = true })", "type = 'u16be',"), sizeof whole);
+  unlink("c.lz4");
+  unlink("d.u8");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(test_results_in_an_array),
@@ -180,6 +226,7 @@ int main(void) {
       API_TEST(test_results_in_a_stream),
       API_TEST(test_what_a_step_sees),
       API_TEST(test_pieces),
+      API_TEST(test_decoded_data_lies_well),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -31,9 +31,9 @@ static void spent(struct run *p, uint64_t *on) {
 
 static int grow_pieces(struct lsi_outbuf *out, size_t at_least) {
   struct lsi_worker *w = out->ctx;
-  if (!lsi_buffer_fit(&w->stepper.pieces, at_least, out->length)) return LSIO_ERR_NOMEM;
+  if (!lsi_buffer_fit(&w->stepper.pieces, at_least + LSI_PAD, out->length)) return LSIO_ERR_NOMEM;
   out->data = w->stepper.pieces.data;
-  out->capacity = LSI_MIN(w->stepper.pieces.capacity, out->limit);
+  out->capacity = LSI_MIN(w->stepper.pieces.capacity - LSI_PAD, out->limit);
   return 0;
 }
 
@@ -77,7 +77,7 @@ static int gathered_out(struct lsi_worker *w, const struct run *p, uint64_t n) {
 /* Decoded bytes in native order. What later blocks refer to must stay as it is. */
 static const void *native(struct lsi_worker *w, const void *data, size_t bytes) {
   if (!w->run->config.spec->type.big || !w->stepper.item_shift) return data;
-  if (!lsi_buffer_fit(&w->stepper.decoded, bytes, 0)) return NULL;
+  if (!lsi_buffer_fit(&w->stepper.decoded, bytes + LSI_PAD, 0)) return NULL;
   const size_t item = (size_t)w->stepper.item_mask + 1;
   lsi_kernels()->byteswap(data, bytes / item, w->stepper.decoded.data, item);
   return w->stepper.decoded.data;
@@ -188,8 +188,9 @@ static int begin(struct lsi_worker *w, struct lsi_flight *f, const struct run *p
   if (lsi_request_chunk_end(r, p->step) - p->chunk != 1) return 1;
   const char *stored = lsi_flight_bytes(w, f, p->chunk, p->step);
   if (!stored) return r->length[p->chunk] ? w->error.code : 1;
+  const size_t there = w->stepper.pieces.capacity; /* 0: none yet */
   *hot = (struct lsi_outbuf){.data = w->stepper.pieces.data,
-                             .capacity = LSI_MIN(w->stepper.pieces.capacity, w->stepper.piece_limit),
+                             .capacity = LSI_MIN(there ? there - LSI_PAD : 0, w->stepper.piece_limit),
                              .limit = w->stepper.piece_limit,
                              .grow = grow_pieces,
                              .ctx = w};

@@ -17,9 +17,9 @@ static int grow_decoded(struct lsi_outbuf *out, size_t at_least) {
   /* No more than is reserved, if that does. */
   if (base + at_least <= w->stepper.decode_free) want = LSI_MIN(want, (size_t)w->stepper.decode_free - base);
   else if (!lsi_surplus_covers(w, base + want)) return LSIO_ERR_BUSY;
-  if (!lsi_buffer_fit(&w->stepper.decoded, base + want, base + out->length)) return LSIO_ERR_NOMEM;
+  if (!lsi_buffer_fit(&w->stepper.decoded, base + want + LSI_PAD, base + out->length)) return LSIO_ERR_NOMEM;
   out->data = (char *)w->stepper.decoded.data + base;
-  out->capacity = LSI_MIN(w->stepper.decoded.capacity - base, out->limit);
+  out->capacity = LSI_MIN(w->stepper.decoded.capacity - LSI_PAD - base, out->limit);
   return 0;
 }
 
@@ -32,10 +32,10 @@ static int decode_chunk(struct lsi_worker *w, const char *stored, uint64_t lengt
   if (spec->piece) first = LSI_MIN(first, 2 * spec->piece); /* larger ones are seldom taken whole */
   first = LSI_MIN(first, w->stepper.decode_free - LSI_MIN(w->stepper.decode_free, *used));
   first = LSI_MIN(LSI_MAX(first, (uint64_t)1), limit);
-  if (!lsi_buffer_fit(&w->stepper.decoded, *used + first, *used))
+  if (!lsi_buffer_fit(&w->stepper.decoded, *used + first + LSI_PAD, *used))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to decode into");
   struct lsi_outbuf out = {.data = (char *)w->stepper.decoded.data + *used,
-                           .capacity = LSI_MIN(w->stepper.decoded.capacity - *used, limit),
+                           .capacity = LSI_MIN(w->stepper.decoded.capacity - LSI_PAD - *used, limit),
                            .limit = limit,
                            .grow = grow_decoded,
                            .ctx = w,
@@ -55,7 +55,7 @@ static int swap_chunk(struct lsi_worker *w, const void *stored, size_t bytes, bo
   size_t size = lsi_type_size(w->run->config.spec->type.type);
   if (!in_place) {
     if (*used + bytes > w->stepper.decode_limit ||
-        !lsi_buffer_fit(&w->stepper.decoded, *used + bytes, *used))
+        !lsi_buffer_fit(&w->stepper.decoded, *used + bytes + LSI_PAD, *used))
       return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0, "no memory to bring elements into native order");
     *used += lsi_round_up(bytes, 64);
   }
@@ -84,28 +84,31 @@ int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes) {
   return w->error.code;
 }
 
-#define PAD 64u
-
-/* Does it lie in there, and so does what is behind it? */
 static inline bool lies_in(const void *data, uint64_t bytes, const void *base, size_t size) {
   return (uintptr_t)data - (uintptr_t)base <= size && bytes <= size - ((uintptr_t)data - (uintptr_t)base);
+}
+
+/* The arena from which the worker's is a part: what lies behind its own bytes may be read there, too. */
+static inline const struct lsi_arena *whole_arena(const struct lsi_worker *w) {
+  return w->reader.arena.parent ? w->reader.arena.parent : &w->reader.arena;
 }
 
 static __attribute__((noinline)) int32_t memory_elsewhere(const struct lsi_worker *w, const void *data,
                                                           uint64_t bytes) {
   const struct lsi_buffer *all[] = {&w->stepper.decoded, &w->stepper.pieces, &w->reader.late.large};
-  if (!bytes || lies_in(data, bytes, w->reader.arena.base, w->reader.arena.size)) return 0; /* at its end */
+  const struct lsi_arena *a = whole_arena(w);
+  if (!bytes || lies_in(data, bytes, a->base, a->size)) return 0; /* at its end */
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) {
     if (!lies_in(data, bytes, all[i]->data, all[i]->capacity)) continue;
-    return lies_in(data, bytes + PAD, all[i]->data, all[i]->capacity) ? LSI_MEMORY_PADDED : 0;
+    return lies_in(data, bytes + LSI_PAD, all[i]->data, all[i]->capacity) ? LSI_MEMORY_PADDED : 0;
   }
   return LSI_MEMORY_LENT;
 }
 
 int32_t lsi_memory_of(const struct lsi_worker *w, const void *data, uint64_t bytes) {
-  return LSI_LIKELY(lies_in(data, bytes + PAD, w->reader.arena.base, w->reader.arena.size))
-             ? LSI_MEMORY_PADDED
-             : memory_elsewhere(w, data, bytes);
+  const struct lsi_arena *a = whole_arena(w);
+  return LSI_LIKELY(lies_in(data, bytes + LSI_PAD, a->base, a->size)) ? LSI_MEMORY_PADDED
+                                                                      : memory_elsewhere(w, data, bytes);
 }
 
 static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, uint32_t i,
