@@ -36,7 +36,10 @@ LSIO_BEGIN
 enum lsio_step_flags {
   LSIO_STEP_FIRST = 1,   /* the data is all of the chunk, or its first piece */
   LSIO_STEP_LAST = 2,    /* all of the chunk, or its last piece */
-  LSIO_STEP_ALIGNED = 4, /* data lies on 64 bytes */
+  /* Data lies on 64 bytes. What is decoded does, and so does what is copied from the page cache, but for
+   * chunks that are read together: the first of them does, others where the distance says so. What is read
+   * past the page cache, or lent, lies as in its file. */
+  LSIO_STEP_ALIGNED = 4,
   LSIO_STEP_PADDED = 8,  /* 64 bytes behind the data may be read; they hold anything, and may change */
   LSIO_STEP_LENT = 16,   /* the data lies in the page cache, not in LSIO's memory: should somebody write to
                             the file it may change during the step, and the job fails. Never padded */

@@ -219,6 +219,18 @@ static void test_decoded_data_lies_well(void **unused) {
   unlink("d.u8");
 }
 
+/* From the page cache, wherever they begin. */
+static void test_read_data_lies_well(void **unused) {
+  (void)unused;
+  static char whole[sizeof api_values];
+  put("e.u8", whole, sizeof whole);
+  lies_well(LIES("ranges { objects = { 'e.u8' }, offset = { 5, 70001, 300000, 399000 }, length = 999 }",
+                 "options = { direct = 'never' },"), 4 * 999);
+  lies_well(LIES("files('e.u8', { offset = 131, chunk = 4096 })", "options = { direct = 'never' },"),
+            sizeof whole - 131);
+  unlink("e.u8");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(test_results_in_an_array),
@@ -227,6 +239,7 @@ int main(void) {
       API_TEST(test_what_a_step_sees),
       API_TEST(test_pieces),
       API_TEST(test_decoded_data_lies_well),
+      API_TEST(test_read_data_lies_well),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

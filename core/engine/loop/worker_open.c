@@ -46,6 +46,7 @@ static int open_memory(struct lsi_worker *w) {
   w->stepper.as_stored = run->config.spec->codec == LSI_CODEC_NONE && !run->config.spec->type.big &&
              !run->wave.request->step_first;
   w->stepper.untransformed = w->stepper.as_stored && !run->config.spec->transform;
+  w->reader.aligns = w->stepper.as_stored && run->config.spec->transform;
   lsi_straight_init(w);
   w->stepper.prefaults = run->config.in_place && lsi_sink_untouched(run->config.sink);
   lsi_nontemporal_init(w);

@@ -63,6 +63,7 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->length = e->length;
   x->buffer = NULL;
   x->data = NULL;
+  x->exact = true;
   x->lent = NULL;
   x->issued = 0;
   if (LSI_UNLIKELY(w->reader.late.any)) {
@@ -81,7 +82,9 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + x->length, LSI_ALIGN) - from);
   x->buffer = lsi_arena_lease(&w->reader.arena, x->buffer_bytes);
   if (!x->buffer) return 0;
-  x->data = (char *)x->buffer + (e->offset - from);
+  /* Direct reads take whole blocks. Others are copies by the CPU, to any address at the same speed. */
+  x->exact = w->reader.aligns && !x->slot->handle.direct;
+  x->data = (char *)x->buffer + (x->exact ? 0 : e->offset - from);
   return 1;
 }
 
@@ -221,7 +224,7 @@ struct lsi_flight *lsi_flights_begin(struct lsi_worker *w) {
 void lsi_flight_copy(struct lsi_worker *w, struct lsi_eop *e) {
   struct lsi_op *op = &e->op;
   struct lsi_flight_extent *x = e->extent;
-  char *to = (char *)x->buffer + x->offset % LSI_ALIGN + (op->offset - x->offset);
+  char *to = (char *)(uintptr_t)x->data + (op->offset - x->offset);
   if (op->result > 0) memcpy(to, op->data, LSI_MIN((uint64_t)op->result, (uint64_t)op->length));
   w->ops->release(w->backend, op);
 }

@@ -34,7 +34,7 @@ static inline void lsi_op_prepare(struct lsi_eop *e, struct lsi_flight *f, struc
   e->op.os_code = 0;
   e->op.beside = 0;
   e->op.uncopied = false;
-  e->op.exact = !x->buffer; /* its place in the result */
+  e->op.exact = x->exact;
   e->op.data = NULL;
   e->flight = f;
   e->extent = x;

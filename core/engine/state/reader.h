@@ -41,6 +41,7 @@ struct lsi_flight_extent {
   void *buffer;               /* leased; NULL when lent, empty or read to another place */
   size_t buffer_bytes;
   bool loan;                  /* operations have no buffer: they are lent */
+  bool exact;                 /* they may write nothing beside their bytes */
   const char *data;           /* the byte at `offset`; NULL: not known yet */
   struct lsi_eop *lent;       /* the operation that release() gets back */
   uint64_t issued;            /* bytes of it given to operations */
@@ -183,6 +184,7 @@ struct lsi_reader {
   struct lsi_straight straight;
   struct lsi_late late;
   struct lsi_eops eops;
+  bool aligns;                   /* what the CPU copies from the page cache goes where vectors are aligned */
   uint32_t next_unit;            /* the first of those taken and not yet in flight */
   uint32_t units_end;            /* the one behind the last of those */
   struct lsi_flight *issuing;    /* its operations are being made */
