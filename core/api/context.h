@@ -23,6 +23,7 @@ struct lsio_context {
   struct lsi_crew *crew;
   struct lsi_facts *facts;
   struct lsi_helpers *helpers;
+  struct lsi_alarms *alarms; /* of deadlines */
   struct lsi_trace *trace; /* the last ring is that of the threads that submit and poll; NULL: none */
   struct lsi_spin spin; /* of who waits for a job */
   bool maps;            /* SIGBUS is handled: files may be mapped */
@@ -138,6 +139,7 @@ struct lsio_job {
   int exit_code;
   struct lsi_error error;
   double part_s[LSI_PARTS];               /* as far as they have passed */
+  uint64_t submitted_ns;                  /* from when on its deadline counts */
   uint64_t planned_since_ns;              /* up to the start of its run */
   struct lsi_summary summary;
   struct lsi_state_json state;

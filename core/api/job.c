@@ -58,6 +58,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   lsi_os_lock(context->mutex);
   job->number = ++context->jobs;
   lsi_os_unlock(context->mutex);
+  job->submitted_ns = lsi_os_now_ns();
   job->status = LSIO_ERR_BUSY;
   lsi_error_clear(&job->error);
   lsi_spec_init(&job->spec);
@@ -70,6 +71,12 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   job->array.callers_bytes = o->output_length;
   if (o->params) job->params = lsio_value_retain(o->params);
   return job;
+}
+
+/* When it is; 0: never. */
+static uint64_t deadline_of(const struct lsio_job *job) {
+  const uint64_t ns = job->settings.deadline_ns;
+  return ns ? lsi_sat_add(job->submitted_ns, ns) : 0;
 }
 
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
@@ -95,6 +102,9 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .pool = job->context->pool,
       .crew = job->context->crew,
       .number = job->number,
+      .alarms = job->context->alarms,
+      .deadline_at_ns = deadline_of(job),
+      .deadline_ns = job->settings.deadline_ns,
       /* What others do takes the CPUs. */
       .spin = alone ? &job->context->spin : NULL,
       .tell = job->life.tell,
@@ -117,6 +127,7 @@ static int list(struct lsio_job *job, const struct lsio_job_options *o, struct l
   if (!(job->spec.request = lsi_request_create()))
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
   job->spec.request->watch = watch;
+  watch->until_ns = deadline_of(job);
   /* What is shown must be known, and so must be the places of results. */
   job->spec.request->all_known = o->flags & LSIO_JOB_PLAN_ONLY || job->array.callers;
   int rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
@@ -156,6 +167,7 @@ static void look_at_run(const lsio_job *job, struct lsio_progress *p) {
   if (!job->run) return;
   lsi_run_progress(job->run, &p->steps, &p->steps_failed, &p->bytes_done, &p->workers_running);
   p->elapsed_s = lsi_run_elapsed_s(job->run);
+  p->deadline_passed = lsi_run_at_deadline(job->run)[0] != 0;
 }
 
 void lsio_job_progress(const lsio_job *job, struct lsio_progress *out) {

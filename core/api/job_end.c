@@ -22,6 +22,8 @@ void lsi_job_reduce(struct lsio_job *job) {
   struct lsi_summary *s = &job->summary;
   uint64_t at = lsi_os_now_ns();
   int rc = lsi_run_join(job->run, e);
+  const int64_t left = rc < 0 || e->code ? 0 : lsi_run_fill_left(job->run, e);
+  if (left < 0) rc = (int)left;
   if (rc < 0 && !e->code) e->code = rc;
   memset(s, 0, sizeof *s);
   lsi_run_summary(job->run, s);
@@ -31,6 +33,8 @@ void lsi_job_reduce(struct lsio_job *job) {
       (double)(at - lsi_run_start_ns(job->run)) / 1e9 - job->part_s[LSI_PART_READ];
   memcpy(s->part_s, job->part_s, sizeof s->part_s);
   s->workers_wanted = job->workers_wanted;
+  s->steps_left = left > 0 ? (uint64_t)left : 0;
+  s->at_deadline = lsi_run_at_deadline(job->run);
   if (job->results.sink) s->bytes_written = lsi_sink_bytes_written(job->results.sink);
   if (!e->code) lsi_c_transform_merge(&job->transform, job->script, e);
   if (!e->code && job->script)
@@ -64,6 +68,7 @@ void lsi_job_finish(struct lsio_job *job) {
               : s->steps_failed             ? "skipped"
                                             : "done";
   s->exit_code = e->code                    ? lsi_error_exit_code(e->code)
+                 : s->steps_left            ? lsi_error_exit_code(LSIO_ERR_LIMIT)
                  : job->state.error.code    ? lsi_error_exit_code(job->state.error.code)
                  : s->steps_failed          ? 1
                                             : 0;

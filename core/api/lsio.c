@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/context.h"
+#include "engine/state/alarms.h"
 #include "ground/mem.h"
 #include "ground/units.h"
 #include "kernels/kernels.h"
@@ -91,7 +92,8 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   lsio_context *c = lsi_calloc(1, sizeof *c);
   const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
                     (c->ledger = lsi_ledger_create()) && (c->facts = lsi_facts_create()) &&
-                    (c->helpers = lsi_helpers_create()) && (c->rest = lsi_os_cond_create());
+                    (c->helpers = lsi_helpers_create()) && (c->alarms = lsi_alarms_create()) &&
+                     (c->rest = lsi_os_cond_create());
   int rc = made ? lsi_crew_create(c->pool, false, &c->crew) : LSIO_ERR_NOMEM;
   if (rc >= 0) lsi_crew_spin(c->crew, c->spin.ns = lsi_facts_machine(c->facts).spin_ns);
   if (rc >= 0) rc = lsi_context_take_settings(c, &o, &e);
@@ -106,6 +108,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     if (c) {
       lsi_crew_destroy(c->crew);
       lsi_helpers_destroy(c->helpers);
+      lsi_alarms_destroy(c->alarms);
       lsi_trace_free(c->trace);
       lsi_facts_destroy(c->facts);
       lsi_ledger_destroy(c->ledger);
@@ -145,6 +148,7 @@ void lsio_context_destroy(lsio_context *c) {
   lsi_os_unlock(c->mutex);
   lsi_crew_destroy(c->crew);
   lsi_helpers_destroy(c->helpers);
+  lsi_alarms_destroy(c->alarms);
   lsi_script_host_ops->destroy(c->host);
   lsi_trace_free(c->trace);
   lsi_facts_destroy(c->facts);

@@ -30,6 +30,9 @@
     "run part I (from 0) of N equal parts; output paths must contain {shard}")                  \
   X(JOB, on_error, "on-error", "fail|skip", "LSIO_ON_ERROR",                                    \
     "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)") \
+  X(JOB, deadline, "deadline", "TIME|never", "LSIO_DEADLINE",                                   \
+    "stop a job that takes longer and exit with 9: 90s, 5m, 1h, 500ms, or seconds; with "       \
+    "on-error skip what has run by then is published (default: never)")                         \
   X(CONTEXT, pin, "pin", "auto|never", "LSIO_PIN",                                              \
     "tie workers to CPUs when the job has the whole machine (default: auto)")                   \
   X(JOB, priority, "priority", "normal|background", "LSIO_PRIORITY",                            \
@@ -226,6 +229,41 @@ static const char *set_on_error(struct lsi_settings *s, const char *value) {
   int i = parse_word(value, words);
   if (i < 0) return "fail or skip";
   s->on_error = i ? LSI_ON_ERROR_SKIP : LSI_ON_ERROR_FAIL;
+  return NULL;
+}
+
+/* The nanoseconds of "1.5h": exact, but for what is less than one. */
+static bool parse_time(const char *value, uint64_t *out) {
+  static const struct {
+    const char *name;
+    uint64_t ns;
+  } units[] = {
+      {"", 1000000000}, {"s", 1000000000}, {"ms", 1000000}, {"m", 60000000000}, {"h", 3600000000000}};
+  const size_t whole = strspn(value, "0123456789");
+  const char *fraction = value[whole] == '.' ? value + whole + 1 : "";
+  const size_t digits = strspn(fraction, "0123456789");
+  const char *unit = *fraction ? fraction + digits : value + whole;
+  if (!whole || (value[whole] == '.' && !digits)) return false;
+  for (size_t i = 0; i < LSI_COUNTOF(units); i++) {
+    if (strcmp(unit, units[i].name) != 0) continue;
+    uint64_t n = 0, place = units[i].ns;
+    for (size_t k = 0; k < whole; k++)
+      if (lsi_mul_overflow(n, (uint64_t)10, &n) || lsi_add_overflow(n, (uint64_t)(value[k] - '0'), &n))
+        return false;
+    if (lsi_mul_overflow(n, units[i].ns, &n)) return false;
+    for (size_t k = 0; k < digits && (place /= 10); k++)
+      if (lsi_add_overflow(n, place * (uint64_t)(fraction[k] - '0'), &n)) return false;
+    *out = n;
+    return n > 0 && n <= INT64_MAX;
+  }
+  return false;
+}
+
+static const char *set_deadline(struct lsi_settings *s, const char *value) {
+  uint64_t ns = 0;
+  if (strcmp(value, "never") != 0 && !parse_time(value, &ns))
+    return "a time such as 90s, 5m, 1h or 500ms (of a number alone: seconds), or never";
+  s->deadline_ns = ns;
   return NULL;
 }
 

@@ -35,6 +35,7 @@ struct lsi_settings {
   uint8_t priority;      /* enum lsi_priority */
   uint8_t scope;         /* enum lsi_scope */
   uint64_t seed;
+  uint64_t deadline_ns;  /* from the job's submission; 0 = none */
   struct lsi_tune tune;
   uint8_t origin[16];    /* by row of the table: enum lsi_origin that set it */
 };

@@ -172,6 +172,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
       {"chunks_failed", s->chunks_failed},
       {"steps", s->steps},
       {"steps_failed", s->steps_failed},
+      {"steps_left", s->steps_left},
       {"operations", s->operations},
       {"bytes_requested", s->bytes_requested},
       {"bytes_read", s->bytes_read},
@@ -198,6 +199,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
     ok = put(o, lsi_part_kinds[i].name, seconds_json(s->part_s[i]));
   ok = ok && put(o, "backend", s->backend ? json_string(s->backend) : json_null()) &&
        put(o, "bound", s->bound ? json_string(s->bound) : json_null()) &&
+       put(o, "at_deadline", s->at_deadline && s->at_deadline[0] ? text_json(s->at_deadline) : json_null()) &&
        put(o, "workers", workers_json(s)) && put(o, "errors", errors_json(s)) &&
        put(o, "state_error", state_error_json(s->state));
   if (ok) return o;

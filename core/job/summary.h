@@ -55,6 +55,8 @@ struct lsi_summary {
   int exit_code;
   uint64_t chunks, chunks_failed;
   uint64_t steps, steps_failed;
+  uint64_t steps_left;     /* of those that failed: not run, for the deadline had passed */
+  const char *at_deadline; /* what was going on when that passed; "" or NULL: it has not */
   uint64_t operations;
   uint64_t bytes_requested, bytes_read, bytes_decoded, bytes_delivered, bytes_written, bytes_direct;
   /* Of bytes_read, those that nobody asked for, or that were read again: */

@@ -23,6 +23,7 @@ static void say_moved(struct lsi_text *t, const struct lsi_summary *s, uint64_t 
 
 static void say_figures(struct lsi_text *t, const struct lsi_summary *s) {
   const char *status = s->status ? s->status : "failed";
+  if (s->steps_left) status = "stopped at its deadline";
   lsi_text_add(t, "%s: ", strcmp(status, "skipped") == 0 ? "done, with failures" : status);
   say_count(t, s->steps, "step", "steps");
   if (s->chunks != s->steps) {
@@ -114,7 +115,9 @@ static void say_errors(struct lsi_text *t, const struct lsi_summary *s) {
   if (!s->steps_failed) return;
   say_count(t, s->steps_failed, "step", "steps");
   lsi_text_add(t, " failed");
-  if (s->exit_code == 1) lsi_text_add(t, " and %s left out", s->steps_failed == 1 ? "was" : "were");
+  if (s->exit_code == 1 || s->steps_left)
+    lsi_text_add(t, " and %s left out", s->steps_failed == 1 ? "was" : "were");
+  if (s->steps_left) lsi_text_add(t, ", %s of them not run", lsi_show_count(s->steps_left).text);
   if (s->n_errors_kept) {
     char message[2048];
     lsi_error_format(&s->errors[0], message, sizeof message);
@@ -130,6 +133,7 @@ char *lsi_summary_text(const struct lsi_summary *s) {
   say_over_read(&lines, s);
   const char *bound = bound_sentence(s);
   if (bound && s->steps) lsi_text_add(&lines, "bound by %s\n", bound);
+  if (s->at_deadline && s->at_deadline[0]) lsi_text_add(&lines, "%s\n", s->at_deadline);
   say_errors(&lines, s);
   char *all = lsi_text_take(&lines);
   if (!all) return NULL;

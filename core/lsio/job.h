@@ -87,6 +87,20 @@ LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *o
  * before the program can know the number. */
 LSIO_API uint64_t lsio_job_number(const lsio_job *job);
 
+/* A job with a `deadline` (a setting: "90s", "5m", "1h", "500ms", or seconds) has so long from the call of
+ * lsio_submit on, its time in the queue included, whether or not anybody polls it. When that has passed, no
+ * step begins any more. With on_error=fail the job ends with LSIO_ERR_LIMIT, and nothing is published; the
+ * error says how far it was and what each worker was doing. With on_error=skip the steps that have not run
+ * have failed (LSIO_ERR_LIMIT; their completions come as those of others that fail) and what has run is kept:
+ * its results are published, with `fill` in the places of the rest, or have been streamed, its states are
+ * reduced, `done` is called. The job ends well then, but with exit code 9; `steps_left` and `at_deadline` of
+ * the summary tell. All these errors are LSIO_KIND_TIMEOUT.
+ *   What runs at that moment is not cut short: a step ends, a read comes back, and then the job ends. A
+ * worker that does not return keeps the job open: lsio_job_progress says so (deadline_passed,
+ * workers_running). The listing of sources stops as well, and the job fails, for what would be left is not
+ * known. Not covered are the script's own `setup`, `source`, `reduce` and `done`, lists of ranges and plans
+ * while they are read and made, and the publishing of an output whose steps have all run. */
+
 /* Text for `--help job.lua`: the script's parameters. Handed over in *text: free with lsio_free. */
 LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_options *options,
                               char **text, lsio_error **error);
@@ -151,7 +165,8 @@ struct lsio_progress {
   double elapsed_s;         /* since its workers started; when they have ended, the time from start to end */
   uint32_t workers, workers_running;
   uint32_t began;       /* 1: it has been planned and started, or waits for memory to begin */
-  uint32_t reserved;
+  uint32_t deadline_passed; /* 1: no step begins any more, and workers that still run have not returned from
+                               the step or the read that they were in */
   uint64_t listed, looked_at; /* files, before; of a job with a queue */
 };
 LSIO_API void lsio_job_progress(const lsio_job *job, struct lsio_progress *out);
@@ -204,6 +219,8 @@ LSIO_API void *lsio_job_state(const lsio_job *job);
  * `bytes_alignment` (around direct reads, which take whole blocks); `bytes_twice` were read more than once
  * because chunks overlap, `bytes_retried` again, chunk by chunk, after reads that failed. Gaps and overlaps
  * are those of the plan, and 0 in a job that ended early. What the kernel reads ahead is not known.
+ * Of `steps_failed` those in `steps_left` were not run, because the deadline had passed; `at_deadline` says
+ * how far the job was then and what each worker was doing, and is null if it has not passed.
  * `total_s` is all the time that the job took, and the sum of these: `start_s` (before_s of the options,
  * and the script's loading), `setup_s`, `list_s` (listing of sources), `plan_s`, `read_s` (from the first
  * worker's start to the last one's end), `poll_s` (until the program polled for the end), `reduce_s`,

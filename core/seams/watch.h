@@ -9,9 +9,11 @@ struct lsi_watch {
   void *user;
   uint64_t next_ns;                  /* when it is time to tell again */
   uint64_t listed_before;            /* objects that earlier patterns found */
+  uint64_t until_ns;                 /* the job's deadline; 0: none */
 };
 
-/* Tells if it is time to (20 times a second). LSIO_ERR_CANCELLED: stop. */
+/* Tells if it is time to (20 times a second). LSIO_ERR_CANCELLED: stop. LSIO_ERR_LIMIT: the deadline has
+ * passed. */
 int lsi_watch_tell(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, struct lsi_error *err);
 
 #endif

@@ -88,10 +88,11 @@ static void push_errors(lua_State *L, const struct lsi_summary *s) {
 int lsi_lua_push_info(lua_State *L, void *arg) {
   const struct lsi_summary *s = arg;
   luaL_checkstack(L, 12, "info");
-  lua_createtable(L, 0, 36);
+  lua_createtable(L, 0, 38);
   set_text(L, "status", s->status);
   set_text(L, "backend", s->backend);
   set_text(L, "bound", s->bound);
+  set_text(L, "at_deadline", s->at_deadline ? s->at_deadline : "");
   const struct {
     const char *name;
     double value;
@@ -101,6 +102,7 @@ int lsi_lua_push_info(lua_State *L, void *arg) {
       {"chunks_failed", (double)s->chunks_failed},
       {"steps", (double)s->steps},
       {"steps_failed", (double)s->steps_failed},
+      {"steps_left", (double)s->steps_left},
       {"operations", (double)s->operations},
       {"bytes_requested", (double)s->bytes_requested},
       {"bytes_read", (double)s->bytes_read},

@@ -1,6 +1,7 @@
 /* The first signal asks the job to stop; whatever does not stop within 400 ms, or a second signal,
  * ends the process after its temporary files are gone. A thread of its own does this, because the
- * coordinator may itself be stuck in a script's function. */
+ * coordinator may itself be stuck in a script's function. After a deadline, which stops the job by itself,
+ * the coordinator leaves in the same way. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,7 +14,6 @@
 
 #include "runner/runner.h"
 
-#define GRACE_MS 400
 #define REPORT_MS 2000 /* to write the summary of a job that has stopped in time */
 
 static int signal_pipe[2];
@@ -51,7 +51,7 @@ static void tell(const char *text) {
     if (poll(&fd, 1, 100) != 1 || write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0) return;
 }
 
-static void leave(void) {
+static void leave(const char *why, int exit_code) {
   report_abandon();
   if (!atomic_load(&ended)) {
     pthread_mutex_lock(&mutex);
@@ -59,26 +59,32 @@ static void leave(void) {
     if (watched) lsio_job_abandon(watched);
     size_t n = activity ? strlen(activity) : 0;
     while (n && activity[n - 1] == '\n') activity[--n] = 0;
-    tell("interrupted; stopping without waiting for");
+    tell(why);
     tell(activity  ? activity
          : watched ? "workers that have not returned"
                    : "the script, which was still being prepared (setup, source, planning)");
     if (ftrylockfile(stdout) == 0) fflush(stdout); /* what the job has printed so far is its own */
   }
-  _exit(128 + (int)came);
+  _exit(exit_code);
 }
+
+static void leave_interrupted(void) {
+  leave("interrupted; stopping without waiting for", 128 + (int)came);
+}
+
+void leave_late(void) { leave("the deadline has passed; stopping without waiting for", EXIT_LIMIT); }
 
 static void *watch(void *unused) {
   (void)unused;
   while (!wait_signal(-1)) {
   }
-  if (atomic_load(&ended)) leave();
+  if (atomic_load(&ended)) leave_interrupted();
   pthread_mutex_lock(&mutex);
   if (watched) lsio_cancel(watched);
   pthread_mutex_unlock(&mutex);
-  if (wait_signal(GRACE_MS) || !atomic_load(&ended)) leave();
+  if (wait_signal(GRACE_MS) || !atomic_load(&ended)) leave_interrupted();
   wait_signal(REPORT_MS);
-  leave();
+  leave_interrupted();
   return NULL;
 }
 

@@ -154,14 +154,26 @@ static int exit_code_of(int code) {
 
 /* ---- a run ---- */
 
+/* Workers that have not returned in time are not waited for. *since: when that was first seen. */
+static void watch_deadline(const struct lsio_progress *g, double *since) {
+  if (!g->deadline_passed || !g->workers_running) return;
+  const double now = clock_s(CLOCK_MONOTONIC);
+  if (*since == 0) *since = now;
+  if (now - *since < GRACE_MS / 1e3) return;
+  progress_clear();
+  leave_late();
+}
+
 /* Until the job has ended. The script's own functions, and the end, run within lsio_queue_take; they may
  * print: the line must be gone. */
 static void follow(lsio_queue *queue, lsio_job *job, struct report *report) {
   struct lsio_event batch[BATCH];
   bool done = false;
+  double late_since = 0;
   while (!done) {
     struct lsio_progress g = {.struct_size = sizeof g};
     lsio_job_progress(job, &g);
+    watch_deadline(&g, &late_since);
     const bool ends = g.began && (g.steps >= g.steps_requested || !g.workers_running);
     if (ends) progress_clear();
     else if (g.began) progress_show(job);
@@ -201,7 +213,7 @@ static void tell_end(lsio_job *job, const struct flags *f, int exit_code) {
   const bool summary = !f->quiet && f->progress != WHEN_NEVER;
   const char *text = summary ? lsio_job_summary_text(job) : NULL;
   if (text) fputs(text, stderr); /* tells the first failure */
-  if (exit_code != EXIT_SKIPPED) return;
+  if (exit_code != EXIT_SKIPPED && exit_code != EXIT_LIMIT) return;
   if (!text)
     say("%llu steps failed and were left out", (unsigned long long)lsio_job_error_count(job));
   if (!f->quiet) tell_failures(job, text ? 1 : 0);

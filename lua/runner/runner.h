@@ -50,6 +50,8 @@ void progress_clear(void);
 
 /* ---- interrupt.c: Ctrl-C and its like ---- */
 
+#define GRACE_MS 400 /* for workers of a job that is to stop */
+
 /* Before the context is made. 0 or an errno. */
 int interrupt_start(void);
 /* The job that a signal stops; NULL: none yet. */
@@ -58,6 +60,8 @@ void interrupt_watch(lsio_job *job);
 void interrupt_ended(void);
 /* The signal that came, 0 = none. */
 int interrupt_signal(void);
+/* The job's deadline has passed, and its workers have not returned: ends the process as a signal does. */
+void leave_late(void);
 
 /* ---- report.c: files that the runner writes, messages ---- */
 

@@ -46,6 +46,8 @@ local lsio = {}
 ---@field chunks_failed integer
 ---@field steps integer
 ---@field steps_failed integer
+---@field steps_left integer of steps_failed: not run, for the deadline had passed
+---@field at_deadline string how far the job was then, and what each worker was doing; "": it has not passed
 ---@field operations integer reads
 ---@field bytes_requested integer
 ---@field bytes_read integer
@@ -494,7 +496,5 @@ lsio.codec = {}
 ---@param dst lsio.view
 ---@return integer bytes
 function lsio.codec.lz4(src, n, dst) end
-lsio.codec.lz4_block, lsio.codec.zstd = lsio.codec.lz4, lsio.codec.lz4
-lsio.codec.blosc = lsio.codec.lz4
-
+lsio.codec.lz4_block, lsio.codec.zstd, lsio.codec.blosc = lsio.codec.lz4, lsio.codec.lz4, lsio.codec.lz4
 return lsio

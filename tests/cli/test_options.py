@@ -13,7 +13,7 @@ class Options(RunnerTest):
         self.assertEqual(r.err, "")
         self.assertTrue(r.out.startswith("usage: lsio-lua [options] job.lua [parameters]\n"))
         for name in ("workers", "memory", "queue-depth", "backend", "direct", "merge", "limit",
-                     "shard", "explain", "json", "errors", "trace", "progress", "on-error", "pin", "priority", "tune",
+                     "shard", "explain", "json", "errors", "trace", "progress", "on-error", "pin", "priority", "tune", "deadline",
                      "version", "doctor", "help"):
             self.assertIn("--" + name, r.out)
         for word in ("-j,", "-e CODE", "Exit codes: 0 done", "LSIO_WORKERS", "powers of 1024"):
@@ -61,6 +61,7 @@ class Options(RunnerTest):
                 (["--shard=4/4", "job.lua"], "0 <= I < N"),
                 (["--on-error=ignore", "job.lua"], "fail or skip"),
                 (["--limit=none", "job.lua"], "'limit'"),
+                (["--deadline=soon", "job.lua"], "90s, 5m, 1h or 500ms"),
                 (["--priority=backgrund", "job.lua"], "did you mean 'background'?"),
                 (["job.lua", "--thresh", "1"], "threshold"),
                 (["job.lua", "--threshold", "much"], "threshold")):

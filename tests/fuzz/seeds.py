@@ -116,7 +116,7 @@ def text_seeds(lines):
 
 
 SETTINGS = [
-    "workers=4\nmemory=1.5GiB\nqueue-depth=64\nbackend=uring\ndirect=always\nmerge=16KiB\nlimit=10",
+    "workers=4\nmemory=1.5GiB\nqueue-depth=64\nbackend=uring\ndirect=always\nmerge=16KiB\nlimit=10\ndeadline=1.5h",
     "shard=3/16\non-error=skip\npin=never\nseed=18446744073709551615\non_error=fail",
     "?merge=never\nmerge=auto\n?merge=4096\nbackend=pread\nworkers=auto\nqueue_depth=auto",
     "memroy=1G\nworkers=0\nworkers=1025\nmemory=-1\nmemory=0.3B\nshard=4/4\nqueue=3\nworkers",

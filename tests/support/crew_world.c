@@ -49,7 +49,9 @@ void turns(struct world *w) {
   const uint32_t n = lsi_crew_look(w->crew, LSI_CREW_ALL).threads;
   uint64_t next = UINT64_MAX;
   atomic_store(&w->sim.next_ns, UINT64_MAX);
+  const uint64_t due = w->alarms ? lsi_alarms_look(w->alarms) : UINT64_MAX;
   if (!all_wait(w, n, &next)) return;
   next = LSI_MIN(next, atomic_load(&w->sim.next_ns));
+  next = LSI_MIN(next, due);
   w->time.now = LSI_MAX(w->time.now + 1000, next == UINT64_MAX ? 0 : next);
 }

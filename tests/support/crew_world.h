@@ -3,6 +3,7 @@
 #ifndef LSI_TEST_CREW_WORLD_H
 #define LSI_TEST_CREW_WORLD_H
 
+#include "engine/state/alarms.h"
 #include "engine/loop/crew.h"
 #include "engine_job.h"
 
@@ -14,7 +15,11 @@ struct one {
   struct engine_started s;
   bool started, ended, polled; /* polled: also while it runs */
   int64_t cancel_at;           /* < 0: never */
+  struct lsi_alarm deadline;   /* where its config has one */
   uint64_t fail;
+  uint32_t left;               /* steps that its deadline left */
+  bool expired;
+  uint32_t delivered;          /* when it had passed */
 };
 
 struct world {
@@ -27,6 +32,7 @@ struct world {
   uint32_t rounds;
   struct lsi_crew *crew;
   struct lsi_ledger *ledger;
+  struct lsi_alarms *alarms;   /* NULL: nobody has a deadline */
   uint64_t memory;             /* that it shares out */
   uint32_t n_queued;           /* jobs that had to wait for it */
   struct one jobs[JOBS];

@@ -54,6 +54,7 @@ uint64_t engine_job_seeds(void (*one)(uint64_t seed), uint64_t part, uint64_t us
 struct worker_state {
   struct engine_job *job;
   struct lsi_step *step;
+  bool ran;
 };
 
 static int open_worker(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
@@ -73,6 +74,8 @@ static int step(void *state, struct lsi_step *s, struct lsi_error *err) {
   struct worker_state *w = state;
   struct engine_job *j = w->job;
   if (s != w->step) atomic_fetch_add(&j->wrong_bytes, 1);
+  if (!w->ran) atomic_fetch_add(&j->ran_workers, 1);
+  w->ran = true;
   for (uint32_t i = 0; i < s->n_chunks; i++) {
     const struct lsi_chunk *c = &s->chunk[i];
     if (c->bytes != c->length) atomic_fetch_add(&j->wrong_bytes, 1);
@@ -314,13 +317,20 @@ void engine_job_poll(struct engine_started *s, int64_t timeout_ns) {
 int engine_job_finish(struct engine_started *s, struct lsi_error *err) {
   struct engine_job *j = s->j;
   const uint64_t seed = s->seed;
-  engine_job_poll(s, 0);
+  /* All that is there: steps that a deadline has left come by and by. */
+  for (struct lsi_run_completion *c; (c = lsi_run_take(s->run, 0));) take_failures(s, c);
   const int rc = lsi_run_join(s->run, err);
   check_counts(j, seed, rc, s->failed);
   struct lsi_summary sum = {0};
   lsi_run_summary(s->run, &sum);
   CHECK(rc < 0 || sum.steps + sum.steps_failed == j->spec.request->n_steps, "summary counts %llu + %llu",
         (unsigned long long)sum.steps, (unsigned long long)sum.steps_failed);
+  uint64_t failed = 0;
+  for (uint32_t i = 0; i < j->spec.request->n_steps; i++) failed += s->failed[i];
+  CHECK(rc < 0 || (failed == sum.steps_failed && failed == sum.error_count), "%llu failed, the summary counts %llu",
+        (unsigned long long)failed, (unsigned long long)sum.steps_failed);
+  CHECK(rc < 0 || atomic_load(&j->finished_workers) == atomic_load(&j->ran_workers),
+        "what %u of %u workers have is lost", j->ran_workers - j->finished_workers, j->ran_workers);
   sum.workers = NULL;
   sum.errors = NULL;
   j->summary = sum;

@@ -23,7 +23,7 @@ struct engine_job {
   uint32_t slow_one_in;    /* it sleeps 1 ms this often */
   atomic_uint transform_failures;
   struct lsi_summary summary; /* of the run, without workers and errors */
-  atomic_uint open_workers, finished_workers;
+  atomic_uint open_workers, finished_workers, ran_workers; /* ran: a step at least */
   struct lsi_sim *turns;   /* not NULL: one thread, and this is the backend's sim */
   uint64_t hash;           /* of a run by turns */
 };

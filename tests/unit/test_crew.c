@@ -44,6 +44,7 @@ static void make_job(struct world *w, struct one *o, uint64_t seed) {
   o->j.config.device_ids = world_device_ids;
   o->j.config.ledger = w->ledger;
   o->cancel_at = draw(w, 5) ? -1 : (int64_t)draw(w, 3000000);
+  o->j.config.deadline_ns = draw(w, 3) ? 0 : 1 + draw(w, 3000000);
   o->polled = draw(w, 3);
 }
 
@@ -52,17 +53,47 @@ static void keep_caps(struct world *w) {
   for (uint32_t d = 0; d < 2; d++) w->sim.cap[d] = w->jobs[0].j.plan->devices[d].cap;
 }
 
+static uint64_t n_queued, n_surplus, n_expired, n_kept;
+
+static uint32_t delivered(const struct engine_job *j) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < j->spec.request->n_steps; i++) n += atomic_load(&j->delivered[i]);
+  return n;
+}
+
+static uint64_t expire(void *arg, uint64_t now) {
+  struct one *o = arg;
+  assert_true(now >= o->deadline.at_ns && o->deadline.at_ns);
+  lsi_run_expire(o->s.run);
+  o->expired = true;
+  o->delivered = delivered(&o->j);
+  return 0;
+}
+
 static void end(struct world *w, struct one *o) {
   struct lsi_error e;
   lsi_error_clear(&e);
+  if (o->deadline.ring) lsi_alarms_drop(w->alarms, &o->deadline);
+  o->left = o->s.run->left.n_steps;
+  if (o->expired) assert_int_equal(delivered(&o->j), o->delivered); /* none has begun since */
   const int rc = engine_job_finish(&o->s, &e);
   const bool too_large = rc == LSIO_ERR_LIMIT && o->j.spec.request->late; /* a file, for its run */
   const bool failed_on_purpose = o->j.fail_one_in || w->sim.bad_block || w->sim.emfile || too_large;
-  if (rc && !(rc == LSIO_ERR_CANCELLED && o->cancel_at >= 0) && !failed_on_purpose)
+  const bool expired = rc == LSIO_ERR_LIMIT && o->j.config.deadline_ns && o->j.spec.on_error == LSI_ON_ERROR_FAIL;
+  n_expired += expired && !too_large;
+  n_kept += rc == 0 && o->j.summary.error_count && o->left;
+  if (rc && !(rc == LSIO_ERR_CANCELLED && o->cancel_at >= 0) && !failed_on_purpose && !expired)
     fail_msg("seed %llu: code %d: %s", (unsigned long long)o->s.seed, rc, e.what);
   engine_job_free(&o->j);
   o->ended = true;
   w->n_ended++;
+}
+
+static void set_deadline(struct world *w, struct one *o) {
+  const uint64_t ns = o->j.config.deadline_ns;
+  if (!ns) return;
+  o->deadline = (struct lsi_alarm){.at_ns = w->time.now + ns, .ring = expire, .user = o};
+  lsi_alarms_set(w->alarms, &o->deadline);
 }
 
 /* What the jobs' owners do between turns. */
@@ -74,6 +105,7 @@ static void owners(struct world *w, uint64_t seed) {
     o->started = true;
     w->n_queued += lsi_run_queued(o->s.run);
     if (o->cancel_at >= 0) o->cancel_at += (int64_t)w->time.now;
+    set_deadline(w, o);
     return;
   }
   if (o->cancel_at >= 0 && (int64_t)w->time.now > o->cancel_at) lsi_run_cancel(o->s.run);
@@ -89,7 +121,7 @@ static void make_ledger(struct world *w) {
   lsi_ledger_limit(w->ledger, w->memory);
 }
 
-static uint64_t last_hash, n_queued, n_surplus;
+static uint64_t last_hash;
 
 /* What is held is held by runs that go on, and by their workers, and no more than there is, but for one that
  * insisted. */
@@ -126,12 +158,15 @@ static void one_seed(uint64_t seed) {
   make_objects(&w, seed);
   assert_int_equal(lsi_crew_create(NULL, true, &w.crew), 0);
   make_ledger(&w);
+  w.alarms = lsi_alarms_create();
+  assert_non_null(w.alarms);
   w.n_jobs = 2 + (uint32_t)draw(&w, JOBS - 1);
   for (uint32_t i = 0; i < w.n_jobs; i++) make_job(&w, &w.jobs[i], seed * 100 + i);
   keep_caps(&w);
   w.jobs[0].started = true;
   engine_time_begin(&w.time);
   engine_job_start(&w.jobs[0].j, seed, true, &w.jobs[0].s); /* its devices are the crew's first */
+  set_deadline(&w, &w.jobs[0]);
   for (uint64_t n = 0; w.n_ended < w.n_jobs; n++) {
     if (n > 2000000) fail_msg("seed %llu: the runs hang", (unsigned long long)seed);
     turns(&w);
@@ -143,6 +178,7 @@ static void one_seed(uint64_t seed) {
   engine_time_end();
   lsi_crew_destroy(w.crew);
   lsi_ledger_destroy(w.ledger);
+  lsi_alarms_destroy(w.alarms);
   assert_int_equal(atomic_load(&w.sim.in_flight[0]) + atomic_load(&w.sim.in_flight[1]), 0);
 }
 
@@ -150,6 +186,7 @@ static void every_step_of_every_run_ends_once(void **state) {
   (void)state;
   const uint64_t n = engine_job_seeds(one_seed, PART, USUAL_SEEDS);
   if (n >= 100) assert_true(n_queued > n / 4 && n_surplus > n / 10); /* memory was short often enough */
+  if (n >= 100) assert_true(n_expired > n / 10 && n_kept > n / 10);
 }
 
 static void one_seed_does_the_same_things(void **state) {

@@ -72,28 +72,46 @@ static void make_request(struct engine_job *j, struct lsi_sim_object *objects, u
                                            (int64_t)engine_job_random(j, most + 1), 0, &e), 0);
 }
 
-static void run(uint64_t seed, struct lsi_run_config *c) {
+static uint64_t n_left; /* jobs whose deadline left some steps */
+
+static void take_failures(bool *failed, struct lsi_run_completion *c) {
+  for (struct lsi_run_completion *then; c; c = then) {
+    then = c->next;
+    assert_int_equal(c->kind, LSIO_STEP_FAILED);
+    assert_false(failed[c->step]);
+    failed[c->step] = true;
+    lsi_run_free_completion(c);
+  }
+}
+
+static void run(uint64_t seed, struct lsi_run_config *c, int64_t expires_ns, bool *failed) {
   struct lsi_error e;
   lsi_error_clear(&e);
   struct lsi_run *run;
   assert_int_equal(lsi_run_start(c, &run, &e), 0);
   const uint64_t began = lsi_os_now_ns();
+  if (expires_ns >= 0) {
+    lsi_os_sleep_ns((uint64_t)expires_ns);
+    lsi_run_expire(run);
+  }
   while (!lsi_run_ended(run)) {
-    for (struct lsi_run_completion *done = lsi_run_take(run, 100000000), *then; done; done = then) {
-      then = done->next;
-      lsi_run_free_completion(done);
-    }
+    take_failures(failed, lsi_run_take(run, 100000000));
     if (lsi_os_now_ns() - began < HANGS_NS) continue;
     fprintf(stderr, "seed %llu: the run hangs\n", (unsigned long long)seed);
     abort();
   }
+  for (struct lsi_run_completion *more; (more = lsi_run_take(run, 0));) take_failures(failed, more);
   if (lsi_run_join(run, &e)) fail_msg("seed %llu: %s", (unsigned long long)seed, e.what);
+  const int64_t left = lsi_run_fill_left(run, &e);
+  assert_true(left >= 0);
+  n_left += left > 0;
   lsi_run_destroy(run);
 }
 
-static void check(uint64_t seed, const struct lsi_sim *sim, const struct lsi_request *r, const uint8_t *got) {
+static void check(uint64_t seed, const struct lsi_sim *sim, const struct lsi_request *r, const uint8_t *got,
+                  const bool *failed) {
   for (uint32_t s = 0; s < r->n_steps; s++)
-    for (uint64_t i = 0, n = count_of(s, r->length[s]); i < n; i++)
+    for (uint64_t i = 0, n = failed[s] ? 0 : count_of(s, r->length[s]); i < n; i++)
       if (*got++ != lsi_sim_byte(sim, r->object[s], r->offset[s] + i))
         fail_msg("seed %llu: step %u, byte %llu", (unsigned long long)seed, s, (unsigned long long)i);
 }
@@ -128,9 +146,14 @@ static void one_seed(uint64_t seed) {
                              .sink_device = UINT32_MAX, .workers = 1 + (uint32_t)engine_job_random(&j, 3),
                              .share = LSI_MAX(j.plan->unit_bytes_max, (uint64_t)1 << 20) + most};
   if (lsi_sink_open(&sc, &c.sink, &e)) fail_msg("%s", e.what);
-  run(seed, &c);
+  const uint64_t sleeps_ns = engine_job_random(&j, 2) ? 0 : engine_job_random(&j, 1000000);
+  const int64_t expires_ns = engine_job_random(&j, 3) ? -1 : (int64_t)sleeps_ns;
+  if (expires_ns >= 0) j.spec.on_error = LSI_ON_ERROR_SKIP;
+  bool *failed = lsi_calloc(r->n_steps, sizeof *failed);
+  run(seed, &c, expires_ns, failed);
   assert_int_equal(lsi_sink_publish(c.sink, &e), 0);
-  check(seed, &sim, r, memory);
+  check(seed, &sim, r, memory, failed);
+  lsi_free(failed);
   lsi_free(memory);
   lsi_plan_free(j.plan);
   lsi_spec_clear(&j.spec);
@@ -138,7 +161,8 @@ static void one_seed(uint64_t seed) {
 
 static void results_come_out_in_order(void **state) {
   (void)state;
-  engine_job_seeds(one_seed, 5, 300);
+  const uint64_t n = engine_job_seeds(one_seed, 5, 300);
+  if (n >= 100) assert_true(n_left > 0);
 }
 
 int main(void) {

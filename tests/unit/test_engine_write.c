@@ -36,6 +36,8 @@ struct world {
   struct lsi_plan *plan;
   uint64_t *pos;
   uint32_t cap;
+  int64_t expires_ns; /* < 0: never */
+  bool *failed;       /* by step: so it was reported */
   char dir[64], path[96];
 };
 
@@ -158,7 +160,10 @@ static int open_sink(struct world *w, uint64_t total, uint32_t n_steps) {
 static double wanted(const struct world *w, uint32_t step, uint64_t i) {
   const struct lsi_request *r = w->spec.request;
   const bool lost = lsi_sim_bad(&w->sim, r->object[step], r->offset[step], r->length[step]);
-  if (lost || (w->how == TRANSFORM && step_fails(step))) return FILL;
+  const bool bad = lost || (w->how == TRANSFORM && step_fails(step));
+  if (w->expires_ns < 0) assert_int_equal(w->failed[step], bad);
+  if (bad) assert_true(w->failed[step]);
+  if (w->failed[step]) return FILL;
   const uint8_t in = lsi_sim_byte(&w->sim, r->object[step], r->offset[step] + i);
   return w->how == TRANSFORM ? 3 * in + 1 : in;
 }
@@ -183,16 +188,32 @@ static void check_file(struct world *w) {
   free(all);
 }
 
+static uint64_t n_left; /* jobs whose deadline left some steps */
+
+static void take_failures(struct world *w, struct lsi_run_completion *c) {
+  for (struct lsi_run_completion *next; c; c = next) {
+    next = c->next;
+    assert_int_equal(c->kind, LSIO_STEP_FAILED);
+    assert_false(w->failed[c->step]);
+    w->failed[c->step] = true;
+    lsi_run_free_completion(c);
+  }
+}
+
 static int run(struct world *w, struct lsi_run_config *c, struct lsi_error *e, struct lsi_summary *s) {
   struct lsi_run *run;
   lsi_error_clear(e);
   assert_int_equal(lsi_run_start(c, &run, e), 0);
-  while (!lsi_run_ended(run))
-    for (struct lsi_run_completion *done = lsi_run_take(run, 1000000000), *next; done; done = next) {
-      next = done->next;
-      lsi_run_free_completion(done);
-    }
+  if (w->expires_ns >= 0) {
+    lsi_os_sleep_ns((uint64_t)w->expires_ns);
+    lsi_run_expire(run);
+  }
+  while (!lsi_run_ended(run)) take_failures(w, lsi_run_take(run, 1000000000));
+  for (struct lsi_run_completion *more; (more = lsi_run_take(run, 0));) take_failures(w, more);
   int rc = lsi_run_join(run, e);
+  const int64_t left = rc ? 0 : lsi_run_fill_left(run, e);
+  if (left < 0) rc = (int)left;
+  n_left += left > 0;
   lsi_run_summary(run, s);
   s->workers = NULL;
   lsi_run_destroy(run);
@@ -264,6 +285,9 @@ static bool one_seed(uint64_t seed, const char *dir, uint64_t *direct, uint64_t 
   make_plan(&w);
   open_sink(&w, w.pos[w.spec.request->n_steps], w.spec.request->n_steps);
   struct lsi_run_config c = config_of(&w);
+  w.failed = lsi_calloc(w.spec.request->n_steps + 1u, sizeof *w.failed);
+  w.expires_ns = draw(&w, 3) ? -1 : draw(&w, 2) ? 0 : (int64_t)draw(&w, 2000000);
+  c.deadline_ns = 1000000;
   struct lsi_error e;
   struct lsi_summary s = {0};
   const int rc = run(&w, &c, &e, &s);
@@ -272,6 +296,7 @@ static bool one_seed(uint64_t seed, const char *dir, uint64_t *direct, uint64_t 
   *failed += rc != 0;
   lsi_plan_free(w.plan);
   lsi_free(w.pos);
+  lsi_free(w.failed);
   lsi_spec_clear(&w.spec);
   return true;
 }
@@ -287,7 +312,7 @@ static bool all_seeds(const char *at) {
   for (uint64_t seed = 1; here && seed <= n && !one; seed++) here = one_seed(seed, dir, &direct, &failed);
   if (one) here = one_seed(strtoull(one, NULL, 10), dir, &direct, &failed);
   assert_int_equal(rmdir(dir), 0);
-  if (here && !one && n >= 100) assert_true(direct > 0 && failed > 0);
+  if (here && !one && n >= 100) assert_true(direct > 0 && failed > 0 && n_left > 0);
   return here;
 }
 

@@ -138,6 +138,49 @@ static void test_bad_values(void **state) {
   }
 }
 
+static void test_bad_times(void **state) {
+  (void)state;
+  static const char *const bad[] = {
+      "", "0", "0.0000000001" /* less than a nanosecond */, "-1", "1 s", "s", ".5", "1.", "1.s", "1.2.3", "1e3",
+      "1d", "1S", "5min", "inf", "always", "9223372036.854775808", "18446744073.709551616",
+      "18446744073709551616h", "99999999999999999999999999999999"};
+  for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
+    assert_int_equal(set("deadline", bad[i]), LSIO_ERR_USAGE);
+    if (!strstr(err.what, "a time such as 90s, 5m, 1h or 500ms") || !strstr(err.what, bad[i])) fail_msg("%s", err.what);
+    assert_true(s.deadline_ns == 0);
+  }
+}
+
+static void test_times(void **state) {
+  (void)state;
+  static const struct {
+    const char *value;
+    uint64_t ns;
+  } times[] = {{"1", 1000000000},
+               {"90s", 90000000000},
+               {"5m", 300000000000},
+               {"1h", 3600000000000},
+               {"500ms", 500000000},
+               {"0.5", 500000000},
+               {"0.25ms", 250000},
+               {"1.5h", 5400000000000},
+               {"0.1m", 6000000000},
+               {"1.000000001", 1000000001},
+               {"1.0000000019", 1000000001},
+               {"0.000000001s", 1},
+               {"007s", 7000000000},
+               {"9223372036.854775807", INT64_MAX},
+               {"never", 0}};
+  assert_true(s.deadline_ns == 0);
+  for (size_t i = 0; i < LSI_COUNTOF(times); i++) {
+    assert_int_equal(set("deadline", times[i].value), 0);
+    if (s.deadline_ns != times[i].ns)
+      fail_msg("%s: %llu ns", times[i].value, (unsigned long long)s.deadline_ns);
+  }
+  assert_int_equal(set("deadline", "nver"), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.remedy, "'never'"));
+}
+
 static void test_unknown_and_nearest(void **state) {
   (void)state;
   assert_int_equal(set("worker", "1"), LSIO_ERR_USAGE);
@@ -358,7 +401,7 @@ static void test_table(void **state) {
     assert_int_equal(set(row->name, "\x01"), LSIO_ERR_USAGE);
     assert_non_null(strstr(err.what, row->name));
   }
-  assert_int_equal(rows, 13);
+  assert_int_equal(rows, 14);
 }
 
 int main(void) {
@@ -366,6 +409,8 @@ int main(void) {
       cmocka_unit_test_setup(test_defaults, setup),
       cmocka_unit_test_setup(test_good_values, setup),
       cmocka_unit_test_setup(test_bad_values, setup),
+      cmocka_unit_test_setup(test_times, setup),
+      cmocka_unit_test_setup(test_bad_times, setup),
       cmocka_unit_test_setup(test_unknown_and_nearest, setup),
       cmocka_unit_test_setup(test_origins, setup),
       cmocka_unit_test_setup(test_pairs_and_environment, setup),

@@ -1,6 +1,7 @@
 /* A run from start to end. */
 #include "engine/state/engine.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/loop/crew.h"
@@ -8,6 +9,7 @@
 #include "engine/state/run.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
+#include "ground/units.h"
 
 static void free_run(struct lsi_run *run) {
   lsi_crew_destroy(run->own_crew);
@@ -24,6 +26,7 @@ static void free_run(struct lsi_run *run) {
   lsi_free(run->outcome.errors);
   lsi_free(run->summaries);
   lsi_free(run->late.units);
+  lsi_left_clear(&run->left);
   if (run->outcome.bell >= 0) lsi_os_bell_destroy(run->outcome.bell);
   if (run->cond) lsi_os_cond_destroy(run->cond);
   if (run->mutex) lsi_os_mutex_destroy(run->mutex);
@@ -119,6 +122,32 @@ static bool has_memory(struct lsi_run *run) {
   return lsi_ledger_ask(c->ledger, &run->claim);
 }
 
+static uint64_t ring(void *user, uint64_t now) {
+  (void)now;
+  lsi_run_expire(user);
+  return 0;
+}
+
+/* It has started, and may have ended. */
+static void set_deadline(struct lsi_run *run) {
+  lsi_os_lock(run->mutex);
+  if (atomic_load(&run->running)) {
+    run->deadline = (struct lsi_alarm){.at_ns = run->config.deadline_at_ns, .ring = ring, .user = run};
+    run->has_deadline = true;
+    lsi_alarms_set(run->config.alarms, &run->deadline);
+  }
+  lsi_os_unlock(run->mutex);
+}
+
+/* It has ended. */
+static void drop_deadline(struct lsi_run *run) {
+  lsi_os_lock(run->mutex);
+  const bool had = run->has_deadline;
+  run->has_deadline = false;
+  lsi_os_unlock(run->mutex);
+  if (had) lsi_alarms_drop(run->config.alarms, &run->deadline);
+}
+
 int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
                   struct lsi_error *err) {
   int rc = lsi_run_create(config, out, err);
@@ -127,11 +156,13 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
   if (!config->crew && lsi_crew_create(config->pool, false, &run->own_crew) < 0)
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker threads");
   if (!config->crew) run->config.crew = run->own_crew;
+  if (rc == 0 && config->deadline_at_ns) rc = lsi_alarms_begin(config->alarms, err);
   /* Else it begins at any time from here on, by another thread. */
   if (rc == 0 && has_memory(run)) {
     rc = lsi_crew_take_up(run->config.crew, run, err);
     if (rc < 0 && config->ledger) lsi_ledger_give_back(config->ledger, &run->claim);
   }
+  if (rc == 0 && config->deadline_at_ns) set_deadline(run);
   if (rc == 0) return 0;
   *out = NULL;
   lsi_run_destroy(run);
@@ -147,6 +178,61 @@ void lsi_run_cancel(struct lsi_run *run) {
   if (bell >= 0 && !lsi_run_ended(run)) lsi_os_bell_ring(bell);
 }
 
+/* Behind what there is: the lines of a text, as far as all of them find room. */
+static void add_lines(char *out, size_t cap, const char *text) {
+  size_t at = strlen(out);
+  for (size_t n; (n = strcspn(text, "\n")) != 0; text += n + (text[n] == '\n')) {
+    static const char more[] = "; ...";
+    const bool fits = at + 2 + n + sizeof more <= cap;
+    at += (size_t)snprintf(out + at, cap - at, fits ? "; %.*s" : more, (int)n, text);
+    if (!fits) break;
+  }
+}
+
+static void describe_expiry(struct lsi_run *run, char *out, size_t cap) {
+  uint64_t done, failed, bytes;
+  uint32_t running;
+  lsi_run_progress(run, &done, &failed, &bytes, &running);
+  snprintf(out, cap, "the deadline of %s has passed after %s of %s steps",
+           lsi_show_time((double)run->config.deadline_ns / 1e9).text, lsi_show_count(done + failed).text,
+           lsi_show_count(run->wave.request->n_steps).text);
+  if (lsi_run_queued(run)) {
+    add_lines(out, cap, "it waited for memory that other jobs have");
+    return;
+  }
+  char *activity = lsi_run_activity(run);
+  if (activity) add_lines(out, cap, activity);
+  lsi_free(activity);
+}
+
+bool lsi_run_expire(struct lsi_run *run) {
+  struct lsi_outcome *o = &run->outcome;
+  const bool fails = run->on_error == LSI_ON_ERROR_FAIL;
+  char text[sizeof o->at_deadline];
+  describe_expiry(run, text, sizeof text);
+  lsi_os_lock(run->mutex);
+  const bool stops = atomic_load(&run->running) && !atomic_load(&o->expired);
+  if (stops) {
+    memcpy(o->at_deadline, text, sizeof text);
+    atomic_store(&o->expired, true);
+    if (fails && !o->error.code) {
+      lsi_fail(&o->error, LSIO_ERR_LIMIT, 0, "%s", text);
+      lsi_error_is(&o->error, LSIO_KIND_TIMEOUT);
+      lsi_error_remedy(&o->error, "allow more time with --deadline; on_error = \"skip\" keeps what has run");
+    }
+    int expected = LSI_STOP_NO;
+    atomic_compare_exchange_strong(&run->stop, &expected, fails ? LSI_STOP_FAIL : LSI_STOP_KEEP);
+  }
+  lsi_os_unlock(run->mutex);
+  if (!stops) return false;
+  lsi_rouse_workers(run);
+  return lsi_run_leave_queue(run);
+}
+
+const char *lsi_run_at_deadline(const struct lsi_run *run) {
+  return atomic_load(&run->outcome.expired) ? run->outcome.at_deadline : "";
+}
+
 bool lsi_run_queued(const struct lsi_run *run) {
   return run->config.ledger && lsi_ledger_waits(run->config.ledger, &run->claim);
 }
@@ -158,6 +244,7 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
   lsi_os_lock(run->mutex);
   while (atomic_load(&run->running)) lsi_os_wait(run->cond, run->mutex, -1);
   lsi_os_unlock(run->mutex);
+  drop_deadline(run);
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker *w = &run->workers[i];
     run->summaries[i] = (struct lsi_worker_summary){
@@ -170,7 +257,7 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
   }
   if (atomic_load(&run->stop) == LSI_STOP_CANCEL)
     return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled");
-  if (run->late.n && !run->outcome.error.code)
+  if (run->late.n && !run->outcome.error.code && !lsi_keeps(run))
     return lsi_fail(err, LSIO_ERR_BUG, 0, "large files were put off and never read");
   if (run->outcome.error.code && err && !err->code) *err = run->outcome.error;
   return run->outcome.error.code;

@@ -174,6 +174,12 @@ static inline struct lsi_flight *take_back(struct lsi_worker *w, struct lsi_op *
   return NULL;
 }
 
+/* Its steps do not run any more. */
+static __attribute__((noinline)) void drop(struct lsi_worker *w, struct lsi_flight *f) {
+  lsi_left_unit(w, f->unit, f->next_step);
+  lsi_flight_end(w, f);
+}
+
 /* A finished operation, of any worker of this thread. Its unit runs if that was the last one, unless its run
  * is stopped; while there are other runs it waits for its worker's turn. */
 static inline __attribute__((always_inline)) void take_in(struct lsi_op *op) {
@@ -181,7 +187,7 @@ static inline __attribute__((always_inline)) void take_in(struct lsi_op *op) {
   struct lsi_flight *f = take_back(w, op);
   if (!f) return;
   if (LSI_UNLIKELY(w->stage == LSI_STAGE_STOPPING)) {
-    lsi_flight_end(w, f);
+    drop(w, f);
     w->reader.flights--;
   } else if (lsi_others_wait(w)) {
     w->reader.flights--;
@@ -239,56 +245,90 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
 /* It is broken and gives nothing back. The memory that the kernel may still write into is given up. */
 static void lose_backend(struct lsi_worker *w) {
   w->broken = true;
+  w->n_queue = 0;
   lsi_flights_lost(w);
-  if (w->writer) lsi_writes_lost(w);
+  if (w->writer) {
+    lsi_writes_stop(w);
+    lsi_writes_lost(w);
+  }
 }
 
 static __attribute__((noinline)) void take_in_late(struct lsi_op *op) { take_in(op); }
 
+/* Results are still on their way, which are kept. */
+static bool keeps_writing(const struct lsi_worker *w) {
+  return w->writer && w->writer->results && lsi_keeps(w->run);
+}
+
+/* Operations that were never submitted come back now, but for the writes of what is kept. */
+static void take_queue_back(struct lsi_worker *w) {
+  const bool writes = keeps_writing(w);
+  const uint32_t n = w->n_queue;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    struct lsi_op *op = w->queue[i];
+    if (writes && op->kind == LSI_OP_WRITE) {
+      w->queue[kept++] = op;
+      continue;
+    }
+    op->result = LSIO_ERR_CANCELLED;
+    take_in_late(op);
+  }
+  w->n_queue = kept;
+}
+
 /* No more is begun; what is in flight is asked to come back soon. */
 static void stop(struct lsi_worker *w) {
   w->stage = LSI_STAGE_STOPPING;
-  /* Or those of other runs would be cancelled too. */
-  if (w->ops->cancel && w->instance->users == 1) w->ops->cancel(w->backend);
-  for (uint32_t i = 0; i < w->n_queue; i++) { /* never submitted */
-    w->queue[i]->result = LSIO_ERR_CANCELLED;
-    take_in_late(w->queue[i]);
-  }
-  w->n_queue = 0;
-  if (w->writer) lsi_writes_stop(w);
+  if (w->writer) lsi_write_drop(w);
+  /* Or those of other runs, or results, would be cancelled too. */
+  if (w->ops->cancel && w->instance->users == 1 && !keeps_writing(w)) w->ops->cancel(w->backend);
+  take_queue_back(w);
+  if (w->writer && !lsi_keeps(w->run)) lsi_writes_stop(w);
   lsi_looks_flush(w);
 }
 
 /* Nothing is in flight: what waited gives back what it holds. */
 static void drop_waiting(struct lsi_worker *w) {
-  for (struct lsi_flight *f; (f = lsi_flight_at_once(w));) lsi_flight_end(w, f), w->reader.flights--;
-  if (w->reader.issuing) lsi_flight_end(w, w->reader.issuing), w->reader.flights--;
+  for (struct lsi_flight *f; (f = lsi_flight_at_once(w));) drop(w, f), w->reader.flights--;
+  if (w->reader.issuing) drop(w, w->reader.issuing), w->reader.flights--;
   w->reader.issuing = NULL;
   while (w->reader.retrying) {
     struct lsi_flight *f = w->reader.retrying;
     w->reader.retrying = f->next;
-    lsi_flight_end(w, f);
+    drop(w, f);
     w->reader.flights--;
   }
   while (w->stepper.ready) {
     struct lsi_flight *f = w->stepper.ready;
     w->stepper.ready = f->next;
-    lsi_flight_end(w, f);
+    drop(w, f);
   }
   w->stepper.n_ready = 0;
 }
 
-/* False: some is still in flight. */
-static bool drained(struct lsi_worker *w, int64_t most_ns) {
+/* Takes what has come back, and goes on writing results that are kept. */
+static void take_last(struct lsi_worker *w, int64_t most_ns) {
   struct lsi_op *done[REAP_BATCH];
-  if (in_flight(w)) {
-    const uint64_t before = w->home->trace ? lsi_os_now_ns() : 0;
-    const int n = w->ops->reap(w->backend, done, REAP_BATCH, most_ns, &w->error);
-    if (w->home->trace) trace_reaped(w, done, n, before, lsi_os_now_ns());
-    if (n < 0) lose_backend(w);
-    for (int i = 0; i < n; i++) take_in_late(done[i]);
+  if (keeps_writing(w)) {
+    lsi_writes_issue(w);
+    flush(w);
   }
-  if (in_flight(w)) return false;
+  if (!in_flight(w)) return;
+  const uint64_t before = w->home->trace ? lsi_os_now_ns() : 0;
+  const int n = w->ops->reap(w->backend, done, REAP_BATCH, most_ns, &w->error);
+  if (w->home->trace) trace_reaped(w, done, n, before, lsi_os_now_ns());
+  if (n < 0) {
+    lsi_worker_fail(w);
+    lose_backend(w);
+  }
+  for (int i = 0; i < n; i++) take_in_late(done[i]);
+}
+
+/* False: some is still in flight, or waits to be. */
+static bool drained(struct lsi_worker *w, int64_t most_ns) {
+  take_last(w, most_ns);
+  if (in_flight(w) || keeps_writing(w)) return false;
   drop_waiting(w);
   return true;
 }
@@ -373,6 +413,7 @@ static void open(struct lsi_worker *w) {
 }
 
 static void end(struct lsi_worker *w) {
+  lsi_left_put_off(w);
   lsi_worker_close(w);
   w->stage = LSI_STAGE_ENDED;
   atomic_store_explicit(&w->activity, (uint64_t)LSI_PHASE_END << 56, memory_order_relaxed);
@@ -386,7 +427,7 @@ enum lsi_turn lsi_worker_turn(struct lsi_worker *w, int64_t most_ns) {
   switch (w->stage) {
     case LSI_STAGE_NEW: open(w); return LSI_TURN_WENT;
     case LSI_STAGE_STOPPING:
-      if (!drained(w, most_ns)) return LSI_TURN_WAITS;
+      if (!drained(w, most_ns)) return in_flight(w) ? LSI_TURN_WAITS : blocked(w);
       /* fall through */
     default: end(w); return LSI_TURN_ENDED;
   }

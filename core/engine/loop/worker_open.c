@@ -132,7 +132,7 @@ void lsi_worker_close(struct lsi_worker *w) {
     lsi_home_backend_end(w);
   }
   if (w->stepper.transform_open) {
-    if (w->stepper.ran && !lsi_stopping(w->run) &&
+    if (w->stepper.ran && !lsi_abandoned(w->run) &&
         c->spec->transform->finish(w->stepper.transform, &w->error) < 0)
       lsi_worker_fail(w);
     c->spec->transform->close(w->stepper.transform);

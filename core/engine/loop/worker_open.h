@@ -6,7 +6,7 @@
 
 /* Negative: w->error; what is open then is closed by lsi_worker_close(). */
 int lsi_worker_open(struct lsi_worker *w);
-/* Where the run has not been stopped, has the transform finish. */
+/* Where what has run is kept, has the transform finish. */
 void lsi_worker_close(struct lsi_worker *w);
 
 #endif

@@ -19,6 +19,8 @@
  *   read/lending.c      whether files that are mapped are used where they lie
  *   step/steps.c        the steps of a unit whose bytes are there
  *   step/prepare.c      from stored bytes to what the transform sees; pieces.c: all of it piece by piece
+ *   state/alarms.c      deadlines, minded by one thread of a context
+ *   state/left.c        which steps a deadline leaves; their places in the output are filled by result.c
  *   step/result.c       where a result is made; prefault.c: its pages made ready; nontemporal.c: stores past
  *                       the CPU's cache
  *   step/deliver.c      from what a step yields to the sink or the stream
@@ -37,6 +39,7 @@
 /* Decoded over stored bytes, where nothing is known of it yet: lz4 and zstd of numbers seldom do better. */
 #define LSI_USUAL_RATIO 4
 
+struct lsi_alarms;
 struct lsi_ledger;
 struct lsi_pool;
 struct lsi_spin;
@@ -95,6 +98,9 @@ struct lsi_run_config {
   struct lsi_crew *crew;             /* NULL: threads of its own */
   bool background;                   /* begins what other runs leave (loop/member.c) */
   uint32_t number;                   /* of the job, in traces */
+  struct lsi_alarms *alarms;         /* that mind its deadline */
+  uint64_t deadline_at_ns;           /* 0: none */
+  uint64_t deadline_ns;              /* how long that was, for messages */
   struct lsi_spin *spin;             /* how lsi_run_take waits for a run that ends at once; NULL: asleep */
   /* NULL, or called when completions wait and none did before, and last when all workers have ended: then the
    * run may be destroyed there. By workers, or who ends a run that waits for memory; under no lock. */
@@ -120,6 +126,12 @@ int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out, st
 int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out, struct lsi_error *err);
 /* Async-signal-safe. */
 void lsi_run_cancel(struct lsi_run *run);
+/* Its deadline has passed: no step begins any more. Where failed steps are skipped, those that have not run
+ * are that, and what has run is kept; else it fails with LSIO_ERR_LIMIT. Nothing, if it has ended. Any
+ * thread. True: it waited for memory, has ended by this, and may be gone. */
+bool lsi_run_expire(struct lsi_run *run);
+/* Then: how far it was, and what each worker was doing, on one line; "" if it has ended before. */
+const char *lsi_run_at_deadline(const struct lsi_run *run);
 /* A descriptor that is readable when there is something to take, or the run has ended: made when it is first
  * asked for, the run's own. -1: there was none left. */
 int lsi_run_bell(struct lsi_run *run);
@@ -133,13 +145,17 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
 void lsi_run_free_completion(struct lsi_run_completion *c);
 /* True once all workers have ended; lsi_run_take may still have completions. */
 bool lsi_run_queued(const struct lsi_run *run); /* it waits for memory: no worker has begun */
-/* Ends a run that is stopped while it waits for memory: it need not wait to begin. */
-void lsi_run_leave_queue(struct lsi_run *run);
+/* Ends a run that is stopped while it waits for memory: it need not wait to begin. True: it did, and if
+ * somebody is told of its end it may be gone. */
+bool lsi_run_leave_queue(struct lsi_run *run);
 bool lsi_run_ended(const struct lsi_run *run);
 /* Notes how much memory the process uses, looking if the last time is long enough ago (`now`: a little). */
 void lsi_run_note_memory(struct lsi_run *run, bool now);
 /* Waits until all workers have ended. 0, or the code of the error that ended the run, in *err too. */
 int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
+/* After join, if it has not failed: what stands in the output for steps that a deadline has left. How many
+ * steps that are, or negative. */
+int64_t lsi_run_fill_left(struct lsi_run *run, struct lsi_error *err);
 /* After join: a backend broke with operations in flight, for which the kernel may still write to the sink's
  * memory. */
 bool lsi_run_broke(const struct lsi_run *run);

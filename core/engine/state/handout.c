@@ -5,10 +5,6 @@
 
 #include "engine/state/run.h"
 
-#define RANGE(lo, hi) ((uint64_t)(lo) << 32 | (uint32_t)(hi))
-#define RANGE_LO(r) ((uint32_t)((r) >> 32))
-#define RANGE_HI(r) ((uint32_t)(r))
-
 /* Guided hand-out: large runs first, single units at the end. Counted in bytes so that runs of small
  * and of large units take alike, and at most a unit for every 4 KiB, so that empty ones count too. */
 static bool take_run(struct lsi_worker *w, uint32_t section_index) {
@@ -34,7 +30,7 @@ static bool take_run(struct lsi_worker *w, uint32_t section_index) {
     if (atomic_compare_exchange_weak_explicit(&state->cursor, &lo, hi, memory_order_relaxed,
                                               memory_order_relaxed)) {
       atomic_fetch_add_explicit(&state->bytes_taken, bytes, memory_order_relaxed);
-      atomic_store_explicit(&w->range, RANGE(lo, hi), memory_order_release);
+      atomic_store_explicit(&w->range, LSI_RANGE(lo, hi), memory_order_release);
       return true;
     }
   }
@@ -47,9 +43,9 @@ static bool pop(struct lsi_worker *w) {
   if (w->reader.wave->plan->unit_bytes_max <= LSI_UNIT_BATCH_BYTES)
     most = LSI_MIN(w->reader.depth.ops - w->reader.ops_in_flight, (uint32_t)LSI_UNIT_BATCH);
   uint_fast64_t r = atomic_load_explicit(&w->range, memory_order_acquire);
-  while (RANGE_LO(r) < RANGE_HI(r)) {
-    uint32_t lo = RANGE_LO(r), end = lo + LSI_MIN(most, RANGE_HI(r) - lo);
-    if (!atomic_compare_exchange_weak_explicit(&w->range, &r, RANGE(end, RANGE_HI(r)),
+  while (LSI_RANGE_LO(r) < LSI_RANGE_HI(r)) {
+    uint32_t lo = LSI_RANGE_LO(r), end = lo + LSI_MIN(most, LSI_RANGE_HI(r) - lo);
+    if (!atomic_compare_exchange_weak_explicit(&w->range, &r, LSI_RANGE(end, LSI_RANGE_HI(r)),
                                                memory_order_acq_rel, memory_order_acquire))
       continue;
     w->reader.next_unit = lo;
@@ -68,17 +64,17 @@ static bool steal(struct lsi_worker *w) {
     for (uint32_t i = 0; i < run->n_workers; i++) {
       if (i == w->index) continue;
       uint_fast64_t r = atomic_load_explicit(&run->workers[i].range, memory_order_acquire);
-      if (RANGE_HI(r) > RANGE_LO(r) &&
-          (!victim || RANGE_HI(r) - RANGE_LO(r) > RANGE_HI(best) - RANGE_LO(best))) {
+      if (LSI_RANGE_HI(r) > LSI_RANGE_LO(r) &&
+          (!victim || LSI_RANGE_HI(r) - LSI_RANGE_LO(r) > LSI_RANGE_HI(best) - LSI_RANGE_LO(best))) {
         victim = &run->workers[i];
         best = r;
       }
     }
     if (!victim) return false;
-    uint32_t lo = RANGE_LO(best), hi = RANGE_HI(best), mid = lo + (hi - lo) / 2;
-    if (atomic_compare_exchange_strong_explicit(&victim->range, &best, RANGE(lo, mid),
+    uint32_t lo = LSI_RANGE_LO(best), hi = LSI_RANGE_HI(best), mid = lo + (hi - lo) / 2;
+    if (atomic_compare_exchange_strong_explicit(&victim->range, &best, LSI_RANGE(lo, mid),
                                                 memory_order_acq_rel, memory_order_acquire)) {
-      atomic_store_explicit(&w->range, RANGE(mid, hi), memory_order_release);
+      atomic_store_explicit(&w->range, LSI_RANGE(mid, hi), memory_order_release);
       return true;
     }
   }

@@ -14,6 +14,11 @@ struct lsi_worker;
 #define LSI_UNIT_BATCH 8                 /* small units are taken so many at a time */
 #define LSI_UNIT_BATCH_BYTES (64u << 10) /* none of the plan is larger: small */
 
+/* Units that a worker has been handed: from the first that it has not taken to the one behind the last. */
+#define LSI_RANGE(lo, hi) ((uint64_t)(lo) << 32 | (uint32_t)(hi))
+#define LSI_RANGE_LO(r) ((uint32_t)((r) >> 32))
+#define LSI_RANGE_HI(r) ((uint32_t)(r))
+
 /* A section of the plan. */
 struct lsi_section_state {
   _Alignas(LSI_CACHE_LINE) atomic_uint_fast32_t cursor; /* next unit to hand out */

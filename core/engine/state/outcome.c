@@ -4,6 +4,7 @@
 #include "engine/state/run.h"
 #include "ground/mem.h"
 #include "ground/spin.h"
+#include "ground/units.h"
 
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e) {
   lsi_os_lock(run->mutex);
@@ -70,6 +71,29 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
   if (was_empty && wake && run->config.tell) run->config.tell(run->config.tell_user, false);
 }
 
+static void fail_for_memory(struct lsi_run *run, const char *what) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  lsi_fail(&e, LSIO_ERR_NOMEM, 0, "%s", what);
+  lsi_run_fail(run, &e);
+}
+
+/* NULL: there is no memory for it, and the run fails. */
+static struct lsi_run_completion *failure(struct lsi_run *run, uint32_t step, const struct lsi_error *e) {
+  const struct lsi_request *r = run->wave.request;
+  struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
+  if (!c || !(c->error = lsi_malloc(sizeof *c->error))) {
+    lsi_free(c);
+    fail_for_memory(run, "no memory to report a failed step");
+    return NULL;
+  }
+  *c->error = *e;
+  c->kind = LSIO_STEP_FAILED;
+  c->step = r->first_index + step;
+  c->tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0;
+  return c;
+}
+
 void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e) {
   struct lsi_run *run = w->run;
   const struct lsi_request *r = run->wave.request;
@@ -80,20 +104,60 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
   run->outcome.error_count++;
   if (run->outcome.n_kept < LSI_ERRORS_KEPT) run->outcome.errors[run->outcome.n_kept++] = *e;
   lsi_os_unlock(run->mutex);
-  struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
-  if (c && (c->error = lsi_malloc(sizeof *c->error))) {
-    *c->error = *e;
-    c->kind = LSIO_STEP_FAILED;
-    c->step = r->first_index + step;
-    c->tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0;
-    lsi_run_complete(run, c, true);
+  struct lsi_run_completion *c = failure(run, step, e);
+  if (c) lsi_run_complete(run, c, true);
+}
+
+/* ---- steps that a deadline has left ---- */
+
+#define LEFT_BATCH 64u /* of them, with their errors, are handed out at a time */
+
+static void describe_left(const struct lsi_run *run, uint32_t step, struct lsi_error *e) {
+  const struct lsi_request *r = run->wave.request;
+  const uint32_t c = lsi_request_chunk_begin(r, step);
+  lsi_error_clear(e);
+  lsi_fail(e, LSIO_ERR_LIMIT, 0, "not run: the deadline of %s had passed",
+           lsi_show_time((double)run->config.deadline_ns / 1e9).text);
+  lsi_error_is(e, LSIO_KIND_TIMEOUT);
+  lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c], r->first_index + step);
+  lsi_error_remedy(e, "allow more time with --deadline");
+}
+
+/* All workers have ended, and nothing has failed for good: what has not run has failed. */
+static void count_left(struct lsi_run *run) {
+  const struct lsi_request *r = run->wave.request;
+  struct lsi_outcome *o = &run->outcome;
+  if (o->error.code) return;
+  const int64_t n = lsi_left_count(run);
+  if (n < 0) {
+    fail_for_memory(run, "no memory to tell which steps have run");
     return;
   }
-  lsi_free(c);
-  struct lsi_error no_memory;
-  lsi_error_clear(&no_memory);
-  lsi_fail(&no_memory, LSIO_ERR_NOMEM, 0, "no memory to report a failed step");
-  lsi_run_fail(run, &no_memory);
+  uint64_t chunks = r->step_first ? 0 : (uint64_t)n;
+  for (uint32_t s = 0; r->step_first && (s = lsi_left_next(run, s)) != UINT32_MAX; s++)
+    chunks += lsi_request_chunk_end(r, s) - lsi_request_chunk_begin(r, s);
+  struct lsi_counters *counters = &run->workers[0].counters;
+  atomic_fetch_add(&counters->failed, (uint64_t)n);
+  atomic_fetch_add(&counters->chunks_failed, chunks);
+  o->error_count += (uint64_t)n;
+  for (uint32_t s = 0; o->n_kept < LSI_ERRORS_KEPT && (s = lsi_left_next(run, s)) != UINT32_MAX; s++)
+    describe_left(run, s, &o->errors[o->n_kept++]);
+}
+
+/* The next of them: there may be millions, so that their errors are made when they are asked for. By who
+ * polls, once the run has ended and all else is taken. */
+static struct lsi_run_completion *take_left(struct lsi_run *run) {
+  struct lsi_run_completion *first = NULL, **end = &first;
+  struct lsi_error e;
+  for (uint32_t i = 0; i < LEFT_BATCH; i++) {
+    const uint32_t step = lsi_left_next(run, run->left.told);
+    if (step == UINT32_MAX) break;
+    run->left.told = step + 1;
+    describe_left(run, step, &e);
+    if (!(*end = failure(run, step, &e))) break;
+    end = &(*end)->next;
+  }
+  return first;
 }
 
 /* A run that ends at once is waited for awake, from its start on. */
@@ -132,9 +196,11 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns)
   run->outcome.first = run->outcome.last = NULL;
   atomic_store_explicit(&run->outcome.queued_bytes, 0, memory_order_relaxed);
   /* The bell goes on ringing once the run has ended: there is its end to be polled. */
-  if (atomic_load(&run->running) && run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
+  const bool ended = !atomic_load(&run->running);
+  if (!ended && run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
   lsi_os_unlock(run->mutex);
   if (was_full) lsi_rouse_workers(run);
+  if (LSI_UNLIKELY(!list && ended && run->left.steps)) list = take_left(run);
   if (spin && timeout_ns) lsi_spin_took(spin, lsi_os_now_ns() - run->start_ns);
   return list;
 }
@@ -143,6 +209,7 @@ static void workers_ended(struct lsi_run *run, uint32_t n) {
   /* Who sees no worker running may end the run: others begin with its memory before that. Two that end at
    * once both see the other one running. */
   const bool settles = atomic_fetch_sub(&run->unsettled, n) == n;
+  if (settles && lsi_keeps(run)) count_left(run);
   if (settles && run->config.ledger) lsi_ledger_give_back(run->config.ledger, &run->claim);
   lsi_os_lock(run->mutex);
   /* Who sees no worker running reads the time of the end, with or without the mutex. */
@@ -169,9 +236,11 @@ void lsi_run_never_began(struct lsi_run *run) {
   workers_ended(run, run->n_workers);
 }
 
-void lsi_run_leave_queue(struct lsi_run *run) {
-  if (run->config.ledger && lsi_stopping(run) && lsi_ledger_withdraw(run->config.ledger, &run->claim))
-    lsi_run_never_began(run);
+bool lsi_run_leave_queue(struct lsi_run *run) {
+  const bool waited =
+      run->config.ledger && lsi_stopping(run) && lsi_ledger_withdraw(run->config.ledger, &run->claim);
+  if (waited) lsi_run_never_began(run);
+  return waited;
 }
 
 void lsi_run_free_completion(struct lsi_run_completion *c) {

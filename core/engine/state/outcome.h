@@ -24,6 +24,8 @@ struct lsi_outcome {
   struct lsi_run_completion *last;
   atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */
   atomic_int bell;                   /* -1: nobody has asked for it */
+  atomic_bool expired;               /* its deadline has passed before all workers had ended */
+  char at_deadline[768];             /* how far it was then, and what each worker was doing */
 };
 
 /* Ends the run; the first error wins. */

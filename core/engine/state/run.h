@@ -4,10 +4,12 @@
 
 #include <stdatomic.h>
 
+#include "engine/state/alarms.h"
 #include "engine/state/engine.h"
 #include "engine/state/figures.h"
 #include "engine/state/handout.h"
 #include "engine/state/home.h"
+#include "engine/state/left.h"
 #include "engine/state/outcome.h"
 #include "engine/state/reader.h"
 #include "engine/state/stepper.h"
@@ -16,7 +18,9 @@
 #include "memory/ledger.h"
 #include "seams/os.h"
 
-enum { LSI_STOP_NO, LSI_STOP_CANCEL, LSI_STOP_FAIL };
+/* LSI_STOP_KEEP: a deadline has passed, and what has run is kept: its states, and its results, which still
+ * land. */
+enum { LSI_STOP_NO, LSI_STOP_CANCEL, LSI_STOP_FAIL, LSI_STOP_KEEP };
 enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TRANSFORM,
                  LSI_PHASE_PLACE, LSI_PHASE_WINDOW, LSI_PHASE_END };
 
@@ -114,11 +118,22 @@ struct lsi_run {
   struct lsi_cond *cond;
   struct lsi_outcome outcome;
   struct lsi_late_units late;
+  struct lsi_left left;
+  struct lsi_alarm deadline; /* set while `has_deadline` */
+  bool has_deadline;
 };
 
 static inline bool lsi_stopping(const struct lsi_run *run) {
   return atomic_load_explicit(&run->stop, memory_order_relaxed) != LSI_STOP_NO;
 }
+
+/* It is stopped, but what has run is kept. */
+static inline bool lsi_keeps(const struct lsi_run *run) {
+  return atomic_load_explicit(&run->stop, memory_order_relaxed) == LSI_STOP_KEEP;
+}
+
+/* Nobody will ask for what has run. */
+static inline bool lsi_abandoned(const struct lsi_run *run) { return lsi_stopping(run) && !lsi_keeps(run); }
 
 /* Ends the wait of a worker's thread for what is in flight. Any thread; async-signal-safe. */
 static inline void lsi_rouse(struct lsi_home *h) {

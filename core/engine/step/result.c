@@ -4,6 +4,7 @@
 
 #include "engine/step/stream.h"
 #include "engine/step/write_direct.h"
+#include "ground/mem.h"
 #include "kernels/kernels.h"
 
 /* Known places hold just what is planned for them; compressed chunks may hold something else. */
@@ -41,26 +42,48 @@ int lsi_step_out(struct lsi_worker *w, uint32_t step, double n) {
   return 0;
 }
 
+#define FILL_BYTES (256u << 10) /* that are written at once, where there are so many */
+
 static int fill(struct lsi_worker *w, uint64_t pos, uint64_t left) {
   const struct lsi_run_config *config = &w->run->config;
-  size_t item = lsi_type_size(config->sink_type.type);
-  char block[4096];
-  uint64_t per_block = sizeof block / item;
-  lsi_kernels()->fill[config->sink_type.type](block, per_block, config->spec->fill);
-  if (config->sink_type.big) lsi_kernels()->byteswap(block, per_block, block, item);
-  while (left) {
-    uint64_t n = LSI_MIN(left, per_block);
-    int rc = lsi_sink_place(config->sink, pos, block, n, &w->error);
-    if (rc < 0) return rc;
+  const size_t item = lsi_type_size(config->sink_type.type);
+  char small[4096];
+  char *large = left > sizeof small / item ? lsi_malloc(FILL_BYTES) : NULL, *block = large ? large : small;
+  const uint64_t per_block = (large ? FILL_BYTES : sizeof small) / item;
+  lsi_kernels()->fill[config->sink_type.type](block, LSI_MIN(left, per_block), config->spec->fill);
+  if (config->sink_type.big) lsi_kernels()->byteswap(block, LSI_MIN(left, per_block), block, item);
+  int rc = 0;
+  while (left && rc >= 0) {
+    const uint64_t n = LSI_MIN(left, per_block);
+    rc = lsi_sink_place(config->sink, pos, block, n, &w->error);
     pos += n;
     left -= n;
   }
-  return 0;
+  lsi_free(large);
+  return rc;
 }
 
-int lsi_step_fill(struct lsi_worker *w, uint32_t step) {
-  const uint64_t *pos = &w->run->config.sink_pos[step];
-  return fill(w, pos[0], pos[1] - pos[0]);
+static int fill_steps(struct lsi_worker *w, uint32_t from, uint32_t to) {
+  const uint64_t *pos = w->run->config.sink_pos;
+  return fill(w, pos[from], pos[to] - pos[from]);
+}
+
+int lsi_step_fill(struct lsi_worker *w, uint32_t step) { return fill_steps(w, step, step + 1); }
+
+int64_t lsi_run_fill_left(struct lsi_run *run, struct lsi_error *err) {
+  const struct lsi_run_config *c = &run->config;
+  struct lsi_worker *w = &run->workers[0]; /* for its error: it has ended */
+  int rc = 0;
+  lsi_error_clear(&w->error);
+  uint32_t from = 0, to;
+  for (; c->sink && rc >= 0 && (from = lsi_left_next(run, from)) != UINT32_MAX; from = to) {
+    to = from + 1;
+    while (!c->sink_variable && lsi_left_next(run, to) == to) to++;
+    rc = c->sink_variable ? lsi_sink_append(c->sink, from, NULL, 0, &w->error) : fill_steps(w, from, to);
+  }
+  if (rc >= 0) return run->left.n_steps;
+  if (err && !err->code) *err = w->error;
+  return rc;
 }
 
 /* Where all of a result is made ready; NULL where it goes to its place part by part. */

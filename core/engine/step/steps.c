@@ -169,6 +169,12 @@ static bool is_over(uint64_t *since) {
   return now - *since >= YIELD_NS;
 }
 
+/* The run is stopped: what is left of the unit does not run. */
+static __attribute__((noinline)) bool leave(struct lsi_worker *w, const struct lsi_flight *f) {
+  lsi_left_unit(w, f->unit, f->next_step);
+  return true;
+}
+
 bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_run *run = w->run;
   const struct lsi_wave *wave = w->stepper.wave = f->wave;
@@ -177,7 +183,7 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   const uint32_t end = plan->unit_step[f->unit + 1];
   uint64_t since = 0;
   for (; f->next_step < end; f->next_step++) {
-    if (lsi_stopping(run)) return true;
+    if (lsi_stopping(run)) return leave(w, f);
     const uint32_t step = lsi_step_at(wave, f->next_step);
     if (w->stepper.defers && !may_run(w, f, step)) return false;
     const bool large = r->length[lsi_request_chunk_begin(r, step)] >= w->stepper.time_from;

@@ -218,7 +218,7 @@ static int finish(struct lsi_worker *w, struct lsi_write *x) {
 static bool go_on(struct lsi_worker *w, struct lsi_write_op *o) {
   struct lsi_op *op = &o->op;
   const bool again = op->result == LSIO_ERR_IO && (op->os_code == EAGAIN || op->os_code == EINTR);
-  if (lsi_stopping(w->run) || (again ? o->retries++ >= RETRIES : op->result <= 0)) return false;
+  if (lsi_abandoned(w->run) || (again ? o->retries++ >= RETRIES : op->result <= 0)) return false;
   const uint64_t put = again ? 0 : (uint64_t)op->result;
   w->figures.bytes_direct += op->uncopied ? put : 0;
   op->offset += put;
@@ -237,7 +237,7 @@ static int lose(struct lsi_worker *w, struct lsi_write_op *o) {
   const struct lsi_op *op = &o->op;
   const bool first = !o->write->lost;
   o->write->lost = true;
-  if (!first || lsi_stopping(w->run)) return 0;
+  if (!first || lsi_abandoned(w->run)) return 0;
   const int code = op->result < 0 ? op->os_code : ENOSPC; /* a write of nothing: there is no room */
   return lsi_sink_not_written(w->run->config.sink, code, op->offset, op->length, &w->error);
 }
@@ -277,7 +277,6 @@ void lsi_writes_lost(struct lsi_worker *w) {
 void lsi_writes_stop(struct lsi_worker *w) {
   struct lsi_writer *r = w->writer;
   uint32_t step;
-  lsi_write_drop(w);
   while (r->again) { /* what is left of them was never submitted */
     struct lsi_write_op *o = r->again;
     r->again = o->next;

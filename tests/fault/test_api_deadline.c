@@ -1,0 +1,473 @@
+/* Deadlines of jobs, as programs see them. Nothing here depends on how fast the machine is: what is to be too
+ * late takes longer than its deadline however fast it goes, and what is to be in time has an hour. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api/plain.h"
+#include "api_job.h"
+#include "ground/base.h"
+#include "ground/mem.h"
+
+/* ---- what may fail: the linker's --wrap (tests/CMakeLists.txt) ---- */
+
+static atomic_bool no_thread;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg) {
+  return atomic_load(&no_thread) ? EAGAIN : __real_pthread_create(thread, attr, fn, arg);
+}
+
+/* ---- jobs ---- */
+
+/* Two workers take ten seconds for a thousand of these. */
+#define SLOW(work, more)                                                              \
+  API_HEAD " state = 'double n;', reduce = { n = 'sum' },\n"                          \
+  " transform = function(chunk, state)\n"                                             \
+  "  local t = os.clock() while os.clock() - t < 0.02 do end\n"                       \
+  "  state.n = state.n + 1\n" work " end,\n" more " }\n"
+#define COPY "  for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end"
+#define TELL "  return tostring(chunk.index)"
+
+static lsio_job *try(const char *script, uint32_t flags, const char *const *settings, size_t n, int *rc,
+                     lsio_error **error) {
+  struct lsio_job_options o = api_options(script, flags);
+  o.settings = settings;
+  o.n_settings = n;
+  lsio_job *job = NULL;
+  *rc = lsio_submit(api_context, &o, &job, error);
+  return job;
+}
+
+static lsio_job *submit(const char *script, uint32_t flags, const char *deadline, bool skip) {
+  const char *const settings[] = {"workers=2", "merge=never", deadline, "on-error=skip"};
+  lsio_error *error = NULL;
+  int rc;
+  lsio_job *job = try(script, flags, settings, skip ? 4 : 3, &rc, &error);
+  if (!job) fail_msg("%s", lsio_error_message(error));
+  return job;
+}
+
+/* A job that is too late: as soon as it may be without being so before it has begun. */
+static lsio_job *submit_late(const char *script, uint32_t flags, bool skip, float *output) {
+  for (unsigned ms = 20;; ms *= 2) {
+    char deadline[32];
+    snprintf(deadline, sizeof deadline, "deadline=%ums", ms);
+    const char *const settings[] = {"workers=2", "merge=never", deadline, "on-error=skip"};
+    struct lsio_job_options o = api_options(script, flags);
+    o.settings = settings;
+    o.n_settings = skip ? 4 : 3;
+    o.output = output;
+    o.output_length = output ? sizeof api_values : 0;
+    lsio_job *job = NULL;
+    lsio_error *error = NULL;
+    if (lsio_submit(api_context, &o, &job, &error) == 0) return job;
+    const bool listing = strstr(lsio_error_message(error), "while sources were listed") != NULL;
+    if (!listing || ms > 5000) fail_msg("%s", lsio_error_message(error));
+    lsio_error_free(error);
+  }
+}
+
+static void says(const char *text, const char *const *words) {
+  for (; *words; words++)
+    if (!strstr(text, *words)) fail_msg("'%s' is not in: %s", *words, text);
+}
+
+static bool has_passed(const lsio_job *job) {
+  struct lsio_progress p = {.struct_size = sizeof p};
+  lsio_job_progress(job, &p);
+  return p.deadline_passed;
+}
+
+/* ---- fail ---- */
+
+static void it_ends_the_job(void **state) {
+  (void)state;
+  lsio_job *job = submit_late(SLOW(COPY, "sink = lsio.npy('out.npy')"), 0, false, NULL);
+  json_t *s = api_ends(job, LSIO_ERR_LIMIT);
+  assert_int_equal(lsio_job_exit_code(job), 9);
+  assert_int_equal((int)api_number(s, "exit_code"), 9);
+  assert_string_equal(json_string_value(json_object_get(s, "status")), "failed");
+  says(lsio_error_message(lsio_job_error(job)),
+       (const char *const[]){"the deadline of ", " has passed after ", " of 1,000 steps; worker 0: ", "; worker 1: ",
+                             "allow more time with --deadline", NULL});
+  assert_int_equal(lsio_error_kind(lsio_job_error(job)), LSIO_KIND_TIMEOUT);
+  assert_true(has_passed(job));
+  assert_int_equal(api_files(), 1); /* nothing was published, and nothing is left of it */
+  json_decref(s);
+  api_close(job);
+}
+
+static void nobody_need_poll(void **state) {
+  (void)state;
+  lsio_job *job = submit_late(SLOW("", ""), 0, false, NULL);
+  struct pollfd bell = {.fd = lsio_job_fd(job), .events = POLLIN};
+  assert_int_equal(poll(&bell, 1, 60000), 1);
+  struct lsio_progress p = {.struct_size = sizeof p};
+  lsio_job_progress(job, &p);
+  assert_true(p.deadline_passed && !p.workers_running && p.steps < p.steps_requested);
+  assert_int_equal(lsio_wait(job), LSIO_ERR_LIMIT);
+  api_close(job);
+}
+
+static void in_time_it_changes_nothing(void **state) {
+  (void)state;
+  for (int skip = 0; skip < 2; skip++) {
+    lsio_job *job = submit(API_COUNTS, 0, "deadline=1h", skip);
+    json_t *s = api_ends(job, 0);
+    assert_int_equal(lsio_job_exit_code(job), 0);
+    assert_int_equal((int)api_number(s, "steps"), API_STEPS);
+    assert_int_equal((int)api_number(s, "steps_left"), 0);
+    assert_true(json_is_null(json_object_get(s, "at_deadline")));
+    assert_false(has_passed(job));
+    json_decref(s);
+    api_close(job);
+  }
+}
+
+/* Of jobs that are destroyed, cancelled or done before: nobody comes back to them. */
+static void jobs_that_are_gone(void **state) {
+  (void)state;
+  static const char *const deadlines[] = {"deadline=2ms", "deadline=5ms", "deadline=10ms", "deadline=1h"};
+  for (int i = 0; i < 200; i++) {
+    const char *const settings[] = {"workers=2", "merge=never", deadlines[i / 2 % 4], "on-error=skip"};
+    int rc;
+    lsio_job *job = try(i & 1 ? SLOW("", "") : API_COUNTS, 0, settings, i & 8 ? 4 : 3, &rc, NULL);
+    if (!job) assert_int_equal(rc, LSIO_ERR_LIMIT);
+    if (!job) continue;
+    if (i % 5 == 0) lsio_cancel(job);
+    if (i % 3 == 0) usleep((unsigned)(i % 7) * 700);
+    if (i % 10 == 0) lsio_wait(job);
+    api_close(job);
+  }
+}
+
+/* ---- skip ---- */
+
+/* What has run stands where it belongs, and `fill` everywhere else. */
+static void check_values(const float *got, uint64_t ran) {
+  uint64_t there = 0;
+  for (uint32_t s = 0; s < API_STEPS; s++) {
+    const float *step = got + s * (API_CHUNK / 4);
+    const bool runs = step[0] != -1;
+    there += runs;
+    for (uint32_t i = 0; i < API_CHUNK / 4; i++) {
+      const float want = runs ? api_values[s * (API_CHUNK / 4) + i] : -1;
+      if (step[i] != want) fail_msg("step %u, value %u: %g, not %g", s, i, (double)step[i], (double)want);
+    }
+  }
+  assert_int_equal(there, ran);
+}
+
+/* Ends a job whose deadline has left some of its steps; how many have run. */
+static uint64_t ends_in_part(lsio_job *job) {
+  json_t *s = api_ends(job, 0);
+  const uint64_t ran = (uint64_t)api_number(s, "steps"), left = (uint64_t)api_number(s, "steps_left");
+  assert_true(left > 0 && ran + left == API_STEPS);
+  assert_int_equal((uint64_t)api_number(s, "steps_failed"), left);
+  assert_int_equal((uint64_t)api_number(s, "chunks_failed"), left);
+  assert_int_equal((uint64_t)api_number(s, "error_count"), left);
+  assert_int_equal(json_array_size(json_object_get(s, "errors")), LSI_MIN(left, (uint64_t)100));
+  assert_string_equal(json_string_value(json_object_get(s, "status")), "skipped");
+  assert_int_equal((int)api_number(s, "exit_code"), 9);
+  assert_int_equal(lsio_job_exit_code(job), 9);
+  says(json_string_value(json_object_get(s, "at_deadline")),
+       (const char *const[]){"the deadline of ", " has passed after ", "; worker 1: ", NULL});
+  says(lsio_job_summary_text(job), (const char *const[]){"stopped at its deadline", "the deadline of ",
+                                                         "left out", NULL});
+  const lsio_error *e = lsio_job_step_error(job, 0);
+  assert_int_equal(lsio_error_code(e), LSIO_ERR_LIMIT);
+  assert_int_equal(lsio_error_kind(e), LSIO_KIND_TIMEOUT);
+  says(lsio_error_message(e), (const char *const[]){"not run: the deadline of ", " had passed", "'a.f32'", NULL});
+  const json_t *n = json_object_get(json_object_get(s, "state"), "n");
+  assert_int_equal((uint64_t)json_number_value(n), ran); /* of what has run, no more and no less */
+  json_decref(s);
+  return ran;
+}
+
+static void what_has_run_is_published(void **state) {
+  (void)state;
+  static float got[API_VALUES];
+  lsio_job *job = submit_late(SLOW(COPY, "fill = -1, sink = lsio.raw('out.raw')"), 0, true, NULL);
+  const uint64_t ran = ends_in_part(job);
+  FILE *f = fopen("out.raw", "rb");
+  assert_non_null(f);
+  assert_int_equal(fread(got, 4, API_VALUES, f), API_VALUES);
+  assert_int_equal(fgetc(f), EOF);
+  fclose(f);
+  check_values(got, ran);
+  assert_int_equal(api_files(), 2);
+  unlink("out.raw");
+  api_close(job);
+}
+
+static void in_memory_too(void **state) {
+  (void)state;
+  static float got[API_VALUES];
+  lsio_job *job = submit_late(SLOW(COPY, "fill = -1, sink = lsio.memory()"), 0, true, got);
+  check_values(got, ends_in_part(job));
+  api_close(job);
+}
+
+/* `done` is told, after the output has its name. */
+static void done_is_called(void **state) {
+  (void)state;
+  lsio_job *job = submit_late(SLOW(COPY, "fill = 0, sink = lsio.raw('out.raw'), done = function(r, info)\n"
+                              " local f = assert(io.open('out.raw')) f:close()\n"
+                              " assert(r.n == info.steps and info.steps_left == 1000 - r.n)\n"
+                              " assert(info.exit_code == 9 and info.status == 'skipped')\n"
+                              " assert(info.at_deadline:find('worker 0', 1, true)) end"),
+                         0, true, NULL);
+  ends_in_part(job);
+  unlink("out.raw");
+  api_close(job);
+}
+
+/* Each step comes once: as a result, or as one that has failed. */
+static void every_step_of_a_stream_comes_once(void **state) {
+  (void)state;
+  static uint8_t seen[API_STEPS];
+  memset(seen, 0, sizeof seen);
+  lsio_job *job = submit_late(SLOW(TELL, ""), LSIO_JOB_STREAM, true, NULL);
+  struct lsio_completion c[7];
+  uint64_t results = 0, failed = 0;
+  for (bool done = false; !done;) {
+    const int n = lsio_poll(job, c, 7, -1);
+    for (int i = 0; i < n; i++) {
+      if ((done = c[i].kind == LSIO_DONE)) continue;
+      assert_int_equal(seen[c[i].step]++, 0);
+      results += c[i].kind == LSIO_STEP;
+      if (c[i].kind == LSIO_STEP) {
+        char index[16];
+        const int length = snprintf(index, sizeof index, "%u", (unsigned)c[i].step);
+        assert_int_equal(c[i].length, length);
+        assert_memory_equal(c[i].data, index, length);
+      } else {
+        failed++;
+        assert_int_equal(lsio_error_code(c[i].error), LSIO_ERR_LIMIT);
+        assert_true(lsio_error_step(c[i].error) == c[i].step);
+      }
+    }
+  }
+  assert_int_equal(results + failed, API_STEPS);
+  assert_true(failed > 0);
+  assert_int_equal(ends_in_part(job), results);
+  api_close(job);
+}
+
+/* ---- before it begins ---- */
+
+#define BYTES ((uint64_t)API_VALUES * 4)
+#define LONG_RANGES 100
+
+/* One holds the memory, for nobody polls it; the other one waits for that. */
+static void it_counts_in_the_queue(void **state) {
+  (void)state;
+  static struct lsi_plain_range ranges[LONG_RANGES];
+  for (int i = 0; i < LONG_RANGES; i++) ranges[i] = (struct lsi_plain_range){"a.f32", 0, BYTES, i};
+  const char *const of_context[] = {"memory=4MiB", "workers=2"};
+  const struct lsio_context_options o = {
+      .struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV, .settings = of_context, .n_settings = 2};
+  lsio_context *small = NULL;
+  assert_int_equal(lsio_context_create(&o, &small, NULL), 0);
+  const struct lsi_plain first = {.n = LONG_RANGES, .ranges = ranges};
+  lsio_job *holds = NULL;
+  assert_int_equal(lsi_submit_plain(small, &first, &holds, NULL), 0);
+  for (int skip = 0; skip < 2; skip++) {
+    const char *const settings[] = {"deadline=20ms", "on-error=skip"};
+    const struct lsi_plain p = {.n = 3, .ranges = ranges, .settings = settings, .n_settings = 1 + (size_t)skip};
+    lsio_job *job = NULL;
+    assert_int_equal(lsi_submit_plain(small, &p, &job, NULL), 0);
+    struct pollfd bell = {.fd = lsio_job_fd(job), .events = POLLIN};
+    assert_int_equal(poll(&bell, 1, 60000), 1); /* nobody polls */
+    struct lsio_completion c[8];
+    int failed = 0;
+    for (bool done = false; !done;)
+      for (int i = 0, n = lsio_poll(job, c, 8, -1); i < n; i++)
+        if (!(done = c[i].kind == LSIO_DONE)) failed += c[i].kind == LSIO_STEP_FAILED;
+    assert_int_equal(failed, skip ? 3 : 0);
+    assert_int_equal(lsio_job_status(job), skip ? 0 : LSIO_ERR_LIMIT);
+    assert_int_equal(lsio_job_exit_code(job), 9);
+    says(lsio_job_summary_json(job), (const char *const[]){skip ? "\"steps_left\": 3" : "\"steps\": 0", NULL});
+    if (!skip)
+      says(lsio_error_message(lsio_job_error(job)),
+           (const char *const[]){"has passed after 0 of 3 steps", "it waited for memory that other jobs have", NULL});
+    lsio_job_destroy(job);
+  }
+  lsio_job_destroy(holds);
+  lsio_context_destroy(small);
+}
+
+/* As above, told to a queue: two wait for memory, and nobody looks after them. One has no file: its end comes
+ * on the thread that minds deadlines. */
+static void it_is_told_to_a_queue(void **state) {
+  (void)state;
+  static float got[API_VALUES];
+  const char *const of_context[] = {"memory=4MiB", "workers=2"};
+  const struct lsio_context_options o = {
+      .struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV, .settings = of_context, .n_settings = 2};
+  lsio_context *small = NULL;
+  assert_int_equal(lsio_context_create(&o, &small, NULL), 0);
+  static struct lsi_plain_range ranges[LONG_RANGES];
+  for (int i = 0; i < LONG_RANGES; i++) ranges[i] = (struct lsi_plain_range){"a.f32", 0, BYTES, i};
+  const struct lsi_plain first = {.n = LONG_RANGES, .ranges = ranges};
+  lsio_job *holds = NULL;
+  assert_int_equal(lsi_submit_plain(small, &first, &holds, NULL), 0);
+  lsio_queue *queue = NULL;
+  assert_int_equal(lsio_queue_create(small, NULL, &queue, NULL), 0);
+  for (int skip = 0; skip < 2; skip++) {
+    const char *const settings[] = {"merge=never", "deadline=300ms", "on-error=skip"};
+    struct lsio_job_options jo = api_options(SLOW(COPY, "fill = -1, sink = lsio.memory()"), 0);
+    jo.settings = settings;
+    jo.n_settings = 2 + (size_t)skip;
+    jo.output = got;
+    jo.output_length = sizeof got;
+    jo.queue = queue;
+    lsio_job *job = NULL;
+    assert_int_equal(lsio_submit(small, &jo, &job, NULL), 0);
+    struct lsio_event e[16];
+    uint64_t failed = 0;
+    for (bool done = false; !done;)
+      for (int i = 0, n = lsio_queue_take(queue, e, 16, 60000); i < n; i++) {
+        if ((done = e[i].kind == LSIO_EVENT_DONE)) continue;
+        assert_int_equal(e[i].kind, LSIO_EVENT_STEP_FAILED);
+        assert_int_equal(lsio_error_kind(e[i].error), LSIO_KIND_TIMEOUT);
+        failed++;
+      }
+    struct lsio_progress p = {.struct_size = sizeof p};
+    lsio_job_progress(job, &p);
+    assert_int_equal(failed, p.began && skip ? API_STEPS : 0); /* or it was late while sources were listed */
+    assert_int_equal(lsio_job_status(job), p.began && skip ? 0 : LSIO_ERR_LIMIT);
+    assert_int_equal(lsio_job_exit_code(job), 9);
+    if (failed) check_values(got, 0);
+    lsio_job_release(job);
+  }
+  lsio_queue_release(queue);
+  lsio_job_destroy(holds);
+  lsio_context_destroy(small);
+}
+
+/* From the submission on: what comes before the listing counts. */
+static void it_counts_from_the_submission(void **state) {
+  (void)state;
+  static const char script[] = API_HEAD
+      " setup = function() local t = os.clock() while os.clock() - t < 0.05 do end end }\n";
+  const char *const settings[] = {"workers=2", "deadline=50ms"};
+  lsio_error *error = NULL;
+  int rc;
+  assert_null(try(script, 0, settings, 2, &rc, &error));
+  assert_int_equal(rc, LSIO_ERR_LIMIT);
+  says(lsio_error_message(error), (const char *const[]){"the deadline has passed while sources were listed", NULL});
+  lsio_error_free(error);
+}
+
+static int slow_planning(void *user, uint64_t listed, uint64_t looked_at) {
+  (void)user, (void)listed, (void)looked_at;
+  usleep(30000);
+  return 0;
+}
+
+static void while_sources_are_listed(void **state) {
+  (void)state;
+  for (int i = 0; i < 300; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "list%d.f32", i);
+    assert_int_equal(symlink("a.f32", name), 0);
+  }
+  static const char script[] =
+      "local lsio = require 'lsio'\n"
+      "return lsio.job { source = lsio.files('{.,./.,././.}/list*.f32', { chunk = 400 }), type = 'f32' }\n";
+  const char *const settings[] = {"workers=2", "deadline=10ms", "on-error=skip"};
+  for (size_t n = 2; n <= 3; n++) {
+    struct lsio_job_options o = api_options(script, 0);
+    o.settings = settings;
+    o.n_settings = n;
+    o.planning = slow_planning;
+    lsio_job *job = NULL;
+    lsio_error *error = NULL;
+    assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_LIMIT);
+    assert_null(job);
+    says(lsio_error_message(error), (const char *const[]){"the deadline has passed while sources were listed: ",
+                                                          "--deadline", NULL});
+    lsio_error_free(error);
+  }
+  for (int i = 0; i < 300; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "list%d.f32", i);
+    assert_int_equal(unlink(name), 0);
+  }
+}
+
+static void no_thread_minds_it(void **state) {
+  (void)state;
+  lsio_job *job = submit(API_COUNTS, 0, "deadline=never", false); /* the workers' threads are there */
+  assert_int_equal(lsio_wait(job), 0);
+  api_close(job);
+  const char *const settings[] = {"workers=2", "deadline=1h"};
+  lsio_error *error = NULL;
+  int rc;
+  atomic_store(&no_thread, true);
+  job = try(API_COUNTS, 0, settings, 2, &rc, &error);
+  atomic_store(&no_thread, false);
+  assert_null(job);
+  assert_int_equal(rc, LSIO_ERR_LIMIT);
+  says(lsio_error_message(error), (const char *const[]){"the thread that minds deadlines", "ulimit", NULL});
+  lsio_error_free(error);
+  job = submit(API_COUNTS, 0, "deadline=1h", false);
+  assert_int_equal(lsio_wait(job), 0);
+  api_close(job);
+}
+
+/* ---- many ---- */
+
+static void *client(void *arg) {
+  uint64_t seed = (uintptr_t)arg;
+  size_t wrong = 0;
+  for (int i = 0; i < 40; i++) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    char deadline[32];
+    snprintf(deadline, sizeof deadline, "deadline=%ums", 1 + (unsigned)(seed >> 50) % 30);
+    const char *const settings[] = {"workers=2", "merge=never", deadline, "on-error=skip"};
+    const bool skip = seed >> 63;
+    lsio_error *error = NULL;
+    int rc;
+    lsio_job *job = try(SLOW("", ""), 0, settings, skip ? 4 : 3, &rc, &error);
+    if (!job) wrong += rc != LSIO_ERR_LIMIT; /* it has passed already */
+    else wrong += lsio_wait(job) != (skip ? 0 : LSIO_ERR_LIMIT) || lsio_job_exit_code(job) != 9;
+    lsio_error_free(error);
+    lsio_job_destroy(job);
+  }
+  return (void *)wrong;
+}
+
+static void several_threads_have_them(void **state) {
+  (void)state;
+  api_clients(client);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {API_TEST(it_ends_the_job),
+                                     API_TEST(nobody_need_poll),
+                                     API_TEST(in_time_it_changes_nothing),
+                                     API_TEST(jobs_that_are_gone),
+                                     API_TEST(what_has_run_is_published),
+                                     API_TEST(in_memory_too),
+                                     API_TEST(done_is_called),
+                                     API_TEST(every_step_of_a_stream_comes_once),
+                                     API_TEST(it_counts_in_the_queue),
+                                     API_TEST(it_is_told_to_a_queue),
+                                     API_TEST(it_counts_from_the_submission),
+                                     API_TEST(while_sources_are_listed),
+                                     API_TEST(no_thread_minds_it),
+                                     API_TEST(several_threads_have_them)};
+  return cmocka_run_group_tests(tests, api_setup, api_teardown);
+}
