@@ -95,11 +95,13 @@ LSIO_API uint64_t lsio_job_number(const lsio_job *job);
  * its results are published, with `fill` in the places of the rest, or have been streamed, its states are
  * reduced, `done` is called. The job ends well then, but with exit code 9; `steps_left` and `at_deadline` of
  * the summary tell. All these errors are LSIO_KIND_TIMEOUT.
- *   What runs at that moment is not cut short: a step ends, a read comes back, and then the job ends. A
- * worker that does not return keeps the job open: lsio_job_progress says so (deadline_passed,
- * workers_running). The listing of sources stops as well, and the job fails, for what would be left is not
- * known. Not covered are the script's own `setup`, `source`, `reduce` and `done`, lists of ranges and plans
- * while they are read and made, and the publishing of an output whose steps have all run. */
+ *   What runs at that moment is not cut short: a step ends, a read comes back, and then the job ends. Only
+ * transforms in Lua are interrupted, 200 ms later, and fail, where LSIO is built with the LuaJIT that it
+ * makes (cmake -DLSIO_LUAJIT=upstream; lsio_doctor tells). A worker that does not return keeps the job open:
+ * lsio_job_progress says so (deadline_passed, workers_running). The listing of sources stops as well, and
+ * the job fails, for what would be left is not known. Not covered are the script's own `setup`, `source`,
+ * `reduce` and `done`, lists of ranges and plans while they are read and made, and the publishing of outputs
+ * whose steps have all run. */
 
 /* Text for `--help job.lua`: the script's parameters. Handed over in *text: free with lsio_free. */
 LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_options *options,

@@ -28,6 +28,9 @@ struct lsi_transform_ops {
   /* After the last step of a worker that ran at least one; keeps what is to be merged. */
   int (*finish)(void *state, struct lsi_error *err);
   void (*close)(void *state);
+  /* Optional. Any thread, until the job is gone: a deadline has passed. Steps that run now, or are run
+   * later, fail soon (LSIO_ERR_LIMIT), where that can be had of what they are doing. */
+  void (*interrupt)(void *job);
 };
 
 /* The reduced state as a JSON value. */

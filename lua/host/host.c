@@ -55,6 +55,7 @@ static int load_module(lua_State *L) {
 static int open_modules(lua_State *L) {
   struct lsi_lua *lua = lua_touserdata(L, 1);
   luaL_openlibs(L);
+  lsi_lua_hook_init(L, lua);
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "preload");
   for (const struct lsi_embedded *m = lsi_embedded_modules; m->name; m++) {

@@ -66,6 +66,7 @@ int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct ls
 void lsi_lua_push_handler(struct lsi_lua *lua, lua_State *L);
 
 const struct lsi_vt *lsi_lua_vt(void);
+char *lsi_lua_doctor(void); /* as of struct lsi_script_ops */
 
 struct lsi_script_host {
   const struct lsi_log *log; /* borrowed */
@@ -74,6 +75,7 @@ struct lsi_script_host {
   struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* by thread of the context, which opens its own */
   atomic_uint_least64_t next_id; /* of jobs and loaded scripts: jobs may come from several threads */
   atomic_flag warned;            /* that the JIT of a state is dead */
+  struct lsi_mutex *opening;     /* of the `lua` of all workers of jobs: hook.c */
 };
 
 /* The state in which jobs of *slot (the coordinator, or a worker, on its own thread) are opened now, held for
@@ -130,6 +132,7 @@ struct lsi_lua_worker {
   void *backup;         /* of the slot, before each step, when failed steps are skipped */
   size_t backup_size;
   int thread;           /* registry reference of L */
+  bool ends;            /* it runs no more steps */
   unsigned index;
   char *value;          /* what the worker ended with, encoded; NULL: it ran no step */
   size_t value_length;
@@ -168,6 +171,7 @@ struct lsi_script {
   size_t n_ended;
   uint8_t type, out_type;
   _Atomic(struct lsi_lua_worker *) workers; /* the last one that opened comes first */
+  atomic_bool interrupted;                  /* its steps are to fail */
 };
 
 /* The part of a call that says which job and script it is about. */
@@ -177,5 +181,18 @@ static inline struct lsi_lua_call lsi_lua_call_of(const struct lsi_script *s) {
 }
 
 extern const struct lsi_transform_ops lsi_lua_transform_ops;
+
+/* ---- steps that do not return (hook.c) ---- */
+
+/* The transform's `interrupt`, for a LuaJIT that looks at hooks while it runs compiled code, as the one of
+ * lua/upstream/build does. */
+#ifdef LSI_LUAJIT_CHECKHOOK
+#define LSI_LUA_INTERRUPT lsi_lua_interrupt
+#else
+#define LSI_LUA_INTERRUPT NULL
+#endif
+void lsi_lua_interrupt(void *job);
+/* For its hooks: L's state is lua's. Protected. */
+void lsi_lua_hook_init(lua_State *L, struct lsi_lua *lua);
 
 #endif

@@ -14,11 +14,19 @@
 
 #define LARGE_TEXT 65536u /* bytes that Lua is not to hold until the job is closed */
 
+static void free_host(struct lsi_script_host *h) {
+  if (!h) return;
+  lsi_os_mutex_destroy(h->opening);
+  lsi_os_mutex_destroy(h->mutex);
+  lsi_free(h);
+}
+
 static int host_create(const struct lsi_log *log, struct lsi_script_host **out, struct lsi_error *err) {
   struct lsi_script_host *h = lsi_calloc(1, sizeof *h);
   if (h) h->mutex = lsi_os_mutex_create();
-  if (!h || !h->mutex) {
-    lsi_free(h);
+  if (h) h->opening = lsi_os_mutex_create();
+  if (!h || !h->mutex || !h->opening) {
+    free_host(h);
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the Lua host");
   }
   h->log = log;
@@ -26,8 +34,7 @@ static int host_create(const struct lsi_log *log, struct lsi_script_host **out, 
   struct lsi_lua *first;
   int rc = lsi_lua_current(h, &h->coordinator, &first, err);
   if (rc) {
-    lsi_os_mutex_destroy(h->mutex);
-    lsi_free(h);
+    free_host(h);
     return rc;
   }
   lsi_lua_drop(first);
@@ -39,8 +46,7 @@ static void host_destroy(struct lsi_script_host *h) {
   if (!h) return;
   for (size_t i = 0; i < LSI_COUNTOF(h->workers); i++) lsi_lua_drop(h->workers[i]);
   lsi_lua_drop(h->coordinator);
-  lsi_os_mutex_destroy(h->mutex);
-  lsi_free(h);
+  free_host(h);
 }
 
 static void free_workers(struct lsi_script *s) {
@@ -293,24 +299,6 @@ static int done(struct lsi_script *s, const struct lsi_summary *summary, struct 
   return lsi_lua_call(s->coordinator, "done", &call, &hooks, LSIO_ERR_TRANSFORM, err);
 }
 
-static char *doctor(void) {
-  struct lsi_error err;
-  lsi_error_clear(&err);
-  struct lsi_lua *lua = lsi_lua_open(&err);
-  if (!lua) {
-    char why[1024], text[1100];
-    lsi_error_format(&err, why, sizeof why);
-    snprintf(text, sizeof text, "LuaJIT: %s\n", why);
-    return lsi_strdup(text);
-  }
-  struct lsi_lua_call call = {.name = lua->jit};
-  char *text = NULL;
-  if (lsi_lua_call(lua, "doctor", &call, NULL, LSIO_ERR_BUG, &err) == 0)
-    text = lsi_strndup(call.text, call.text_length);
-  lsi_lua_drop(lua);
-  return text;
-}
-
 /* ---- for any thread: the coordinator's state is one call's at a time ---- */
 
 static int locked_keep(struct lsi_script_host *h, const struct lsi_script_source *src,
@@ -393,5 +381,5 @@ static const struct lsi_script_ops ops = {.name = "lua",
                                           .merge = locked_merge,
                                           .done = locked_done,
                                           .unload = locked_unload,
-                                          .doctor = doctor};
+                                          .doctor = lsi_lua_doctor};
 const struct lsi_script_ops *const lsi_script_host_ops = &ops;

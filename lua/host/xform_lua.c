@@ -6,6 +6,7 @@
 
 #include "ground/mem.h"
 #include "host/host.h"
+#include "seams/os.h"
 
 /* The stack of a job's thread. Behind it: what the last step returned, which holds the text of a record. */
 enum { AT_STEP = LSI_LUA_HANDLER + 1, AT_TRANSFORM, AT_RECORD, AT_END = AT_RECORD };
@@ -20,17 +21,21 @@ static int allocate(struct lsi_lua_worker *w, const struct lsi_script *s, struct
 
 /* Gives back all but what the worker ended with. */
 static void release(struct lsi_lua_worker *w) {
-  if (w->lua) {
+  struct lsi_lua *lua = w->lua;
+  if (lua) {
     struct lsi_lua_call call = lsi_lua_call_of(w->script);
+    w->ends = true;
+    lsi_os_lock(w->script->host->opening);
+    w->lua = NULL; /* from here on it is not interrupted */
+    lsi_os_unlock(w->script->host->opening);
     if (w->L) {
       memset(w->chunk, 0, sizeof *w->chunk); /* a loaded script may have kept it */
-      luaL_unref(w->lua->L, LUA_REGISTRYINDEX, w->thread);
+      luaL_unref(lua->L, LUA_REGISTRYINDEX, w->thread);
       w->L = NULL;
     }
-    lsi_lua_end(w->lua, &call);
-    w->lua->random = w->lua->idle;
-    lsi_lua_drop(w->lua);
-    w->lua = NULL;
+    lsi_lua_end(lua, &call);
+    lua->random = lua->idle;
+    lsi_lua_drop(lua);
   }
   lsi_free(w->backup);
   w->backup = NULL;
@@ -248,6 +253,7 @@ static int run_step(void *state, struct lsi_step *step, struct lsi_error *err) {
 static int finish(void *state, struct lsi_error *err) {
   struct lsi_lua_worker *w = state;
   struct lsi_lua_call call = lsi_lua_call_of(w->script);
+  w->ends = true;
   w->lua->random = w->random;
   memset(w->chunk, 0, sizeof *w->chunk);
   if (!w->script->finishes) return 0;
@@ -261,4 +267,4 @@ static int finish(void *state, struct lsi_error *err) {
 
 const struct lsi_transform_ops lsi_lua_transform_ops = {
     .name = "lua", .open_worker = open_worker, .step = run_step, .undo = undo, .finish = finish,
-    .close = close_worker};
+    .close = close_worker, .interrupt = LSI_LUA_INTERRUPT};

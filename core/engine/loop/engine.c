@@ -122,10 +122,19 @@ static bool has_memory(struct lsi_run *run) {
   return lsi_ledger_ask(c->ledger, &run->claim);
 }
 
+#define STEP_NS 200000000u        /* that steps have to end by themselves, before they are interrupted, */
+#define AGAIN_NS 20000000u        /* after which those that go on are interrupted again, */
+#define AGAIN_MOST_NS 1000000000u /* and after how long at last */
+
 static uint64_t ring(void *user, uint64_t now) {
-  (void)now;
-  lsi_run_expire(user);
-  return 0;
+  struct lsi_run *run = user;
+  const struct lsi_spec *spec = run->config.spec;
+  const bool first = !run->again_ns;
+  if (first && lsi_run_expire(run)) return 0;
+  if (lsi_run_ended(run) || !spec->transform || !spec->transform->interrupt) return 0;
+  if (!first) spec->transform->interrupt(spec->transform_job);
+  run->again_ns = first ? AGAIN_NS : LSI_MIN(2 * run->again_ns, (uint64_t)AGAIN_MOST_NS);
+  return now + (first ? STEP_NS : run->again_ns);
 }
 
 /* It has started, and may have ended. */

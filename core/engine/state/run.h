@@ -121,6 +121,7 @@ struct lsi_run {
   struct lsi_left left;
   struct lsi_alarm deadline; /* set while `has_deadline` */
   bool has_deadline;
+  uint64_t again_ns;         /* after which steps that go on are interrupted again; 0: it has not passed */
 };
 
 static inline bool lsi_stopping(const struct lsi_run *run) {
