@@ -79,8 +79,10 @@ void lsio_queue_release(lsio_queue *q) {
   if (!q) return;
   lsi_os_lock(q->mutex);
   for (struct lsio_job *job; (job = q->jobs);) {
+    atomic_fetch_add(&job->life.refs, 1); /* its user may let go of it at the same time */
     lsi_os_unlock(q->mutex);
-    lsi_queue_leave(job); /* nobody else takes it from the list: one consumer, who is here */
+    lsi_queue_leave(job);
+    job->life.drop(job);
     lsi_os_lock(q->mutex);
   }
   lsi_os_unlock(q->mutex);

@@ -271,6 +271,26 @@ static void blocks_outlive_their_context(void **state) {
   assert_int_equal(results, API_STEPS);
 }
 
+static void *release_jobs(void *jobs) {
+  for (lsio_job **j = jobs; *j; j++) lsio_job_release(*j);
+  return NULL;
+}
+
+/* Users of jobs and of their queue let go at once. */
+static void queue_and_jobs_are_released_at_once(void **state) {
+  (void)state;
+  for (int i = 0; i < 20; i++) {
+    enum { JOBS = 16 };
+    lsio_job *jobs[JOBS + 1] = {NULL};
+    for (int k = 0; k < JOBS; k++) jobs[k] = submit(k % 2 ? API_COUNTS : ECHO, k % 2 ? 0 : LSIO_JOB_STREAM, NULL);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, release_jobs, jobs), 0);
+    lsio_queue_release(queue);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    make_queue(NULL);
+  }
+}
+
 static atomic_int rung, gone;
 static void ring(void *user) { atomic_fetch_add((atomic_int *)user, 1); }
 static void forget(void *user) { (void)user, atomic_fetch_add(&gone, 1); }
@@ -366,6 +386,7 @@ int main(void) {
       QUEUE_TEST(cancelled_while_it_plans_or_runs),
       QUEUE_TEST(cancelled_while_it_waits_for_memory),
       QUEUE_TEST(blocks_outlive_their_context),
+      QUEUE_TEST(queue_and_jobs_are_released_at_once),
       QUEUE_TEST(consumers_are_woken),
       QUEUE_TEST(no_call_waits),
   };
