@@ -12,6 +12,7 @@
 
 #include "api_job.h"
 #include "ground/mem.h"
+#include "value_dice.h"
 
 static struct lsio_value_view look(const lsio_value *v) {
   struct lsio_value_view x = {.struct_size = sizeof x};
@@ -48,19 +49,6 @@ static lsio_value *one(const char *name, lsio_value *value) {
   "return lsio.job { source = lsio.files('a.f32', { whole = true }), type = 'f32',\n"              \
   " params = { t = { {} } }, transform = function() end, state = function(p) return { t = p.t } end,\n" \
   " finish = function(s) return s end, reduce = function(a) return a end }\n"
-
-static uint64_t next(uint64_t *r) {
-  *r ^= *r << 13;
-  *r ^= *r >> 7;
-  *r ^= *r << 17;
-  return *r;
-}
-
-static double bits_of(uint64_t u) {
-  double d;
-  memcpy(&d, &u, sizeof d);
-  return d;
-}
 
 static const double special[] = {0, -0.0, 1, -1, 0.5, NAN, INFINITY, -INFINITY, 0x1p52, 0x1p53, 0x1p63, -0x1p63,
                                  0x1p64, 1e300, 5e-324};

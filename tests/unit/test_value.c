@@ -12,6 +12,7 @@
 
 #include "ground/mem.h"
 #include "lsio.h"
+#include "value_dice.h"
 
 static int64_t live_before;
 
@@ -35,19 +36,6 @@ static struct lsio_value_view look(const lsio_value *v) {
 }
 
 /* ---- random values: the same numbers make one and check it ---- */
-
-static uint64_t next(uint64_t *r) {
-  *r ^= *r << 13;
-  *r ^= *r >> 7;
-  *r ^= *r << 17;
-  return *r;
-}
-
-static double bits_of(uint64_t u) {
-  double d;
-  memcpy(&d, &u, sizeof d);
-  return d;
-}
 
 static void key_of(char key[40], uint64_t salt, size_t i) { snprintf(key, 40, "k%d-%zu", (int)(salt % 97), i); }
 
