@@ -93,6 +93,13 @@ void lsi_helpers_do(struct lsi_helpers *h, struct lsi_task *t) {
   lsi_os_unlock(h->mutex);
 }
 
+bool lsi_helpers_are_behind(struct lsi_helpers *h) {
+  lsi_os_lock(h->mutex);
+  const bool behind = h->first;
+  lsi_os_unlock(h->mutex);
+  return behind;
+}
+
 bool lsi_helpers_claim(struct lsi_helpers *h, struct lsi_task *t) {
   lsi_os_lock(h->mutex);
   struct lsi_task **at = &h->first;

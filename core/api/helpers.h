@@ -26,6 +26,7 @@ void lsi_helpers_destroy(struct lsi_helpers *h);    /* all tasks have ended. NUL
 uint32_t lsi_helpers_size(struct lsi_helpers *h);   /* threads */
 /* Has a helper do it, in order of arrival. Where not even one thread can be started, it is done here. */
 void lsi_helpers_do(struct lsi_helpers *h, struct lsi_task *t);
+bool lsi_helpers_are_behind(struct lsi_helpers *h); /* there are tasks that none has begun */
 /* True: no helper has begun it, and none will; the caller is to do it: t->run, and what `tell` does. */
 bool lsi_helpers_claim(struct lsi_helpers *h, struct lsi_task *t);
 bool lsi_helpers_ended(struct lsi_helpers *h, const struct lsi_task *t);

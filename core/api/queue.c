@@ -294,6 +294,7 @@ static bool help(struct lsio_queue *q, bool all) {
   lsi_os_lock(q->mutex);
   struct lsi_task *task = q->tasks;
   if (task) take_task(q, task);
+  else all = all && lsi_helpers_are_behind(q->context->helpers); /* one question, not one of each job */
   for (struct lsio_job *job = q->jobs; all && job && !task; job = job->life.next)
     if (lsi_helpers_claim(q->context->helpers, &job->life.task)) task = &job->life.task;
   lsi_os_unlock(q->mutex);
