@@ -7,6 +7,7 @@
 #include "linux/os_linux.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
+#define PAGES ((size_t)64 << 10) /* whole pages, however large they are */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -27,7 +28,7 @@ void *lsi_linux_address_hint(void) {
 
 static bool round_size(size_t bytes, size_t *out) {
   if (bytes == 0 || bytes > SIZE_MAX - 2 * HUGE_PAGE) return false;
-  *out = (size_t)lsi_round_up(bytes, HUGE_PAGE);
+  *out = (size_t)lsi_round_up(bytes, PAGES);
   return true;
 }
 
@@ -37,6 +38,10 @@ void *lsi_os_map(size_t bytes) {
   const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   char *p = mmap(lsi_linux_address_hint(), size, prot, flags, -1, 0);
   if (p == MAP_FAILED) return NULL;
+  if (size < HUGE_PAGE) {
+    madvise(p, size, MADV_DONTFORK); /* see below */
+    return p;
+  }
   if ((uintptr_t)p % HUGE_PAGE) { /* the hint was taken: map more and trim */
     munmap(p, size);
     p = mmap(NULL, size + HUGE_PAGE, prot, flags, -1, 0);

@@ -56,9 +56,11 @@ uint64_t lsi_os_memory_cgroup_limit(void); /* UINT64_MAX = none */
 /* Memory of the process's own now, in bytes: RssAnon + RssShmem. Pages of files, mapped or code, are the
  * page cache's. */
 uint64_t lsi_os_memory_used(void);
-/* Anonymous memory on 2 MiB boundaries with huge pages advised, not inherited by fork, at an address
- * far from libraries so that LuaJIT finds room for machine code near itself. NULL: none. */
+/* Anonymous memory of whole 64 KiB, on 2 MiB boundaries with huge pages advised if it is as large, not
+ * inherited by fork, at an address far from libraries so that LuaJIT finds room for machine code near itself.
+ * NULL: none. */
 void *lsi_os_map(size_t bytes);
+/* All of it, or a part of whole 64 KiB. */
 void lsi_os_unmap(void *p, size_t bytes);
 /* Are the pages of `bytes` (more than 0) at p there? A sample of them is looked at. */
 bool lsi_os_populated(const void *p, size_t bytes);

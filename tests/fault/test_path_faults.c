@@ -53,7 +53,7 @@ static bool fails(enum fault fault) {
 static struct poison {
   char *data;
   size_t bytes;
-} poisoned[256];
+} poisoned[512];
 static pthread_mutex_t poison_mutex = PTHREAD_MUTEX_INITIALIZER;
 static atomic_llong mapped_bytes;
 static atomic_int written_later; /* blocks whose pattern was gone */
@@ -97,6 +97,17 @@ WRAPPED(void *, lsi_pool_take, struct lsi_pool *p, size_t bytes, bool is_counted
 WRAPPED(void, lsi_pool_give, struct lsi_pool *p, void *data, size_t bytes, bool is_counted) {
   if (data) poison(data, bytes);
   __real_lsi_pool_give(p, data, bytes, is_counted);
+}
+
+WRAPPED(void *, lsi_pool_take_small, struct lsi_pool *p, size_t bytes) {
+  char *data = __real_lsi_pool_take_small(p, bytes);
+  if (data) unpoison(data, 1);
+  return data;
+}
+
+WRAPPED(void, lsi_pool_give_small, struct lsi_pool *p, void *data, size_t bytes) {
+  if (data) poison(data, bytes / 2); /* what leaves the pool is cut first, in half at most */
+  __real_lsi_pool_give_small(p, data, bytes);
 }
 
 WRAPPED(void *, lsi_os_map, size_t bytes) {

@@ -32,7 +32,7 @@ static void start(struct world *w, uint64_t seed, struct engine_job *j, struct e
   j->config.stores = lsi_sim_stores;
   j->config.crew = w->crew;
   j->config.deadline_ns = 1000000000;
-  for (uint32_t d = 0; d < 2; d++)
+  for (uint32_t d = 0; d < j->plan->n_devices; d++)
     w->sim.cap[d] = j->config.queue_depth ? j->config.queue_depth : j->plan->devices[d].cap;
   engine_time_begin(&w->time);
   engine_job_start(j, seed, true, s);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -11,6 +12,7 @@
 #include "memory/pool.h"
 
 #define MIB ((size_t)1 << 20)
+#define SMALL ((size_t)64 << 10)
 
 static void blocks_are_used_again(void **state) {
   (void)state;
@@ -111,8 +113,84 @@ static void owners_and_errors(void **state) {
   }
 }
 
+/* A small block of which a part is used again: the rest goes, and nothing of what lies behind it. */
+static void small_blocks_leave_their_neighbours(void **state) {
+  (void)state;
+  struct lsi_pool *p = lsi_pool_create();
+  lsi_pool_limit(p, 64 * MIB);
+  char *a = lsi_pool_take_small(p, 150000);
+  assert_non_null(a);
+  memset(a, 'a', 3 * SMALL);
+  char *end = (char *)(((uintptr_t)a + 3 * SMALL + 2 * MIB - 1) & ~(uintptr_t)(2 * MIB - 1));
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+  char *next = mmap(end, 4 * MIB, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (next == end) memset(next, 'n', 4 * MIB);
+  lsi_pool_give_small(p, a, 150000);
+  assert_int_equal(lsi_pool_kept(p), 3 * SMALL);
+  assert_ptr_equal(lsi_pool_take_small(p, 2 * SMALL), a);
+  assert_int_equal(lsi_pool_kept(p), 0);
+  assert_int_equal(lsi_pool_lent(p), 2 * SMALL);
+  assert_true(a[0] == 'a' && a[2 * SMALL - 1] == 'a');
+  for (size_t i = 0; next == end && i < 4 * MIB; i += 4096) assert_true(next[i] == 'n');
+  lsi_pool_give_small(p, a, 2 * SMALL);
+  /* Of a large one, too. */
+  char *b = lsi_pool_take(p, 2 * MIB, true);
+  lsi_pool_give(p, b, 2 * MIB, true);
+  assert_ptr_equal(lsi_pool_take_small(p, 2 * MIB - SMALL), b);
+  memset(b, 'b', 2 * MIB - SMALL);
+  lsi_pool_give_small(p, b, 2 * MIB - SMALL);
+  char *c = lsi_pool_take(p, 1, true); /* what is left is too small */
+  assert_ptr_not_equal(c, b);
+  lsi_pool_give(p, c, 1, true);
+  lsi_pool_drop(p);
+  if (next != MAP_FAILED) munmap(next, 4 * MIB);
+}
+
+static uint64_t rng;
+
+static uint64_t draw(uint64_t n) {
+  rng = rng * 6364136223846793005u + 1442695040888963407u;
+  return (rng >> 33) % n;
+}
+
+/* Blocks of any size, each full of a byte of its own from when it is taken until it is given back. */
+static void blocks_are_apart(void **state) {
+  (void)state;
+  enum { BLOCKS = 40 };
+  struct {
+    unsigned char *data;
+    size_t bytes;
+    bool small;
+  } b[BLOCKS] = {0};
+  struct lsi_pool *p = lsi_pool_create();
+  lsi_pool_limit(p, 40 * MIB);
+  rng = 1;
+  for (int round = 0; round < 2000; round++) {
+    const size_t i = draw(BLOCKS);
+    if (b[i].data) {
+      for (size_t k = 0; k < b[i].bytes; k += 509) assert_int_equal(b[i].data[k], 1 + i);
+      if (b[i].small) lsi_pool_give_small(p, b[i].data, b[i].bytes);
+      else lsi_pool_give(p, b[i].data, b[i].bytes, true);
+      b[i].data = NULL;
+    } else {
+      b[i].small = draw(4);
+      b[i].bytes = 1 + draw(b[i].small && draw(5) ? 8 * SMALL : 3 * MIB);
+      b[i].data = b[i].small ? lsi_pool_take_small(p, b[i].bytes) : lsi_pool_take(p, b[i].bytes, true);
+      assert_non_null(b[i].data);
+      memset(b[i].data, 1 + (int)i, b[i].bytes);
+    }
+  }
+  for (size_t i = 0; i < BLOCKS; i++)
+    if (b[i].data && b[i].small) lsi_pool_give_small(p, b[i].data, b[i].bytes);
+    else if (b[i].data) lsi_pool_give(p, b[i].data, b[i].bytes, true);
+  assert_int_equal(lsi_pool_lent(p), 0);
+  lsi_pool_drop(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_are_used_again),
+                                     cmocka_unit_test(small_blocks_leave_their_neighbours),
+                                     cmocka_unit_test(blocks_are_apart),
                                      cmocka_unit_test(kept_and_lent_stay_below_the_limit),
                                      cmocka_unit_test(owners_and_errors)};
   return cmocka_run_group_tests(tests, NULL, NULL);
