@@ -4,7 +4,8 @@
  * This header is the manual of the C library. A program
  *
  *   1. makes a context (lsio_context_create): jobs, their Lua states and the memory they leave live in it,
- *   2. submits a job (lsio_submit): the Lua source of a job script, its parameters and settings,
+ *   2. submits a job (lsio_submit): the Lua source of a job script, its parameters and settings; or just the
+ *      ranges that it wants to have read (lsio_request),
  *   3. polls completions in batches (lsio_poll) until the one of kind LSIO_DONE arrives, or takes those of
  *      many jobs from a queue, where no other call waits (lsio_queue_take),
  *   4. reads the summary, the result (a file, or an array in memory: lsio_job_output) or the error, and
@@ -34,6 +35,7 @@
 #include "lsio/library.h"
 #include "lsio/value.h"
 #include "lsio/context.h"
+#include "lsio/request.h"
 #include "lsio/transform.h"
 #include "lsio/job.h"
 #include "lsio/queue.h"

@@ -6,6 +6,7 @@
 
 #include "api/facts.h"
 #include "api/helpers.h"
+#include "api/request.h"
 #include "api/transform.h"
 #include "engine/state/engine.h"
 #include "ground/log.h"
@@ -112,6 +113,7 @@ struct lsio_job {
   struct lsi_settings settings;
   char *script_text, *script_name;
   lsio_value *params;                     /* held; NULL: none */
+  lsio_request *given;                    /* held until it has been planned; NULL: none */
   struct lsi_script *script;              /* NULL: none, a plain read */
   struct lsi_c_transform transform;       /* the program's, if it gave one */
   struct lsi_spec spec;
@@ -219,8 +221,8 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err);
 /* Index of the plan's device that the sink writes to directly; UINT32_MAX: none of them. */
 uint32_t lsi_job_sink_device(const struct lsio_job *job);
 
-/* job.c: programs built before a field was added have a shorter struct. False: the size is none, or there is
- * neither a script nor a loaded one, or both. */
+/* job.c: programs built before a field was added have a shorter struct. False: the size is none, or it is not
+ * said what the job is. */
 bool lsi_job_options_read(const struct lsio_job_options *in, struct lsio_job_options *out);
 
 /* errors.c: a copy of *e (or of `code` alone) for the caller; returns code. Where there is no memory for the

@@ -20,7 +20,7 @@ int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o
 }
 
 int lsi_job_copy_script(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
-  if (o->loaded) return 0;
+  if (!o->script) return 0;
   job->script_text = lsi_strndup(o->script, o->script_length);
   job->script_name = lsi_strdup(o->script_name ? o->script_name : "job");
   return job->script_text && job->script_name ? 0
@@ -29,7 +29,7 @@ int lsi_job_copy_script(struct lsio_job *job, const struct lsio_job_options *o, 
 
 int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
   const int rc = lsi_c_transform_check(&job->transform, err);
-  if (rc < 0) return rc;
+  if (rc < 0 || (!job->script_text && !o->loaded)) return rc; /* without a script */
   const struct lsi_script_source source = {.text = job->script_text,
                                            .length = o->script_length,
                                            .name = job->script_name,
@@ -39,6 +39,7 @@ int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct 
                                            .params = job->params,
                                            .transformed = job->transform.given,
                                            .has_state = lsi_c_transform_has_state(&job->transform),
+                                           .sourced = job->given,
                                            .job = job->number};
   return lsi_script_host_ops->load(job->context->host, &source, &job->settings, &job->script, err);
 }
@@ -48,7 +49,8 @@ bool lsi_job_options_read(const struct lsio_job_options *in, struct lsio_job_opt
   *out = (struct lsio_job_options){0};
   if (!in || in->struct_size < shortest) return false;
   memcpy(out, in, LSI_MIN(in->struct_size, sizeof *out));
-  return !out->script != !out->loaded;
+  if (!out->script && !out->loaded) return out->request && !out->n_args && !out->params;
+  return !out->script || !out->loaded;
 }
 
 struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_options *o) {
@@ -70,6 +72,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   job->array.callers = o->output;
   job->array.callers_bytes = o->output_length;
   if (o->params) job->params = lsio_value_retain(o->params);
+  if (o->request) job->given = lsio_request_retain(o->request);
   return job;
 }
 
@@ -121,7 +124,23 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   return lsi_run_start(&config, &job->run, err);
 }
 
-/* What the script asks for, its sources listed. */
+/* What a plain read is, without its request. */
+static void describe_plain(struct lsio_job *job) {
+  struct lsi_spec *s = &job->spec;
+  s->type = (struct lsi_dtype){LSI_U8, false};
+  s->identity = !job->transform.given;
+  if (s->identity && !job->stream) s->sink.kind = LSI_SINK_MEMORY;
+}
+
+/* Nobody else needs it any more. */
+static int take_given(struct lsio_job *job, struct lsi_error *err) {
+  const int rc = lsi_given_take(job->given, job->spec.request, err);
+  lsio_request_release(job->given);
+  job->given = NULL;
+  return rc;
+}
+
+/* What the job asks for, its sources listed. */
 static int list(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_watch *watch,
                 struct lsi_error *err) {
   if (!(job->spec.request = lsi_request_create()))
@@ -130,7 +149,10 @@ static int list(struct lsio_job *job, const struct lsio_job_options *o, struct l
   watch->until_ns = deadline_of(job);
   /* What is shown must be known, and so must be the places of results. */
   job->spec.request->all_known = o->flags & LSIO_JOB_PLAN_ONLY || job->array.callers;
-  int rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
+  int rc = 0;
+  if (job->script) rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
+  else describe_plain(job);
+  if (rc >= 0 && job->given) rc = take_given(job, err);
   job->spec.request->watch = NULL;
   return rc;
 }
@@ -227,6 +249,7 @@ void lsi_job_free(struct lsio_job *job) {
   lsi_c_transform_end(&job->transform);
   if (job->script) lsi_script_host_ops->unload(job->script);
   lsio_value_release(job->state_value.value);
+  lsio_request_release(job->given);
   lsio_value_release(job->params); /* the script's views of it are gone */
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);

@@ -9,8 +9,8 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   if (!lsi_job_options_read(options, o) || !context || !wanted) {
     lsi_c_transform_refuse(o->transform);
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
-                    "a job needs a context, a script or a loaded one, `out`, and options whose "
-                    "struct_size is set");
+                    "a job needs a context, a script or a loaded one (or a request, without args and "
+                    "params), `out`, and options whose struct_size is set");
   }
   *out = lsi_job_create(context, o);
   if (*out) return 0;
@@ -49,6 +49,7 @@ int lsio_script_help(lsio_context *context, const struct lsio_job_options *optio
   if (rc >= 0) rc = lsi_job_take_settings(job, &o, &e);
   if (rc >= 0) rc = lsi_job_copy_script(job, &o, &e);
   if (rc >= 0) rc = lsi_job_load(job, &o, &e);
+  if (rc >= 0 && !job->script) rc = lsi_fail(&e, LSIO_ERR_USAGE, 0, "a job without a script has no help");
   if (rc >= 0) rc = lsi_script_host_ops->help(job->script, text, &e);
   lsi_job_free(job);
   return rc < 0 ? lsi_error_hand_out(&e, rc, error) : 0;

@@ -4,6 +4,7 @@
 
 #include "lsio/context.h"
 #include "lsio/value.h"
+#include "lsio/request.h"
 #include "lsio/transform.h"
 
 LSIO_BEGIN
@@ -69,6 +70,9 @@ struct lsio_job_options {
   const struct lsio_transform *transform; /* not NULL: the job's transform is these functions, and the script
                                              has none: see lsio_transform. The struct is copied, `user` handed
                                              over until `release` */
+  const lsio_request *request; /* not NULL: what the job reads. The script has no source then; or there is no
+                                  script, and no args and params: see lsio_request. Held until the job is
+                                  planned */
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's

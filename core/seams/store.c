@@ -31,3 +31,15 @@ int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_erro
   *name = NULL;
   return i < 0 || !lsi_stores[i]->from_url ? 0 : lsi_stores[i]->from_url(given, pattern, name, err);
 }
+
+int lsi_store_look(const char *const *names, size_t n, struct lsi_object_info *infos, struct lsi_watch *watch,
+                   struct lsi_error *err) {
+  int rc = 0;
+  for (size_t i = 0, j; rc >= 0 && i < n; i = j) {
+    const uint16_t store = lsi_store_find(names[i]);
+    for (j = i + 1; j < n && lsi_store_find(names[j]) == store;) j++;
+    rc = lsi_stores[store]->stat_many(NULL, names + i, j - i, infos + i, watch, err);
+    for (size_t k = i; store && k < j; k++) infos[k].store = store;
+  }
+  return rc;
+}

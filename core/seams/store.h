@@ -56,5 +56,8 @@ extern const struct lsi_store *const lsi_stores[];
 uint16_t lsi_store_find(const char *name);
 /* *name (lsi_free) is what a store makes of what somebody has named, as from_url; NULL: it is a name. */
 int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_error *err);
+/* stat_many of what has these names, each stretch that is of one store at once; infos[i] filled. */
+int lsi_store_look(const char *const *names, size_t n, struct lsi_object_info *infos, struct lsi_watch *watch,
+                   struct lsi_error *err);
 
 #endif

@@ -61,6 +61,7 @@ struct lsi_script_source {
   uint64_t job;              /* by which the log names the job; 0: it is none */
   bool transformed;          /* the job's transform is not to be the script's, which must have none */
   bool has_state;            /* and brings its own state */
+  bool sourced;              /* what the job reads is not to be the script's, which must have no source */
 };
 
 /* The language host. Many jobs may be open at once, and all of this may be called by any thread, for one job

@@ -129,6 +129,7 @@ struct lsi_lua_call {
   struct lsi_lua_chunk *chunk; /* out of open; belongs to the state of Lua, all of whose jobs may share it */
   uint8_t out_type;    /* open: of step->out */
   bool has_out_type;
+  bool sourced;        /* load: what the job reads is the program's */
   bool transformed, has_state; /* load: the job's transform is the program's, and brings its own state */
   bool user_code;      /* out of open: the script's top level had run when an error came */
   double state_size;   /* out of load: bytes to restore on skip */

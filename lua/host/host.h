@@ -165,6 +165,7 @@ struct lsi_script {
   bool has_out_type;
   struct lsi_lua_arrays arrays;
   bool large;        /* the text of the state, which `done` drops */
+  bool sourced;      /* by the program, with a request */
   bool transformed;  /* by a transform of the program's: there are no workers here */
   void *begin;       /* the state as it begins there; NULL: none */
   const void *const *ended; /* and what it has become: borrowed */

@@ -111,6 +111,7 @@ static int load(struct lsi_script_host *host, const struct lsi_script_source *sr
   call.settings = settings;
   s->transformed = call.transformed = src->transformed;
   call.has_state = src->has_state;
+  s->sourced = call.sourced = src->sourced;
   const struct lsi_lua_hooks hooks = {.push = lsi_lua_push_params,
                                       .arg = (void *)(uintptr_t)src->params};
   if (!rc && src->params && src->params->kind != LSIO_VALUE_MAP)
@@ -362,7 +363,7 @@ static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct ls
   lsi_os_lock(s->host->mutex);
   int rc = prepare(s, spec, &source, err);
   lsi_os_unlock(s->host->mutex);
-  if (rc >= 0) rc = lsi_lua_source_open(&source, spec->request, err);
+  if (rc >= 0 && !s->sourced) rc = lsi_lua_source_open(&source, spec->request, err);
   lsi_lua_source_clear(&source);
   return rc;
 }

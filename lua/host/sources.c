@@ -40,19 +40,6 @@ void lsi_lua_source_clear(struct lsi_lua_source *s) {
 
 /* ---- objects ---- */
 
-/* Looks at what has these names, each stretch that is of one store at once. */
-static int look_at(struct lsi_request *r, const char *const *names, size_t n, struct lsi_object_info *infos,
-                   struct lsi_error *err) {
-  int rc = 0;
-  for (size_t i = 0, j; rc >= 0 && i < n; i = j) {
-    const uint16_t store = lsi_store_find(names[i]);
-    for (j = i + 1; j < n && lsi_store_find(names[j]) == store;) j++;
-    rc = lsi_stores[store]->stat_many(NULL, names + i, j - i, infos + i, r->watch, err);
-    for (size_t k = i; store && k < j; k++) infos[k].store = store;
-  }
-  return rc;
-}
-
 /* Looks at all names and adds them as objects. */
 static int add_objects(struct lsi_request *r, const char *const *names, size_t n, uint32_t *first,
                        struct lsi_error *err) {
@@ -60,7 +47,7 @@ static int add_objects(struct lsi_request *r, const char *const *names, size_t n
   if (n == 0) return 0;
   struct lsi_object_info *infos = lsi_calloc(n, sizeof *infos);
   if (!infos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
-  int rc = look_at(r, names, n, infos, err);
+  int rc = lsi_store_look(names, n, infos, r->watch, err);
   for (size_t i = 0; rc >= 0 && i < n; i++) {
     uint32_t index;
     rc = lsi_request_add_object(r, names[i], &infos[i], &index, err);
@@ -108,7 +95,7 @@ static int add_late_objects(struct lsi_request *r, struct lsi_paths *p, uint32_t
   const size_t n_looked = looked && names ? to_look_at(p, looked, names) : 0;
   struct lsi_object_info *infos = lsi_calloc(n_looked + 1, sizeof *infos);
   int rc = looked && names && infos
-               ? look_at(r, names, n_looked, infos, err)
+               ? lsi_store_look(names, n_looked, infos, r->watch, err)
                : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
   if (rc >= 0) rc = lsi_request_take_names(r, lsi_paths_names(p), first, err);
   struct lsi_object_info beside = {0};

@@ -125,7 +125,8 @@ function M.load(address, given, lent)
   local entry = open_entry(call)
   local j = entry.job
   entry.lent = lent
-  entry.transformed = call.transformed
+  entry.transformed, entry.sourced = call.transformed, call.sourced
+  job.check_source(entry.script, call.sourced)
   job.check_transform(entry.script, call.transformed, call.has_state)
   for _, s in ipairs(j.settings) do
     if core.vt.setting(call.settings, s.name, s.value, core.err) < 0 then
@@ -195,6 +196,21 @@ local function check_chunk(entry, s)
   end
 end
 
+-- What the script reads; nil: what the program has said.
+local function source_of(entry)
+  local s = entry.job.source
+  if entry.sourced then return nil end
+  if type(s) == "function" then
+    s = s(entry.params)
+    if not source.is(s) then
+      error(("%s: the function source returned %s; valid: lsio.files(...), lsio.ranges{...}, lsio.stdin()")
+        :format(entry.name, util.show(s)), 0)
+    end
+  end
+  check_chunk(entry, s)
+  return s
+end
+
 function M.prepare(address)
   local call, entry = entry_of(address)
   local j = entry.job
@@ -208,19 +224,13 @@ function M.prepare(address)
     for key, v in pairs(more or {}) do entry.params[key] = v end
   end
   give(call, entry, reduce.encode(reduce.plain(entry.params, "params", entry.lent)))
-  local s = j.source
-  if type(s) == "function" then
-    s = s(entry.params)
-    if not source.is(s) then
-      error(("%s: the function source returned %s; valid: lsio.files(...), lsio.ranges{...}, lsio.stdin()")
-        :format(entry.name, util.show(s)), 0)
-    end
-  end
-  check_chunk(entry, s)
+  local s = source_of(entry)
   prepare_data(entry, call.spec)
   prepare_sink(entry, call.spec)
-  local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
-  source.describe(s, call.source, j.codec ~= "none", may_be_late)
+  if s then
+    local may_be_late = j.codec == "none" and not j.big and not j.piece and not entry.sink
+    source.describe(s, call.source, j.codec ~= "none", may_be_late)
+  end
   s = nil -- luacheck: ignore (arrays as long as the request must not live on while it runs)
   collect_since(entry.count)
 end

@@ -105,8 +105,7 @@ end
 
 local function check_ends(t, job)
   local s = t.source
-  if s == nil then fail "source is missing: lsio.files(...), lsio.ranges{...} or lsio.stdin()" end
-  if type(s) ~= "function" and not source.is(s) then
+  if s ~= nil and type(s) ~= "function" and not source.is(s) then
     fail(("source must be lsio.files(...), lsio.ranges{...}, lsio.stdin() or a function, not %s"):format(
       util.show(s)), "source")
   end
@@ -258,6 +257,18 @@ function M.job(t)
   check_options(t, job)
   current.made = true
   return job
+end
+
+-- Is what the job reads said by the script, or (`given`) by the program?
+function M.check_source(script, given)
+  local s = script.job.source
+  if given and s then
+    error(place(script, "source")
+      .. "the script has a source, and the program gives the job a request; leave one of them out", 0)
+  end
+  if not given and not s then
+    error("source is missing: lsio.files(...), lsio.ranges{...} or lsio.stdin()", 0)
+  end
 end
 
 -- Is the transform the script's, or the program's (`given`, with a state of its own if `has_state`)?

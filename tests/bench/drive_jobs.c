@@ -1,6 +1,5 @@
 /* Jobs of one range, as a program that serves submits them: one after the other, many at once, or beside a job
  * that takes the machine; and some equal jobs at once. Prints one JSON line. */
-#include "api/plain.h"
 #include "lsio.h"
 #include "ref_jobs.h"
 
@@ -65,9 +64,17 @@ static lsio_context *make_context(void) {
 }
 
 static int submit_plain(struct place *p, uint64_t offset, lsio_error **error) {
-  const struct lsi_plain_range range = {.path = o.path, .offset = offset, .length = JOB_LENGTH};
-  const struct lsi_plain plain = {.n = 1, .ranges = &range, .output = p->data, .output_length = JOB_LENGTH};
-  return lsi_submit_plain(p->context, &plain, &p->job, error);
+  const int64_t at = (int64_t)offset, length = JOB_LENGTH;
+  const struct lsio_request_options ranges = {.struct_size = sizeof ranges, .objects = &o.path, .n_objects = 1,
+                                              .n = 1, .offset = &at, .length = &length};
+  lsio_request *request;
+  int rc = lsio_request_create(&ranges, &request, error);
+  if (rc) return rc;
+  const struct lsio_job_options job = {.struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | LSIO_JOB_NO_STATE,
+                                       .request = request, .output = p->data, .output_length = JOB_LENGTH};
+  rc = lsio_submit(p->context, &job, &p->job, error);
+  lsio_request_release(request);
+  return rc;
 }
 
 /* script: NULL: the one that is loaded. */

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
-#include "api/plain.h"
+#include "plain.h"
 
 enum {
   WARM = 30,
@@ -77,11 +77,11 @@ static void run_copying(lsio_context *context, uint64_t offset) { run_text(conte
 
 static void run_plain(lsio_context *context, uint64_t offset) {
   float data[1024];
-  const struct lsi_plain_range range = {.path = "a.f32", .offset = offset, .length = sizeof data};
-  const struct lsi_plain plain = {.n = 1, .ranges = &range, .output = data, .output_length = sizeof data};
+  const struct plain_range range = {.path = "a.f32", .offset = offset, .length = sizeof data};
+  const struct plain plain = {.n = 1, .ranges = &range, .output = data, .output_length = sizeof data};
   lsio_job *job;
   lsio_error *error = NULL;
-  if (lsi_submit_plain(context, &plain, &job, &error)) die(error);
+  if (plain_submit(context, &plain, &job, &error)) die(error);
   if (lsio_wait(job)) die(lsio_job_error(job));
   lsio_job_destroy(job);
   if (data[0] != api_values[offset / 4]) _exit(2);

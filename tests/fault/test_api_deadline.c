@@ -12,11 +12,11 @@
 
 #include <cmocka.h>
 
-#include "api/plain.h"
 #include "api_job.h"
 #include "ground/base.h"
-#include "late_job.h"
 #include "ground/mem.h"
+#include "late_job.h"
+#include "plain.h"
 
 /* ---- what may fail: the linker's --wrap (tests/CMakeLists.txt) ---- */
 
@@ -191,21 +191,21 @@ static void every_step_of_a_stream_comes_once(void **state) {
 /* One holds the memory, for nobody polls it; the other one waits for that. */
 static void it_counts_in_the_queue(void **state) {
   (void)state;
-  static struct lsi_plain_range ranges[LONG_RANGES];
-  for (int i = 0; i < LONG_RANGES; i++) ranges[i] = (struct lsi_plain_range){"a.f32", 0, BYTES, i};
+  static struct plain_range ranges[LONG_RANGES];
+  for (int i = 0; i < LONG_RANGES; i++) ranges[i] = (struct plain_range){"a.f32", 0, BYTES, i};
   const char *const of_context[] = {"memory=4MiB", "workers=2"};
   const struct lsio_context_options o = {
       .struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV, .settings = of_context, .n_settings = 2};
   lsio_context *small = NULL;
   assert_int_equal(lsio_context_create(&o, &small, NULL), 0);
-  const struct lsi_plain first = {.n = LONG_RANGES, .ranges = ranges};
+  const struct plain first = {.n = LONG_RANGES, .ranges = ranges};
   lsio_job *holds = NULL;
-  assert_int_equal(lsi_submit_plain(small, &first, &holds, NULL), 0);
+  assert_int_equal(plain_submit(small, &first, &holds, NULL), 0);
   for (int skip = 0; skip < 2; skip++) {
     const char *const settings[] = {"deadline=20ms", "on-error=skip"};
-    const struct lsi_plain p = {.n = 3, .ranges = ranges, .settings = settings, .n_settings = 1 + (size_t)skip};
+    const struct plain p = {.n = 3, .ranges = ranges, .settings = settings, .n_settings = 1 + (size_t)skip};
     lsio_job *job = NULL;
-    assert_int_equal(lsi_submit_plain(small, &p, &job, NULL), 0);
+    assert_int_equal(plain_submit(small, &p, &job, NULL), 0);
     struct pollfd bell = {.fd = lsio_job_fd(job), .events = POLLIN};
     assert_int_equal(poll(&bell, 1, 60000), 1); /* nobody polls */
     struct lsio_completion c[8];
@@ -235,11 +235,11 @@ static void it_is_told_to_a_queue(void **state) {
       .struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV, .settings = of_context, .n_settings = 2};
   lsio_context *small = NULL;
   assert_int_equal(lsio_context_create(&o, &small, NULL), 0);
-  static struct lsi_plain_range ranges[LONG_RANGES];
-  for (int i = 0; i < LONG_RANGES; i++) ranges[i] = (struct lsi_plain_range){"a.f32", 0, BYTES, i};
-  const struct lsi_plain first = {.n = LONG_RANGES, .ranges = ranges};
+  static struct plain_range ranges[LONG_RANGES];
+  for (int i = 0; i < LONG_RANGES; i++) ranges[i] = (struct plain_range){"a.f32", 0, BYTES, i};
+  const struct plain first = {.n = LONG_RANGES, .ranges = ranges};
   lsio_job *holds = NULL;
-  assert_int_equal(lsi_submit_plain(small, &first, &holds, NULL), 0);
+  assert_int_equal(plain_submit(small, &first, &holds, NULL), 0);
   lsio_queue *queue = NULL;
   assert_int_equal(lsio_queue_create(small, NULL, &queue, NULL), 0);
   for (int skip = 0; skip < 2; skip++) {

@@ -9,19 +9,19 @@
 
 #include <cmocka.h>
 
-#include "api/plain.h"
 #include "api_job.h"
 #include "ground/base.h"
+#include "plain.h"
 
 #define BYTES ((uint64_t)API_VALUES * 4)
 #define LONG_RANGES 100 /* more results than wait to be polled: the job keeps its memory until somebody does */
 
 static lsio_context *small;
-static struct lsi_plain_range long_ranges[LONG_RANGES];
+static struct plain_range long_ranges[LONG_RANGES];
 
 static int begin(void **state) {
   if (api_begin(state) != 0) return -1;
-  for (int i = 0; i < LONG_RANGES; i++) long_ranges[i] = (struct lsi_plain_range){"a.f32", 0, BYTES, i};
+  for (int i = 0; i < LONG_RANGES; i++) long_ranges[i] = (struct plain_range){"a.f32", 0, BYTES, i};
   const char *const settings[] = {"memory=4MiB", "workers=2"};
   const struct lsio_context_options o = {
       .struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV, .settings = settings, .n_settings = 2};
@@ -35,16 +35,16 @@ static int finish(void **state) {
   return s.memory_reserved || s.jobs_queued || s.jobs_running ? -1 : api_end(state);
 }
 
-static lsio_job *submit(const struct lsi_plain_range *ranges, size_t n) {
-  const struct lsi_plain p = {.n = n, .ranges = ranges};
+static lsio_job *submit(const struct plain_range *ranges, size_t n) {
+  const struct plain p = {.n = n, .ranges = ranges};
   lsio_job *job = NULL;
-  return lsi_submit_plain(small, &p, &job, NULL) == 0 ? job : NULL;
+  return plain_submit(small, &p, &job, NULL) == 0 ? job : NULL;
 }
 
 static lsio_job *submit_long(void) { return submit(long_ranges, LONG_RANGES); }
 
 static lsio_job *submit_short(void) {
-  static const struct lsi_plain_range range = {"a.f32", 4000, 4000, 7};
+  static const struct plain_range range = {"a.f32", 4000, 4000, 7};
   return submit(&range, 1);
 }
 
@@ -161,12 +161,12 @@ static void several_threads_share_it(void **state) {
 /* Two workers that end at the same moment: one of them gives it back, whichever. */
 static void workers_that_end_together_give_it_back(void **state) {
   (void)state;
-  static const struct lsi_plain_range ranges[] = {{"a.f32", 4000, 4000, 7}, {"a.f32", 0, 8000, 0}};
+  static const struct plain_range ranges[] = {{"a.f32", 4000, 4000, 7}, {"a.f32", 0, 8000, 0}};
   static const char *const apart[] = {"merge=never"};
-  const struct lsi_plain p = {.n = 2, .ranges = ranges, .settings = apart, .n_settings = 1};
+  const struct plain p = {.n = 2, .ranges = ranges, .settings = apart, .n_settings = 1};
   for (int i = 0; i < 5000; i++) {
     lsio_job *job = NULL;
-    assert_int_equal(lsi_submit_plain(small, &p, &job, NULL), 0);
+    assert_int_equal(plain_submit(small, &p, &job, NULL), 0);
     assert_int_equal(take_all(job), 2);
     struct lsio_context_stats s = {.struct_size = sizeof s};
     lsio_context_get_stats(small, &s);

@@ -20,10 +20,10 @@
 #include <cmocka.h>
 
 #include "api/context.h"
-#include "api/plain.h"
 #include "api_job.h"
 #include "ground/mem.h"
 #include "memory/pool.h"
+#include "plain.h"
 
 #define CALLS_MAX 20000
 #define DENSE 64 /* the first N, of which none is left out */
@@ -108,7 +108,7 @@ enum { STREAM, LOADED, OWN, MEMORY, JOBS };
 static const char *const job_names[JOBS] = {"the streamed read", "the job of a loaded script",
                                             "the job with its own script", "the read into memory"};
 
-static struct lsi_plain_range ranges[RANGES];
+static struct plain_range ranges[RANGES];
 static uint64_t ranges_bytes;
 
 struct scene {
@@ -136,11 +136,11 @@ static void note(struct scene *s, const char *what, int rc, const lsio_error *e)
 static const char *const settings[] = {"workers=2", "memory=64MiB", "merge=never"};
 
 static void submit_plain(struct scene *s, int i) {
-  const struct lsi_plain p = {.n = RANGES, .ranges = ranges, .output = i == MEMORY ? s->output : NULL,
+  const struct plain p = {.n = RANGES, .ranges = ranges, .output = i == MEMORY ? s->output : NULL,
                               .output_length = i == MEMORY ? ranges_bytes : 0, .settings = settings,
                               .n_settings = 3};
   lsio_error *e = NULL;
-  s->rc[i] = lsi_submit_plain(s->context, &p, &s->jobs[i], &e);
+  s->rc[i] = plain_submit(s->context, &p, &s->jobs[i], &e);
   note(s, job_names[i], s->rc[i], e);
   lsio_error_free(e);
 }
@@ -176,7 +176,7 @@ static void load_script(struct scene *s) {
 static void check_step(const struct scene *s, int i, const struct lsio_completion *c) {
   bool right;
   if (i == STREAM) {
-    const struct lsi_plain_range *r = &ranges[c->step];
+    const struct plain_range *r = &ranges[c->step];
     right = c->step < RANGES && c->length == r->length && c->tag == r->tag &&
             memcmp(c->data, (const char *)api_values + r->offset, r->length) == 0;
   } else {
@@ -341,7 +341,7 @@ static int setup(void **state) {
   for (int i = 0; i < RANGES; i++) {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     const uint64_t length = (seed >> 33) % 20000;
-    ranges[i] = (struct lsi_plain_range){"a.f32", (seed >> 20) % (API_VALUES * 4 - length), length, i};
+    ranges[i] = (struct plain_range){"a.f32", (seed >> 20) % (API_VALUES * 4 - length), length, i};
     ranges_bytes += length;
   }
   return api_setup(state);

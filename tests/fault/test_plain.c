@@ -9,21 +9,21 @@
 
 #include <cmocka.h>
 
-#include "api/plain.h"
 #include "api_job.h"
 #include "ground/base.h"
 #include "ground/mem.h"
+#include "plain.h"
 
 #define BYTES ((uint64_t)API_VALUES * 4)
 
 static const char *const settings[] = {"workers=2", "memory=64MiB"};
 
-static lsio_job *submit(const struct lsi_plain_range *ranges, size_t n, void *output, uint64_t length) {
-  const struct lsi_plain p = {.n = n, .ranges = ranges, .output = output, .output_length = length,
+static lsio_job *submit(const struct plain_range *ranges, size_t n, void *output, uint64_t length) {
+  const struct plain p = {.n = n, .ranges = ranges, .output = output, .output_length = length,
                               .settings = settings, .n_settings = 2};
   lsio_job *job = NULL;
   lsio_error *e = NULL;
-  if (lsi_submit_plain(api_context, &p, &job, &e) != 0) fail_msg("%s", lsio_error_message(e));
+  if (plain_submit(api_context, &p, &job, &e) != 0) fail_msg("%s", lsio_error_message(e));
   return job;
 }
 
@@ -33,11 +33,11 @@ static uint64_t random_below(uint64_t *seed, uint64_t n) {
 }
 
 /* Ranges of a.f32 and b.f32, which hold the same. */
-static uint64_t draw_ranges(uint64_t *seed, struct lsi_plain_range *ranges, size_t n) {
+static uint64_t draw_ranges(uint64_t *seed, struct plain_range *ranges, size_t n) {
   uint64_t all = 0;
   for (size_t i = 0; i < n; i++) {
     const uint64_t offset = random_below(seed, BYTES), most = LSI_MIN(BYTES - offset, (uint64_t)9000);
-    ranges[i] = (struct lsi_plain_range){random_below(seed, 2) ? "a.f32" : "b.f32", offset,
+    ranges[i] = (struct plain_range){random_below(seed, 2) ? "a.f32" : "b.f32", offset,
                                          random_below(seed, most + 1), (int64_t)i - 3};
     all += ranges[i].length;
   }
@@ -53,7 +53,7 @@ static void make_b(void) {
 
 static void test_into_memory(void **state) {
   (void)state;
-  struct lsi_plain_range ranges[300];
+  struct plain_range ranges[300];
   uint64_t seed = 7;
   make_b();
   const uint64_t all = draw_ranges(&seed, ranges, 300);
@@ -71,7 +71,7 @@ static void test_into_memory(void **state) {
 }
 
 /* Takes all that the job has, which must be what its ranges say. Any thread: no assertion of cmocka's. */
-static int wrong_results(lsio_job *job, const struct lsi_plain_range *ranges, size_t n) {
+static int wrong_results(lsio_job *job, const struct plain_range *ranges, size_t n) {
   size_t results = 0;
   for (int ends = 0; !ends;) {
     struct lsio_completion c[8];
@@ -79,7 +79,7 @@ static int wrong_results(lsio_job *job, const struct lsi_plain_range *ranges, si
     for (int i = 0; i < got; i++) {
       ends |= c[i].kind == LSIO_DONE;
       if (c[i].kind == LSIO_DONE) continue;
-      const struct lsi_plain_range *r = c[i].step < n ? &ranges[c[i].step] : NULL;
+      const struct plain_range *r = c[i].step < n ? &ranges[c[i].step] : NULL;
       if (!r || c[i].kind != LSIO_STEP || c[i].tag != r->tag || c[i].length != r->length ||
           (r->length && memcmp(c[i].data, (const char *)api_values + r->offset, r->length) != 0))
         return 1;
@@ -91,7 +91,7 @@ static int wrong_results(lsio_job *job, const struct lsi_plain_range *ranges, si
 
 static void test_streamed(void **state) {
   (void)state;
-  struct lsi_plain_range ranges[200];
+  struct plain_range ranges[200];
   uint64_t seed = 8;
   make_b();
   draw_ranges(&seed, ranges, 200);
@@ -107,14 +107,14 @@ static void test_streamed(void **state) {
 /* Several jobs at once, ended in an order of its own: some cancelled, some never polled. */
 static void *client(void *arg) {
   uint64_t seed = (uintptr_t)arg;
-  struct lsi_plain_range ranges[AT_ONCE][EACH];
+  struct plain_range ranges[AT_ONCE][EACH];
   lsio_job *jobs[AT_ONCE] = {0};
   size_t wrong = 0;
   for (int round = 0; round < 20; round++) {
     for (int i = 0; i < AT_ONCE; i++) {
       draw_ranges(&seed, ranges[i], EACH);
-      const struct lsi_plain p = {.n = EACH, .ranges = ranges[i], .settings = settings, .n_settings = 2};
-      wrong += lsi_submit_plain(api_context, &p, &jobs[i], NULL) != 0;
+      const struct plain p = {.n = EACH, .ranges = ranges[i], .settings = settings, .n_settings = 2};
+      wrong += plain_submit(api_context, &p, &jobs[i], NULL) != 0;
     }
     for (int left = AT_ONCE; left > 0; left--) {
       int i = (int)random_below(&seed, AT_ONCE);
@@ -143,11 +143,11 @@ static void test_several_threads(void **state) {
   assert_int_equal(unlink("b.f32"), 0);
 }
 
-static int refused(const struct lsi_plain_range *ranges, size_t n, const char *part) {
-  const struct lsi_plain p = {.n = n, .ranges = ranges};
+static int refused(const struct plain_range *ranges, size_t n, const char *part) {
+  const struct plain p = {.n = n, .ranges = ranges};
   lsio_job *job = NULL;
   lsio_error *e = NULL;
-  const int rc = lsi_submit_plain(api_context, &p, &job, &e);
+  const int rc = plain_submit(api_context, &p, &job, &e);
   assert_null(job);
   if (rc && !strstr(lsio_error_message(e), part)) fail_msg("%s", lsio_error_message(e));
   lsio_error_free(e);
@@ -156,25 +156,25 @@ static int refused(const struct lsi_plain_range *ranges, size_t n, const char *p
 
 static void test_wrong_requests(void **state) {
   (void)state;
-  const struct lsi_plain_range missing = {"none.f32", 0, 4, 0}, beyond = {"a.f32", BYTES - 3, 4, 0},
+  const struct plain_range missing = {"none.f32", 0, 4, 0}, beyond = {"a.f32", BYTES - 3, 4, 0},
                                huge = {"a.f32", UINT64_MAX, 4, 0}, nameless = {NULL, 0, 4, 0};
   assert_int_equal(refused(&missing, 1, "none.f32"), LSIO_ERR_SOURCE);
   assert_int_equal(refused(&beyond, 1, "a.f32"), LSIO_ERR_USAGE);
   assert_int_equal(refused(&huge, 1, "a.f32"), LSIO_ERR_USAGE);
-  assert_int_equal(refused(&nameless, 1, "range 0 has no path"), LSIO_ERR_USAGE);
-  assert_int_equal(refused(NULL, 1, "array"), LSIO_ERR_USAGE);
+  assert_int_equal(refused(&nameless, 1, "object 0 has no name"), LSIO_ERR_USAGE);
+  assert_int_equal(refused(NULL, 1, "without `object`"), LSIO_ERR_USAGE);
   lsio_job *job = submit(NULL, 0, NULL, 0); /* nothing to read is no mistake */
   assert_int_equal(lsio_wait(job), 0);
   lsio_job_destroy(job);
 }
 
 /* Two jobs in a context of their own; 0, or the code that one of them got. */
-static int two_jobs(const struct lsi_plain_range *ranges) {
+static int two_jobs(const struct plain_range *ranges) {
   lsio_context *context = NULL;
   lsio_job *jobs[2] = {0};
   int rc = lsio_context_create(NULL, &context, NULL);
-  const struct lsi_plain p = {.n = EACH, .ranges = ranges, .settings = settings, .n_settings = 2};
-  for (int i = 0; rc == 0 && i < 2; i++) rc = lsi_submit_plain(context, &p, &jobs[i], NULL);
+  const struct plain p = {.n = EACH, .ranges = ranges, .settings = settings, .n_settings = 2};
+  for (int i = 0; rc == 0 && i < 2; i++) rc = plain_submit(context, &p, &jobs[i], NULL);
   for (int i = 0; i < 2; i++) {
     const int ended = jobs[i] ? lsio_wait(jobs[i]) : 0;
     if (rc == 0) rc = ended;
@@ -187,7 +187,7 @@ static int two_jobs(const struct lsi_plain_range *ranges) {
 /* Every allocation fails once, and with it all that follow: nothing is lost, and the error says so. */
 static void test_allocations_fail(void **state) {
   (void)state;
-  struct lsi_plain_range ranges[EACH];
+  struct plain_range ranges[EACH];
   uint64_t seed = 5;
   make_b();
   draw_ranges(&seed, ranges, EACH);

@@ -1,0 +1,57 @@
+/* What to read, from arrays. Read lsio.h first; programs include that. */
+#ifndef LSIO_REQUEST_H
+#define LSIO_REQUEST_H
+
+#include <stddef.h>
+
+#include "lsio/error.h"
+
+LSIO_BEGIN
+
+/* ---- Requests -----------------------------------------------------------------------------------
+ * Ranges of objects, each of them a step, in the options of a job (`request`):
+ *   - without a script the job is a plain read: bytes, as they are stored, into `output`, one range behind
+ *     the other; or streamed; or into an array that LSIO makes (lsio_job_output). No Lua is involved. With a
+ *     `transform` that gets them instead, as u8;
+ *   - with a script they are its source, which it leaves out.
+ * Objects are looked at, and ranges compared with their sizes, when a job is planned; what is wrong then ends
+ * that job. A request may be that of any number of jobs, at the same time. Thread-safe. */
+
+typedef struct lsio_request lsio_request;
+
+enum lsio_request_flags {
+  /* The arrays (not the options) are borrowed until `release` is called, and not changed meanwhile; they are
+   * read by other threads. Creating a request then takes no time, however long they are. */
+  LSIO_REQUEST_BORROW = 1
+};
+
+struct lsio_request_options {
+  size_t struct_size;
+  uint32_t flags;             /* enum lsio_request_flags; without BORROW all is copied */
+  uint32_t reserved;
+  const char *const *objects; /* paths or URLs, as they are: no patterns */
+  size_t n_objects;
+  size_t n;                   /* ranges: elements of the arrays below; fewer than 2^32 - 1 */
+  const uint32_t *object;     /* indices of objects, from 0 on. NULL: all of the only one; or of several, as
+                                 many as there are ranges, each its own */
+  const int64_t *offset;      /* in bytes; negative ones count from the object's end. NULL: all 0 */
+  const int64_t *length;      /* in bytes, may be 0. NULL: each to its object's end */
+  const int64_t *tag;         /* what results are known by, besides their step. NULL: all 0 */
+  /* NULL, or called once, when the arrays are not read any more: when the last reference goes, which may be a
+   * job's, on a thread of its context; with all copied, or on failure, before lsio_request_create returns. */
+  void (*release)(void *user);
+  void *user;
+};
+
+/* *out is a reference, which the caller releases; jobs have their own until they have been planned.
+ * LSIO_ERR_USAGE: arrays are missing, or there are too many ranges. */
+LSIO_API int lsio_request_create(const struct lsio_request_options *options, lsio_request **out,
+                                 lsio_error **error);
+/* Returns its argument. */
+LSIO_API lsio_request *lsio_request_retain(const lsio_request *request);
+/* NULL is fine. */
+LSIO_API void lsio_request_release(lsio_request *request);
+
+LSIO_END
+
+#endif
