@@ -100,6 +100,7 @@ struct lsi_job_life {
   atomic_bool cancelled;
   atomic_uint_fast64_t listed, looked_at; /* while its sources are listed */
   struct lsi_task task;         /* to plan it, and to end it */
+  struct lsi_crew_task planner; /* in its place, of a small plain read */
   struct lsio_job_options options; /* until it has been planned, with copies of `args` */
   uint64_t since_ns;            /* when it was submitted */
   /* the queue's, under its mutex: */
@@ -178,6 +179,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err);
 /* job.c, in this order: copies of its script; it is loaded; what it asks for, sources listed; planned and
  * started, if `starts`. `at`: when the last part ended. */
 int lsi_job_copy_script(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
+bool lsi_job_is_plain(const struct lsio_job *job, const struct lsio_job_options *o); /* without a script */
 int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
 int lsi_job_plan(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_watch *watch, uint64_t at,
                  struct lsi_error *err);

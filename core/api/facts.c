@@ -106,8 +106,18 @@ void lsi_facts_model(struct lsi_facts *f, const struct lsi_store *store, uint32_
   lsi_os_unlock(f->mutex);
 }
 
+/* Under the mutex. */
+static bool old(const struct lsi_facts *f) { return lsi_os_now_ns() - f->asked_ns >= FRESH_NS; }
+
+bool lsi_facts_are_old(struct lsi_facts *f) {
+  lsi_os_lock(f->mutex);
+  const bool are = old(f);
+  lsi_os_unlock(f->mutex);
+  return are;
+}
+
 void lsi_facts_refresh(struct lsi_facts *f) {
   lsi_os_lock(f->mutex);
-  if (lsi_os_now_ns() - f->asked_ns >= FRESH_NS) ask(f);
+  if (old(f)) ask(f);
   lsi_os_unlock(f->mutex);
 }

@@ -27,5 +27,6 @@ void lsi_facts_model(struct lsi_facts *f, const struct lsi_store *store, uint32_
                      struct lsi_device_model *out);
 /* Asks again for what may have changed, if that is long enough ago: of who has time for it. */
 void lsi_facts_refresh(struct lsi_facts *f);
+bool lsi_facts_are_old(struct lsi_facts *f); /* they would be asked anew */
 
 #endif

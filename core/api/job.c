@@ -27,9 +27,13 @@ int lsi_job_copy_script(struct lsio_job *job, const struct lsio_job_options *o, 
                                               : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
 }
 
+bool lsi_job_is_plain(const struct lsio_job *job, const struct lsio_job_options *o) {
+  return !job->script_text && !o->loaded;
+}
+
 int lsi_job_load(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
   const int rc = lsi_c_transform_check(&job->transform, err);
-  if (rc < 0 || (!job->script_text && !o->loaded)) return rc; /* without a script */
+  if (rc < 0 || lsi_job_is_plain(job, o)) return rc;
   const struct lsi_script_source source = {.text = job->script_text,
                                            .length = o->script_length,
                                            .name = job->script_name,

@@ -5,6 +5,10 @@
 #include "ground/mem.h"
 #include "seams/os.h"
 
+/* What a worker plans at most: about a millisecond of its time. */
+#define SMALL_RANGES (16u << 10)
+#define SMALL_OBJECTS 64u
+
 /* ---- counting ---- */
 
 static void begin_life(struct lsio_context *c) {
@@ -133,6 +137,18 @@ static void plan(void *arg) {
   drop(job);
 }
 
+/* A plain read of few ranges, planned in less time than it takes to wake one thread for that and another one
+ * to read. Facts that are to be asked anew are a helper's. */
+static bool planned_by_worker(struct lsio_job *job) {
+  struct lsi_job_life *l = &job->life;
+  if (!lsi_job_is_plain(job, &l->options) || lsi_queue_coordinates(l->queue)) return false;
+  const lsio_request *g = job->given;
+  if (lsi_given_ranges(g) > SMALL_RANGES || lsi_given_objects(g) > SMALL_OBJECTS) return false;
+  if (lsi_facts_are_old(job->context->facts)) return false;
+  l->planner = (struct lsi_crew_task){.run = plan, .arg = job};
+  return lsi_crew_do(job->context->crew, &l->planner);
+}
+
 /* The options that are still of use, their arrays copied. */
 static int keep_options(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
   struct lsi_job_life *l = &job->life;
@@ -175,6 +191,6 @@ int lsi_job_submit(struct lsio_job *job, const struct lsio_job_options *o, uint6
   if (o->loaded) lsi_script_host_ops->hold((struct lsi_loaded *)(uintptr_t)o->loaded);
   begin_life(job->context);
   lsi_queue_enter(job);
-  have_done(job, plan);
+  if (!planned_by_worker(job)) have_done(job, plan);
   return 0;
 }

@@ -18,6 +18,7 @@ static const char usage[] =
     "  --inflight=N     at once (1)\n"
     "  --every=US       beside: a job is submitted so long, up to twice that, behind the end of the last (2000)\n"
     "  --apart          each job at once in a context of its own\n"
+    "  --queue          what becomes of the jobs is taken from a queue\n"
     "  --set=NAME=VALUE a setting of the jobs of JOB.lua; may be repeated\n";
 
 #define SOURCE                                                                             \
@@ -31,7 +32,9 @@ static const char copying[] = "local lsio = require 'lsio'\nreturn lsio.job { ty
 struct place {
   lsio_context *context;
   lsio_script *loaded;
+  lsio_queue *queue; /* NULL: jobs are polled each by itself */
   lsio_job *job;
+  bool done;         /* the queue has told */
   double began;
   char data[JOB_LENGTH];
 };
@@ -46,7 +49,7 @@ static struct {
   int n_words;
   uint64_t n, inflight, blocks;
   double every;
-  bool apart;
+  bool apart, queue;
 } o = {.kind = "plain", .inflight = 1, .every = 2e-3};
 
 __attribute__((noreturn)) static void fail(const lsio_error *e) {
@@ -71,7 +74,8 @@ static int submit_plain(struct place *p, uint64_t offset, lsio_error **error) {
   int rc = lsio_request_create(&ranges, &request, error);
   if (rc) return rc;
   const struct lsio_job_options job = {.struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | LSIO_JOB_NO_STATE,
-                                       .request = request, .output = p->data, .output_length = JOB_LENGTH};
+                                       .request = request, .output = p->data, .output_length = JOB_LENGTH,
+                                       .queue = p->queue, .cookie = p};
   rc = lsio_submit(p->context, &job, &p->job, error);
   lsio_request_release(request);
   return rc;
@@ -84,7 +88,8 @@ static int submit_text(struct place *p, const char *script, uint64_t offset, lsi
   snprintf(word, sizeof word, "--offset=%" PRIu64, offset);
   const struct lsio_job_options job = {
       .struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | LSIO_JOB_STREAM, .script = script,
-      .script_length = script ? strlen(script) : 0, .loaded = script ? NULL : p->loaded, .args = args, .n_args = 2};
+      .script_length = script ? strlen(script) : 0, .loaded = script ? NULL : p->loaded, .args = args, .n_args = 2,
+      .queue = p->queue, .cookie = p};
   return lsio_submit(p->context, &job, &p->job, error);
 }
 
@@ -101,14 +106,38 @@ static void ask(struct place *p, uint64_t i) {
   lsio_error *error = NULL;
   int code;
   p->began = ref_now();
+  p->done = false;
   if (!strcmp(o.kind, "script")) code = submit_text(p, copying, offset, &error);
   else if (p->loaded) code = submit_text(p, NULL, offset, &error);
   else code = submit_plain(p, offset, &error);
   if (code) fail(error);
 }
 
+/* Of whichever of the queue's jobs they are. */
+static void take_events(lsio_queue *queue) {
+  struct lsio_event e[64];
+  const int n = lsio_queue_take(queue, e, 64, 10000);
+  for (int i = 0; i < n; ++i) {
+    struct place *p = e[i].cookie;
+    if (e[i].kind == LSIO_EVENT_RESULTS && e[i].n == 1 && e[i].results->length == JOB_LENGTH)
+      memcpy(p->data, e[i].data + e[i].results->begin, JOB_LENGTH);
+    lsio_block_release(e[i].block);
+    p->done = p->done || e[i].kind == LSIO_EVENT_DONE;
+  }
+}
+
+static uint64_t answer_queued(struct place *p, double *took) {
+  while (!p->done) take_events(p->queue);
+  *took = ref_now() - p->began;
+  if (lsio_job_status(p->job)) fail(lsio_job_error(p->job));
+  lsio_job_release(p->job);
+  p->job = NULL;
+  return ref_word(p->data);
+}
+
 /* Waits for the end of a place's job; the first word of its range, and how long it took. */
 static uint64_t answer(struct place *p, double *took) {
+  if (p->queue) return answer_queued(p, took);
   struct lsio_completion c[4];
   for (bool done = false; !done;) {
     const int n = lsio_poll(p->job, c, 4, -1);
@@ -136,14 +165,17 @@ static uint64_t run_ranges(struct place *places, uint64_t n, double *took) {
 }
 
 static struct place make_place(lsio_context *context) {
-  return (struct place){.context = context, .loaded = strcmp(o.kind, "loaded") ? NULL : load(context)};
+  struct place p = {.context = context, .loaded = strcmp(o.kind, "loaded") ? NULL : load(context)};
+  lsio_error *error = NULL;
+  if (o.queue && lsio_queue_create(context, NULL, &p.queue, &error)) fail(error);
+  return p;
 }
 
 static struct place *make_places(void) {
   struct place *places = ref_alloc(o.inflight * sizeof *places);
   for (uint64_t i = 0; i < o.inflight; ++i) {
     if (i == 0 || o.apart) places[i] = make_place(make_context());
-    else places[i] = (struct place){.context = places[0].context, .loaded = places[0].loaded};
+    else places[i] = (struct place){.context = places[0].context, .loaded = places[0].loaded, .queue = places[0].queue};
   }
   return places;
 }
@@ -269,6 +301,7 @@ static void parse(int argc, char **argv) {
       break;
     }
     if (!strcmp(argv[i], "--apart")) o.apart = true;
+    else if (!strcmp(argv[i], "--queue")) o.queue = true;
     else if ((v = ref_option(argc, argv, &i, "kind"))) o.kind = v;
     else if ((v = ref_option(argc, argv, &i, "n"))) o.n = ref_size(v);
     else if ((v = ref_option(argc, argv, &i, "inflight"))) o.inflight = ref_size(v);

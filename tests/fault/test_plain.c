@@ -9,9 +9,11 @@
 
 #include <cmocka.h>
 
+#include "api/context.h"
 #include "api_job.h"
 #include "ground/base.h"
 #include "ground/mem.h"
+#include "seams/os.h"
 #include "plain.h"
 
 #define BYTES ((uint64_t)API_VALUES * 4)
@@ -143,6 +145,47 @@ static void test_several_threads(void **state) {
   assert_int_equal(unlink("b.f32"), 0);
 }
 
+/* Until it has ended. */
+static void run_in_queue(lsio_queue *queue, const lsio_request *request) {
+  const struct lsio_job_options o = {.struct_size = sizeof o, .request = request, .queue = queue};
+  lsio_job *job = NULL;
+  struct lsio_event e;
+  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(lsio_queue_take(queue, &e, 1, 60000), 1);
+  assert_int_equal(lsio_job_status(job), 0);
+  lsio_job_release(job);
+}
+
+/* A small one needs no thread but that which reads; one of many ranges is planned by a helper. */
+static void test_who_plans(void **state) {
+  (void)state;
+  enum { MANY = 20000 };
+  const char *const path = "a.f32";
+  static int64_t length[MANY];
+  for (int i = 0; i < MANY; i++) length[i] = 8;
+  struct lsio_request_options o = {
+      .struct_size = sizeof o, .objects = &path, .n_objects = 1, .n = 10, .length = length};
+  lsio_request *few = NULL, *many = NULL;
+  assert_int_equal(lsio_request_create(&o, &few, NULL), 0);
+  o.n = MANY;
+  assert_int_equal(lsio_request_create(&o, &many, NULL), 0);
+  lsio_queue *queue = NULL;
+  assert_int_equal(lsio_queue_create(api_context, NULL, &queue, NULL), 0);
+  const struct plain_range range = {"a.f32", 0, 8, 0};
+  lsio_job *first = submit(&range, 1, NULL, 0); /* without a queue: planned here */
+  assert_int_equal(lsio_wait(first), 0);
+  lsio_job_destroy(first);
+  const uint64_t began = lsi_os_now_ns();
+  for (int i = 0; i < 50; i++) run_in_queue(queue, few);
+  /* But for one in 5 s, which a helper plans, who looks at the machine anew. */
+  if (lsi_os_now_ns() - began < 2000000000) assert_int_equal(lsi_helpers_size(api_context->helpers), 0);
+  run_in_queue(queue, many);
+  assert_int_equal(lsi_helpers_size(api_context->helpers), 1);
+  lsio_request_release(few);
+  lsio_request_release(many);
+  lsio_queue_release(queue);
+}
+
 static int refused(const struct plain_range *ranges, size_t n, const char *part) {
   const struct plain p = {.n = n, .ranges = ranges};
   lsio_job *job = NULL;
@@ -211,7 +254,8 @@ static void test_allocations_fail(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {API_TEST(test_into_memory), API_TEST(test_streamed),
-                                     API_TEST(test_several_threads), API_TEST(test_wrong_requests),
+                                     API_TEST(test_several_threads), API_TEST(test_who_plans),
+                                     API_TEST(test_wrong_requests),
                                      API_TEST(test_allocations_fail)};
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -223,6 +223,17 @@ static void grow(struct lsi_crew *c) {
   if (c->n && c->n < c->threads && !c->by_hand) add_member(c, &e);
 }
 
+/* The first one, which the run will get too. */
+bool lsi_crew_do(struct lsi_crew *c, struct lsi_crew_task *task) {
+  struct lsi_member *free = NULL;
+  lsi_os_lock(c->mutex);
+  for (uint32_t i = 0; i < c->n && !free && !c->by_hand; i++)
+    if (!atomic_load(&c->members[i]->load)) free = c->members[i];
+  if (free) lsi_member_ask(free, task);
+  lsi_os_unlock(c->mutex);
+  return free;
+}
+
 int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *err) {
   const uint32_t n = run->n_workers;
   int rc = n <= c->most ? 0 : lsi_fail(err, LSIO_ERR_LIMIT, 0, "more than %u workers", c->most);

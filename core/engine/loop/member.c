@@ -52,8 +52,19 @@ static void take_up_waiting(struct lsi_member *m) {
   }
 }
 
+/* What comes of them may be mail for this very thread. */
+static void do_tasks(struct lsi_member *m, struct lsi_crew_task *t) {
+  for (struct lsi_crew_task *next; t; t = next) {
+    next = t->next;
+    atomic_fetch_sub(&m->load, 1); /* what it begins may as well be begun here */
+    t->run(t->arg);
+  }
+}
+
 static void open_mail(struct lsi_member *m) {
   lsi_os_lock(m->mutex);
+  struct lsi_crew_task *tasks = m->tasks;
+  m->tasks = NULL;
   *m->waiting_end = m->mail;
   if (m->mail) m->waiting_end = m->mail_end;
   m->mail = NULL;
@@ -61,6 +72,7 @@ static void open_mail(struct lsi_member *m) {
   atomic_fetch_and_explicit(&m->home.others, LSI_CROWDED, memory_order_relaxed);
   lsi_os_unlock(m->mutex);
   take_up_waiting(m);
+  do_tasks(m, tasks);
 }
 
 static void remove_worker(struct lsi_member *m, struct lsi_worker *w) {
@@ -85,7 +97,7 @@ static bool has_mail(const struct lsi_member *m) {
 /* Sleeps until there is mail, or for so long (-1: without limit, 0: not at all). False: the crew ends. */
 static bool sleep_until_mail(struct lsi_member *m, int64_t ns) {
   lsi_os_lock(m->mutex);
-  if (ns && !m->mail && !m->leaves && !m->trims) lsi_os_wait(m->cond, m->mutex, ns);
+  if (ns && !m->mail && !m->tasks && !m->leaves && !m->trims) lsi_os_wait(m->cond, m->mutex, ns);
   if (m->trims) lsi_member_trim(m);
   const bool leaves = m->leaves;
   lsi_os_unlock(m->mutex);
@@ -231,6 +243,14 @@ void lsi_member_work(void *arg) {
   lsi_home_clear(&m->home);
 }
 
+/* Under its mutex, which it lets go of, or the thread would wake up to wait for that. */
+static void has_come(struct lsi_member *m) {
+  atomic_fetch_add(&m->home.others, 1);
+  lsi_os_unlock(m->mutex);
+  lsi_rouse(&m->home);
+  lsi_os_wake_all(m->cond);
+}
+
 void lsi_member_post(struct lsi_worker *w) {
   struct lsi_member *m = (struct lsi_member *)w->home; /* its first field */
   w->next = NULL;
@@ -238,8 +258,13 @@ void lsi_member_post(struct lsi_worker *w) {
   lsi_os_lock(m->mutex);
   *m->mail_end = w;
   m->mail_end = &w->next;
-  atomic_fetch_add(&m->home.others, 1);
-  lsi_os_unlock(m->mutex);
-  lsi_rouse(&m->home);
-  lsi_os_wake_all(m->cond); /* or the thread would wake up to wait for the mutex */
+  has_come(m);
+}
+
+void lsi_member_ask(struct lsi_member *m, struct lsi_crew_task *t) {
+  atomic_fetch_add(&m->load, 1);
+  lsi_os_lock(m->mutex);
+  t->next = m->tasks;
+  m->tasks = t;
+  has_come(m);
 }

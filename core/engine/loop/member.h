@@ -24,6 +24,7 @@ struct lsi_member {
   struct lsi_cond *cond;
   /* under the mutex */
   struct lsi_worker *mail, **mail_end;
+  struct lsi_crew_task *tasks; /* at most one, of a thread without workers, as a rule */
   bool leaves, trims;
   const struct lsi_run *used; /* under the crew's mutex: the run that is being taken up has it */
 };
@@ -36,5 +37,6 @@ enum lsi_crew_turn lsi_member_step(struct lsi_member *m, int64_t most_ns);
 void lsi_member_trim(struct lsi_member *m);
 /* Any thread: a worker that has got its home for a new one to take up. */
 void lsi_member_post(struct lsi_worker *w);
+void lsi_member_ask(struct lsi_member *m, struct lsi_crew_task *t);
 
 #endif

@@ -69,6 +69,15 @@ struct lsi_crew_figures lsi_crew_look(struct lsi_crew *crew, uint32_t thread);
 /* Has all threads give back what no run uses: open rings, memory. Returns when they have. */
 void lsi_crew_trim(struct lsi_crew *crew);
 
+/* Something short, as the planning of a small job, done by a thread that has nothing else to do. Its owner's
+ * memory until `run` is called, and may be gone when that returns. False: there is no such thread. */
+struct lsi_crew_task {
+  void (*run)(void *arg);
+  void *arg;
+  struct lsi_crew_task *next;
+};
+bool lsi_crew_do(struct lsi_crew *crew, struct lsi_crew_task *task);
+
 struct lsi_run_config {
   const struct lsi_spec *spec;       /* borrowed until destroy, as all below */
   const struct lsi_plan *plan;
