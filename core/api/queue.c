@@ -159,13 +159,17 @@ static void make_ready(struct lsio_queue *q, struct lsio_job *job) {
   atomic_fetch_add(&q->n_ready, 1);
 }
 
-/* Under the mutex, which it lets go of: there is something for the consumer, who was busy if not `wakes`. */
+/* Under the mutex, which it lets go of: there is something for the consumer, who was busy if not `wakes`. Under
+ * the mutex it would be woken to wait for that. */
 static void wake(struct lsio_queue *q, bool wakes) {
   if (q->takes) wakes = false;
-  if (wakes && q->bell >= 0) lsi_os_bell_ring(q->bell);
-  if (wakes && q->waits) lsi_os_wake_all(q->cond);
+  const bool waits = q->waits;
   lsi_os_unlock(q->mutex);
-  if (wakes && q->options.notify) q->options.notify(q->options.notify_user);
+  if (!wakes) return;
+  const int bell = atomic_load(&q->bell);
+  if (bell >= 0) lsi_os_bell_ring(bell);
+  if (waits) lsi_os_wake_all(q->cond);
+  if (q->options.notify) q->options.notify(q->options.notify_user);
 }
 
 void lsi_queue_tell(struct lsio_job *job) {
@@ -191,7 +195,9 @@ void lsi_queue_do(struct lsio_job *job) {
   t->next = NULL;
   *q->tasks_end = t;
   q->tasks_end = &t->next;
+  lsi_queue_hold(q); /* the consumer may do it at once, and let go of all */
   wake(q, wakes);
+  lsi_queue_drop(q);
 }
 
 void lsi_queue_look(struct lsio_queue *q) {

@@ -319,7 +319,10 @@ static void consumers_are_woken(void **state) {
     }
   }
   assert_int_equal(results, API_STEPS);
-  assert_int_equal(poll(&fd, 1, 0), 0);
+  while (poll(&fd, 1, 0)) { /* for what has been taken: once, perhaps */
+    struct lsio_event e;
+    assert_int_equal(lsio_queue_take(queue, &e, 1, 0), 0);
+  }
   assert_true(atomic_load(&rung) > 0 && atomic_load(&rung) <= takes + 1);
   lsio_job_release(job);
   assert_int_equal(atomic_load(&gone), 0);
