@@ -137,8 +137,8 @@ struct lsio_job {
   struct lsi_run *run;
   struct lsi_job_poll poll;
   struct lsi_job_ending ending;
-  bool ended;                             /* what follows is known */
-  int status;                             /* LSIO_ERR_BUSY until it has ended */
+  atomic_bool ended;                      /* what follows is known, and changes no more */
+  int status;
   int exit_code;
   struct lsi_error error;
   double part_s[LSI_PARTS];               /* as far as they have passed */

@@ -65,7 +65,6 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   job->number = ++context->jobs;
   lsi_os_unlock(context->mutex);
   job->submitted_ns = lsi_os_now_ns();
-  job->status = LSIO_ERR_BUSY;
   lsi_error_clear(&job->error);
   lsi_spec_init(&job->spec);
   job->stream = o->flags & LSIO_JOB_STREAM;
@@ -214,20 +213,20 @@ char *lsio_job_activity(const lsio_job *job) {
 }
 
 uint64_t lsio_job_number(const lsio_job *job) { return job->number; }
-int lsio_job_status(const lsio_job *job) { return job->status; }
-int lsio_job_exit_code(const lsio_job *job) { return job->exit_code; }
+int lsio_job_status(const lsio_job *job) { return job->ended ? job->status : LSIO_ERR_BUSY; }
+int lsio_job_exit_code(const lsio_job *job) { return job->ended ? job->exit_code : 0; }
 const lsio_error *lsio_job_error(const lsio_job *job) {
   return job->ended && job->error.code ? &job->error : NULL;
 }
 const lsio_error *lsio_job_state_error(const lsio_job *job) {
-  return job->state.error.code ? &job->state.error : NULL;
+  return job->ended && job->state.error.code ? &job->state.error : NULL;
 }
 void *lsio_job_state(const lsio_job *job) {
   return job->ended && !job->status ? lsi_c_transform_state(&job->transform) : NULL;
 }
-uint64_t lsio_job_error_count(const lsio_job *job) { return job->summary.error_count; }
+uint64_t lsio_job_error_count(const lsio_job *job) { return job->ended ? job->summary.error_count : 0; }
 const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i) {
-  return i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
+  return job->ended && i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
 }
 
 const char *lsio_job_summary_json(lsio_job *job) {

@@ -253,6 +253,8 @@ static double sink_seconds(const struct lsio_job *job, double elements) {
 
 const char *lsio_job_explain(lsio_job *job, int json) {
   char **text = json ? &job->texts.explain_json : &job->texts.explain;
+  const bool plans = job->life.queue && atomic_load(&job->life.stage) == LSI_JOB_PLANS;
+  if (plans || !job->plan || !job->backend) return NULL;
   if (*text) return *text;
   const double elements = element_bytes(job), rate = decode_rates[job->spec.codec];
   const struct lsi_explain_input in = {

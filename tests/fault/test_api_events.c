@@ -133,6 +133,7 @@ static void errors_come_with_the_end(void **state) {
     if (lsio_job_status(job) != cases[i].code)
       fail_msg("case %zu: %s", i, lsio_error_name(lsio_job_status(job)));
     assert_non_null(strstr(lsio_job_summary_json(job), "\"failed\""));
+    assert_int_equal(lsio_job_explain(job, 0) != NULL, i > 1); /* without a plan there is none */
     assert_true(strlen(lsio_error_message(lsio_job_error(job))) > 10);
     lsio_job_release(job);
   }
