@@ -82,6 +82,7 @@ struct lsi_job_ending {
 /* Made when they are asked for; the caller's until the job is destroyed. */
 struct lsi_job_texts {
   char *summary, *summary_json;
+  uint64_t state_bytes;   /* of the state in the summary, if that is large and made already */
   char *explain, *explain_json;
 };
 

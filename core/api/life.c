@@ -3,11 +3,15 @@
 
 #include "api/context.h"
 #include "ground/mem.h"
+#include "memory/array.h"
 #include "seams/os.h"
 
 /* What a worker plans at most: about a millisecond of its time. */
 #define SMALL_RANGES (16u << 10)
 #define SMALL_OBJECTS 64u
+
+#define LARGE_BYTES ((uint64_t)1 << 20) /* which a caller's thread does not make or give back */
+#define LISTED_BYTES 60u                /* of a request and its plan, for each chunk or object */
 
 /* ---- counting ---- */
 
@@ -25,13 +29,31 @@ static void end_life(struct lsio_context *c) {
   lsi_os_unlock(c->mutex);
 }
 
-static void drop(struct lsio_job *job) {
-  if (atomic_fetch_sub(&job->life.refs, 1) != 1) return;
+static void free_job(void *arg) {
+  struct lsio_job *job = arg;
   struct lsio_context *c = job->context;
   struct lsio_queue *queue = job->life.queue;
   lsi_job_free(job);
   lsi_queue_drop(queue);
   end_life(c);
+}
+
+/* Has it memory that takes long to be given back? */
+static bool is_large(const struct lsio_job *job) {
+  const struct lsi_request *r = job->spec.request;
+  const uint64_t listed = r ? lsi_sat_mul(lsi_sat_add(r->n_chunks, r->n_objects), LISTED_BYTES) : 0;
+  const uint64_t result = job->array.own ? job->array.own->bytes : 0;
+  return lsi_sat_add(lsi_sat_add(listed, result), job->texts.state_bytes) >= LARGE_BYTES;
+}
+
+static void drop(struct lsio_job *job) {
+  if (atomic_fetch_sub(&job->life.refs, 1) != 1) return;
+  if (!is_large(job)) {
+    free_job(job);
+    return;
+  }
+  job->life.task = (struct lsi_task){.run = free_job, .arg = job, .goes = true};
+  lsi_helpers_do(job->context->helpers, &job->life.task);
 }
 
 void lsio_cancel(lsio_job *job) {
@@ -56,11 +78,23 @@ void lsio_job_release(lsio_job *job) {
 
 /* ---- the end ---- */
 
-/* Its completions are there to be taken, and its figures known. */
+/* Its completions are there to be taken, and its figures known. Its script goes already here: who lets go of the
+ * job last must not wait for the coordinator's state, which may be another job's for a long time. */
 static void ended(struct lsio_job *job) {
+  if (job->script) lsi_script_host_ops->unload(job->script);
+  job->script = NULL;
   atomic_store(&job->life.stage, LSI_JOB_ENDED);
   lsi_queue_tell(job);
   drop(job);
+}
+
+/* Into the summary, which is to be asked for without waiting. */
+static void write_large_state(struct lsio_job *job) {
+  const uint64_t bytes = job->state.text ? strlen(job->state.text) : 0;
+  if (bytes < LARGE_BYTES || !lsio_job_summary_json(job)) return;
+  job->texts.state_bytes = bytes;
+  lsi_free(job->state.text); /* it stands there now */
+  job->state.text = NULL;
 }
 
 static void end(void *arg) {
@@ -68,6 +102,7 @@ static void end(void *arg) {
   lsi_job_reduce(job);
   lsi_job_publish(job);
   lsi_job_finish(job);
+  write_large_state(job);
   ended(job);
 }
 
