@@ -129,6 +129,7 @@ void lsi_os_mutex_destroy(struct lsi_mutex *m) {
 }
 
 void lsi_os_lock(struct lsi_mutex *m) { pthread_mutex_lock(&m->m); }
+bool lsi_os_trylock(struct lsi_mutex *m) { return pthread_mutex_trylock(&m->m) == 0; }
 void lsi_os_unlock(struct lsi_mutex *m) { pthread_mutex_unlock(&m->m); }
 
 struct lsi_cond {

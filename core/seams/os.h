@@ -30,6 +30,7 @@ struct lsi_mutex;
 struct lsi_mutex *lsi_os_mutex_create(void); /* NULL: no memory */
 void lsi_os_mutex_destroy(struct lsi_mutex *m);
 void lsi_os_lock(struct lsi_mutex *m);
+bool lsi_os_trylock(struct lsi_mutex *m); /* false: somebody has it */
 void lsi_os_unlock(struct lsi_mutex *m);
 struct lsi_cond;
 struct lsi_cond *lsi_os_cond_create(void);

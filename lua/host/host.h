@@ -72,6 +72,7 @@ struct lsi_script_host {
   const struct lsi_log *log; /* borrowed */
   struct lsi_mutex *mutex; /* of the coordinator: script.c */
   struct lsi_lua *coordinator;
+  _Atomic(struct lsi_loaded *) released; /* to be closed by who has the mutex, or had it */
   struct lsi_lua *workers[LSI_LUA_WORKERS_MAX]; /* by thread of the context, which opens its own */
   atomic_uint_least64_t next_id; /* of jobs and loaded scripts: jobs may come from several threads */
   atomic_flag warned;            /* that the JIT of a state is dead */
@@ -104,11 +105,13 @@ struct lsi_loaded {
   size_t length;
   atomic_uint users; /* the handle, and jobs of it */
   _Atomic(struct lsi_loaded_here *) workers; /* each adds itself and looks for itself only */
+  struct lsi_loaded *next; /* among the released of the host */
 };
 
 int lsi_loaded_create(struct lsi_script_host *host, const struct lsi_script_source *src,
                       struct lsi_loaded **out, struct lsi_error *err);
-void lsi_loaded_drop(struct lsi_loaded *l); /* NULL is fine */
+/* Its last user has gone: closes it. Under the coordinator's mutex. */
+void lsi_loaded_close(struct lsi_loaded *l);
 /* As lsi_lua_current, for a job of a loaded script; *steps counts those of all its jobs. */
 int lsi_loaded_current(struct lsi_loaded *l, unsigned thread, struct lsi_lua **out, uint64_t **steps,
                        struct lsi_error *err);

@@ -49,8 +49,7 @@ static void bury(struct lsi_loaded_here *h) {
   lsi_lua_drop(lua);
 }
 
-void lsi_loaded_drop(struct lsi_loaded *l) {
-  if (!l || atomic_fetch_sub(&l->users, 1) > 1) return;
+void lsi_loaded_close(struct lsi_loaded *l) {
   for (struct lsi_loaded_here *h = atomic_load(&l->workers), *next; h; h = next) {
     next = h->next;
     bury(h);

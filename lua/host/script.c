@@ -65,7 +65,7 @@ static void unload(struct lsi_script *s) {
     lsi_lua_drop(s->coordinator);
   }
   free_workers(s);
-  lsi_loaded_drop(s->loaded);
+  if (s->loaded && atomic_fetch_sub(&s->loaded->users, 1) == 1) lsi_loaded_close(s->loaded);
   lsi_lua_arrays_clear(&s->arrays);
   lsi_free(s->params);
   lsi_free(s->begin);
@@ -302,45 +302,64 @@ static int done(struct lsi_script *s, const struct lsi_summary *summary, struct 
 
 /* ---- for any thread: the coordinator's state is one call's at a time ---- */
 
+/* Whoever releases a script does not wait for the coordinator, which may be busy for a long time: who has it
+ * closes what was released meanwhile. */
+static void close_released(struct lsi_script_host *h) {
+  while (atomic_load(&h->released) && lsi_os_trylock(h->mutex)) {
+    for (struct lsi_loaded *l = atomic_exchange(&h->released, NULL), *next; l; l = next) {
+      next = l->next;
+      lsi_loaded_close(l);
+    }
+    lsi_os_unlock(h->mutex);
+  }
+}
+
+static void lock(struct lsi_script_host *h) { lsi_os_lock(h->mutex); }
+
+static void unlock(struct lsi_script_host *h) {
+  lsi_os_unlock(h->mutex);
+  close_released(h);
+}
+
 static int locked_keep(struct lsi_script_host *h, const struct lsi_script_source *src,
                        struct lsi_loaded **out, struct lsi_error *err) {
-  lsi_os_lock(h->mutex);
+  lock(h);
   const int rc = lsi_loaded_create(h, src, out, err);
-  lsi_os_unlock(h->mutex);
+  unlock(h);
   return rc;
 }
 
 static void hold(struct lsi_loaded *l) { atomic_fetch_add(&l->users, 1); }
 
 static void locked_release(struct lsi_loaded *l) {
-  struct lsi_script_host *h = l ? l->host : NULL;
-  if (!h) return;
-  lsi_os_lock(h->mutex);
-  lsi_loaded_drop(l);
-  lsi_os_unlock(h->mutex);
+  if (!l || atomic_fetch_sub(&l->users, 1) > 1) return;
+  struct lsi_script_host *h = l->host;
+  l->next = atomic_load(&h->released);
+  while (!atomic_compare_exchange_weak(&h->released, &l->next, l)) continue;
+  close_released(h);
 }
 
 static int locked_load(struct lsi_script_host *h, const struct lsi_script_source *src,
                        struct lsi_settings *settings, struct lsi_script **out, struct lsi_error *err) {
-  lsi_os_lock(h->mutex);
+  lock(h);
   const int rc = load(h, src, settings, out, err);
-  lsi_os_unlock(h->mutex);
+  unlock(h);
   return rc;
 }
 
 static void locked_unload(struct lsi_script *s) {
   struct lsi_script_host *h = s ? s->host : NULL;
   if (!h) return;
-  lsi_os_lock(h->mutex);
+  lock(h);
   unload(s);
-  lsi_os_unlock(h->mutex);
+  unlock(h);
 }
 
 #define LOCKED(name, type, arg)                                                        \
   static int locked_##name(struct lsi_script *s, type arg, struct lsi_error *err) {    \
-    lsi_os_lock(s->host->mutex);                                                       \
+    lock(s->host);                                                                     \
     const int rc = name(s, arg, err);                                                  \
-    lsi_os_unlock(s->host->mutex);                                                     \
+    unlock(s->host);                                                                   \
     return rc;                                                                         \
   }
 LOCKED(help, char **, text)
@@ -348,9 +367,9 @@ LOCKED(done, const struct lsi_summary *, summary)
 
 static int locked_merge(struct lsi_script *s, struct lsi_state_json *json, struct lsi_state_value *value,
                         struct lsi_error *err) {
-  lsi_os_lock(s->host->mutex);
+  lock(s->host);
   const int rc = merge(s, json, value, err);
-  lsi_os_unlock(s->host->mutex);
+  unlock(s->host);
   return rc;
 }
 
@@ -360,9 +379,9 @@ static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct ls
   if (!spec->request) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the request");
   struct lsi_lua_source source = {.paths = lsi_paths_create(spec->request->watch)};
   if (!source.paths) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the list of paths");
-  lsi_os_lock(s->host->mutex);
+  lock(s->host);
   int rc = prepare(s, spec, &source, err);
-  lsi_os_unlock(s->host->mutex);
+  unlock(s->host);
   if (rc >= 0 && !s->sourced) rc = lsi_lua_source_open(&source, spec->request, err);
   lsi_lua_source_clear(&source);
   return rc;
