@@ -104,7 +104,7 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
     struct lsi_plan_options options = {
         .merge = job->settings.merge,
         /* Results that find their place only in order are read in order. */
-        .in_request_order = job->results.variable && !job->spec.sink.any_order,
+        .in_request_order = job->results.variable && !job->spec.sink.as_completed,
         /* A file may be written from where the chunks were read. */
         .large_apart = job->spec.identity && job->spec.sink.kind != LSI_SINK_NONE &&
                        job->spec.sink.kind != LSI_SINK_MEMORY,

@@ -18,7 +18,7 @@ struct lsi_sink_spec {
   uint32_t ndim;           /* 0 = one dimension, as many as there are */
   int64_t shape[32];       /* one may be -1 */
   bool replace;            /* exists = "replace" */
-  bool any_order;          /* order = "any" */
+  bool as_completed;       /* order = "completed" */
   uint8_t durability;      /* enum lsi_durability */
 };
 enum lsi_durability { LSI_DURABLE_NONE, LSI_DURABLE_BATCH, LSI_DURABLE_EACH };

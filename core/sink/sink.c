@@ -157,7 +157,7 @@ int lsi_sink_open(const struct lsi_sink_config *config, struct lsi_sink **out,
   s->memory_bytes = config->memory_bytes;
   s->shape = config->shape;
   s->path = in_file ? lsi_strdup(config->path) : NULL;
-  const bool indexed = in_file && config->variable && config->spec->any_order;
+  const bool indexed = in_file && config->variable && config->spec->as_completed;
   if (indexed) s->index_path = join(config->path, ".index.npy");
   int rc = (s->path || !in_file) && (!indexed || s->index_path)
                ? sink_prepare(s, config, err)

@@ -1,6 +1,6 @@
 /* Where results of steps go. Fixed sizes: every step's place is known before it runs and workers
  * write side by side. Variable sizes: results pass a window that gives them their place in request
- * order (or, with order = "any", in order of completion). */
+ * order (or, with order = "completed", in order of completion). */
 #ifndef LSI_SINK_H
 #define LSI_SINK_H
 

@@ -12,7 +12,7 @@ struct lsi_window;
 struct lsi_sink {
   const struct lsi_sink_spec *spec;
   char *path;                         /* NULL: in memory */
-  char *index_path;                   /* NULL unless the order is "any" */
+  char *index_path;                   /* NULL unless the order is "completed" */
   struct lsi_os_file *file;           /* NULL: in memory */
   struct lsi_os_file *index;          /* NULL: none */
   struct lsi_handle handle;           /* fixed: for direct writes, if handle.direct */

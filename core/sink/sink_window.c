@@ -43,7 +43,7 @@ struct batch {
 struct lsi_window {
   struct lsi_sink *sink;
   struct lsi_mutex *mutex;
-  bool any_order;
+  bool as_completed;
   uint64_t limit;          /* bytes for held and reserved results */
   /* under mutex */
   uint32_t next;           /* oldest step without a result */
@@ -71,7 +71,7 @@ int lsi_window_create(struct lsi_sink *s, uint64_t bytes, struct lsi_window **ou
   struct lsi_window *w = lsi_calloc(1, sizeof *w);
   if (!w) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the output window");
   w->sink = s;
-  w->any_order = s->spec->any_order;
+  w->as_completed = s->spec->as_completed;
   lsi_error_clear(&w->error);
   w->mutex = lsi_os_mutex_create();
   w->ring_cap = RING_FIRST;
@@ -84,7 +84,7 @@ int lsi_window_create(struct lsi_sink *s, uint64_t bytes, struct lsi_window **ou
     ok = stage != NULL;
   }
   w->limit = bytes - STAGES * w->stage_cap;
-  if (w->any_order) {
+  if (w->as_completed) {
     w->rows = lsi_malloc(INDEX_ROWS * LSI_INDEX_ROW);
     ok = ok && w->rows;
   }
@@ -230,7 +230,7 @@ static void drain(struct lsi_window *w, struct batch *b) {
   write_batch(w, b);
 }
 
-/* ---- the index of order = "any" ---- */
+/* ---- the index of order = "completed" ---- */
 
 static int write_rows(struct lsi_window *w, struct lsi_error *err) {
   if (!w->n_rows) return 0;
@@ -266,7 +266,7 @@ static bool has_room(const struct lsi_window *w, uint32_t step, uint64_t bytes) 
 }
 
 bool lsi_window_may_run(struct lsi_window *w, uint32_t step, uint64_t bytes_max) {
-  if (w->any_order) return true;
+  if (w->as_completed) return true;
   lsi_os_lock(w->mutex);
   /* After a failure nobody shall wait: the append reports it. */
   bool yes = step <= w->next || w->error.code;
@@ -284,8 +284,8 @@ bool lsi_window_may_run(struct lsi_window *w, uint32_t step, uint64_t bytes_max)
   return yes;
 }
 
-static int append_any(struct lsi_window *w, uint32_t step, const void *data, uint64_t count,
-                      struct lsi_error *err) {
+static int append_completed(struct lsi_window *w, uint32_t step, const void *data, uint64_t count,
+                            struct lsi_error *err) {
   struct batch b = {.n = 0};
   lsi_os_lock(w->mutex);
   if (!w->error.code) {
@@ -333,7 +333,7 @@ static int append_ordered(struct lsi_window *w, uint32_t step, const void *data,
     if (!data) {
       lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for %llu bytes of results that wait",
                (unsigned long long)length);
-      lsi_error_remedy(&w->error, "use fewer --workers or order = \"any\"");
+      lsi_error_remedy(&w->error, "use fewer --workers or order = \"completed\"");
       goto out;
     }
   }
@@ -355,7 +355,7 @@ int lsi_window_append(struct lsi_window *w, uint32_t step, const void *data, uin
     return lsi_fail(err, LSIO_ERR_BUG, 0, "step %u of %u appended to the output", step, s->n_steps);
   if (lsi_mul_overflow(count, s->item, &length) || length > SIZE_MAX / 2)
     return lsi_fail(err, LSIO_ERR_BUG, 0, "a result of %llu elements", (unsigned long long)count);
-  return w->any_order ? append_any(w, step, data, count, err)
+  return w->as_completed ? append_completed(w, step, data, count, err)
                       : append_ordered(w, step, data, count, err);
 }
 
@@ -369,7 +369,7 @@ int lsi_window_flush(struct lsi_window *w, struct lsi_error *err) {
     push_stage(w, &b);
     write_batch(w, &b);
   }
-  if (!w->error.code && w->any_order) write_rows(w, &w->error);
+  if (!w->error.code && w->as_completed) write_rows(w, &w->error);
   int rc = failed(w, err);
   lsi_os_unlock(w->mutex);
   return rc;

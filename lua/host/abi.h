@@ -87,7 +87,7 @@ struct lsi_lua_spec {
   uint32_t ndim;
   int32_t codec;
   uint8_t type, sink_type, sink_kind, durability;
-  bool big, identity, has_out_max, has_fill, sink_has_type, replace, any_order;
+  bool big, identity, has_out_max, has_fill, sink_has_type, replace, as_completed;
 };
 
 /* The chunk that a transform sees, and its views. C fills it before each step; Lua has types of the same

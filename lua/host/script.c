@@ -165,7 +165,7 @@ static void fill_spec(struct lsi_script *s, struct lsi_lua_spec *l, struct lsi_s
   spec->sink.ndim = l->ndim;
   memcpy(spec->sink.shape, l->shape, sizeof spec->sink.shape);
   spec->sink.replace = l->replace;
-  spec->sink.any_order = l->any_order;
+  spec->sink.as_completed = l->as_completed;
   static const uint8_t durability[] = {LSI_DURABLE_NONE, LSI_DURABLE_BATCH, LSI_DURABLE_EACH};
   if (l->sink_kind) spec->sink.durability = durability[l->durability];
   const bool transforms = !l->identity && !s->transformed;

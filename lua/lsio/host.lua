@@ -173,7 +173,7 @@ local function prepare_sink(entry, spec)
     for i = 1, #s.shape do spec.shape[i - 1] = s.shape[i] end
   end
   spec.replace = s.exists == "replace"
-  spec.any_order = s.order == "any"
+  spec.as_completed = s.order == "completed"
   spec.durability = ({ none = 0, batch = 1, each = 2 })[s.durability or "batch"]
 end
 

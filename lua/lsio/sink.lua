@@ -18,7 +18,7 @@ local keys = {
   memory = { type = true, shape = true },
 }
 local choices = {
-  order = { "any", "request" }, exists = { "error", "replace" },
+  order = { "completed", "request" }, exists = { "error", "replace" },
   durability = { "none", "batch", "each" },
 }
 
@@ -52,6 +52,7 @@ local function make(kind, path, options)
     if v ~= nil then
       local ok = false
       for _, choice in ipairs(valid) do ok = ok or v == choice end
+      if name == "order" and v == "any" then fail('%s: order "any" is called "completed" now', who) end
       if not ok then
         fail('%s: %s is %s; valid: "%s"', who, name, util.show(v), table.concat(valid, '", "'))
       end

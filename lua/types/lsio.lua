@@ -179,7 +179,7 @@ function lsio.ranges(ranges) end
 ---@return lsio.source
 function lsio.stdin(options) end
 
----@alias lsio.order "request"|"any"
+---@alias lsio.order "request"|"completed"
 ---@alias lsio.exists "error"|"replace"
 ---@alias lsio.durability "none"|"batch"|"each"
 

@@ -14,7 +14,7 @@ KINDS = {
     "npy": 'lsio.npy("%s")',
     "each": 'lsio.npy("%s", { durability = "each" })',
     "window": 'lsio.npy("%s")',
-    "any": 'lsio.raw("%s", { order = "any" })',
+    "completed": 'lsio.raw("%s", { order = "completed" })',
 }
 
 
@@ -23,7 +23,7 @@ class FullDisk(RunnerTest):
 
     def job(self, kind, path):
         job = COPY.replace('"400"', '"64KiB"').replace('lsio.npy("out.npy")', KINDS[kind] % path)
-        if kind in ("window", "any"):
+        if kind in ("window", "completed"):
             job = job.replace("type =", """out_max = 16384, transform = function(chunk)
               for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end
               return chunk.n end, type =""")

@@ -431,16 +431,16 @@ class Limits(RunnerTest):
             np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
             os.unlink(self.path("out.npy"))
 
-        def check_any():
+        def check_completed():
             np.testing.assert_array_equal(np.sort(np.load(self.path("out.npy"))), np.sort(values))
             os.unlink(self.path("out.npy"))
             os.unlink(self.path("out.npy.index.npy"))
 
         self.little_address_space(copy, ("-j2", "--backend=auto"), sizes, check)
         self.little_address_space(copy, ("-j1", "--backend=pread"), sizes[::4] + sizes[-1:], check)
-        any_order = (copy.replace('npy("out.npy")', 'npy("out.npy", { order = "any" })')
+        completed = (copy.replace('npy("out.npy")', 'npy("out.npy", { order = "completed" })')
                      .replace("end, type =", "return chunk.n end, out_max = 16384, type ="))
-        self.little_address_space(any_order, ("-j3",), sizes[::4] + sizes[-1:], check_any)
+        self.little_address_space(completed, ("-j3",), sizes[::4] + sizes[-1:], check_completed)
         self.little_address_space(STATS, ("-j4",), sizes[::4] + sizes[-1:], lambda: None)
 
     def test_file_size_limit(self):

@@ -16,7 +16,7 @@ DECODE = """
 local lsio = require "lsio"
 return lsio.job {
   source = lsio.files("*.%s"), type = "f32", codec = "%s",
-  out_max = 4096, sink = lsio.npy("out.npy", { exists = "replace", order = "any" }), on_error = "skip",
+  out_max = 4096, sink = lsio.npy("out.npy", { exists = "replace", order = "completed" }), on_error = "skip",
   transform = function(chunk)
     assert(chunk.n <= 4096)
     for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end

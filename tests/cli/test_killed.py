@@ -34,7 +34,7 @@ SINKS = {
     "npy": ("npy", "", "", ""),
     "raw": ("raw", "", "", ""),
     "window": ("npy", "", "out_max = 4096,", "return chunk.n - chunk.index % 7"),
-    "any": ("npy", 'order = "any",', "out_max = 4096,", "return chunk.n - chunk.index % 7"),
+    "completed": ("npy", 'order = "completed",', "out_max = 4096,", "return chunk.n - chunk.index % 7"),
 }
 
 
@@ -55,13 +55,13 @@ class Killed(RunnerTest):
             return False
 
     def check_whole(self, kind):
-        variable = kind in ("window", "any")
+        variable = kind in ("window", "completed")
         parts = [2 * v[:VALUES - i % 7] if variable else 2 * v for i, v in enumerate(self.values)]
         if kind == "raw":
             got = np.fromfile(self.path("out"), "<f4")
         else:
             got = np.load(self.path("out"))
-        if kind == "any":
+        if kind == "completed":
             rows = np.load(self.path("out.index.npy"))
             self.assertEqual(sorted(rows[:, 0]), list(range(STEPS)))
             for index, offset, count in rows:
@@ -74,8 +74,8 @@ class Killed(RunnerTest):
             return f.read() == b"old"
 
     def check_names(self, kind, replace):
-        """After a kill. The pair of order = "any" gets its names one after the other, the index first."""
-        pair = ["out", "out.index.npy"] if kind == "any" else ["out"]
+        """After a kill. The pair of order = "completed" gets its names one after the other, the index first."""
+        pair = ["out", "out.index.npy"] if kind == "completed" else ["out"]
         there = [name for name in pair if os.path.exists(self.path(name))]
         old = [name for name in there if replace and self.is_old(name)]
         if "out" in old:
@@ -83,14 +83,14 @@ class Killed(RunnerTest):
         elif "out" in there:
             self.check_whole(kind)
         elif replace:
-            self.assertEqual(kind, "any")
+            self.assertEqual(kind, "completed")
         return [name for name in self.left() if name not in pair + ["a.f32"]]
 
     def kill_and_run_again(self, kind, durability, replace, longest, **more):
         sink, options, keys, end = SINKS[kind]
         options += 'durability = "%s",' % durability + ('exists = "replace"' if replace else "")
         job = JOB % (keys, sink, options, end)
-        pair = ["out", "out.index.npy"] if kind == "any" else ["out"]
+        pair = ["out", "out.index.npy"] if kind == "completed" else ["out"]
         for name in pair if replace else []:
             self.write(name, "old")
         p = self.start("-j2", "-e", job, **more)

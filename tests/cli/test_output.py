@@ -32,7 +32,7 @@ class Outputs(RunnerTest):
         for exists, action, part in (("replace", "mkfifo out.raw", "not a plain file"),
                                      ("replace", "mkdir out.raw", "directory"),
                                      ("error", "echo mine > out.raw", "exists already")):
-            for order in ("request", "any"):
+            for order in ("request", "completed"):
                 r = self.expect(6, "-j1", "-e", """local lsio = require "lsio"
                     return lsio.job { source = lsio.files("a.f32", { chunk = 400 }), type = "f32", out_max = 100,
                       sink = lsio.raw("out.raw", { exists = "%s", order = "%s" }),
@@ -43,6 +43,12 @@ class Outputs(RunnerTest):
                 self.assertIn(part, r.err)
                 self.assertEqual(self.left(), ["a.f32", "out.raw"])
                 subprocess.run(["rm", "-r", self.path("out.raw")], check=True)
+
+    def test_names_of_orders(self):
+        for order, part in (("any", 'order "any" is called "completed" now'),
+                            ("size", 'order is "size"; valid: "completed", "request"')):
+            r = self.expect(3, "-e", COPY.replace('"out.npy"', '"out.npy", { order = "%s" }' % order))
+            self.assertIn(part, r.err)
 
     def test_missing_directory(self):
         self.data()

@@ -85,10 +85,10 @@ class RandomJobs(RunnerTest):
         np_type = {"u8": "u1", "i16": "<i2", "i32": "<i4", "i16be": ">i2", "u16be": ">u2"}[dtype]
         parts = [files[f][at if at >= 0 else files[f].size + at:][:n].view(np_type).astype(
             np_type.replace(">", "<")) for f, at, n in rows[first:last]]
-        kind = rng.choice(["fixed", "ordered", "any"])
+        kind = rng.choice(["fixed", "ordered", "completed"])
         sink = rng.choice(["npy", "raw"])
         job = JOB % {"objects": ", ".join('"%s"' % n for n in names), "type": dtype, "sink": sink,
-                     "path": path, "order": ', { order = "any" }' if kind == "any" else "",
+                     "path": path, "order": ', { order = "completed" }' if kind == "completed" else "",
                      "out_max": "" if kind == "fixed" else "out_max = 400000,",
                      "body": COPY_ALL if kind == "fixed" else EVERY_OTHER}
         r = self.run_lsio(*(args + ["--json=s.json", "-e", job]))
@@ -107,7 +107,7 @@ class RandomJobs(RunnerTest):
                np.fromfile(self.path(out[0]), np_type.replace(">", "<")))
         if kind != "fixed":
             parts = [p[::2] for p in parts]
-        if kind == "any":
+        if kind == "completed":
             index = np.load(self.path(out[0] + ".index.npy"))
             index = index[index[:, 0].argsort()]
             self.assertEqual(index[:, 0].tolist(), list(range(first, last)), what)

@@ -123,7 +123,7 @@ class Kept(ReplaceTest):
         keys = VARIABLE % ""
         self.old("out", 0o640)
         self.old("out.index.npy", 0o600)
-        self.expect(0, "-j1", "-e", self.job(options='order = "any"', keys=keys))
+        self.expect(0, "-j1", "-e", self.job(options='order = "completed"', keys=keys))
         self.check_new()
         self.assertEqual(10, len(np.load(self.path("out.index.npy"))))
         self.assertEqual((0o640, 0o600), (self.mode(), self.mode("out.index.npy")))
@@ -326,7 +326,7 @@ class Links(ReplaceTest):
         self.link("sub/target")
         self.link("sub/deep/index", "out.index.npy")
         self.check_through("sub/target", ("out", "out.index.npy"),
-                           self.job(options='order = "any"', keys=keys))
+                           self.job(options='order = "completed"', keys=keys))
         self.assertEqual(10, len(np.load(self.path("sub/deep/index"))))
         self.assertEqual((0o640, 0o604), (self.mode("sub/target"), self.mode("sub/deep/index")))
 

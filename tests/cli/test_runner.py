@@ -149,7 +149,7 @@ return lsio.job {
         self.assertEqual(self.summary()["bytes_written"], expected.nbytes)
         np.testing.assert_array_equal(np.load(self.path("out.npy")), expected)
         os.unlink(self.path("out.npy"))
-        self.expect(0, "-j4", "-e", job.replace('"out.npy"', '"out.npy", { order = "any" }'))
+        self.expect(0, "-j4", "-e", job.replace('"out.npy"', '"out.npy", { order = "completed" }'))
         got, index = np.load(self.path("out.npy")), np.load(self.path("out.npy.index.npy"))
         self.assertEqual((index.dtype, index.shape), (np.dtype("<i8"), (200, 3)))
         index = index[index[:, 0].argsort()]

@@ -223,11 +223,11 @@ class VariableResults(Seeded):
                                               str((self.seed, chunk, workers)))
                 self.assertEqual(self.summary()["bytes_written"], expected.nbytes)
 
-    def test_in_any_order_with_an_index(self):
+    def test_in_order_of_completion_with_an_index(self):
         for chunk in (64, 20000):
             expected, n, values = self.keep(chunk)
             for workers in (1, 3):
-                self.expect(0, "-j%d" % workers, "-e", KEEP % (chunk * 4, chunk, ', order = "any"'))
+                self.expect(0, "-j%d" % workers, "-e", KEEP % (chunk * 4, chunk, ', order = "completed"'))
                 data, index = np.load(self.path("out.npy")), np.load(self.path("out.npy.index.npy"))
                 index = index[index[:, 0].argsort()]
                 np.testing.assert_array_equal(index[:, 0], np.arange(n))

@@ -255,7 +255,7 @@ static void test_wrong_arrays(void **state) {
   refused(API_HEAD " sink = lsio.memory { shape = { 7, -1 } } }", 0, NULL, 0, LSIO_ERR_USAGE,
           "does not hold");
   refused(API_HEAD " sink = lsio.memory('path') }", 0, NULL, 0, LSIO_ERR_SCRIPT, "lsio.memory");
-  refused(API_HEAD " sink = lsio.memory { order = 'any' } }", 0, NULL, 0, LSIO_ERR_SCRIPT, "order");
+  refused(API_HEAD " sink = lsio.memory { order = 'completed' } }", 0, NULL, 0, LSIO_ERR_SCRIPT, "order");
   for (size_t i = 0; i < sizeof array; i++) assert_int_equal(array[i], 0);
 
   lsio_job *job = api_submit(API_COUNTS, 0);

@@ -104,7 +104,7 @@ static const struct scene scenes[] = {
      1, false, true},
     {"sink = lsio.npy('out', { durability = 'none' }), out_max = 32868, transform = function(c)\n"
      " lsio.k.scale_offset(c.data, c.n, c.out, 2, 0) return c.n end,", "direct=auto", 4096, 1, true, false},
-    {"sink = lsio.raw('out', { order = 'any', durability = 'none' }), on_error = 'skip', out_max = 32868,\n"
+    {"sink = lsio.raw('out', { order = 'completed', durability = 'none' }), on_error = 'skip', out_max = 32868,\n"
      " transform = function(c) lsio.k.scale_offset(c.data, c.n, c.out, 2, 0) return c.n end,",
      "direct=always", 0, 2, true, false},
 };

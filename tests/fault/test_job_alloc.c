@@ -87,7 +87,7 @@ struct scene {
   size_t outputs;          /* files named out* that success leaves */
   size_t header;           /* bytes of the output before its elements */
   int (*expected)(float *to); /* what the first output holds; returns how many values */
-  bool any_order;             /* a step of each file: its index says where they lie */
+  bool as_completed;          /* a step of each file: its index says where they lie */
 };
 
 struct outcome {
@@ -181,7 +181,7 @@ static void check_output(const struct scene *s, const char *where) {
   static float want[FILES * VALUES];
   static char got[sizeof want + 8192];
   const size_t bytes = (size_t)s->expected(want) * sizeof *want;
-  if (s->any_order) order_by_index(want, where);
+  if (s->as_completed) order_by_index(want, where);
   FILE *f = fopen("out", "rb");
   if (!f) fail_msg("%s: no output", where);
   size_t length = fread(got, 1, sizeof got, f);
@@ -298,14 +298,14 @@ static void test_ranges_of_a_list(void **state) {
   run_scene(&s);
 }
 
-static void test_any_order_with_skips(void **state) {
+static void test_order_of_completion_with_skips(void **state) {
   (void)state;
   const struct scene s = {
-      .name = "any order", .outputs = 2, .header = 4096, .expected = all_plain, .any_order = true,
+      .name = "order of completion", .outputs = 2, .header = 4096, .expected = all_plain, .as_completed = true,
       .script = "local lsio = require 'lsio'\n"
                 "return lsio.job { source = lsio.files('*.zst', { whole = true }), type = 'f32',\n"
                 " codec = 'zstd', on_error = 'skip', out_max = 3000,\n"
-                " sink = lsio.npy('out', { order = 'any', durability = 'none' }),\n"
+                " sink = lsio.npy('out', { order = 'completed', durability = 'none' }),\n"
                 " transform = function(chunk)\n"
                 "  for i = 0, chunk.n - 1 do chunk.out[i] = chunk.data[i] end\n"
                 "  return chunk.n end }\n",
@@ -341,7 +341,7 @@ int main(void) {
       cmocka_unit_test(test_lz4_to_npy),
       cmocka_unit_test(test_raw_to_raw),
       cmocka_unit_test(test_ranges_of_a_list),
-      cmocka_unit_test(test_any_order_with_skips),
+      cmocka_unit_test(test_order_of_completion_with_skips),
       cmocka_unit_test(test_blosc_in_place),
       cmocka_unit_test(test_stream),
   };

@@ -152,9 +152,9 @@ static const struct scene scenes[] = {
     {"lsio.npy('out'", "durability = 'none',", "", 4096, 1},
     {"lsio.npy('out'", "",
      "out_max = 1000, transform = function(c) lsio.k.copy(c.data, c.n, c.out) return c.n end,", 4096, 1},
-    {"lsio.raw('out'", "order = 'any', durability = 'each',",
+    {"lsio.raw('out'", "order = 'completed', durability = 'each',",
      "out_max = 1000, transform = function(c) lsio.k.copy(c.data, c.n, c.out) return c.n end,", 0, 2},
-    {"lsio.npy('out'", "order = 'any',",
+    {"lsio.npy('out'", "order = 'completed',",
      "out_max = 1000, transform = function(c) lsio.k.copy(c.data, c.n, c.out) return c.n end,", 4096, 2},
 };
 

@@ -130,8 +130,8 @@ static const struct scene scenes[] = {
     {"lsio.raw('out'", "durability = 'each',", "", 1},
     {"lsio.npy('out'", "durability = 'none',", "", 1},
     {"lsio.npy('out'", "", COPY, 1},
-    {"lsio.raw('out'", "order = 'any', durability = 'each',", COPY, 2},
-    {"lsio.npy('out'", "order = 'any',", COPY, 2},
+    {"lsio.raw('out'", "order = 'completed', durability = 'each',", COPY, 2},
+    {"lsio.npy('out'", "order = 'completed',", COPY, 2},
 };
 
 struct outcome {

@@ -144,12 +144,12 @@ static void test_directory_removed(void **state) {
   assert_int_equal(files(), 0);
 }
 
-/* The index of order = "any" cannot be published: its data must not stand alone, and the reverse. */
+/* The index of order = "completed" cannot be published: its data must not stand alone, and the reverse. */
 static void test_both_files_or_none(void **state) {
   (void)state;
   char index[160];
   snprintf(index, sizeof index, "%s.index.npy", path);
-  spec.any_order = true;
+  spec.as_completed = true;
   const char *taken[] = {index, path};
   for (int i = 0; i < 2; i++) {
     struct lsi_sink_config c = config_for(LSI_U8, 1);
@@ -181,10 +181,10 @@ static void test_failing_writes(void **state) {
   limit = old;
   limit.rlim_cur = 8192;
   static char block[10000];
-  for (int any = 0; any < 2; any++) {
+  for (int completed = 0; completed < 2; completed++) {
     struct lsi_sink_config c = config_for(LSI_U8, 3);
     c.variable = true;
-    spec.any_order = any;
+    spec.as_completed = completed;
     struct lsi_sink *s;
     lsi_error_clear(&err);
     assert_int_equal(lsi_sink_open(&c, &s, &err), 0);

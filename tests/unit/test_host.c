@@ -141,7 +141,7 @@ static void test_prepare(void **state) {
            " source = lsio.files({ '%s', '%s' }, { chunk = 1024 }), options = { workers = 3 },\n"
            " sink = lsio.npy('/tmp/x-{shard}.npy', { type = 'f64', shape = { -1, 4 }, exists = "
            "'replace',\n"
-           " order = 'any', durability = 'none' }), out_max = 9,\n"
+           " order = 'completed', durability = 'none' }), out_max = 9,\n"
            " transform = function(c) for i = 0, 8 do c.out[i] = c.data[i] + 0.25 end return 9 "
            "end }",
            host_data, host_data);
@@ -156,7 +156,7 @@ static void test_prepare(void **state) {
   assert_string_equal(j.spec.sink.path, "/tmp/x-{shard}.npy");
   assert_true(j.spec.sink.has_type && j.spec.sink.type.type == LSI_F64);
   assert_true(j.spec.sink.ndim == 2 && j.spec.sink.shape[0] == -1 && j.spec.sink.shape[1] == 4);
-  assert_true(j.spec.sink.replace && j.spec.sink.any_order);
+  assert_true(j.spec.sink.replace && j.spec.sink.as_completed);
   assert_int_equal(j.spec.sink.durability, LSI_DURABLE_NONE);
   assert_true(j.spec.has_out_max && j.spec.out_max == 9 && j.spec.has_fill && j.spec.fill == -1);
   assert_int_equal(host_open_worker(&j, &host_workers[0], 0, 1), 0);

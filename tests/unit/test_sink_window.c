@@ -130,14 +130,14 @@ static void test_window_misuse(void **state) {
   assert_int_equal(files(), 0);
 }
 
-static void test_any_order(void **state) {
+static void test_order_of_completion(void **state) {
   (void)state;
   enum { N = 5000 };
   struct lsi_sink_config c = config_for(LSI_U32, N);
   c.variable = true;
   c.first_index = 1000;
   c.window_bytes = 4 << 20;
-  spec.any_order = true;
+  spec.as_completed = true;
   struct lsi_sink *s;
   uint32_t buffer[2001];
   assert_int_equal(lsi_sink_open(&c, &s, &err), 0);
@@ -222,7 +222,7 @@ static void test_no_memory(void **state) {
   struct lsi_sink_config c = config_for(LSI_U32, 300);
   c.variable = true;
   c.window_bytes = 2 << 20;
-  spec.any_order = true;
+  spec.as_completed = true;
   bool opened = false;
   for (uint64_t nth = 1; nth < 100 && !opened; nth++) {
     lsi_mem_fail_nth(nth, false);
@@ -235,7 +235,7 @@ static void test_no_memory(void **state) {
   }
   assert_true(opened);
   /* A result that cannot be held is an error, and stays one. */
-  spec.any_order = false;
+  spec.as_completed = false;
   struct lsi_sink *s;
   uint32_t one = 1;
   lsi_error_clear(&err);
@@ -251,8 +251,8 @@ static void test_no_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_window_orders), TEST(test_window_reserves), TEST(test_window_counts_what_it_knows),
-      TEST(test_window_misuse),
-      TEST(test_any_order),     TEST(test_many_threads),    TEST(test_no_memory),
+      TEST(test_window_misuse),  TEST(test_order_of_completion), TEST(test_many_threads),
+      TEST(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
