@@ -56,6 +56,8 @@ struct lsi_job_array {
   bool refused;           /* the caller has no use for results in memory */
   void *callers;
   uint64_t callers_bytes;
+  void (*release)(void *user); /* of the caller's; NULL: none, or it has been called */
+  void *release_user;
   struct lsi_array *own;
   bool taken;
   struct lsi_sink_shape shape;
@@ -221,6 +223,8 @@ int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err);
 /* Their type, and whether each has a place that is known before it is read. */
 void lsi_job_decide_results(struct lsio_job *job);
 int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err);
+/* The caller's array is not touched any more: says so, once. The run has been joined, or there is none. */
+void lsi_job_release_output(struct lsio_job *job);
 /* Index of the plan's device that the sink writes to directly; UINT32_MAX: none of them. */
 uint32_t lsi_job_sink_device(const struct lsio_job *job);
 

@@ -74,6 +74,8 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   lsi_c_transform_take(&job->transform, o->transform);
   job->array.callers = o->output;
   job->array.callers_bytes = o->output_length;
+  job->array.release = o->output_release;
+  job->array.release_user = o->output_user;
   if (o->params) job->params = lsio_value_retain(o->params);
   if (o->request) job->given = lsio_request_retain(o->request);
   return job;
@@ -246,6 +248,7 @@ void lsi_job_free(struct lsio_job *job) {
     job->array.own = NULL;
   }
   if (job->results.sink) lsi_sink_discard(job->results.sink);
+  lsi_job_release_output(job);
   lsi_job_free_completions(job->poll.pending);
   lsi_job_free_completions(job->poll.lent);
   lsi_run_destroy(job->run);

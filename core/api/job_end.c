@@ -54,6 +54,7 @@ void lsi_job_publish(struct lsio_job *job) {
   end_sink(job, &job->error);
   if (to_file) x->cpu_ns = lsi_os_cpu_ns() - cpu_before;
   job->summary.part_s[LSI_PART_PUBLISH] = lsi_job_did(job, LSI_TRACE_PUBLISH, &x->at);
+  lsi_job_release_output(job);
 }
 
 /* `done` is called last, to find the output under its name. */
@@ -89,6 +90,7 @@ void lsi_job_finish(struct lsio_job *job) {
 void lsi_job_never_ran(struct lsio_job *job) {
   struct lsi_summary *s = &job->summary;
   const int code = job->error.code;
+  lsi_job_release_output(job);
   memcpy(s->part_s, job->part_s, sizeof s->part_s);
   s->status = code == LSIO_ERR_CANCELLED ? "cancelled" : code ? "failed" : "planned";
   s->exit_code = job->exit_code = code ? lsi_error_exit_code(code) : 0;

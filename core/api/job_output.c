@@ -203,6 +203,12 @@ uint32_t lsi_job_sink_device(const struct lsio_job *job) {
 
 /* ---- after the run ---- */
 
+void lsi_job_release_output(struct lsio_job *job) {
+  void (*const release)(void *) = job->array.release;
+  job->array.release = NULL;
+  if (release && !(job->run && lsi_run_broke(job->run))) release(job->array.release_user);
+}
+
 static int describe(const struct lsio_job *job, struct lsio_array *out) {
   if (!job->ended) return LSIO_ERR_BUSY;
   if (job->spec.sink.kind != LSI_SINK_MEMORY || job->array.taken) return LSIO_ERR_USAGE;

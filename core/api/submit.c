@@ -2,19 +2,25 @@
 #include "api/context.h"
 #include "seams/os.h"
 
+/* No job is made. */
+static void refuse(const struct lsio_job_options *o) {
+  lsi_c_transform_refuse(o->transform);
+  if (o->output_release) o->output_release(o->output_user);
+}
+
 /* `wanted` is the caller's own `out`. *o receives the options. */
 static int create_job(lsio_context *context, const struct lsio_job_options *options,
                       const void *wanted, struct lsio_job_options *o, struct lsio_job **out,
                       struct lsi_error *err) {
   if (!lsi_job_options_read(options, o) || !context || !wanted) {
-    lsi_c_transform_refuse(o->transform);
+    refuse(o);
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a job needs a context, a script or a loaded one (or a request, without args and "
                     "params), `out`, and options whose struct_size is set");
   }
   *out = lsi_job_create(context, o);
   if (*out) return 0;
-  lsi_c_transform_refuse(o->transform);
+  refuse(o);
   return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
 }
 

@@ -40,12 +40,12 @@ struct lsio_job_options {
                                   the environment, which wins over the script's `options` */
   size_t n_settings;
   uint32_t flags;              /* enum lsio_job_flags */
-  void *output;                /* array for the results, as numpy's out=; borrowed until the job is
-                                  destroyed; aligned to its elements. The script's sink is then
-                                  lsio.memory, which may be left out. NULL: LSIO makes an array where
-                                  the sink is lsio.memory. After a job that ended with "io_uring has
-                                  failed" a last read may still land in it:
-                                  do not use that memory again */
+  void *output;                /* array for the results, as numpy's out=; borrowed until `output_release` is
+                                  called, or until the job is destroyed; aligned to its elements. The
+                                  script's sink is then lsio.memory, which may be left out. NULL: LSIO makes
+                                  an array where the sink is lsio.memory. After a job that ended with
+                                  "io_uring has failed" a last read may still land in it: do not use that
+                                  memory again */
   size_t output_length;        /* bytes of `output`: exactly the result's; of results of variable size
                                   (`out_max`, compressed chunks of unknown sizes) at least */
   /* NULL, or called on the calling thread up to 20 times a second while files are listed and looked
@@ -59,7 +59,7 @@ struct lsio_job_options {
   lsio_queue *queue;           /* NULL, or where the job tells of itself: lsio_submit does not wait, and
                                   `planning` is called only with LSIO_QUEUE_COORDINATES. Held by the job.
                                   `output` is borrowed until LSIO_EVENT_DONE or, of a job that is released
-                                  before, until its context is destroyed */
+                                  before, until its context is destroyed, or `output_release` called */
   void *cookie;                /* stands in the job's events */
   /* NULL, or a map: what parameters are, by their names; the job keeps a reference until it is destroyed, or
    * the call fails. Each is what the script's default for it is, a number, bytes, a bool, a list or map, or
@@ -73,6 +73,17 @@ struct lsio_job_options {
   const lsio_request *request; /* not NULL: what the job reads. The script has no source then; or there is no
                                   script, and no args and params: see lsio_request. Held until the job is
                                   planned */
+  /* NULL, or called once for each job that lsio_submit (or lsio_script_help) has been given, whatever they
+   * return: LSIO touches `output` no more. That is when the job has ended, however it did, before LSIO_DONE
+   * or LSIO_EVENT_DONE tells of it; else when it is destroyed or, released before its end, has ended, which
+   * lsio_context_destroy waits for; or before lsio_submit returns an error (but for options without
+   * struct_size). lsio_job_output still tells where the array is, and what is in it. Under no lock, by the
+   * thread that ends the job: the caller's, inside one of these calls, or one of the context's. It may call
+   * LSIO, but for what has to do with the job. Without an `output` it is called all the same.
+   *   Never after "io_uring has failed" with reads under way: the kernel may still write there, and nobody
+   * knows until when. Nor while a worker does not return (lsio_job_abandon). */
+  void (*output_release)(void *user);
+  void *output_user;
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's

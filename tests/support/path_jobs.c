@@ -5,6 +5,7 @@
 #include <lz4frame.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #define LARGE_TOTAL 10485760u /* so large that memory is populated ahead, and mapping is compared */
 #define EDGE 4096u /* bytes around the caller's array */
 #define QUIET 0xee
+#define GIVEN 0x77 /* what it is filled with when it is given back, before whatever else touches it */
 
 #define RAW "lsio.files('*.f32', { chunk = '64KiB' }), type = 'f32'"
 #define LZ4 "lsio.files('*.lz4', { whole = true }), type = 'f32', codec = 'lz4'"
@@ -88,6 +90,8 @@ const int path_n_kinds = sizeof path_kinds / sizeof *path_kinds;
 static char dir[64];
 static float values[FILES][VALUES], ones[LARGE_VALUES];
 static unsigned char *array; /* of the caller's, with edges */
+static float given[TOTAL];   /* what it held when it was given back */
+static atomic_int releases;
 
 /* ---- files ---- */
 
@@ -196,7 +200,7 @@ static void check_file(const struct path_kind *k, bool skipped, const char *wher
 static void check_memory(const struct path_kind *k, lsio_job *job, bool skipped, const char *where) {
   struct lsio_array a = {.struct_size = sizeof a};
   if (k->into == PATH_ARRAY) {
-    check_values(k, (const float *)(const void *)(array + EDGE), skipped, where);
+    check_values(k, given, skipped, where);
     return;
   }
   if (lsio_job_take_output(job, &a) != 0) fail_msg("%s: no array", where);
@@ -246,6 +250,19 @@ static unsigned drive(const struct path_kind *k, lsio_job *job, const char *wher
   }
 }
 
+static void give_back(void *user) {
+  if (user != array) abort();
+  memcpy(given, array + EDGE, BYTES);
+  memset(array + EDGE, GIVEN, BYTES);
+  atomic_fetch_add(&releases, 1);
+}
+
+/* Once it was given back nobody has touched it. */
+static void check_given(const char *where) {
+  for (size_t i = 0; atomic_load(&releases) && i < BYTES; i++)
+    if (array[EDGE + i] != GIVEN) fail_msg("%s: the array was written to after it was given back", where);
+}
+
 static lsio_job *submit(lsio_context *context, const struct path_kind *k, const char *backend,
                         struct path_end *end) {
   char script[1024], chosen[32];
@@ -262,6 +279,8 @@ static lsio_job *submit(lsio_context *context, const struct path_kind *k, const 
   if (k->into == PATH_ARRAY) {
     o.output = array + EDGE;
     o.output_length = BYTES;
+    o.output_release = give_back;
+    o.output_user = array;
   }
   lsio_job *job = NULL;
   lsio_error *error = NULL;
@@ -283,6 +302,7 @@ struct path_end path_run(lsio_context *context, const struct path_kind *k, const
                          const char *where) {
   struct path_end end = {0};
   path_array_is_quiet(where);
+  atomic_store(&releases, 0);
   lsio_job *job = submit(context, k, backend, &end);
   if (job) {
     const unsigned results = drive(k, job, where);
@@ -297,6 +317,8 @@ struct path_end path_run(lsio_context *context, const struct path_kind *k, const
   if (end.rc && visit(".", "out", false)) fail_msg("%s: an output is left", where);
   if (visit(".", ".out", false)) fail_msg("%s: a hidden file is left", where);
   visit(".", "out", true);
+  end.releases = atomic_load(&releases);
+  check_given(where);
   for (unsigned i = 0; i < EDGE; i++)
     if (array[i] != QUIET || array[EDGE + BYTES + i] != QUIET)
       fail_msg("%s: the edge of the array was written to", where);

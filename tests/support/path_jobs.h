@@ -32,6 +32,7 @@ extern const struct path_kind path_kinds[];
 extern const int path_n_kinds;
 
 struct path_end {
+  int releases; /* how often the caller's array was given back; what it held then is what is checked */
   int rc, exit_code, os_code; /* rc: of lsio_submit, else of the job; the rest of its error, or of the first
                                  step's that was skipped */
   char object[400], message[1700];
