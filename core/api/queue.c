@@ -229,7 +229,8 @@ static void tell_completion(struct lsio_queue *q, struct lsio_job *job, struct l
   lsi_run_free_completion(c);
 }
 
-/* What it has to tell, at most `max` events; *more: there is more. */
+/* What it has to tell, at most `max` events; *more: there is more. What its run has had since it was last taken
+ * from was told already. */
 static size_t take_from(struct lsio_queue *q, struct lsio_job *job, struct lsio_event *out, size_t max,
                         bool *more) {
   const bool ended = atomic_load(&job->life.stage) == LSI_JOB_ENDED; /* before the last look */
@@ -243,7 +244,7 @@ static size_t take_from(struct lsio_queue *q, struct lsio_job *job, struct lsio_
     p->pending = c->next;
     tell_completion(q, job, c, &out[n++]);
   }
-  *more = p->pending || (ended && n == max);
+  *more = p->pending || (n == max && (ended || (runs && job->run && lsi_run_has_told(job->run))));
   if (!ended || *more) return n;
   out[n++] = event_of(job, LSIO_EVENT_DONE);
   return n;

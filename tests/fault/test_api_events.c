@@ -380,6 +380,36 @@ static void no_call_waits(void **state) {
   assert_int_equal(unlink("go"), 0);
 }
 
+/* Until its workers have nothing more to do, or stop for what waits to be taken. */
+static void settle(const lsio_job *job) {
+  struct lsio_progress p = {.struct_size = sizeof p};
+  uint64_t before;
+  do {
+    before = p.steps;
+    usleep(100000);
+    lsio_job_progress(job, &p);
+  } while (!p.steps || p.steps != before);
+}
+
+/* Of what comes while others are being taken nobody tells when those are taken one by one, up to the last. */
+static void large_results_one_by_one(void **state) {
+  (void)state;
+  lsio_job *job = submit("local lsio = require 'lsio'\nlocal at = {} for i = 1, 120 do at[i] = 0 end\n"
+                         "return lsio.job { source = lsio.ranges { objects = { 'a.f32' }, object = at,\n"
+                         "  offset = at, length = 400000 }, merge = 'never' }\n", LSIO_JOB_STREAM, NULL);
+  struct lsio_event e = {.kind = 0};
+  int results = 0;
+  settle(job);
+  while (e.kind != LSIO_EVENT_DONE) {
+    if (lsio_queue_take(queue, &e, 1, 10000) != 1) fail_msg("nothing comes after %d results", results);
+    if (results == 0) settle(job);
+    results += e.kind == LSIO_EVENT_RESULTS ? (int)e.n : 0;
+    lsio_block_release(e.block);
+  }
+  assert_int_equal(results, 120);
+  lsio_job_release(job);
+}
+
 int main(void) {
   alarm(600); /* a test that fails leaves jobs open, for which their context would wait */
   const struct CMUnitTest tests[] = {
@@ -392,6 +422,7 @@ int main(void) {
       QUEUE_TEST(blocks_outlive_their_context),
       QUEUE_TEST(queue_and_jobs_are_released_at_once),
       QUEUE_TEST(consumers_are_woken),
+      QUEUE_TEST(large_results_one_by_one),
       QUEUE_TEST(no_call_waits),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);

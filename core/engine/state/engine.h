@@ -151,6 +151,7 @@ void lsi_run_ring_if_due(struct lsi_run *run);
 /* Takes the oldest waiting completions (a list), or NULL. Waits up to timeout_ns for one, or for the
  * end of the run. */
 struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns);
+bool lsi_run_has_told(const struct lsi_run *run); /* there are completions to be taken */
 void lsi_run_free_completion(struct lsi_run_completion *c);
 /* True once all workers have ended; lsi_run_take may still have completions. */
 bool lsi_run_queued(const struct lsi_run *run); /* it waits for memory: no worker has begun */

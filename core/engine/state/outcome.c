@@ -48,6 +48,10 @@ void lsi_run_ring_if_due(struct lsi_run *run) {
   lsi_os_unlock(run->mutex);
 }
 
+bool lsi_run_has_told(const struct lsi_run *run) {
+  return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) != 0;
+}
+
 bool lsi_run_full(const struct lsi_run *run) {
   return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > LSI_QUEUED_BYTES_MAX;
 }
