@@ -78,8 +78,8 @@ void lsio_job_release(lsio_job *job) {
 
 /* ---- the end ---- */
 
-/* Its completions are there to be taken, and its figures known. Its script goes already here: who lets go of the
- * job last must not wait for the coordinator's state, which may be another job's for a long time. */
+/* Its completions are there to be taken, and its figures known. Its script goes already here: who lets go of
+ * the job last must not wait for the coordinator's state, which may be another job's for a long time. */
 static void ended(struct lsio_job *job) {
   if (job->script) lsi_script_host_ops->unload(job->script);
   job->script = NULL;

@@ -159,8 +159,8 @@ static void make_ready(struct lsio_queue *q, struct lsio_job *job) {
   atomic_fetch_add(&q->n_ready, 1);
 }
 
-/* Under the mutex, which it lets go of: there is something for the consumer, who was busy if not `wakes`. Under
- * the mutex it would be woken to wait for that. */
+/* Under the mutex, which it lets go of: there is something for the consumer, who was busy if not `wakes`.
+ * Under the mutex it would be woken to wait for that. */
 static void wake(struct lsio_queue *q, bool wakes) {
   if (q->takes) wakes = false;
   const bool waits = q->waits;
@@ -229,8 +229,8 @@ static void tell_completion(struct lsio_queue *q, struct lsio_job *job, struct l
   lsi_run_free_completion(c);
 }
 
-/* What it has to tell, at most `max` events; *more: there is more. What its run has had since it was last taken
- * from was told already. */
+/* What it has to tell, at most `max` events; *more: there is more. What its run has had since it was last
+ * taken from was told already. */
 static size_t take_from(struct lsio_queue *q, struct lsio_job *job, struct lsio_event *out, size_t max,
                         bool *more) {
   const bool ended = atomic_load(&job->life.stage) == LSI_JOB_ENDED; /* before the last look */

@@ -218,8 +218,8 @@ LSIO_API int lsio_job_state_value(const lsio_job *job, lsio_value **out, lsio_er
 /* The errors of steps that failed: their count, and the first of them (at most 100 are kept). */
 LSIO_API uint64_t lsio_job_error_count(const lsio_job *job);
 LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
-/* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: there is none, or not yet,
- * or no memory. */
+/* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: there is none (or not
+ * yet), or no memory. */
 LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
 /* The merged state of a job whose transform has `merge`. NULL: it has none, or has not ended well. Belongs to
  * the job, whose destruction closes it; until then its content is the caller's to use or to change. */
