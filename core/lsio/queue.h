@@ -40,8 +40,8 @@ LSIO_API int lsio_queue_create(lsio_context *context, const struct lsio_queue_op
 /* Jobs that are still to end may go on; nobody will be told. NULL is fine. */
 LSIO_API void lsio_queue_release(lsio_queue *queue);
 /* A descriptor that is readable while there is something to take; never read from it. It may be so for
- * nothing, as when a take was faster than who tells of what it took; the next take silences it. Made when it is first
- * asked for; belongs to the queue. -1: no descriptor was left. */
+ * nothing, as when a take was faster than who tells of what it took; the next take silences it. Made when it
+ * is first asked for; belongs to the queue. -1: no descriptor was left. */
 LSIO_API int lsio_queue_fd(lsio_queue *queue);
 
 /* One result: that of a step. */

@@ -203,12 +203,12 @@ static int share_devices(struct lsi_crew *c, struct lsi_run *run) {
 
 /* ---- a run comes ---- */
 
-/* Of those that this run has not got: `used` is its mark. */
+/* Of those that this run, if there is one, has not got: `used` is its mark. */
 static struct lsi_member *least_loaded(const struct lsi_crew *c, const struct lsi_run *run) {
   struct lsi_member *best = NULL;
   for (uint32_t i = 0; i < c->n; i++) {
     struct lsi_member *m = c->members[i];
-    if (m->used != run && (!best || atomic_load(&m->load) < atomic_load(&best->load))) best = m;
+    if ((!run || m->used != run) && (!best || atomic_load(&m->load) < atomic_load(&best->load))) best = m;
   }
   return best;
 }
@@ -223,15 +223,14 @@ static void grow(struct lsi_crew *c) {
   if (c->n && c->n < c->threads && !c->by_hand) add_member(c, &e);
 }
 
-/* The first one, which the run will get too. */
+/* By the one that a run of one worker would get. */
 bool lsi_crew_do(struct lsi_crew *c, struct lsi_crew_task *task) {
-  struct lsi_member *free = NULL;
   lsi_os_lock(c->mutex);
-  for (uint32_t i = 0; i < c->n && !free && !c->by_hand; i++)
-    if (!atomic_load(&c->members[i]->load)) free = c->members[i];
-  if (free) lsi_member_ask(free, task);
+  grow(c);
+  struct lsi_member *m = c->by_hand ? NULL : least_loaded(c, NULL);
+  if (m) lsi_member_ask(m, task);
   lsi_os_unlock(c->mutex);
-  return free;
+  return m;
 }
 
 int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *err) {

@@ -69,8 +69,9 @@ struct lsi_crew_figures lsi_crew_look(struct lsi_crew *crew, uint32_t thread);
 /* Has all threads give back what no run uses: open rings, memory. Returns when they have. */
 void lsi_crew_trim(struct lsi_crew *crew);
 
-/* Something short, as the planning of a small job, done by a thread that has nothing else to do. Its owner's
- * memory until `run` is called, and may be gone when that returns. False: there is no such thread. */
+/* Something short, as the planning of a small job, done by the thread that has the least to do, between two
+ * turns. Its owner's memory until `run` is called, and may be gone when that returns. False: there are no
+ * threads yet. */
 struct lsi_crew_task {
   void (*run)(void *arg);
   void *arg;
