@@ -62,7 +62,8 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
       lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_sections + 1u) * sizeof *run->wave.sections);
   run->devices = lsi_calloc(plan->n_devices + 1u, sizeof *run->devices);
   run->own_devices = lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_devices + 1u) * sizeof *run->own_devices);
-  run->outcome.errors = lsi_calloc(LSI_ERRORS_KEPT, sizeof *run->outcome.errors);
+  /* As much as a small job takes otherwise in all: not to be touched before there are any. */
+  run->outcome.errors = lsi_reallocarray(NULL, LSI_ERRORS_KEPT, sizeof *run->outcome.errors);
   run->summaries = lsi_calloc(run->n_workers, sizeof *run->summaries);
   if (!run->mutex || !run->cond || !run->workers || !run->wave.sections || !run->devices ||
       !run->own_devices || !run->outcome.errors || !run->summaries) {
