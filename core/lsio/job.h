@@ -129,7 +129,8 @@ LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_optio
  * coordinator and in each worker, and is shared by all its jobs, also those that are open at the same
  * time. `params`, `state` and whatever else a function of the job gets belong to one job. What is wrong
  * with the script is found here (LSIO_ERR_SCRIPT); what only its args, settings or transform can make wrong,
- * when a job is submitted. */
+ * when a job is submitted. Takes as long as the top level does, after any coordinator function of another job
+ * that runs at this moment. */
 LSIO_API int lsio_script_load(lsio_context *context, const struct lsio_job_options *options,
                               lsio_script **out, lsio_error **error);
 /* Jobs of it may still be open: the script goes with the last of them. Release it before its context is
