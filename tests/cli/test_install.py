@@ -1,22 +1,17 @@
 """cmake --install into an empty prefix: what lies there builds the example of bindings/c, shared and
 static, as a user would build it with pkg-config or find_package, and a program in C++."""
-import array
-import glob
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import unittest
 
-ROOT = os.environ.get("LSIO_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
+from install_support import ROOT, Installed, run
+
 with open(os.path.join(ROOT, "CMakeLists.txt")) as cmake:
     VERSION = re.search(r"project\(lsio VERSION (\d+\.\d+\.\d+)", cmake.read()).group(1)
 # While 0.x the minor version is the ABI's, then the major one.
 SONAME = "liblsio.so." + re.match(r"0\.\d+|\d+", VERSION).group()
-BUILD = os.environ.get("LSIO_BUILD_DIR") or os.path.join(ROOT, "build")
-
 
 HOST = r"""
 #include <lauxlib.h>
@@ -97,44 +92,12 @@ int main() {
 }
 """
 
-def run(*command, **options):
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, timeout=120, **options)
-    if result.returncode != 0:
-        raise AssertionError("%s: exit %d\n%s%s" % (" ".join(command), result.returncode,
-                                                    result.stdout, result.stderr))
-    return result
 
-
-class Install(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="lsio install ")  # a blank in the path is legal
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.prefix = os.path.join(tempfile.mkdtemp(prefix="lsio-prefix-"), "usr")
-        cls.addClassCleanup(shutil.rmtree, os.path.dirname(cls.prefix))
-        run("cmake", "--install", BUILD, "--prefix", cls.prefix)
-        cls.pkgconfig = cls.find("lsio.pc")
-        cls.libraries = os.path.dirname(os.path.dirname(cls.pkgconfig))
-        cls.env = dict(os.environ, PKG_CONFIG_PATH=os.path.dirname(cls.pkgconfig))
-        cls.data = os.path.join(cls.folder, "values.f32")
-        with open(cls.data, "wb") as f:
-            array.array("f", [i / 1000 for i in range(1000)] * 100).tofile(f)
-
-    @classmethod
-    def find(cls, name):
-        for folder, _, files in os.walk(cls.prefix):
-            if name in files:
-                return os.path.join(folder, name)
-        raise AssertionError("%s was not installed" % name)
-
-    def build_example(self, *variables, example="first_job"):
-        folder = tempfile.mkdtemp(dir=self.folder)
-        for name in (example + ".c", "Makefile"):
-            shutil.copy(os.path.join(ROOT, "bindings", "c", name), folder)
-        run("make", "-s", example, "CFLAGS=-O2 -Wall -Wextra -Werror", *variables, cwd=folder,
-            env=self.env)
-        return os.path.join(folder, example)
+class Install(Installed):
+    def build_example(self, *variables):
+        folder = self.copied("c")
+        run("make", "-s", "first_job", *variables, cwd=folder, env=self.env)
+        return os.path.join(folder, "first_job")
 
     def check_example(self, program, **environment):
         env = dict(os.environ, **environment)
@@ -159,19 +122,8 @@ class Install(unittest.TestCase):
         self.check_example(program)
 
     def cmake(self, prefix, *options, code=0, **environment):
-        """Configures the example of bindings/c; returns its build folder, or what CMake said when it fails."""
-        folder = tempfile.mkdtemp(dir=self.folder)
-        for name in ("first_job.c", "CMakeLists.txt"):
-            shutil.copy(os.path.join(ROOT, "bindings", "c", name), folder)
-        return self.configure(folder, prefix, *options, code=code, **environment)
-
-    def configure(self, folder, prefix, *options, code=0, **environment):
-        build = os.path.join(folder, "build")
-        result = subprocess.run(["cmake", "-S", folder, "-B", build, "-G", "Ninja", "-DCMAKE_PREFIX_PATH=" + prefix,
-                                 *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                text=True, timeout=120, env=dict(os.environ, **environment))
-        self.assertEqual(code, result.returncode, result.stdout)
-        return build if code == 0 else " ".join(result.stdout.split())
+        """Configures the examples of bindings/c; returns its build folder, or what CMake said when it fails."""
+        return self.configure(self.copied("c"), prefix, *options, code=code, **environment)
 
     def moved(self):
         """The prefix under another path, with a blank in it, and without what names the first one."""
@@ -237,34 +189,6 @@ class Install(unittest.TestCase):
             f.write("cmake_minimum_required(VERSION 3.16)\nproject(part LANGUAGES C)\n"
                     "find_package(lsio REQUIRED COMPONENTS shred)\n")
         self.assertIn("shared and static, but no shred", self.configure(folder, self.prefix, code=1))
-
-    def test_transform_in_c(self):
-        program = self.build_example(example="c_transform")
-        env = dict(os.environ, LD_LIBRARY_PATH=self.libraries)
-        values = array.array("f", [(i * 7919) % 65521 for i in range(200000)])
-        path = os.path.join(self.folder, "peaks.f32")
-        for at in (123456, 70000, 150000): # the first of equal ones, whichever worker has it
-            values[at] = 1e6
-        with open(path, "wb") as f:
-            values.tofile(f)
-        self.assertEqual("1e+06 at 70000\n", run(program, path, env=env).stdout)
-        values[199999] = float("nan")
-        with open(path, "wb") as f:
-            values.tofile(f)
-        result = subprocess.run([program, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                timeout=60, env=env)
-        self.assertEqual((1, ""), (result.returncode, result.stdout))
-        self.assertIn("element 199999 is no number", result.stderr)
-        self.assertIn("peaks.f32", result.stderr)
-
-    def test_missing_file_is_reported(self):
-        program = self.build_example("STATIC=1")
-        gone = os.path.join(self.folder, "gone.f32")
-        result = subprocess.run([program, gone], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, timeout=60)
-        self.assertEqual(1, result.returncode)
-        self.assertEqual("", result.stdout)
-        self.assertIn("gone.f32", result.stderr)
 
     def test_installed_runner_runs_from_elsewhere(self):
         job = os.path.join(self.folder, "job.lua")
