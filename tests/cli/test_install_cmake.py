@@ -112,7 +112,7 @@ class Subproject(unittest.TestCase):
             commands = [c["command"] for c in json.load(f) if "/with_s" in c["command"]]
         for command in commands:
             flags = [flag for flag in shlex.split(command) if re.match("-[IDWf]|-isystem|-std", flag)]
-            self.assertEqual(["-I" + os.path.join(ROOT, "core")], flags)
+            self.assertEqual(["-I" + os.path.join(ROOT, "core"), "-I" + os.path.join(ROOT, "bindings", "cpp")], flags)
         self.assertEqual(2, len(commands))
         # What is installed is the program's affair; LSIO comes along where it is asked to.
         self.assertEqual({"bin/with_static"}, self.installed(build))
