@@ -68,6 +68,8 @@ struct lsi_job_poll {
   struct lsi_run_completion *pending; /* taken from the run, not yet returned */
   uint32_t at;                        /* results of the first of these that have been */
   struct lsi_run_completion *lent;    /* returned by the last poll */
+  atomic_uint_fast64_t taken_steps; /* returned so far; */
+  atomic_uint_fast64_t taken_bytes; /* of them, what is not lent any more, or was in a queue's events */
   bool done;                          /* the last one of all has been returned */
 };
 
@@ -189,6 +191,8 @@ int lsi_job_plan(struct lsio_job *job, const struct lsio_job_options *o, struct 
 /* Nothing of it runs, and nobody knows it. */
 void lsi_job_free(struct lsio_job *job);
 void lsi_job_free_completions(struct lsi_run_completion *list);
+/* The caller has taken so much more. Who polls, or the queue's consumer. */
+void lsi_job_took(struct lsio_job *job, uint64_t steps, uint64_t bytes);
 
 /* job_end.c, in this order, once the run has ended: merged, published, `done`, and its figures are known. */
 void lsi_job_reduce(struct lsio_job *job);

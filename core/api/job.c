@@ -194,6 +194,13 @@ static void look_at_run(const lsio_job *job, struct lsio_progress *p) {
   if (!job->run) return;
   lsi_run_progress(job->run, &p->steps, &p->steps_failed, &p->bytes_done, &p->workers_running);
   p->elapsed_s = lsi_run_elapsed_s(job->run);
+  /* What has been taken first: it was told before. */
+  const uint64_t steps = atomic_load_explicit(&job->poll.taken_steps, memory_order_acquire);
+  const uint64_t bytes = atomic_load_explicit(&job->poll.taken_bytes, memory_order_acquire);
+  lsi_run_told(job->run, &p->queued, &p->held_bytes);
+  p->queued -= LSI_MIN(steps, p->queued);
+  p->held_bytes -= LSI_MIN(bytes, p->held_bytes);
+  p->stalled = lsi_run_stalled(job->run);
   p->deadline_passed = lsi_run_at_deadline(job->run)[0] != 0;
 }
 

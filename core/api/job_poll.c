@@ -44,6 +44,24 @@ void lsi_job_free_completions(struct lsi_run_completion *list) {
   }
 }
 
+static void add(atomic_uint_fast64_t *count, uint64_t n) {
+  const uint64_t now = atomic_load_explicit(count, memory_order_relaxed) + n;
+  atomic_store_explicit(count, now, memory_order_relaxed); /* there is one writer */
+}
+
+void lsi_job_took(struct lsio_job *job, uint64_t steps, uint64_t bytes) {
+  add(&job->poll.taken_steps, steps);
+  add(&job->poll.taken_bytes, bytes);
+}
+
+static void give_back(struct lsio_job *job) {
+  uint64_t bytes = 0;
+  for (const struct lsi_run_completion *c = job->poll.lent; c; c = c->next) bytes += c->bytes;
+  lsi_job_took(job, 0, bytes);
+  lsi_job_free_completions(job->poll.lent);
+  job->poll.lent = NULL;
+}
+
 static struct lsio_completion completion(const struct lsi_run_completion *c, uint32_t i) {
   if (c->error)
     return (struct lsio_completion){.kind = c->kind, .step = c->step, .tag = c->tag, .error = c->error};
@@ -53,8 +71,7 @@ static struct lsio_completion completion(const struct lsi_run_completion *c, uin
 }
 
 int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms) {
-  lsi_job_free_completions(job->poll.lent);
-  job->poll.lent = NULL;
+  if (job->poll.lent) give_back(job);
   if (!job->run || !max || job->poll.done) return 0;
   int64_t left_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
   const uint64_t until_ns = left_ns > 0 ? lsi_os_now_ns() + (uint64_t)left_ns : 0;
@@ -72,6 +89,7 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
     *tail = c;
     tail = &c->next;
   }
+  lsi_job_took(job, (uint64_t)n, 0);
   /* Taking them silenced the bell, but there is more to return. */
   if (job->poll.pending) lsi_run_ring(job->run, true);
   else if (rings) lsi_run_ring_if_due(job->run); /* else it would ring for what has been returned */

@@ -214,6 +214,7 @@ static struct lsio_event event_of(const struct lsio_job *job, enum lsio_event_ki
 
 static void tell_completion(struct lsio_queue *q, struct lsio_job *job, struct lsi_run_completion *c,
                             struct lsio_event *out) {
+  lsi_job_took(job, c->error ? 1 : c->n, c->bytes);
   *out = event_of(job, c->error ? LSIO_EVENT_STEP_FAILED : LSIO_EVENT_RESULTS);
   if (c->error) {
     out->error = c->error;

@@ -145,7 +145,8 @@ static json_t *workers_json(const struct lsi_summary *s) {
               put(o, "wait_s", seconds_json(w->wait_s)) &&
               put(o, "decode_s", seconds_json(w->decode_s)) &&
               put(o, "transform_s", seconds_json(w->transform_s)) &&
-              put(o, "place_s", seconds_json(w->place_s)) && put(o, "tune", tune_json(w));
+              put(o, "place_s", seconds_json(w->place_s)) &&
+              put(o, "stalled_s", seconds_json(w->stalled_s)) && put(o, "tune", tune_json(w));
     if (!ok) {
       json_decref(o);
       o = NULL;

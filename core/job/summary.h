@@ -47,6 +47,7 @@ struct lsi_worker_summary {
   double decode_s;
   double transform_s;
   double place_s;     /* handing results to the sink */
+  double stalled_s;   /* with results, until the program took others */
   struct lsi_verdict tune[LSI_TRIED];
 };
 
@@ -68,7 +69,7 @@ struct lsi_summary {
   double part_s[LSI_PARTS]; /* they add up to all the time that the job took */
   uint64_t peak_memory;    /* bytes of RssAnon + RssShmem, the most that was seen */
   const char *backend;
-  const char *bound;       /* "device", "decode", "transform", "sink" or "latency" */
+  const char *bound;       /* "device", "decode", "transform", "sink", "latency" or "consumer" */
   uint32_t n_workers;
   uint32_t workers_wanted; /* more than n_workers: the memory ceiling allowed no more */
   const struct lsi_worker_summary *workers;

@@ -105,6 +105,8 @@ static const char *bound_sentence(const struct lsi_summary *s) {
       {"transform", "the transform: faster Lua (kernels of lsio.k) or more cores would help"},
       {"sink", "writing the output: a faster output disk would help"},
       {"latency", "the latency of single reads: larger chunks or a higher --queue-depth would help"},
+      {"consumer", "the program: workers mostly waited for it to take results; taking more at a time, "
+                   "or using them on other threads, would help"},
   };
   for (size_t i = 0; bound && i < LSI_COUNTOF(sentences); i++)
     if (strcmp(bound, sentences[i][0]) == 0) return sentences[i][1];

@@ -186,6 +186,10 @@ struct lsio_progress {
   uint32_t deadline_passed; /* 1: no step begins any more, and workers that still run have not returned from
                                the step or the read that they were in */
   uint64_t listed, looked_at; /* files, before; of a job with a queue */
+  uint64_t queued;     /* steps whose results, or failures, wait to be taken */
+  uint64_t held_bytes; /* of results that do, or that the last poll returned */
+  uint32_t stalled;    /* workers that wait with results until some are taken: the program is too slow */
+  uint32_t reserved;
 };
 LSIO_API void lsio_job_progress(const lsio_job *job, struct lsio_progress *out);
 /* What each worker is doing ("worker 0: transform of step 17 ('x.f32', offset 4096, length 4096)"),
@@ -226,6 +230,10 @@ LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
  * the job, whose destruction closes it; until then its content is the caller's to use or to change. */
 LSIO_API void *lsio_job_state(const lsio_job *job);
 /* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
+ * `bound` is what most of the workers' time went to: "device" (or "latency", where too little was in flight
+ * to keep it busy), "decode", "transform", "sink", or "consumer": they waited with results (`stalled_s` of
+ * `workers`) while the program took others too slowly. It should take more at a time, or do what it does with
+ * them on other threads.
  * Integers of the `state` stand there with all their digits (uint64: up to 2^64 - 1), bytes of strings that
  * are no UTF-8 as \xNN; NaN and infinities are null, and `state_nonfinite` says how many. `state_error`
  * is as lsio_job_state_error, or null.

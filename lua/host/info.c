@@ -50,12 +50,13 @@ static void push_tune(lua_State *L, const struct lsi_worker_summary *w) {
 static void push_workers(lua_State *L, const struct lsi_summary *s) {
   lua_createtable(L, (int)s->n_workers, 0);
   for (uint32_t i = 0; i < s->n_workers && s->workers; i++) {
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     set_number(L, "steps", (double)s->workers[i].steps);
     set_number(L, "wait_s", s->workers[i].wait_s);
     set_number(L, "decode_s", s->workers[i].decode_s);
     set_number(L, "transform_s", s->workers[i].transform_s);
     set_number(L, "place_s", s->workers[i].place_s);
+    set_number(L, "stalled_s", s->workers[i].stalled_s);
     push_tune(L, &s->workers[i]);
     lua_rawseti(L, -2, (int)i + 1);
   }

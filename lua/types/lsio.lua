@@ -3,7 +3,6 @@
 
 ---@class lsio
 local lsio = {}
-
 ---@alias lsio.type "i8"|"u8"|"i16"|"u16"|"i32"|"u32"|"i64"|"u64"|"f32"|"f64"|string
 ---@alias lsio.reducer "sum"|"prod"|"min"|"max"|"band"|"bor"|"concat"|"moments"|"none"
 
@@ -73,7 +72,7 @@ local lsio = {}
 ---@field done_s number the script's function `done`: 0 for itself, known in `--json`
 ---@field peak_memory integer bytes
 ---@field backend string
----@field bound "device"|"decode"|"transform"|"sink"|"latency"
+---@field bound "device"|"decode"|"transform"|"sink"|"latency"|"consumer"
 ---@field error_count integer
 ---@field errors lsio.step_error[] the first 100
 ---@field workers lsio.worker_info[]
@@ -96,6 +95,7 @@ local lsio = {}
 ---@field decode_s number
 ---@field transform_s number
 ---@field place_s number
+---@field stalled_s number with results, until the program took others
 ---@field tune lsio.worker_tune
 
 ---What a worker found out by trying; absent (null in `--json`) where it had nothing to decide. `--tune`

@@ -13,7 +13,7 @@
 #include "job/summary.h"
 
 static const struct lsi_worker_summary workers[2] = {
-    {3, 0.25, 0.5, 1.0, 0.125,
+    {3, 0.25, 0.5, 1.0, 0.125, 0.0625,
      .tune = {[LSI_TRIED_LEND] = {true, true, false, 1, 3, {0.5, 0.25}},
               [LSI_TRIED_STORES] = {true, false, false, 1, 0, {2, NAN}},
               [LSI_TRIED_DEPTH] = {true, true, true, 64, 0, {NAN, NAN}}}},
@@ -98,6 +98,7 @@ static void test_json_fields(void **state) {
   assert_true(json_real_value(json_object_get(w, "decode_s")) == 0.5);
   assert_true(json_real_value(json_object_get(w, "transform_s")) == 1.0);
   assert_true(json_real_value(json_object_get(w, "place_s")) == 0.125);
+  assert_true(json_real_value(json_object_get(w, "stalled_s")) == 0.0625);
   /* The state keeps all its digits. */
   json_t *end = json_object_get(o, "state");
   assert_true(json_real_value(json_object_get(end, "sum")) == 0.1);
@@ -316,7 +317,7 @@ static void test_text_of_failures(void **state) {
 
 static void test_each_bound_has_its_sentence(void **state) {
   (void)state;
-  static const char *const bounds[] = {"device", "decode", "transform", "sink", "latency"};
+  static const char *const bounds[] = {"device", "decode", "transform", "sink", "latency", "consumer"};
   for (size_t i = 0; i < LSI_COUNTOF(bounds); i++) {
     struct lsi_summary s = example();
     s.bound = bounds[i];

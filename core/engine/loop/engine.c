@@ -262,7 +262,8 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err) {
         .wait_s = (double)(w->figures.wait_ns + w->figures.submit_ns + w->figures.at_once_ns) / 1e9,
         .decode_s = (double)w->figures.decode_ns / 1e9,
         .transform_s = (double)w->figures.transform_ns / 1e9,
-        .place_s = (double)w->figures.place_ns / 1e9};
+        .place_s = (double)w->figures.place_ns / 1e9,
+        .stalled_s = (double)w->figures.stalled_ns / 1e9};
     lsi_worker_verdicts(w, run->summaries[i].tune);
   }
   if (atomic_load(&run->stop) == LSI_STOP_CANCEL)

@@ -190,7 +190,8 @@ static void wait(struct lsi_member *m, int64_t most_ns) {
   const uint64_t before = lsi_os_now_ns();
   sleep_until_roused(m, (int64_t)ns);
   const uint64_t slept = lsi_os_now_ns() - before;
-  for (struct lsi_worker *w = m->workers; w; w = w->next) w->figures.submit_ns += slept;
+  for (struct lsi_worker *w = m->workers; w; w = w->next)
+    *(lsi_stalled(w) ? &w->figures.stalled_ns : &w->figures.submit_ns) += slept;
 }
 
 static bool mark_crowded(struct lsi_member *m) {

@@ -216,7 +216,9 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
   uint64_t now = lsi_os_now_ns();
   if (w->writer && (w->stepper.n_ready || !w->reader.ops_in_flight))
     w->figures.place_ns += now - before; /* waiting for what is being written is the sink's */
-  else {
+  else if (lsi_stalled(w)) {
+    w->figures.stalled_ns += now - before;
+  } else {
     w->figures.wait_ns += now - before;
     w->figures.in_flight_ns += (now - before) * w->reader.ops_in_flight;
   }

@@ -24,15 +24,18 @@ static const char *waiting_for(const struct lsi_run *run, const struct lsi_summa
 
 /* Where the workers' time went, and that of everybody while the output was published. */
 const char *lsi_run_bound(const struct lsi_run *run, const struct lsi_summary *s) {
-  double wait = 0, decode = 0, transform = 0, place = s->part_s[LSI_PART_PUBLISH] * run->n_workers;
+  double wait = 0, decode = 0, transform = 0, stalled = 0;
+  double place = s->part_s[LSI_PART_PUBLISH] * run->n_workers;
   for (uint32_t i = 0; i < run->n_workers; i++) {
     const struct lsi_worker_summary *w = &run->summaries[i];
     wait += w->wait_s;
     decode += w->decode_s;
     transform += w->transform_s;
     place += w->place_s;
+    stalled += w->stalled_s;
   }
-  double most = LSI_MAX(LSI_MAX(wait, decode), LSI_MAX(transform, place));
+  double most = LSI_MAX(LSI_MAX(LSI_MAX(wait, decode), LSI_MAX(transform, place)), stalled);
+  if (most == stalled && stalled > 0) return "consumer";
   if (most == decode && decode > 0) return "decode";
   if (most == transform && transform > 0) return "transform";
   if (most == place && place > 0) return "sink";

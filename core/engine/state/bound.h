@@ -5,7 +5,7 @@
 struct lsi_run;
 struct lsi_summary;
 
-/* "device", "latency", "decode", "transform" or "sink": after the workers have ended. */
+/* "device", "latency", "decode", "transform", "sink" or "consumer": after the workers have ended. */
 const char *lsi_run_bound(const struct lsi_run *run, const struct lsi_summary *s);
 
 #endif

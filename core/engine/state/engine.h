@@ -172,6 +172,10 @@ int64_t lsi_run_fill_left(struct lsi_run *run, struct lsi_error *err);
 bool lsi_run_broke(const struct lsi_run *run);
 void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t *steps_failed,
                       uint64_t *bytes_done, uint32_t *workers_running);
+/* Steps whose results, or failure, are there to be taken or have been, and bytes of these results; workers
+ * that wait until some are taken. */
+void lsi_run_told(const struct lsi_run *run, uint64_t *steps, uint64_t *bytes);
+uint32_t lsi_run_stalled(const struct lsi_run *run);
 double lsi_run_elapsed_s(const struct lsi_run *run); /* until now, or until its end */
 uint64_t lsi_run_start_ns(const struct lsi_run *run); /* when its first worker was started */
 /* Text, a line per worker (lsi_free). */

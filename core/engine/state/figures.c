@@ -34,6 +34,18 @@ void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t 
   *workers_running = atomic_load(&run->running);
 }
 
+void lsi_run_told(const struct lsi_run *run, uint64_t *steps, uint64_t *bytes) {
+  *steps = atomic_load_explicit(&run->outcome.told_steps, memory_order_relaxed);
+  *bytes = atomic_load_explicit(&run->outcome.told_bytes, memory_order_relaxed);
+}
+
+uint32_t lsi_run_stalled(const struct lsi_run *run) {
+  uint32_t n = 0;
+  if (!lsi_run_full(run)) return 0; /* they are about to go on */
+  for (uint32_t i = 0; i < run->n_workers; i++) n += lsi_stalled(&run->workers[i]);
+  return n;
+}
+
 double lsi_run_elapsed_s(const struct lsi_run *run) {
   uint64_t end = atomic_load(&run->running) ? lsi_os_now_ns() : run->end_ns;
   return (double)(end - run->start_ns) / 1e9;
@@ -43,7 +55,7 @@ uint64_t lsi_run_start_ns(const struct lsi_run *run) { return run->start_ns; }
 
 char *lsi_run_activity(const struct lsi_run *run) {
   static const char *const phases[] = {"starting",  "reading", "decoding",
-                                       "transform", "placing", "waiting for its turn to write",
+                                       "transform", "placing", "waiting for results to be taken",
                                        "ended"};
   size_t cap = (size_t)run->n_workers * 1024 + 1, len = 0;
   char *text = lsi_malloc(cap);

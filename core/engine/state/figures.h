@@ -31,6 +31,7 @@ struct lsi_figures {
   uint64_t wait_ns;        /* for what is in flight */
   uint64_t submit_ns;      /* in submit, or for other workers */
   uint64_t at_once_ns;     /* reading files as they are opened */
+  uint64_t stalled_ns;     /* with results, until others were taken */
   uint64_t in_flight_ns;   /* wait_ns times the reads in flight */
   uint64_t decode_ns;
   uint64_t transform_ns;

@@ -56,6 +56,17 @@ bool lsi_run_full(const struct lsi_run *run) {
   return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > LSI_QUEUED_BYTES_MAX;
 }
 
+/* Under the mutex, or when all workers have ended. */
+static void told(struct lsi_run *run, const struct lsi_run_completion *list) {
+  uint64_t steps = 0, bytes = 0;
+  for (const struct lsi_run_completion *c = list; c; c = c->next) {
+    steps += c->error ? 1 : c->n;
+    bytes += c->bytes;
+  }
+  lsi_count(&run->outcome.told_bytes, bytes);
+  lsi_count(&run->outcome.told_steps, steps);
+}
+
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool wake) {
   lsi_os_lock(run->mutex);
   bool was_empty = !run->outcome.first;
@@ -67,6 +78,7 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
     bytes += sizeof *c + c->bytes + (c->error ? sizeof *c->error : 0);
   }
   lsi_count(&run->outcome.queued_bytes, bytes);
+  told(run, list);
   if (was_empty && wake) {
     ring(run);
     lsi_os_wake_all(run->cond);
@@ -161,6 +173,7 @@ static struct lsi_run_completion *take_left(struct lsi_run *run) {
     if (!(*end = failure(run, step, &e))) break;
     end = &(*end)->next;
   }
+  told(run, first);
   return first;
 }
 

@@ -23,6 +23,7 @@ struct lsi_outcome {
   struct lsi_run_completion *first;  /* waiting to be polled */
   struct lsi_run_completion *last;
   atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */
+  atomic_uint_fast64_t told_steps, told_bytes; /* ever, with results that wait or have been taken */
   atomic_int bell;                   /* -1: nobody has asked for it */
   atomic_bool expired;               /* its deadline has passed before all workers had ended */
   char at_deadline[768];             /* how far it was then, and what each worker was doing */

@@ -22,7 +22,7 @@
  * land. */
 enum { LSI_STOP_NO, LSI_STOP_CANCEL, LSI_STOP_FAIL, LSI_STOP_KEEP };
 enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TRANSFORM,
-                 LSI_PHASE_PLACE, LSI_PHASE_WINDOW, LSI_PHASE_END };
+                 LSI_PHASE_PLACE, LSI_PHASE_STALLED, LSI_PHASE_END };
 
 /* The queue between engine and backend: new operations fill it this far, retries a little further,
  * and a continued short read always finds room. */
@@ -170,6 +170,11 @@ static inline void lsi_give_credit(struct lsi_worker *w, uint32_t device) {
 static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
   /* Released: who reads it looks at the step's length, which may have become known just now. */
   atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_release);
+}
+
+/* It waits with results for whoever takes those that are there. */
+static inline bool lsi_stalled(const struct lsi_worker *w) {
+  return atomic_load_explicit(&w->activity, memory_order_relaxed) >> 56 == LSI_PHASE_STALLED;
 }
 
 static inline void lsi_count(atomic_uint_fast64_t *counter, uint64_t n) {

@@ -151,10 +151,16 @@ static uint64_t result_bytes_max(const struct lsi_worker *w, uint32_t step) {
   return stored / lsi_type_size(config->spec->type.type) * item;
 }
 
+/* Too many results wait to be taken. What runs next sets another phase. */
+static __attribute__((noinline)) bool stall(struct lsi_worker *w, uint32_t step) {
+  lsi_set_phase(w, LSI_PHASE_STALLED, step);
+  return false;
+}
+
 /* False: its result would have to wait, for its turn, for a buffer or for who polls. */
 static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *c = &w->run->config;
-  if (c->stream && lsi_run_full(w->run)) return false;
+  if (c->stream && lsi_run_full(w->run)) return stall(w, step);
   if (w->writer) return lsi_write_ready(w, f, step);
   return !c->sink_variable || lsi_sink_may_run(c->sink, step, result_bytes_max(w, step));
 }
