@@ -45,6 +45,7 @@ struct lsio_context {
 struct lsi_job_results {
   struct lsi_sink *sink;  /* NULL: none, or it has ended */
   struct lsi_dtype type;  /* of the elements */
+  uint32_t order;         /* of those that are streamed: enum lsio_order */
   bool variable;          /* sizes are known only when a step has run */
   bool in_place;          /* into an array, where each result has its place */
   uint64_t *pos;          /* n_steps + 1: the element at which each step's result begins; NULL if variable */

@@ -68,6 +68,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   lsi_error_clear(&job->error);
   lsi_spec_init(&job->spec);
   job->stream = o->flags & LSIO_JOB_STREAM;
+  job->results.order = o->order;
   job->array.refused = o->flags & LSIO_JOB_NO_MEMORY;
   job->no_state = o->flags & LSIO_JOB_NO_STATE;
   job->wants_value = o->flags & LSIO_JOB_STATE_VALUE;
@@ -105,6 +106,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .sink_type = job->results.type,
       .sink_device = lsi_job_sink_device(job),
       .stream = job->stream,
+      .by_step = job->results.order == LSIO_ORDER_REQUEST,
       .window = job->window,
       .ledger = job->context->ledger,
       .pool = job->context->pool,
@@ -153,7 +155,8 @@ static int list(struct lsio_job *job, const struct lsio_job_options *o, struct l
   job->spec.request->watch = watch;
   watch->until_ns = deadline_of(job);
   /* What is shown must be known, and so must be the places of results. */
-  job->spec.request->all_known = o->flags & LSIO_JOB_PLAN_ONLY || job->array.callers;
+  job->spec.request->all_known =
+      o->flags & LSIO_JOB_PLAN_ONLY || job->array.callers || job->results.order == LSIO_ORDER_REQUEST;
   int rc = 0;
   if (job->script) rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
   else describe_plain(job);

@@ -97,14 +97,19 @@ static int model_devices(struct lsi_facts *facts, struct lsi_request *r, struct 
   return 0;
 }
 
+/* Results find their place, or are told, only in the order of the request, and so they are read. */
+static bool is_ordered(const struct lsio_job *job) {
+  const bool streamed = job->results.order == LSIO_ORDER_REQUEST || job->spec.request->group_first;
+  return job->stream ? streamed : job->results.variable && !job->spec.sink.as_completed;
+}
+
 static int build_plan(struct lsio_job *job, struct lsi_error *err) {
   struct devices d = {0};
   int rc = model_devices(job->context->facts, job->spec.request, &d, err);
   if (rc >= 0) {
     struct lsi_plan_options options = {
         .merge = job->settings.merge,
-        /* Results that find their place only in order are read in order. */
-        .in_request_order = job->results.variable && !job->spec.sink.as_completed,
+        .in_request_order = is_ordered(job),
         /* A file may be written from where the chunks were read. */
         .large_apart = job->spec.identity && job->spec.sink.kind != LSI_SINK_NONE &&
                        job->spec.sink.kind != LSI_SINK_MEMORY,
@@ -165,7 +170,7 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
   const uint64_t ceiling = job->settings.memory;
   job->ceiling = ceiling;
   /* Results that wait for their turn live beside the workers' shares. */
-  job->window = job->results.variable ? ceiling / 4 : 0;
+  job->window = job->results.variable || (job->stream && is_ordered(job)) ? ceiling / 4 : 0;
   struct lsi_price_request want = need_of(job, s->decoded ? s->decoded : plan->step_bytes_max);
   struct lsi_price p;
   int rc = lsi_price(plan, job->spec.request, &want, &p, err);
@@ -187,6 +192,15 @@ static int select_steps(struct lsio_job *job, struct lsi_error *err) {
                             s->limit, err);
 }
 
+static int check_order(const struct lsio_job *job, struct lsi_error *err) {
+  if (job->results.order > LSIO_ORDER_REQUEST)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0, "%u is no enum lsio_order", (unsigned)job->results.order);
+  if (!job->results.order || job->stream) return 0;
+  lsi_fail(err, LSIO_ERR_USAGE, 0, "the job has an order of results, but streams none");
+  lsi_error_remedy(err, "outputs are in request order by themselves; or submit it with LSIO_JOB_STREAM");
+  return LSIO_ERR_USAGE;
+}
+
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
   struct lsi_spec *spec = &job->spec;
   if (spec->on_error == LSI_ON_ERROR_SKIP) {
@@ -194,7 +208,8 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
     if (rc < 0) return rc;
   }
   spec->on_error = job->settings.on_error;
-  int rc = lsi_job_check_output(job, err);
+  int rc = check_order(job, err);
+  if (rc >= 0) rc = lsi_job_check_output(job, err);
   if (rc >= 0) rc = select_steps(job, err);
   if (rc < 0) return rc;
   lsi_job_decide_results(job);

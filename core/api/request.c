@@ -14,7 +14,7 @@
 struct lsio_request {
   atomic_uint refs;
   struct lsio_request_options o; /* its arrays are the caller's or, if copied, those of `own` */
-  void *own[4];
+  void *own[5];
   struct lsi_names names;        /* copied; else empty */
 };
 
@@ -64,7 +64,8 @@ static int copy_all(struct lsio_request *g, struct lsi_error *err) {
   int rc = copy(g, 0, &o->object, sizeof *o->object, err);
   if (rc >= 0) rc = copy(g, 1, &o->offset, sizeof *o->offset, err);
   if (rc >= 0) rc = copy(g, 2, &o->length, sizeof *o->length, err);
-  return rc < 0 ? rc : copy(g, 3, &o->tag, sizeof *o->tag, err);
+  if (rc >= 0) rc = copy(g, 3, &o->tag, sizeof *o->tag, err);
+  return rc < 0 ? rc : copy(g, 4, &o->group, sizeof *o->group, err);
 }
 
 static int create(const struct lsio_request_options *o, struct lsio_request **out, struct lsi_error *err) {
@@ -179,5 +180,6 @@ int lsi_given_take(const struct lsio_request *g, struct lsi_request *r, struct l
   if (rc >= 0) rc = lsi_request_reserve(r, g->o.n, err);
   for (size_t at = 0; rc >= 0 && at < g->o.n; at += TAKEN)
     rc = take_ranges(g, (uint32_t)at, (uint32_t)LSI_MIN(g->o.n - at, (size_t)TAKEN), r, err);
+  if (rc >= 0 && g->o.group) rc = lsi_request_set_groups(r, g->o.group, g->o.n, err);
   return rc < 0 ? rc : 0;
 }

@@ -29,6 +29,13 @@ enum lsio_job_flags {
   LSIO_JOB_STATE_VALUE = 64 /* lsio_job_state_value will be called */
 };
 
+/* In which order the results of a job with LSIO_JOB_STREAM, and failures of its steps, come. */
+enum lsio_order {
+  LSIO_ORDER_COMPLETED = 0, /* as they come; but where steps have groups (`group` of lsio.ranges, or of
+                               lsio_request), all of a group come before any of the next */
+  LSIO_ORDER_REQUEST = 1    /* that of the steps */
+};
+
 struct lsio_job_options {
   size_t struct_size;
   const char *script;          /* Lua source text, never bytecode; copied */
@@ -84,6 +91,13 @@ struct lsio_job_options {
    * knows until when. Nor while a worker does not return (lsio_job_abandon). */
   void (*output_release)(void *user);
   void *output_user;
+  /* With an order, or groups, results that come before their turn wait, up to a quarter of the job's
+   * `memory`; for those whose turn it is there is always room. Steps are read in the order of the request
+   * then, not in that of their places on a device: a request that jumps about in its files is read slower.
+   * Where a job ends early (it failed or was cancelled), what comes behind the first step that has not run is
+   * not told; lsio_job_step_error has the errors. */
+  uint32_t order;    /* enum lsio_order, of a streamed job */
+  uint32_t reserved;
 };
 
 /* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's

@@ -41,6 +41,8 @@ struct lsio_request_options {
    * job's, on a thread of its context; with all copied, or on failure, before lsio_request_create returns. */
   void (*release)(void *user);
   void *user;
+  const int64_t *group;       /* from 0 on, never falling: all results of a group that a job streams come
+                                 before any of the next (enum lsio_order). NULL: there are none */
 };
 
 /* *out is a reference, which the caller releases; jobs have their own until they have been planned.

@@ -17,6 +17,7 @@ void lsi_request_free(struct lsi_request *r) {
   lsi_free(r->length);
   lsi_free(r->tag);
   lsi_free(r->step_first);
+  lsi_free(r->group_first);
   lsi_free(r);
 }
 
@@ -292,6 +293,16 @@ static void keep(void *array, uint32_t first, uint32_t count, size_t size) {
   if (q) *p = q;
 }
 
+/* Of steps [begin, end), which become the first ones. */
+static void select_groups(struct lsi_request *r, uint32_t begin, uint32_t end) {
+  if (!r->group_first) return;
+  uint32_t n = 0;
+  for (uint32_t i = 0; begin < end && i < r->n_groups && r->group_first[i] < end; i++)
+    if (r->group_first[i + 1] > begin) r->group_first[n++] = LSI_MAX(r->group_first[i], begin) - begin;
+  r->group_first[n] = end - begin;
+  r->n_groups = n;
+}
+
 int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,
                        struct lsi_error *err) {
   if (n == 0 || i >= n)
@@ -313,8 +324,42 @@ int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t l
     r->steps_cap = end - begin + 1;
   }
   r->n_chunks = r->chunks_cap = c1 - c0;
+  select_groups(r, begin, end);
   r->n_steps = end - begin;
   r->first_index += begin;
+  return 0;
+}
+
+static int check_groups(const int64_t *group, uint64_t n, uint32_t *n_groups, struct lsi_error *err) {
+  *n_groups = n > 0;
+  for (uint64_t i = 0; i < n; i++) {
+    if (group[i] < 0)
+      return lsi_fail(err, LSIO_ERR_USAGE, 0,
+                      "the group of step %" PRIu64 " is %" PRId64 "; groups count from 0", i, group[i]);
+    if (i && group[i] < group[i - 1])
+      return lsi_fail(err, LSIO_ERR_USAGE, 0,
+                      "the group of step %" PRIu64 " is %" PRId64 ", but that of the step before it %" PRId64
+                      ": groups never fall along a request",
+                      i, group[i], group[i - 1]);
+    *n_groups += i && group[i] != group[i - 1];
+  }
+  return 0;
+}
+
+int lsi_request_set_groups(struct lsi_request *r, const int64_t *group, uint64_t n, struct lsi_error *err) {
+  uint32_t n_groups;
+  int rc = check_groups(group, n, &n_groups, err);
+  if (rc < 0) return rc;
+  if (n != r->n_steps)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0, "there are %" PRIu64 " groups of steps, but %" PRIu32 " steps", n,
+                    r->n_steps);
+  lsi_free(r->group_first);
+  r->n_groups = 0;
+  r->group_first = lsi_reallocarray(NULL, (size_t)n_groups + 1, sizeof *r->group_first);
+  if (!r->group_first) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the groups of a request");
+  for (uint32_t i = 0; i < r->n_steps; i++)
+    if (i == 0 || group[i] != group[i - 1]) r->group_first[r->n_groups++] = i;
+  r->group_first[r->n_groups] = r->n_steps;
   return 0;
 }
 
@@ -333,5 +378,6 @@ uint64_t lsi_request_memory(const struct lsi_request *r) {
   return sizeof *r + r->names.capacity + r->names.at_capacity * sizeof *r->names.at +
          r->objects_cap * object + r->chunks_cap * chunk +
          (r->tag ? r->chunks_cap * (uint64_t)sizeof *r->tag : 0) +
-         (r->step_first ? r->steps_cap * (uint64_t)sizeof *r->step_first : 0);
+         (r->step_first ? r->steps_cap * (uint64_t)sizeof *r->step_first : 0) +
+         (r->group_first ? (r->n_groups + 1u) * (uint64_t)sizeof *r->group_first : 0);
 }

@@ -31,6 +31,8 @@ struct lsi_request {
   /* steps */
   uint32_t n_steps;
   uint32_t *step_first;            /* n_steps + 1 chunk indices, or NULL: step i is chunk i */
+  uint32_t n_groups;               /* of neighbouring steps */
+  uint32_t *group_first;           /* n_groups + 1 step indices, or NULL: there are none */
   uint64_t first_index;            /* index of step 0 in the whole request (shards) */
   /* growth */
   uint32_t objects_cap;
@@ -74,6 +76,9 @@ int lsi_request_add_chunks(struct lsi_request *r, uint64_t n, const uint32_t *ob
 int lsi_request_add_step(struct lsi_request *r, uint32_t n, const uint32_t *object,
                          const int64_t *offset, const int64_t *length, const int64_t *tag,
                          struct lsi_error *err);
+/* Once all steps have been added: their groups, n numbers from 0 on that never fall. Steps next to each other
+ * with the same number are one. USAGE: they are no such numbers. */
+int lsi_request_set_groups(struct lsi_request *r, const int64_t *group, uint64_t n, struct lsi_error *err);
 /* Cuts [offset, offset + length) of an object (length UINT64_MAX = to its end) into chunks of `chunk`
  * bytes (0 = one chunk), one step each; the last may be shorter; an empty range is one empty step. */
 int lsi_request_cut(struct lsi_request *r, uint32_t object, uint64_t offset, uint64_t length,

@@ -57,7 +57,8 @@ struct lsi_vt {
   struct lsi_value *(*array)(struct lsi_lua_arrays *arrays, int type, double n);
   void *(*array_data)(struct lsi_value *array);
   /* See lua/host/sources.h. */
-  int (*source_arrays)(struct lsi_lua_source *source, double n, bool tags, struct lsi_error *err);
+  int (*source_arrays)(struct lsi_lua_source *source, double n, bool tags, bool groups,
+                       struct lsi_error *err);
 };
 
 /* How files are cut into chunks: length -1 = to the end, chunk 0 = whole. may_be_late: nobody needs to know
@@ -73,9 +74,9 @@ struct lsi_lua_source {
   struct lsi_paths *paths; /* an empty list at first. FILES: what is to be listed; the last two: objects */
   struct lsi_lua_cut cut;  /* FILES and LIST: paths of standard input */
   char *file;              /* RANGES: a CSV, or a .npy */
-  double n;                /* ARRAYS, of so many ranges; tag: NULL = none */
+  double n;                /* ARRAYS, of so many ranges; tag, group: NULL = none */
   uint32_t *object;
-  int64_t *offset, *length, *tag;
+  int64_t *offset, *length, *tag, *group;
 };
 
 /* What prepare() says of a job; script.c copies it into struct lsi_spec. */

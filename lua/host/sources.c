@@ -12,23 +12,25 @@
 
 #define LATE_LEAST 1024u /* files; fewer are looked at sooner than it matters */
 
-int lsi_lua_source_arrays(struct lsi_lua_source *s, double n, bool tags, struct lsi_error *err) {
+int lsi_lua_source_arrays(struct lsi_lua_source *s, double n, bool tags, bool groups,
+                          struct lsi_error *err) {
   const size_t count = (size_t)n + 1;
   s->n = n;
   s->object = lsi_calloc(count, sizeof *s->object);
   s->offset = lsi_reallocarray(NULL, count, sizeof *s->offset);
   s->length = lsi_reallocarray(NULL, count, sizeof *s->length);
   if (tags) s->tag = lsi_reallocarray(NULL, count, sizeof *s->tag);
-  if (s->object && s->offset && s->length && (s->tag || !tags)) return 0;
+  if (groups) s->group = lsi_reallocarray(NULL, count, sizeof *s->group);
+  if (s->object && s->offset && s->length && (s->tag || !tags) && (s->group || !groups)) return 0;
   lsi_error_clear(err);
   return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for %.0f ranges", n);
 }
 
 static void free_arrays(struct lsi_lua_source *s) {
-  void *arrays[] = {s->object, s->offset, s->length, s->tag};
+  void *arrays[] = {s->object, s->offset, s->length, s->tag, s->group};
   for (size_t i = 0; i < LSI_COUNTOF(arrays); i++) lsi_free(arrays[i]);
   s->object = NULL;
-  s->offset = s->length = s->tag = NULL;
+  s->offset = s->length = s->tag = s->group = NULL;
 }
 
 void lsi_lua_source_clear(struct lsi_lua_source *s) {
@@ -142,6 +144,7 @@ static int arrays(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_er
   uint32_t first = 0;
   int rc = with_names(r, s->paths, &first, err);
   if (rc >= 0) rc = lsi_request_add_chunks(r, (uint64_t)s->n, s->object, s->offset, s->length, s->tag, err);
+  if (rc >= 0 && s->group) rc = lsi_request_set_groups(r, s->group, (uint64_t)s->n, err);
   free_arrays(s);
   return rc;
 }

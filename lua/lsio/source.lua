@@ -70,7 +70,8 @@ function M.stdin(options)
   return setmetatable(s, SOURCE)
 end
 
-local range_keys = { objects = true, object = true, offset = true, length = true, tag = true, file = true }
+local range_keys = { objects = true, object = true, offset = true, length = true, tag = true, group = true,
+  file = true }
 
 function M.ranges(t)
   if type(t) ~= "table" then fail("lsio.ranges wants a table, not %s", util.show(t)) end
@@ -79,19 +80,19 @@ function M.ranges(t)
   if t.objects ~= nil then s.objects = check_paths(t.objects, "lsio.ranges: objects") end
   if t.file ~= nil then
     if type(t.file) ~= "string" then fail("lsio.ranges: file must be a path, not %s", util.show(t.file)) end
-    for _, key in ipairs { "object", "offset", "length", "tag" } do
+    for _, key in ipairs { "object", "offset", "length", "tag", "group" } do
       if t[key] ~= nil then fail("lsio.ranges: %s comes from the file; give one or the other", key) end
     end
     s.file = t.file
     return setmetatable(s, SOURCE)
   end
   if not s.objects or #s.objects == 0 then fail "lsio.ranges: objects (a list of paths) is missing" end
-  for _, key in ipairs { "object", "offset", "length", "tag" } do
+  for _, key in ipairs { "object", "offset", "length", "tag", "group" } do
     local v = t[key]
     local ok = type(v) == "table" or type(v) == "cdata"
     if key == "length" then ok = ok or type(v) == "number" or type(v) == "string" end
     if key == "object" then ok = ok or (v == nil and #s.objects == 1) end
-    if key == "tag" then ok = ok or v == nil end
+    if key == "tag" or key == "group" then ok = ok or v == nil end
     if not ok then
       fail("lsio.ranges: %s must be an array (Lua or FFI), not %s", key, util.show(v))
     end
@@ -144,13 +145,13 @@ end
 
 local function describe_arrays(s, to)
   local n = count_of(s.offset, "offset")
-  for _, key in ipairs { "object", "length", "tag" } do
+  for _, key in ipairs { "object", "length", "tag", "group" } do
     if s[key] ~= nil and type(s[key]) ~= "number" then
       local m = count_of(s[key], key)
       if m ~= n then fail("lsio.ranges: %s has %d elements, offset has %d", key, m, n) end
     end
   end
-  core.check(core.vt.source_arrays(to, n, s.tag ~= nil, core.err))
+  core.check(core.vt.source_arrays(to, n, s.tag ~= nil, s.group ~= nil, core.err))
   local object, length = to.object, to.length
   if s.object then
     fill(object, s.object, n, "object", 0)
@@ -168,6 +169,7 @@ local function describe_arrays(s, to)
     fill(length, s.length, n, "length", 0)
   end
   if s.tag ~= nil then fill_tags(to.tag, s.tag, n) end
+  if s.group ~= nil then fill(to.group, s.group, n, "group", 0) end
 end
 
 local function add_paths(add, list, paths)

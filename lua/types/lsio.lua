@@ -169,6 +169,7 @@ function lsio.files(paths, options) end
 ---@field offset? any array of bytes; negative counts from the end
 ---@field length? any array of bytes, or one size for all
 ---@field tag? any array
+---@field group? any array of numbers that never fall: in streams all of a group come before the next
 ---@field file? string CSV or .npy
 
 ---@param ranges lsio.range_table
@@ -182,7 +183,6 @@ function lsio.stdin(options) end
 ---@alias lsio.order "request"|"completed"
 ---@alias lsio.exists "error"|"replace"
 ---@alias lsio.durability "none"|"batch"|"each"
-
 ---@class lsio.raw_options
 ---@field type? lsio.type
 ---@field order? lsio.order

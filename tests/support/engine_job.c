@@ -275,6 +275,7 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
     }
     if (engine_job_random(j, how->poll_one_in) == 0) how->take(how->user, lsi_run_take(run, 0));
     if (how->cancel_after_ns >= 0 && (int64_t)t.now > how->cancel_after_ns) lsi_run_cancel(run);
+    if (how->expire_after_ns && t.now > how->expire_after_ns) lsi_run_expire(run);
     if (idle > 2 * run->n_workers) {
       pass(&t, how->sim, run);
       idle = 0;

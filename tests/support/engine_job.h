@@ -60,6 +60,7 @@ void engine_time_end(void);
 struct engine_turns {
   struct lsi_sim *sim;
   int64_t cancel_after_ns; /* of that time; < 0: never */
+  uint64_t expire_after_ns; /* likewise, its deadline; 0: never */
   uint32_t poll_one_in;
   void (*take)(void *user, struct lsi_run_completion *list);
   void *user;

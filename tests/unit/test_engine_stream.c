@@ -1,6 +1,6 @@
 /* Results that are streamed while objects change, on the simulated backend: what is handed out is what the
- * object held when the job was planned, and every step that ran is handed out or reported, once. Seeds as
- * in test_engine.c. */
+ * object held when the job was planned, and every step that ran is handed out or reported, once; in order, if
+ * there is one, also where next to nothing may wait for its turn. Seeds as in test_engine.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "engine_job.h"
+#include "engine/state/run.h"
 #include "memory/block.h"
 #include "ground/mem.h"
 #include "seams/os.h"
@@ -44,6 +45,46 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
   if (engine_job_random(j, 2)) engine_job_faults(j, &w->sim);
 }
 
+/* ---- orders ---- */
+
+/* What is to come next, in the order of steps or of groups. */
+struct turn {
+  enum { ANY_ORDER, BY_STEP, BY_GROUP } kind;
+  uint32_t next, came; /* step; or group, and how many of it came */
+};
+
+static bool planned_in_order(const struct lsi_plan *p, const struct lsi_request *r) {
+  for (uint32_t i = 0; i < r->n_steps; i++)
+    if (p->step_order[i] != i) return false;
+  return p->n_sections == 1;
+}
+
+static void choose_order(struct engine_job *j, struct turn *t) {
+  struct lsi_request *r = j->spec.request;
+  *t = (struct turn){.kind = planned_in_order(j->plan, r) ? 1 + (int)engine_job_random(j, 2) : ANY_ORDER};
+  static const uint64_t windows[] = {0, 1000, 20000, 1000000};
+  j->config.window = windows[engine_job_random(j, LSI_COUNTOF(windows))];
+  j->config.by_step = t->kind == BY_STEP;
+  if (t->kind == ANY_ORDER || engine_job_random(j, 4) == 0) return; /* groups too: the order of steps wins */
+  struct lsi_error e;
+  int64_t *group = lsi_calloc(r->n_steps, sizeof *group);
+  const uint64_t one_in = 1 + engine_job_random(j, 20);
+  for (uint32_t i = 1; i < r->n_steps; i++)
+    group[i] = group[i - 1] + (engine_job_random(j, one_in) ? 0 : 1 + (int64_t)engine_job_random(j, 3));
+  assert_int_equal(lsi_request_set_groups(r, group, r->n_steps, &e), 0);
+  lsi_free(group);
+}
+
+static bool in_turn(const struct lsi_request *r, struct turn *t, uint64_t step) {
+  if (t->kind == BY_STEP) return step == t->next++;
+  if (t->kind == ANY_ORDER || !r->group_first) return true;
+  if (step < r->group_first[t->next] || step >= r->group_first[t->next + 1]) return false;
+  if (++t->came < r->group_first[t->next + 1] - r->group_first[t->next]) return true;
+  t->next++;
+  t->came = 0;
+  return true;
+}
+
 struct ends {
   uint32_t *handed_out, *failed;
   uint32_t n_failed;
@@ -64,8 +105,14 @@ struct taker {
   const struct world *w;
   const struct engine_job *j;
   struct ends *ends;
+  struct turn *turn;
   uint64_t seed;
 };
+
+static void check_turn(const struct taker *t, uint64_t step) {
+  if (!in_turn(t->j->spec.request, t->turn, step))
+    fail_msg("seed %llu: step %llu came before its turn", (unsigned long long)t->seed, (unsigned long long)step);
+}
 
 static void take(void *user, struct lsi_run_completion *c) {
   const struct taker *t = user;
@@ -73,6 +120,7 @@ static void take(void *user, struct lsi_run_completion *c) {
   for (struct lsi_run_completion *next; c; c = next) {
     next = c->next;
     if (c->kind == LSIO_STEP_FAILED) {
+      check_turn(t, c->step);
       ends->failed[c->step]++;
       ends->n_failed++;
     }
@@ -81,6 +129,7 @@ static void take(void *user, struct lsi_run_completion *c) {
       if (!right(t->w, t->j->spec.request, c->block, one))
         fail_msg("seed %llu: step %llu was handed out with other bytes", (unsigned long long)t->seed,
                  (unsigned long long)one->step);
+      check_turn(t, one->step);
       ends->handed_out[one->step]++;
     }
     lsi_run_free_completion(c);
@@ -88,52 +137,75 @@ static void take(void *user, struct lsi_run_completion *c) {
 }
 
 static bool by_turns;
+static uint64_t n_kept_in_order;
+
+static void drive(struct world *w, struct engine_job *j, struct taker *taker, struct lsi_run *run, int64_t cancel,
+                  uint64_t expire) {
+  if (by_turns) {
+    const struct engine_turns how = {.sim = &w->sim, .cancel_after_ns = cancel, .expire_after_ns = expire,
+                                     .take = take, .user = taker,
+                                     .poll_one_in = 1 + (uint32_t)engine_job_random(j, 400)};
+    engine_job_turns(j, taker->seed, run, &how);
+  }
+  while (!lsi_run_ended(run)) {
+    take(taker, lsi_run_take(run, cancel >= 0 ? cancel + 1 : expire ? (int64_t)expire : 1000000000));
+    if (cancel >= 0) lsi_run_cancel(run);
+    if (expire) lsi_run_expire(run);
+  }
+  for (struct lsi_run_completion *c; (c = lsi_run_take(run, 0));) take(taker, c);
+}
+
+static void check_ends(const struct taker *t, const struct lsi_run *run, int rc) {
+  const struct ends *ends = t->ends;
+  struct lsi_summary s;
+  lsi_run_summary(run, &s);
+  uint32_t handed_out = 0;
+  for (uint32_t i = 0; i < t->j->spec.request->n_steps; i++) {
+    const uint32_t times = ends->handed_out[i] + ends->failed[i];
+    if (times > 1 || (rc == 0 && times != 1))
+      fail_msg("seed %llu: step %u ended %u times", (unsigned long long)t->seed, i, times);
+    handed_out += ends->handed_out[i];
+  }
+  /* What is counted is what was handed out, or could not be, for what comes before it has not run. */
+  const bool all = rc == 0 || !run->gate.on;
+  const uint64_t counted = s.steps + s.steps_failed, came = handed_out + ends->n_failed;
+  if (all ? s.steps != handed_out || s.steps_failed != ends->n_failed : counted < came)
+    fail_msg("seed %llu: %llu + %llu counted, %u + %u handed out", (unsigned long long)t->seed,
+             (unsigned long long)s.steps, (unsigned long long)s.steps_failed, handed_out, ends->n_failed);
+  if (rc == 0 && run->gate.held) fail_msg("seed %llu: something is left", (unsigned long long)t->seed);
+}
 
 static void one_seed(uint64_t seed) {
   struct world w;
   struct engine_job j;
   make_world(&w, &j, seed);
   engine_job_build(&j, seed, OBJECTS, w.names, w.infos, 200);
+  struct turn turn;
+  choose_order(&j, &turn);
   j.spec.transform = NULL;
   j.spec.identity = true;
   j.config.stream = true;
   j.config.stores = lsi_sim_stores;
   j.config.backend = &lsi_backend_sim;
   j.config.backend_user = &w.sim;
+  j.config.deadline_ns = 1000000000;
   const int64_t cancel = engine_job_random(&j, 10) == 0 ? (int64_t)engine_job_random(&j, 300000) : -1;
+  const uint64_t expire = engine_job_random(&j, 5) == 0 ? 1000000 + engine_job_random(&j, 300000) : 0;
   const uint32_t n = j.spec.request->n_steps;
   struct ends ends = {.handed_out = lsi_calloc(n, sizeof(uint32_t)), .failed = lsi_calloc(n, sizeof(uint32_t))};
   struct lsi_run *run;
   struct lsi_error e;
   lsi_error_clear(&e);
-  struct taker taker = {&w, &j, &ends, seed};
+  struct taker taker = {&w, &j, &ends, &turn, seed};
   assert_int_equal((by_turns ? lsi_run_create : lsi_run_start)(&j.config, &run, &e), 0);
-  if (by_turns) {
-    const struct engine_turns how = {.sim = &w.sim, .cancel_after_ns = cancel, .take = take, .user = &taker,
-                                     .poll_one_in = 1 + (uint32_t)engine_job_random(&j, 400)};
-    engine_job_turns(&j, seed, run, &how);
-  }
-  while (!lsi_run_ended(run)) {
-    take(&taker, lsi_run_take(run, cancel >= 0 ? cancel + 1 : 1000000000));
-    if (cancel >= 0) lsi_run_cancel(run);
-  }
-  take(&taker, lsi_run_take(run, 0));
+  drive(&w, &j, &taker, run, cancel, expire);
   const int rc = lsi_run_join(run, &e);
-  struct lsi_summary s;
-  lsi_run_summary(run, &s);
-  uint32_t handed_out = 0;
-  for (uint32_t i = 0; i < n; i++) {
-    const uint32_t times = ends.handed_out[i] + ends.failed[i];
-    if (times > 1 || (rc == 0 && times != 1))
-      fail_msg("seed %llu: step %u ended %u times", (unsigned long long)seed, i, times);
-    handed_out += ends.handed_out[i];
-  }
-  /* What is counted is what was handed out. */
-  if (s.steps != handed_out || s.steps_failed != ends.n_failed)
-    fail_msg("seed %llu: %llu + %llu counted, %u + %u handed out", (unsigned long long)seed,
-             (unsigned long long)s.steps, (unsigned long long)s.steps_failed, handed_out, ends.n_failed);
+  check_ends(&taker, run, rc);
+  n_kept_in_order += rc == 0 && run->left.n_steps && turn.kind != ANY_ORDER;
   if (rc == LSIO_ERR_SOURCE) assert_true(w.changing && e.object[0]);
-  else assert_true(rc == 0 || (rc == LSIO_ERR_CANCELLED && cancel >= 0) || (rc == LSIO_ERR_IO && w.sim.emfile));
+  else if (rc == LSIO_ERR_CANCELLED) assert_true(cancel >= 0);
+  else if (rc == LSIO_ERR_LIMIT) assert_true(expire && j.spec.on_error == LSI_ON_ERROR_FAIL);
+  else assert_true(rc == 0 || (rc == LSIO_ERR_IO && w.sim.emfile));
   lsi_run_destroy(run);
   lsi_free(ends.handed_out);
   lsi_free(ends.failed);
@@ -148,7 +220,8 @@ static void nothing_wrong_is_handed_out(void **state) {
 static void nothing_wrong_is_handed_out_by_turns(void **state) {
   (void)state;
   by_turns = true;
-  engine_job_seeds(one_seed, 4, 1000);
+  n_kept_in_order = 0;
+  if (engine_job_seeds(one_seed, 4, 1000) >= 500) assert_true(n_kept_in_order > 5);
 }
 
 int main(void) {

@@ -27,6 +27,7 @@ static void free_run(struct lsi_run *run) {
   lsi_free(run->summaries);
   lsi_free(run->late.units);
   lsi_left_clear(&run->left);
+  lsi_gate_clear(&run->gate);
   if (run->outcome.bell >= 0) lsi_os_bell_destroy(run->outcome.bell);
   if (run->cond) lsi_os_cond_destroy(run->cond);
   if (run->mutex) lsi_os_mutex_destroy(run->mutex);
@@ -54,6 +55,7 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   run->wave.request = config->spec->request;
   run->wave.plan = plan;
   run->on_error = config->spec->on_error;
+  if (config->stream) lsi_gate_init(&run->gate, run->wave.request, config->by_step, config->window);
   run->n_workers = config->workers;
   run->mutex = lsi_os_mutex_create();
   run->cond = lsi_os_cond_create();

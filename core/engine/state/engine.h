@@ -20,6 +20,7 @@
  *   step/steps.c        the steps of a unit whose bytes are there
  *   step/prepare.c      from stored bytes to what the transform sees; pieces.c: all of it piece by piece
  *   state/alarms.c      deadlines, minded by one thread of a context
+ *   state/gate.c        results that are streamed in an order
  *   state/left.c        which steps a deadline leaves; their places in the output are filled by result.c
  *   step/result.c       where a result is made; prefault.c: its pages made ready; nontemporal.c: stores past
  *                       the CPU's cache
@@ -93,6 +94,8 @@ struct lsi_run_config {
   struct lsi_dtype sink_type;
   uint32_t sink_device;              /* of the plan, on which the sink lies; UINT32_MAX: on none */
   bool stream;                       /* results become completions */
+  bool by_step;                      /* these come in the order of steps; else, if the request has groups, in
+                                        that of groups. The plan is in request order then */
   uint32_t workers;
   uint64_t share;                    /* bytes of memory a worker may use */
   uint64_t window;                   /* bytes beside, for results that wait for their turn */

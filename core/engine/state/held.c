@@ -8,7 +8,8 @@
 int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsio_result *result) {
   struct lsi_held_unit *u = &w->stepper.held.now;
   struct lsi_run_completion *c = u->last;
-  if (!u->first || c->block != b || c->from + c->n != b->n) {
+  if (!u->first || c->block != b || c->from + c->n != b->n ||
+      !lsi_gate_joins(&w->run->gate, b->results[b->n - 1].step, result->step)) {
     c = lsi_calloc(1, sizeof *c);
     if (!c) return LSIO_ERR_NOMEM;
     c->kind = LSIO_STEP;
@@ -72,10 +73,11 @@ void lsi_held_settle(struct lsi_worker *w, const struct lsi_slot *slot, const st
 }
 
 /* Results that go on where the last ones end are handed out with them. */
-static void append(struct lsi_run_completion **first, struct lsi_run_completion **last,
-                   struct lsi_held_unit *u) {
+static void append(const struct lsi_gate *gate, struct lsi_run_completion **first,
+                   struct lsi_run_completion **last, struct lsi_held_unit *u) {
   struct lsi_run_completion *c = u->first, *before = *last;
-  if (before && before->block == c->block && before->from + before->n == c->from) {
+  const bool adjoins = before && before->block == c->block && before->from + before->n == c->from;
+  if (adjoins && lsi_gate_joins(gate, c->block->results[c->from - 1].step, c->block->results[c->from].step)) {
     before->n += c->n;
     before->bytes += c->bytes;
     struct lsi_run_completion *next = c->next;
@@ -92,7 +94,7 @@ void lsi_held_deliver(struct lsi_worker *w) {
   struct lsi_held *h = &w->stepper.held;
   struct lsi_run_completion *first = NULL, *last = NULL;
   for (struct lsi_held_unit *u = h->units, *end = u + h->n; u < end; u++)
-    if (u->first) append(&first, &last, u);
+    if (u->first) append(&w->run->gate, &first, &last, u);
   h->n = 0;
   h->bytes = 0;
   h->delivered_ns = lsi_os_now_ns();

@@ -57,19 +57,34 @@ bool lsi_run_full(const struct lsi_run *run) {
 }
 
 /* Under the mutex, or when all workers have ended. */
-static void told(struct lsi_run *run, const struct lsi_run_completion *list) {
-  uint64_t steps = 0, bytes = 0;
-  for (const struct lsi_run_completion *c = list; c; c = c->next) {
-    steps += c->error ? 1 : c->n;
-    bytes += c->bytes;
-  }
-  lsi_count(&run->outcome.told_bytes, bytes);
+static void count_steps(struct lsi_run *run, const struct lsi_run_completion *list) {
+  uint64_t steps = 0;
+  for (const struct lsi_run_completion *c = list; c; c = c->next) steps += c->error ? 1 : c->n;
   lsi_count(&run->outcome.told_steps, steps);
 }
 
+/* What of the list may be told now, with what waited for it. */
+static struct lsi_run_completion *pass(struct lsi_run *run, struct lsi_run_completion *list, bool *lost) {
+  uint64_t bytes = 0;
+  for (const struct lsi_run_completion *c = list; c; c = c->next) bytes += c->bytes;
+  lsi_count(&run->outcome.told_bytes, bytes);
+  if (run->gate.on) list = lsi_gate_pass(&run->gate, list, lost);
+  count_steps(run, list);
+  return list;
+}
+
+static void fail_for_memory(struct lsi_run *run, const char *what) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  lsi_fail(&e, LSIO_ERR_NOMEM, 0, "%s", what);
+  lsi_run_fail(run, &e);
+}
+
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool wake) {
+  bool lost = false;
   lsi_os_lock(run->mutex);
-  bool was_empty = !run->outcome.first;
+  list = pass(run, list, &lost);
+  wake = wake && list && !run->outcome.first;
   if (run->outcome.last) run->outcome.last->next = list;
   else run->outcome.first = list;
   uint64_t bytes = 0;
@@ -78,20 +93,13 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
     bytes += sizeof *c + c->bytes + (c->error ? sizeof *c->error : 0);
   }
   lsi_count(&run->outcome.queued_bytes, bytes);
-  told(run, list);
-  if (was_empty && wake) {
+  if (wake) {
     ring(run);
     lsi_os_wake_all(run->cond);
   }
   lsi_os_unlock(run->mutex);
-  if (was_empty && wake && run->config.tell) run->config.tell(run->config.tell_user, false);
-}
-
-static void fail_for_memory(struct lsi_run *run, const char *what) {
-  struct lsi_error e;
-  lsi_error_clear(&e);
-  lsi_fail(&e, LSIO_ERR_NOMEM, 0, "%s", what);
-  lsi_run_fail(run, &e);
+  if (wake && run->config.tell) run->config.tell(run->config.tell_user, false);
+  if (lost) fail_for_memory(run, "no memory for results that wait for their turn");
 }
 
 /* NULL: there is no memory for it, and the run fails. */
@@ -160,20 +168,24 @@ static void count_left(struct lsi_run *run) {
     describe_left(run, s, &o->errors[o->n_kept++]);
 }
 
-/* The next of them: there may be millions, so that their errors are made when they are asked for. By who
- * polls, once the run has ended and all else is taken. */
+/* The next of them, or what has waited for it behind the gate; NULL: there is none. */
+static struct lsi_run_completion *next_left(struct lsi_run *run) {
+  const uint32_t step = lsi_left_next(run, run->left.told);
+  const uint32_t rank = step == UINT32_MAX ? UINT32_MAX : lsi_gate_rank(&run->gate, step);
+  struct lsi_run_completion *waited = lsi_gate_take(&run->gate, rank);
+  if (waited || step == UINT32_MAX) return waited;
+  struct lsi_error e;
+  run->left.told = step + 1;
+  describe_left(run, step, &e);
+  return failure(run, step, &e);
+}
+
+/* There may be millions, so that their errors are made when they are asked for. By who polls, once the run
+ * has ended and all else is taken. */
 static struct lsi_run_completion *take_left(struct lsi_run *run) {
   struct lsi_run_completion *first = NULL, **end = &first;
-  struct lsi_error e;
-  for (uint32_t i = 0; i < LEFT_BATCH; i++) {
-    const uint32_t step = lsi_left_next(run, run->left.told);
-    if (step == UINT32_MAX) break;
-    run->left.told = step + 1;
-    describe_left(run, step, &e);
-    if (!(*end = failure(run, step, &e))) break;
-    end = &(*end)->next;
-  }
-  told(run, first);
+  for (uint32_t i = 0; i < LEFT_BATCH && (*end = next_left(run)); i++) end = &(*end)->next;
+  count_steps(run, first);
   return first;
 }
 

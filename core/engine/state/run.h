@@ -7,6 +7,7 @@
 #include "engine/state/alarms.h"
 #include "engine/state/engine.h"
 #include "engine/state/figures.h"
+#include "engine/state/gate.h"
 #include "engine/state/handout.h"
 #include "engine/state/home.h"
 #include "engine/state/left.h"
@@ -117,6 +118,7 @@ struct lsi_run {
   struct lsi_mutex *mutex;
   struct lsi_cond *cond;
   struct lsi_outcome outcome;
+  struct lsi_gate gate;      /* of results that are streamed */
   struct lsi_late_units late;
   struct lsi_left left;
   struct lsi_alarm deadline; /* set while `has_deadline` */

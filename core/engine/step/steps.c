@@ -157,10 +157,16 @@ static __attribute__((noinline)) bool stall(struct lsi_worker *w, uint32_t step)
   return false;
 }
 
+/* False: too many results wait to be taken, or for their turn. */
+static bool may_stream(struct lsi_worker *w, uint32_t step) {
+  if (lsi_run_full(w->run)) return stall(w, step);
+  return !w->run->gate.on || lsi_gate_may_run(&w->run->gate, step, result_bytes_max(w, step));
+}
+
 /* False: its result would have to wait, for its turn, for a buffer or for who polls. */
 static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *c = &w->run->config;
-  if (c->stream && lsi_run_full(w->run)) return stall(w, step);
+  if (c->stream) return may_stream(w, step);
   if (w->writer) return lsi_write_ready(w, f, step);
   return !c->sink_variable || lsi_sink_may_run(c->sink, step, result_bytes_max(w, step));
 }
