@@ -29,6 +29,12 @@ static void forget(struct lsi_os_file *f) {
   pthread_mutex_unlock(&live_mutex);
 }
 
+/* Another thread of the parent may have held the mutex, and been at the list: neither is looked at. */
+void lsi_output_forked(void) {
+  live_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+  live = NULL;
+}
+
 struct lsi_os_file *lsi_output_create(const char *path, bool replace) {
   struct lsi_os_file *f = lsi_calloc(1, sizeof *f);
   if (!f) return NULL;
@@ -76,8 +82,9 @@ void lsi_os_files_abandon(void) {
   pthread_mutex_unlock(&live_mutex);
 }
 
-/* A script that calls os.exit, or a program that returns from main, in the middle of a job. A fork may
- * have copied the mutex while it was held, but then the files are not its own. */
+/* A script that calls os.exit, or a program that returns from main, in the middle of a job. A child that
+ * nobody was told of (_Fork) may have a copy of the mutex while it was held, but then the files are not its
+ * own. */
 static __attribute__((destructor)) void leave(void) {
   if (live && live->owner == getpid()) lsi_os_files_abandon();
 }

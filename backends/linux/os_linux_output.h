@@ -37,6 +37,8 @@ struct lsi_os_file {
 
 /* One that is not open yet, among those that are abandoned when the process ends. NULL: no memory. */
 struct lsi_os_file *lsi_output_create(const char *path, bool replace);
+/* In a child of fork, before it has a second thread: those that are open are its parent's. */
+void lsi_output_forked(void);
 /* Removes the temporary name, if there is one. Any thread. */
 void lsi_output_unlink(struct lsi_os_file *f);
 void lsi_output_free(struct lsi_os_file *f); /* closes; removes nothing */

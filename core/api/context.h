@@ -17,6 +17,7 @@
 struct lsi_array;
 
 struct lsio_context {
+  uint32_t forks;       /* lsi_os_forks when it was made: forked.h */
   struct lsi_log log;
   struct lsi_script_host *host;
   struct lsi_pool *pool;
@@ -217,6 +218,7 @@ void lsi_queue_do(struct lsio_job *job);
 void lsi_queue_look(struct lsio_queue *queue);
 void lsi_queue_hold(struct lsio_queue *queue);
 bool lsi_queue_coordinates(const struct lsio_queue *queue);
+struct lsio_context *lsi_queue_context(const struct lsio_queue *queue);
 void lsi_queue_drop(struct lsio_queue *queue);
 
 /* job_prepare.c: from the script's spec to everything that a run needs. */

@@ -1,5 +1,5 @@
 /* Errors as callers get them. */
-#include "api/context.h"
+#include "api/forked.h"
 #include "ground/mem.h"
 
 int lsio_error_code(const lsio_error *e) { return e->code; }
@@ -22,6 +22,25 @@ static lsio_error no_memory = {.code = LSIO_ERR_NOMEM,
                                .offset = LSI_NO_OFFSET,
                                .step = LSI_NO_STEP,
                                .text = "out of memory, and none is left to say what for"};
+
+#define FORKED "was made before a fork, by a parent of this process"
+#define FORKED_REMEDY "make a context of its own in the child (lsio_context_create), and all else in that"
+
+static const lsio_error forked = {.code = LSIO_ERR_FORKED,
+                                  .offset = LSI_NO_OFFSET,
+                                  .step = LSI_NO_STEP,
+                                  .what = "the job " FORKED,
+                                  .remedy = FORKED_REMEDY,
+                                  .text = "the job " FORKED "; " FORKED_REMEDY};
+
+const lsio_error *lsi_error_of_parents(void) { return &forked; }
+
+int lsi_refuse_parents(bool is_parents, const char *what, struct lsi_error *err) {
+  if (!is_parents) return 0;
+  lsi_fail(err, LSIO_ERR_FORKED, 0, "%s " FORKED, what);
+  lsi_error_remedy(err, FORKED_REMEDY);
+  return LSIO_ERR_FORKED;
+}
 
 void lsio_error_free(lsio_error *e) {
   if (e != &no_memory) lsi_free(e);

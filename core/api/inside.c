@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "memory/ledger.h"
 #include "memory/pool.h"
 #include "seams/os.h"
@@ -38,6 +38,8 @@ double lsi_job_did(struct lsio_job *job, enum lsi_trace_kind kind, uint64_t *at)
 int lsio_context_trace(lsio_context *c, const char *path, lsio_error **error) {
   struct lsi_error e;
   lsi_error_clear(&e);
+  if (c && lsi_refuse_parents(lsi_is_parents(c), "the context", &e) < 0)
+    return lsi_error_hand_out(&e, e.code, error);
   if (!c || !path || !c->trace) {
     lsi_fail(&e, LSIO_ERR_USAGE, 0, "a trace needs a path, and a context that was made with trace_events");
     return lsi_error_hand_out(&e, e.code, error);
@@ -53,8 +55,8 @@ int lsio_context_trace(lsio_context *c, const char *path, lsio_error **error) {
   return lsi_error_hand_out(&e, rc, error);
 }
 
-void lsio_context_get_stats(lsio_context *c, struct lsio_context_stats *out) {
-  struct lsio_context_stats s = {.struct_size = sizeof s};
+static void look_at_context(lsio_context *c, struct lsio_context_stats *out) {
+  struct lsio_context_stats s = {0};
   const struct lsi_crew_figures all = lsi_crew_look(c->crew, LSI_CREW_ALL);
   s.threads = all.threads;
   s.attended = all.attended;
@@ -71,12 +73,19 @@ void lsio_context_get_stats(lsio_context *c, struct lsio_context_stats *out) {
   s.jobs = c->jobs;
   s.jobs_running = c->running;
   lsi_os_unlock(c->mutex);
+  *out = s;
+}
+
+void lsio_context_get_stats(lsio_context *c, struct lsio_context_stats *out) {
+  struct lsio_context_stats s = {0};
+  if (!lsi_is_parents(c)) look_at_context(c, &s);
   const size_t size = LSI_MIN(out->struct_size, sizeof s);
   s.struct_size = out->struct_size;
   memcpy(out, &s, size);
 }
 
 int lsio_context_get_thread_stats(lsio_context *c, uint32_t i, struct lsio_thread_stats *out) {
+  if (lsi_is_parents(c)) return LSIO_ERR_FORKED;
   const struct lsi_crew_figures f = lsi_crew_look(c->crew, i);
   if (i >= f.threads) return LSIO_ERR_USAGE;
   const struct lsio_thread_stats s = {

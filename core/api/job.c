@@ -2,11 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "ground/mem.h"
 #include "memory/array.h"
 #include "memory/block.h"
-#include "seams/os.h"
 
 /* ---- from options to a run ---- */
 
@@ -212,41 +211,55 @@ void lsio_job_progress(const lsio_job *job, struct lsio_progress *out) {
   const struct lsi_job_life *l = &job->life;
   p.listed = atomic_load_explicit(&l->listed, memory_order_relaxed);
   p.looked_at = atomic_load_explicit(&l->looked_at, memory_order_relaxed);
-  if (!l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS) look_at_run(job, &p);
+  if (lsi_is_parents(job->context)) p.listed = p.looked_at = 0;
+  else if (!l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS) look_at_run(job, &p);
   size_t size = LSI_MIN(out->struct_size, sizeof p);
   p.struct_size = out->struct_size;
   memcpy(out, &p, size);
 }
 
 char *lsio_job_activity(const lsio_job *job) {
+  if (lsi_is_parents(job->context)) return lsi_strdup("whatever the parent of this process has it do\n");
   const bool plans = job->life.queue && atomic_load(&job->life.stage) == LSI_JOB_PLANS;
   if (plans) return lsi_strdup("the script, which is still being prepared (setup, source, planning)\n");
   return job->run ? lsi_run_activity(job->run) : lsi_strdup("not started\n");
 }
 
+/* It has ended, and is this process's own. */
+static bool is_known(const lsio_job *job) { return !lsi_is_parents(job->context) && job->ended; }
+
 uint64_t lsio_job_number(const lsio_job *job) { return job->number; }
-int lsio_job_status(const lsio_job *job) { return job->ended ? job->status : LSIO_ERR_BUSY; }
-int lsio_job_exit_code(const lsio_job *job) { return job->ended ? job->exit_code : 0; }
+int lsio_job_status(const lsio_job *job) {
+  if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
+  return job->ended ? job->status : LSIO_ERR_BUSY;
+}
+int lsio_job_exit_code(const lsio_job *job) {
+  if (lsi_is_parents(job->context)) return lsi_error_exit_code(LSIO_ERR_FORKED);
+  return job->ended ? job->exit_code : 0;
+}
 const lsio_error *lsio_job_error(const lsio_job *job) {
+  if (lsi_is_parents(job->context)) return lsi_error_of_parents();
   return job->ended && job->error.code ? &job->error : NULL;
 }
 const lsio_error *lsio_job_state_error(const lsio_job *job) {
-  return job->ended && job->state.error.code ? &job->state.error : NULL;
+  return is_known(job) && job->state.error.code ? &job->state.error : NULL;
 }
 void *lsio_job_state(const lsio_job *job) {
-  return job->ended && !job->status ? lsi_c_transform_state(&job->transform) : NULL;
+  return is_known(job) && !job->status ? lsi_c_transform_state(&job->transform) : NULL;
 }
-uint64_t lsio_job_error_count(const lsio_job *job) { return job->ended ? job->summary.error_count : 0; }
+uint64_t lsio_job_error_count(const lsio_job *job) { return is_known(job) ? job->summary.error_count : 0; }
 const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i) {
-  return job->ended && i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
+  return is_known(job) && i < job->summary.n_errors_kept ? &job->summary.errors[i] : NULL;
 }
 
 const char *lsio_job_summary_json(lsio_job *job) {
+  if (lsi_is_parents(job->context)) return NULL;
   if (job->ended && !job->texts.summary_json) job->texts.summary_json = lsi_summary_json(&job->summary);
   return job->texts.summary_json;
 }
 
 const char *lsio_job_summary_text(lsio_job *job) {
+  if (lsi_is_parents(job->context)) return NULL;
   if (job->ended && !job->texts.summary) job->texts.summary = lsi_summary_text(&job->summary);
   return job->texts.summary;
 }
@@ -280,7 +293,7 @@ void lsi_job_free(struct lsio_job *job) {
 }
 
 void lsio_job_destroy(lsio_job *job) {
-  if (!job) return;
+  if (!job || lsi_is_parents(job->context)) return;
   if (job->ending.helped) lsi_helpers_wait(job->context->helpers, &job->ending.task, -1);
   if (job->run && !job->ended) {
     lsi_run_cancel(job->run);

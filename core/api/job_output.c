@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "ground/mem.h"
 #include "memory/array.h"
 
@@ -210,6 +210,7 @@ void lsi_job_release_output(struct lsio_job *job) {
 }
 
 static int describe(const struct lsio_job *job, struct lsio_array *out) {
+  if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
   if (!job->ended) return LSIO_ERR_BUSY;
   if (job->spec.sink.kind != LSI_SINK_MEMORY || job->array.taken) return LSIO_ERR_USAGE;
   if (!out || out->struct_size < sizeof *out) return LSIO_ERR_USAGE;

@@ -1,9 +1,8 @@
 /* Jobs that are polled by themselves: completions one by one, and the end. */
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "memory/block.h"
-#include "seams/os.h"
 
 /* ---- the end ---- */
 
@@ -71,6 +70,7 @@ static struct lsio_completion completion(const struct lsi_run_completion *c, uin
 }
 
 int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms) {
+  if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
   if (job->poll.lent) give_back(job);
   if (!job->run || !max || job->poll.done) return 0;
   int64_t left_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
@@ -106,6 +106,7 @@ int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeou
 }
 
 int lsio_wait(lsio_job *job) {
+  if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
   struct lsio_completion batch[64];
   while (job->run && !job->poll.done) lsio_poll(job, batch, LSI_COUNTOF(batch), -1);
   return job->status;
@@ -118,7 +119,7 @@ static void ring_when_published(const struct lsio_job *job) {
 }
 
 int lsio_job_fd(const lsio_job *job) {
-  if (!job->run) return -1;
+  if (lsi_is_parents(job->context) || !job->run) return -1;
   const int fd = lsi_run_bell(job->run);
   if (job->poll.done) lsi_run_ring(job->run, false);
   else if (job->poll.pending) lsi_run_ring(job->run, true);

@@ -2,7 +2,7 @@
  * modelled, plan built, memory priced; and what the plan will do, in words. */
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "ground/mem.h"
 #include "job/price.h"
 #include "plan/explain.h"
@@ -267,6 +267,7 @@ static double sink_seconds(const struct lsio_job *job, double elements) {
 }
 
 const char *lsio_job_explain(lsio_job *job, int json) {
+  if (lsi_is_parents(job->context)) return NULL;
   char **text = json ? &job->texts.explain_json : &job->texts.explain;
   const bool plans = job->life.queue && atomic_load(&job->life.stage) == LSI_JOB_PLANS;
   if (plans || !job->plan || !job->backend) return NULL;

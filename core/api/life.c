@@ -1,10 +1,9 @@
 /* The life of a job with a queue: planned and ended by threads of its context, known to whoever counts it. */
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "ground/mem.h"
 #include "memory/array.h"
-#include "seams/os.h"
 
 /* What a worker plans at most: about a millisecond of its time. */
 #define SMALL_RANGES (16u << 10)
@@ -58,6 +57,7 @@ static void drop(struct lsio_job *job) {
 
 void lsio_cancel(lsio_job *job) {
   struct lsi_job_life *l = &job->life;
+  if (lsi_is_parents(job->context)) return;
   atomic_store(&l->cancelled, true);
   const bool known = !l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS; /* else who plans it sees that */
   if (known && job->run) lsi_run_cancel(job->run);
@@ -69,7 +69,7 @@ void lsio_job_retain(lsio_job *job) {
 }
 
 void lsio_job_release(lsio_job *job) {
-  if (!job || atomic_fetch_sub(&job->life.users, 1) != 1) return;
+  if (!job || lsi_is_parents(job->context) || atomic_fetch_sub(&job->life.users, 1) != 1) return;
   lsi_queue_leave(job);
   lsio_cancel(job);
   if (atomic_load(&job->life.stage) == LSI_JOB_RUNS) lsi_run_leave_queue(job->run);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "engine/state/alarms.h"
 #include "ground/mem.h"
 #include "ground/units.h"
@@ -90,7 +90,8 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   for (size_t i = 0; lsi_stores[i]; i++)
     if (!is_current(lsi_stores[i], &e)) return lsi_error_hand_out(&e, e.code, error);
   lsio_context *c = lsi_calloc(1, sizeof *c);
-  const bool made = c && (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
+  const bool made = c && lsi_os_forks_watch() == 0 &&
+                    (c->mutex = lsi_os_mutex_create()) && (c->pool = lsi_pool_create()) &&
                     (c->ledger = lsi_ledger_create()) && (c->facts = lsi_facts_create()) &&
                     (c->helpers = lsi_helpers_create()) && (c->alarms = lsi_alarms_create()) &&
                      (c->rest = lsi_os_cond_create());
@@ -102,6 +103,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
     if (!c->trace) rc = lsi_fail(&e, LSIO_ERR_NOMEM, 0, "no memory for a trace");
     lsi_crew_trace(c->crew, c->trace);
   }
+  if (c) c->forks = lsi_os_forks;
   if (c) c->log = (struct lsi_log){.take = o.log, .user = o.log_user};
   if (rc >= 0) rc = lsi_script_host_ops->create(&c->log, &c->host, &e);
   if (rc < 0) {
@@ -142,7 +144,7 @@ void lsi_context_end(struct lsio_context *c, uint64_t ceiling) {
 }
 
 void lsio_context_destroy(lsio_context *c) {
-  if (!c) return;
+  if (!c || lsi_is_parents(c)) return;
   lsi_os_lock(c->mutex);
   while (c->lives) lsi_os_wait(c->rest, c->mutex, -1); /* of jobs that were released while they ran */
   lsi_os_unlock(c->mutex);

@@ -3,10 +3,9 @@
  * has been taken. */
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "ground/mem.h"
 #include "memory/block.h"
-#include "seams/os.h"
 
 #define LOOK_NS 20000000 /* a wait ends so often while jobs go on: for memory figures, and cancelled jobs */
 
@@ -38,6 +37,8 @@ int lsio_queue_create(lsio_context *context, const struct lsio_queue_options *op
     lsi_fail(&e, LSIO_ERR_USAGE, 0, "lsio_queue_create needs a context, `out`, and options with struct_size");
     return lsi_error_hand_out(&e, e.code, error);
   }
+  if (lsi_refuse_parents(lsi_is_parents(context), "the context", &e) < 0)
+    return lsi_error_hand_out(&e, e.code, error);
   lsio_queue *q = lsi_calloc(1, sizeof *q);
   if (q) {
     if (options) memcpy(&q->options, options, LSI_MIN(options->struct_size, sizeof q->options));
@@ -62,6 +63,8 @@ int lsio_queue_create(lsio_context *context, const struct lsio_queue_options *op
 
 bool lsi_queue_coordinates(const struct lsio_queue *q) { return q->options.flags & LSIO_QUEUE_COORDINATES; }
 
+struct lsio_context *lsi_queue_context(const struct lsio_queue *q) { return q->context; }
+
 void lsi_queue_hold(struct lsio_queue *q) { atomic_fetch_add(&q->refs, 1); }
 
 void lsi_queue_drop(struct lsio_queue *q) {
@@ -76,7 +79,7 @@ void lsi_queue_drop(struct lsio_queue *q) {
 
 /* Of all its jobs: nobody will take what they tell. */
 void lsio_queue_release(lsio_queue *q) {
-  if (!q) return;
+  if (!q || lsi_is_parents(q->context)) return;
   lsi_os_lock(q->mutex);
   for (struct lsio_job *job; (job = q->jobs);) {
     atomic_fetch_add(&job->life.refs, 1); /* its user may let go of it at the same time */
@@ -90,6 +93,7 @@ void lsio_queue_release(lsio_queue *q) {
 }
 
 int lsio_queue_fd(lsio_queue *q) {
+  if (lsi_is_parents(q->context)) return -1;
   lsi_os_lock(q->mutex);
   int bell = atomic_load(&q->bell);
   if (bell < 0 && lsi_os_bell_create(&bell) != 0) bell = -1;
@@ -331,6 +335,7 @@ static void wait_asleep(struct lsio_queue *q, uint64_t until) {
 }
 
 int lsio_queue_take(lsio_queue *q, struct lsio_event *out, size_t max, int timeout_ms) {
+  if (lsi_is_parents(q->context)) return LSIO_ERR_FORKED;
   lsi_job_free_completions(q->lent);
   q->lent = NULL;
   max = LSI_MIN(max, (size_t)INT32_MAX);

@@ -1,5 +1,5 @@
 /* Scripts of the public API that stay loaded for many jobs. */
-#include "api/context.h"
+#include "api/forked.h"
 
 int lsio_script_load(lsio_context *context, const struct lsio_job_options *options, lsio_script **out,
                      lsio_error **error) {
@@ -11,10 +11,14 @@ int lsio_script_load(lsio_context *context, const struct lsio_job_options *optio
              "lsio_script_load needs a context, a script, `out`, and options whose struct_size is set");
     return lsi_error_hand_out(&e, e.code, error);
   }
+  if (lsi_refuse_parents(lsi_is_parents(context), "the context", &e) < 0)
+    return lsi_error_hand_out(&e, e.code, error);
   const struct lsi_script_source source = {.text = o.script, .length = o.script_length,
                                            .name = o.script_name};
   const int rc = lsi_script_host_ops->keep(context->host, &source, out, &e);
   return rc < 0 ? lsi_error_hand_out(&e, rc, error) : 0;
 }
 
-void lsio_script_release(lsio_script *script) { lsi_script_host_ops->release(script); }
+void lsio_script_release(lsio_script *script) {
+  if (script && !lsi_script_host_ops->is_parents(script)) lsi_script_host_ops->release(script);
+}

@@ -1,6 +1,16 @@
 /* Submitting jobs: polled by themselves, or with a queue. */
-#include "api/context.h"
-#include "seams/os.h"
+#include "api/forked.h"
+
+/* What the job is to be made of. */
+static int refuse_parents(const lsio_context *context, const struct lsio_job_options *o,
+                          struct lsi_error *err) {
+  int rc = lsi_refuse_parents(lsi_is_parents(context), "the context", err);
+  if (rc >= 0 && o->queue)
+    rc = lsi_refuse_parents(lsi_is_parents(lsi_queue_context(o->queue)), "the queue", err);
+  if (rc >= 0 && o->loaded)
+    rc = lsi_refuse_parents(lsi_script_host_ops->is_parents(o->loaded), "the loaded script", err);
+  return rc;
+}
 
 /* No job is made. */
 static void refuse(const struct lsio_job_options *o) {
@@ -17,6 +27,11 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a job needs a context, a script or a loaded one (or a request, without args and "
                     "params), `out`, and options whose struct_size is set");
+  }
+  const int rc = refuse_parents(context, o, err);
+  if (rc < 0) {
+    lsi_c_transform_refuse(o->transform);
+    return rc;
   }
   *out = lsi_job_create(context, o);
   if (*out) return 0;

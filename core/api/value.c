@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "api/context.h"
+#include "api/forked.h"
 #include "ground/mem.h"
 
 /* Ends a public call: nothing is handed out but by one that worked. */
@@ -22,7 +22,9 @@ static int check(const char *name, bool fine, struct lsi_error *e) {
 int lsio_job_state_value(const lsio_job *job, lsio_value **out, lsio_error **error) {
   struct lsi_error e;
   lsi_error_clear(&e);
-  int rc = 0;
+  int rc = job ? lsi_refuse_parents(lsi_is_parents(job->context), "the job", &e) : 0;
+  if (rc < 0)
+    return end(rc, &e, error);
   if (!job || !out || !job->wants_value)
     rc = lsi_fail(&e, LSIO_ERR_USAGE, 0,
                   "lsio_job_state_value needs `out` and a job with the flag LSIO_JOB_STATE_VALUE");

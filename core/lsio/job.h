@@ -170,10 +170,11 @@ struct lsio_completion {
 };
 
 /* Waits up to timeout_ms (-1 = for ever, 0 = not at all) for at least one completion and takes up to
- * `max`. Returns how many, 0 on timeout. After LSIO_DONE it returns 0 at once. Workers stop reading
- * while too many results wait to be polled. An output file is made durable and gets its name (or is removed)
- * between the last step and LSIO_DONE, which may take seconds: with a limit on a thread of the context's,
- * up to four jobs' at once, so that this call returns in time; without one on the calling thread. */
+ * `max`. Returns how many, 0 on timeout, LSIO_ERR_FORKED for a parent's job. After LSIO_DONE it returns 0 at
+ * once. Workers stop reading while too many results wait to be polled. An output file is made durable and
+ * gets its name (or is removed) between the last step and LSIO_DONE, which may take seconds: with a limit on
+ * a thread of the context's, up to four jobs' at once, so that this call returns in time; without one on the
+ * calling thread. */
 LSIO_API int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms);
 /* Polls and drops completions until the job has ended; returns lsio_job_status. */
 LSIO_API int lsio_wait(lsio_job *job);

@@ -73,12 +73,13 @@ struct lsio_event {
 };
 
 /* Waits up to timeout_ms (-1: for ever, 0: not at all) until there is something, and takes up to `max`.
- * Returns how many; 0: nothing came in time. Jobs have turns. With -1 it may do meanwhile what a thread of
- * the context would do for the queue's jobs: load scripts, list and plan, merge and publish. Workers stop
- * reading for a job of whose results too many wait here. */
+ * Returns how many; 0: nothing came in time; LSIO_ERR_FORKED: it is a parent's. Jobs have turns. With -1 it
+ * may do meanwhile what a thread of the context would do for the queue's jobs: load scripts, list and plan,
+ * merge and publish. Workers stop reading for a job of whose results too many wait here. */
 LSIO_API int lsio_queue_take(lsio_queue *queue, struct lsio_event *out, size_t max, int timeout_ms);
 
-/* Any thread; a block outlives its event, job, queue and context. NULL is fine for release. */
+/* Any thread; a block outlives its event, job, queue and context, but its memory is not inherited by children
+ * of fork. NULL is fine for release. */
 LSIO_API void lsio_block_retain(lsio_block *block);
 LSIO_API void lsio_block_release(lsio_block *block);
 

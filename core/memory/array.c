@@ -7,7 +7,7 @@ struct lsi_array *lsi_array_create(struct lsi_pool *pool, uint64_t bytes) {
   if (bytes > SIZE_MAX) return NULL;
   struct lsi_array *a = lsi_malloc(sizeof *a);
   if (!a) return NULL;
-  *a = (struct lsi_array){lsi_pool_take(pool, (size_t)bytes, false), bytes, pool};
+  *a = (struct lsi_array){lsi_pool_take(pool, (size_t)bytes, false), bytes, pool, lsi_os_forks};
   if (!a->data) {
     lsi_free(a);
     return NULL;
@@ -26,6 +26,11 @@ void lsi_array_give_up(struct lsi_array *a) {
 
 void lsi_array_free(struct lsi_array *a) {
   if (!a) return;
+  if (a->forks != lsi_os_forks) { /* its pages are here, and its pool's locks are not to be had */
+    lsi_os_unmap(a->data, (size_t)a->bytes);
+    lsi_free(a);
+    return;
+  }
   lsi_os_inherit(a->data, (size_t)a->bytes, false);
   lsi_pool_give(a->pool, a->data, (size_t)a->bytes, false);
   lsi_array_give_up(a);

@@ -1,6 +1,7 @@
 #include "memory/block.h"
 
 #include "ground/mem.h"
+#include "seams/os.h"
 
 #define RESULT_BYTES 256u /* of data, for which an entry is there: smaller ones fill the list first */
 #define RESULTS_LEAST 16u
@@ -11,7 +12,7 @@ struct lsi_block *lsi_block_create(struct lsi_pool *pool, uint64_t room) {
   uint64_t size = lsi_sat_add(lsi_sat_add(room, LSI_BLOCK_ALIGN), list);
   struct lsi_block *b = size <= SIZE_MAX ? lsi_malloc(sizeof *b) : NULL;
   if (!b) return NULL;
-  *b = (struct lsi_block){.cap = (uint32_t)cap, .pool = pool, .size = (size_t)size,
+  *b = (struct lsi_block){.cap = (uint32_t)cap, .forks = lsi_os_forks, .pool = pool, .size = (size_t)size,
                           .room = room + LSI_BLOCK_ALIGN};
   atomic_init(&b->refs, 1);
   b->results = lsi_pool_take_small(pool, b->size);
@@ -28,8 +29,10 @@ void lsi_block_hold(struct lsi_block *b) { atomic_fetch_add_explicit(&b->refs, 1
 
 void lsi_block_drop(struct lsi_block *b) {
   if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1) return;
-  lsi_pool_give_small(b->pool, b->results, b->size);
-  lsi_pool_drop(b->pool);
+  if (b->forks == lsi_os_forks) {
+    lsi_pool_give_small(b->pool, b->results, b->size);
+    lsi_pool_drop(b->pool);
+  }
   lsi_free(b);
 }
 

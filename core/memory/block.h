@@ -14,6 +14,7 @@
 struct lsi_block {
   atomic_uint refs;
   uint32_t n, cap;      /* entries */
+  uint32_t forks;       /* lsi_os_forks when it was made: in a child of fork there is no data */
   struct lsi_pool *pool;
   size_t size;          /* of all of it */
   uint64_t used, room;  /* bytes of data */

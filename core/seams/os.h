@@ -46,6 +46,14 @@ void lsi_os_bell_clear(int fd);
 void lsi_os_bell_wait(int fd, int64_t timeout_ns); /* until it is rung, or for so long; it is silent then */
 void lsi_os_bell_destroy(int fd);
 
+/* -- fork -- */
+/* How many forks lie between the process that first called lsi_os_forks_watch and this one: what has been
+ * made by a parent remembers another number. Changes before fork returns in a child, and at no other time. */
+extern uint32_t lsi_os_forks;
+/* From now on forks are counted, and a child knows none of the parent's output files. Once and for all: a
+ * second call only repeats what the first one returned. */
+int lsi_os_forks_watch(void);
+
 /* -- CPUs and memory -- */
 /* Worker count by default: min(allowed CPUs, ceil(cgroup cpu.max)), at least 1. */
 unsigned lsi_os_cpu_count(void);

@@ -77,6 +77,8 @@ struct lsi_script_ops {
    * source is copied; args are ignored. */
   int (*keep)(struct lsi_script_host *host, const struct lsi_script_source *src,
               struct lsi_loaded **out, struct lsi_error *err);
+  /* A parent of this process has loaded it (fork); then nothing else is to be called of it. */
+  bool (*is_parents)(const struct lsi_loaded *loaded);
   void (*hold)(struct lsi_loaded *loaded);    /* once more */
   void (*release)(struct lsi_loaded *loaded); /* once less; jobs of it may still be open */
   /* Opens a job. Compiles and validates; parses args into params; sets the script's `options` in

@@ -99,6 +99,7 @@ struct lsi_loaded_here {
 
 struct lsi_loaded {
   struct lsi_script_host *host;
+  uint32_t forks;              /* lsi_os_forks when it was loaded */
   struct lsi_lua *coordinator; /* held */
   double id;
   char *text, *name;

@@ -3,6 +3,7 @@
  * its next job, or until the state is closed. */
 #include "ground/mem.h"
 #include "host/host.h"
+#include "seams/os.h"
 
 static void free_loaded(struct lsi_loaded *l) {
   lsi_lua_drop(l->coordinator);
@@ -16,6 +17,7 @@ int lsi_loaded_create(struct lsi_script_host *host, const struct lsi_script_sour
   struct lsi_loaded *l = lsi_calloc(1, sizeof *l);
   if (!l) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a loaded script");
   l->host = host;
+  l->forks = lsi_os_forks;
   l->id = (double)(atomic_fetch_add(&host->next_id, 1) + 1);
   l->length = src->length;
   atomic_init(&l->users, 1);

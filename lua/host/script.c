@@ -329,6 +329,8 @@ static int locked_keep(struct lsi_script_host *h, const struct lsi_script_source
   return rc;
 }
 
+static bool is_parents(const struct lsi_loaded *l) { return l->forks != lsi_os_forks; }
+
 static void hold(struct lsi_loaded *l) { atomic_fetch_add(&l->users, 1); }
 
 static void locked_release(struct lsi_loaded *l) {
@@ -391,6 +393,7 @@ static const struct lsi_script_ops ops = {.name = "lua",
                                           .create = host_create,
                                           .destroy = host_destroy,
                                           .keep = locked_keep,
+                                          .is_parents = is_parents,
                                           .hold = hold,
                                           .release = locked_release,
                                           .load = locked_load,

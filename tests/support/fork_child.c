@@ -1,0 +1,56 @@
+#include "fork_child.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define CHILD_S 120 /* after which a child that hangs is killed */
+#define WRONG 512
+
+static char *wrong; /* of a child, which its parent sees as well: what it was at, or found */
+static bool is_child;
+
+/* A child's end with sanitizers: what only the threads of its parent knew is no leak. */
+int __lsan_is_turned_off(void);
+const char *__tsan_default_options(void);
+int __lsan_is_turned_off(void) { return is_child; }
+const char *__tsan_default_options(void) { return "die_after_fork=0"; }
+
+void fork_child_at(const char *what) { snprintf(wrong, WRONG, "in %s", what); }
+
+const char *fork_child(const char *(*look)(void)) {
+  if (!wrong) wrong = mmap(NULL, WRONG, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(wrong != MAP_FAILED);
+  wrong[0] = 0;
+  fflush(NULL);
+  const pid_t child = fork();
+  assert_true(child >= 0);
+  if (!child) {
+    is_child = true;
+    signal(SIGSEGV, SIG_DFL); /* cmocka would go on with the tests */
+    alarm(CHILD_S);
+    const char *found = look();
+    if (found) snprintf(wrong, WRONG, "%s", found);
+    exit(found ? 2 : 0);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  const size_t n = strlen(wrong);
+  if (status) snprintf(wrong + n, WRONG - n, " (the child ended with status %#x)", (unsigned)status);
+  return status ? wrong : NULL;
+}
+
+void fork_child_right(const char *(*look)(void)) {
+  const char *found = fork_child(look);
+  if (found) fail_msg("%s", found);
+}

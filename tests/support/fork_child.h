@@ -1,0 +1,15 @@
+/* Children of fork that look at something, in a process that may have threads. Needs cmocka. */
+#ifndef LSI_TEST_FORK_CHILD_H
+#define LSI_TEST_FORK_CHILD_H
+
+#include <stdbool.h>
+
+/* What a child of this moment finds wrong, or how it ended; NULL: nothing, and well. It leaves by exit, as most
+ * programs do; one that hangs is killed. */
+const char *fork_child(const char *(*look)(void));
+/* It must be NULL. */
+void fork_child_right(const char *(*look)(void));
+/* In a child: what it is at, to be told if it crashes. */
+void fork_child_at(const char *what);
+
+#endif
