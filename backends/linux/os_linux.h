@@ -24,6 +24,9 @@ static inline ssize_t lsi_linux_pread_now(int fd, void *buf, size_t n, uint64_t 
   return (ssize_t)syscall(SYS_preadv2, fd, &v, 1L, (long)offset, (long)(offset >> 32), RWF_NOWAIT);
 }
 
+/* The kernel's number of a thread; 0: it has not begun. */
+int lsi_linux_tid(const struct lsi_thread *t);
+
 /* For threads that are busy for long and in no hurry: lets others that want this CPU go first, now and then.
  * *since: when it last did; 0 at first. */
 void lsi_linux_give_way(uint64_t *since);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -50,12 +51,14 @@ struct lsi_thread {
   pthread_t id;
   void (*fn)(void *);
   void *arg;
+  atomic_int tid; /* 0: it has not begun */
   char name[16]; /* the kernel's limit, NUL included */
 };
 
 static void *thread_main(void *p) {
   struct lsi_thread *t = p;
   pthread_setname_np(pthread_self(), t->name);
+  atomic_store(&t->tid, (int)syscall(SYS_gettid));
   t->fn(t->arg);
   return NULL;
 }
@@ -91,6 +94,8 @@ void lsi_os_thread_join(struct lsi_thread *t) {
   pthread_join(t->id, NULL);
   lsi_free(t);
 }
+
+int lsi_linux_tid(const struct lsi_thread *t) { return atomic_load(&t->tid); }
 
 #define GIVE_WAY_NS 250000u
 

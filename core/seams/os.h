@@ -53,6 +53,9 @@ extern uint32_t lsi_os_forks;
 /* From now on forks are counted, and a child knows none of the parent's output files. Once and for all: a
  * second call only repeats what the first one returned. */
 int lsi_os_forks_watch(void);
+/* In a child: does the thread wait for a lock of the C compiler's library that a thread of the parent held at
+ * the fork? Then it is given back. */
+bool lsi_os_thread_unblock(const struct lsi_thread *t);
 
 /* -- CPUs and memory -- */
 /* Worker count by default: min(allowed CPUs, ceil(cgroup cpu.max)), at least 1. */

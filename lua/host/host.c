@@ -119,6 +119,7 @@ static bool has_room(void) {
 }
 
 struct lsi_lua *lsi_lua_open(struct lsi_error *err) {
+  if (lsi_lua_after_fork(err) < 0) return NULL;
   if (!has_room()) {
     lsi_fail(err, LSIO_ERR_NOMEM, 0, "no room for a Lua state in the address space");
     lsi_error_remedy(err, "raise its limit (ulimit -v) or lower --workers");

@@ -44,6 +44,8 @@ struct lsi_lua {
 /* What always lies at the bottom of a state's stack. */
 enum { LSI_LUA_HANDLER = 1, LSI_LUA_CALL = 2, LSI_LUA_BASE = 2 };
 
+/* forked.c: can Lua be used in this process? In a child of fork it is tried once. */
+int lsi_lua_after_fork(struct lsi_error *err);
 /* Opens a state with LSIO's modules, held once; NULL and *err on failure. */
 struct lsi_lua *lsi_lua_open(struct lsi_error *err);
 void lsi_lua_hold(struct lsi_lua *lua);
