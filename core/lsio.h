@@ -29,11 +29,11 @@
  *     LSIO_ERR_FORKED (lsio_poll, lsio_wait, lsio_queue_take and lsio_job_status too), descriptors are -1,
  *     progress and statistics are zero, texts and states NULL. Functions that release, destroy or cancel them
  *     do nothing and return at once: nothing is waited for or called back, and the parent's descriptors and
- *     temporary files stay as they are, also when the child exits. Values, errors, texts, and arrays that
- *     lsio_job_take_output handed over, are in memory that the child has a copy of: they are used and given
- *     back as in the parent. A block can be given back, but its data and results are not there. In a callback
- *     a child may only leave, by exec or _exit. Forks are noticed by pthread_atfork: _Fork and plain clone go
- *     unnoticed, and are for children that only exec.
+ *     temporary files stay as they are, also when the child exits. Values, requests, errors, texts, and
+ *     arrays that lsio_job_take_output handed over, are in memory that the child has a copy of: they are used
+ *     and given back as in the parent. A block can be given back, but its data and results are
+ *     not there. In a callback a child may only leave, by exec or _exit. Forks are noticed by pthread_atfork:
+ *     _Fork and plain clone go unnoticed, and are for children that only exec.
  */
 #ifndef LSIO_H
 #define LSIO_H

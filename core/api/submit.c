@@ -30,7 +30,7 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   }
   const int rc = refuse_parents(context, o, err);
   if (rc < 0) {
-    lsi_c_transform_refuse(o->transform);
+    refuse(o);
     return rc;
   }
   *out = lsi_job_create(context, o);

@@ -364,6 +364,7 @@ static const char *const plain[] = {
     "lsio_context_create", "lsio_doctor", "lsio_error_file", "lsio_error_is_retryable", "lsio_error_json",
     "lsio_error_kind_name", "lsio_error_length", "lsio_error_line", "lsio_error_message", "lsio_error_name",
     "lsio_error_object", "lsio_error_offset", "lsio_error_os_code", "lsio_error_step", "lsio_free",
+    "lsio_request_create", "lsio_request_release", "lsio_request_retain",
     "lsio_settings", "lsio_size_format", "lsio_strerror", "lsio_value_array", "lsio_value_as_double",
     "lsio_value_as_int", "lsio_value_as_uint", "lsio_value_bool", "lsio_value_bytes", "lsio_value_double",
     "lsio_value_find", "lsio_value_get", "lsio_value_int", "lsio_value_list", "lsio_value_map",

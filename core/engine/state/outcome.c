@@ -52,10 +52,6 @@ bool lsi_run_has_told(const struct lsi_run *run) {
   return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) != 0;
 }
 
-bool lsi_run_full(const struct lsi_run *run) {
-  return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > LSI_QUEUED_BYTES_MAX;
-}
-
 /* Under the mutex, or when all workers have ended. */
 static void count_steps(struct lsi_run *run, const struct lsi_run_completion *list) {
   uint64_t steps = 0;
@@ -270,10 +266,4 @@ bool lsi_run_leave_queue(struct lsi_run *run) {
       run->config.ledger && lsi_stopping(run) && lsi_ledger_withdraw(run->config.ledger, &run->claim);
   if (waited) lsi_run_never_began(run);
   return waited;
-}
-
-void lsi_run_free_completion(struct lsi_run_completion *c) {
-  lsi_block_drop(c->block);
-  lsi_free(c->error);
-  lsi_free(c);
 }

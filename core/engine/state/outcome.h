@@ -36,8 +36,6 @@ void lsi_worker_fail(struct lsi_worker *w);
 /* Puts a list of completions behind those that wait; handed over. Without `wake` lsi_run_worker_ended
  * follows, which wakes who waits for them. */
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool wake);
-/* So much waits to be polled that no step with a result is to run: what nobody polls is bounded. */
-bool lsi_run_full(const struct lsi_run *run);
 /* A worker of the run has given back what it held. */
 void lsi_run_worker_ended(struct lsi_run *run);
 /* All of them, of a run that could not begin. */

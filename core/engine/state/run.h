@@ -174,6 +174,11 @@ static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uin
   atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_release);
 }
 
+/* So much waits to be polled that no step with a result is to run: what nobody polls is bounded. */
+static inline bool lsi_run_full(const struct lsi_run *run) {
+  return atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) > LSI_QUEUED_BYTES_MAX;
+}
+
 /* It waits with results for whoever takes those that are there. */
 static inline bool lsi_stalled(const struct lsi_worker *w) {
   return atomic_load_explicit(&w->activity, memory_order_relaxed) >> 56 == LSI_PHASE_STALLED;
