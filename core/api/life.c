@@ -55,13 +55,18 @@ static void drop(struct lsio_job *job) {
   lsi_helpers_do(job->context->helpers, &job->life.task);
 }
 
-void lsio_cancel(lsio_job *job) {
+/* Who plans it sees that it is cancelled. */
+static void cancel(struct lsio_job *job) {
   struct lsi_job_life *l = &job->life;
-  if (lsi_is_parents(job->context)) return;
   atomic_store(&l->cancelled, true);
-  const bool known = !l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS; /* else who plans it sees that */
+  const bool known = !l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS;
   if (known && job->run) lsi_run_cancel(job->run);
-  if (l->queue) lsi_queue_look(l->queue);
+}
+
+void lsio_cancel(lsio_job *job) {
+  if (lsi_is_parents(job->context)) return;
+  cancel(job);
+  if (job->life.queue && atomic_load(&job->life.stage) != LSI_JOB_ENDED) lsi_queue_look(job->life.queue);
 }
 
 void lsio_job_retain(lsio_job *job) {
@@ -70,8 +75,8 @@ void lsio_job_retain(lsio_job *job) {
 
 void lsio_job_release(lsio_job *job) {
   if (!job || lsi_is_parents(job->context) || atomic_fetch_sub(&job->life.users, 1) != 1) return;
-  lsi_queue_leave(job);
-  lsio_cancel(job);
+  lsi_queue_leave(job); /* which need not look after it any more */
+  cancel(job);
   if (atomic_load(&job->life.stage) == LSI_JOB_RUNS) lsi_run_leave_queue(job->run);
   drop(job);
 }
@@ -140,7 +145,7 @@ static void free_args(struct lsi_job_life *l) {
 static void started(struct lsio_job *job) {
   int planned = LSI_JOB_PLANS;
   atomic_compare_exchange_strong(&job->life.stage, &planned, LSI_JOB_RUNS);
-  lsi_queue_tell(job); /* what it told before could not be taken */
+  lsi_queue_tell(job); /* what it has to be taken by now */
   if (!atomic_load(&job->life.cancelled)) return;
   lsi_run_cancel(job->run);
   lsi_run_leave_queue(job->run);

@@ -176,12 +176,20 @@ static void wake(struct lsio_queue *q, bool wakes) {
   if (q->options.notify) q->options.notify(q->options.notify_user);
 }
 
+/* Under the mutex. What a job tells before it is known to run is told once more then; what was told late has
+ * been taken, perhaps: nobody is woken for nothing. */
+static bool has_to_tell(const struct lsio_job *job) {
+  const int stage = atomic_load(&job->life.stage);
+  return job->life.listed_there &&
+         (stage == LSI_JOB_ENDED || (stage == LSI_JOB_RUNS && lsi_run_has_told(job->run)));
+}
+
 void lsi_queue_tell(struct lsio_job *job) {
   struct lsi_job_life *l = &job->life;
   struct lsio_queue *q = l->queue;
   lsi_os_lock(q->mutex);
-  const bool wakes = l->listed_there && !q->ready && !q->tasks;
-  if (l->listed_there && !l->ready) make_ready(q, job);
+  const bool tells = has_to_tell(job), wakes = tells && !q->ready && !q->tasks;
+  if (tells && !l->ready) make_ready(q, job);
   wake(q, wakes);
 }
 
