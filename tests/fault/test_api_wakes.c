@@ -34,7 +34,16 @@ static void pause_ms(int ms) { nanosleep(&(struct timespec){.tv_nsec = ms * 1000
 
 static atomic_bool holds, held;
 
-/* Workers stay in their first step until they are let go of. */
+/* Worker 1 stays in its first step until it is let go of; worker 0 begins when it is there. */
+static int32_t copy_or_stay(const lsio_step *s, void *state) {
+  (void)state;
+  memcpy(s->out, s->data, s->bytes);
+  if (s->worker == 1) atomic_store(&held, true);
+  while (!*s->stop && (s->worker == 1 ? atomic_load(&holds) : !atomic_load(&held))) pause_ms(1);
+  return 0;
+}
+
+/* All stay. */
 static int32_t copy_and_stay(const lsio_step *s, void *state) {
   (void)state;
   memcpy(s->out, s->data, s->bytes);
@@ -97,10 +106,35 @@ static void nobody_is_woken_for_nothing(void **state) {
   assert_int_equal(atomic_load(&rung), wakes);
 }
 
+/* Runs a job whose worker 1 stays in a step until the other one has ended, and what that told can be taken: that
+ * must be all of it. How many results that were; 0: worker 1 had all of them. */
+static int take_before_the_last_step(void) {
+  lsio_job *job = submit(copy_or_stay);
+  struct lsio_progress p = {.struct_size = sizeof p};
+  int results = 0, n = 1;
+  for (; p.workers_running != 1; take(0, &results)) lsio_job_progress(job, &p);
+  lsio_job_progress(job, &p); /* steps are looked at first */
+  while (n > 0 && results < (int)p.steps) n = take(2000, &results);
+  const int of_worker = results;
+  atomic_store(&holds, false);
+  while (n != -1) n = take(60000, &results);
+  lsio_job_release(job);
+  assert_int_equal(of_worker, p.steps);
+  assert_int_equal(results, API_STEPS);
+  return of_worker;
+}
+
+/* What a worker has in the end is told at once, though another one is at a step that takes long. */
+static void last_results_of_a_worker(void **state) {
+  (void)state;
+  for (int runs = 0; runs < 20;) runs += take_before_the_last_step() > 0;
+}
+
 int main(void) {
   alarm(600); /* a test that fails leaves jobs open, for which their context would wait */
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(nobody_is_woken_for_nothing, begin, end),
+      cmocka_unit_test_setup_teardown(last_results_of_a_worker, begin, end),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

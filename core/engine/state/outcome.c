@@ -80,7 +80,8 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
   bool lost = false;
   lsi_os_lock(run->mutex);
   list = pass(run, list, &lost);
-  wake = wake && list && !run->outcome.first;
+  const bool tells = list && !run->outcome.first;
+  wake = wake && tells;
   if (run->outcome.last) run->outcome.last->next = list;
   else run->outcome.first = list;
   uint64_t bytes = 0;
@@ -94,7 +95,9 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
     lsi_os_wake_all(run->cond);
   }
   lsi_os_unlock(run->mutex);
-  if (wake && run->config.tell) run->config.tell(run->config.tell_user, false);
+  /* Of workers that end only the last one tells so; others may still take long. */
+  if (tells && run->config.tell && (wake || atomic_load(&run->running) > 1))
+    run->config.tell(run->config.tell_user, false);
   if (lost) fail_for_memory(run, "no memory for results that wait for their turn");
 }
 
