@@ -102,6 +102,16 @@ def run_fio(paths, depth, count, block, tuned):
                     "ops": job["read"]["total_ios"], "bytes": job["read"]["io_bytes"]}, process)
 
 
+def count_instructions(argv):
+    """What callgrind counts in a whole process."""
+    with tempfile.NamedTemporaryFile("r", suffix=".callgrind") as f:
+        run_process(["valgrind", "--tool=callgrind", f"--callgrind-out-file={f.name}", *argv])
+        for line in f:
+            if line.startswith(("summary:", "totals:")):
+                return int(line.split()[1])
+    raise Failed("callgrind wrote no total")
+
+
 def interval(values):
     """The 95 % interval of the median from order statistics (the whole range below 6 values)."""
     v = sorted(values)

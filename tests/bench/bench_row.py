@@ -29,6 +29,17 @@ def cost(label, against, bar, figure="cpu_per_gb", unit="s/GB", side="lsio"):
     return Metric(label, of(side, figure), of(against, figure), "<=", bar, against, unit)
 
 
+def bar(label, figure, sense, value, unit, side="lsio"):
+    """Of a figure that has its bar by itself."""
+    return Metric(label, of(side, figure), lambda sides: 1.0, sense, value, "a number", unit)
+
+
+def beyond(label, figure, scale, against, value, unit):
+    """By how much LSIO's side is above the other one, `value` at most."""
+    return Metric(label, lambda sides: (sides["lsio"][figure] - sides[against][figure]) * scale, lambda sides: 1.0,
+                  "<=", value, f"beyond {against}", unit)
+
+
 class Row:
     """before(): ahead of all rounds; check(sides): raises Failed when the sides of a round disagree."""
 

@@ -1,12 +1,12 @@
 """The rows of the table: what runs on each side, and which figures are compared."""
 import os
 import subprocess
-import tempfile
 
 from bench_data import CHUNK, SMALL
 from bench_jobs import STATS, JobTable, check_same
 from bench_pieces import PieceTable
-from bench_measure import Failed, run_fio, run_json, run_lsio, run_process
+from bench_measure import count_instructions, run_fio, run_json, run_lsio
+from bench_queue import QueueTable
 from bench_row import Metric, Row, cost, near, of, rate
 from bench_serve import ServeTable
 from bench_write import WriteTable
@@ -66,7 +66,7 @@ class Table:
         return [*self.device_rows(), *self.merge_rows(), *self.block_rows(), self.overhead_row(),
                 self.cache_row(), self.stream_row(), *self.small_rows(), *JobTable(self.t, self.d).rows(),
                 *PieceTable(self.t, self.d).rows(), *WriteTable(self.t, self.d).rows(), self.plan_row(),
-                *ServeTable(self.t, self.d).rows(), *self.memory_rows()]
+                *ServeTable(self.t, self.d).rows(), *QueueTable(self.t, self.d).rows(), *self.memory_rows()]
 
     def device_rows(self):
         depth, n = 128, self.d.facts["random"]["n"]
@@ -186,13 +186,7 @@ class Table:
 
     def overhead_row(self):
         def instructions(*args):
-            with tempfile.NamedTemporaryFile("r", suffix=".callgrind") as f:
-                run_process(["valgrind", "--tool=callgrind", f"--callgrind-out-file={f.name}",
-                             self.t.ref("drive_overhead"), *args])
-                for line in f:
-                    if line.startswith(("summary:", "totals:")):
-                        return int(line.split()[1])
-            raise Failed("callgrind wrote no total")
+            return count_instructions([self.t.ref("drive_overhead"), *args])
 
         def side():
             few, many = 20_000, 120_000

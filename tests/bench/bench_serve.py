@@ -9,7 +9,7 @@ import numpy as np
 from bench_data import CHUNK, SMALL
 from bench_jobs import STATS
 from bench_measure import Failed, run_json
-from bench_row import Metric, Row, cost, near, of, rate
+from bench_row import Row, bar, cost, near, rate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOAD_CHUNK, LOAD_TIMES = 1 << 20, 40
@@ -19,11 +19,6 @@ PUBLISHED = 1 << 30
 def alias(path, k):
     """The same file under its k-th name, to be another object."""
     return os.path.join(os.path.dirname(path), *["."] * k, os.path.basename(path))
-
-
-def bar(label, figure, sense, value, unit, side="lsio"):
-    """Of a figure that has its bar by itself."""
-    return Metric(label, of(side, figure), lambda sides: 1.0, sense, value, "a number", unit)
 
 
 class ServeTable:

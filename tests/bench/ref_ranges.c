@@ -6,6 +6,7 @@ static const char usage[] =
     "  --mode=pread|mmap|uring  (pread)\n"
     "  --threads=N              (1)\n"
     "  --depth=N                of a ring (64)\n"
+    "  --place                  by pread: each to its place in an array of all, which is populated before\n"
     "  --sum                    add up every byte as 64-bit words, not only the first 8 of a range\n"
     "The first 8 bytes of every range are added up as proof (\"words\").\n";
 
@@ -17,6 +18,8 @@ struct worker {
   const struct ref_range *ranges;
   uint64_t n, ops, words;
   size_t longest;
+  char *array;            /* NULL: each is read to the same place */
+  const uint64_t *begin;  /* in it */
   _Atomic uint64_t *cursor;
   enum mode mode;
   bool all;
@@ -40,16 +43,17 @@ static void *run(void *context) {
     w->ops = ref_ring_run(&w->ring);
     return NULL;
   }
-  char *buffer = ref_buffer(w->longest);
+  char *buffer = w->array ? NULL : ref_buffer(w->longest);
   for (;;) {
     const uint64_t first = atomic_fetch_add(w->cursor, 256);
     if (first >= w->n) return NULL;
     for (uint64_t i = first; i < w->n && i < first + 256; ++i) {
       const struct ref_range *r = &w->ranges[i];
-      const char *data = buffer;
+      char *to = w->array ? w->array + w->begin[i] : buffer;
+      const char *data = to;
       if (w->mode == MODE_MMAP) {
         data = w->maps[r->object] + r->offset;
-      } else if (pread(w->files[r->object].fd, buffer, r->length, (off_t)r->offset) !=
+      } else if (pread(w->files[r->object].fd, to, r->length, (off_t)r->offset) !=
                  (ssize_t)r->length) {
         ref_die("%s: short read", w->files[r->object].path);
       }
@@ -59,15 +63,24 @@ static void *run(void *context) {
   }
 }
 
+/* Where each begins in an array of all of them; its length in the end. */
+static uint64_t *places(const struct ref_range *r, uint64_t n) {
+  uint64_t *begin = ref_alloc((n + 1) * sizeof *begin);
+  begin[0] = 0;
+  for (uint64_t i = 0; i < n; ++i) begin[i + 1] = begin[i] + r[i].length;
+  return begin;
+}
+
 int main(int argc, char **argv) {
   const char *v, *ranges = NULL;
   uint32_t threads = 1, depth = 64, n_files = 0;
   enum mode mode = MODE_PREAD;
-  bool all = false;
+  bool all = false, place = false;
   struct ref_file *files = ref_alloc((size_t)argc * sizeof *files);
   for (int i = 1; i < argc; ++i) {
     if (!strcmp(argv[i], "--help")) return fputs(usage, stdout) < 0;
     if (!strcmp(argv[i], "--sum")) all = true;
+    else if (!strcmp(argv[i], "--place")) place = true;
     else if ((v = ref_option(argc, argv, &i, "mode"))) {
       mode = !strcmp(v, "mmap") ? MODE_MMAP : !strcmp(v, "uring") ? MODE_URING : MODE_PREAD;
     } else if ((v = ref_option(argc, argv, &i, "ranges"))) ranges = v;
@@ -79,6 +92,8 @@ int main(int argc, char **argv) {
   if (!n_files || !ranges || !threads || threads > REF_MAX_THREADS) ref_die("%s", usage);
   uint64_t n;
   struct ref_range *r = ref_load_ranges(ranges, &n);
+  const uint64_t *begin = place ? places(r, n) : NULL;
+  char *array = place ? ref_buffer(begin[n]) : NULL;
   const double t0 = ref_now(), c0 = ref_cpu();
   ref_open(files, n_files, 0);
   ref_check_ranges(r, n, files, n_files);
@@ -96,6 +111,7 @@ int main(int argc, char **argv) {
   struct worker *w = ref_alloc(threads * sizeof *w);
   for (uint32_t i = 0; i < threads; ++i) {
     w[i] = (struct worker){.files = files, .maps = maps, .ranges = r, .n = n, .longest = longest,
+                           .array = array, .begin = begin,
                            .cursor = &cursor, .mode = mode, .all = all};
     w[i].ring = (struct ref_ring_job){
         .files = files, .n_files = n_files, .ranges = r, .n = n, .depth = depth,

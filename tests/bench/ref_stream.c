@@ -120,8 +120,8 @@ int main(int argc, char **argv) {
     if (pthread_create(&thread[i], NULL, run, &w)) ref_die("no thread");
   for (struct block *b, *next; (b = take()) != NULL;)
     for (; b; b = next) {
-      uint64_t word = 0;
-      memcpy(&word, b->data, b->length < 8 ? b->length : 8);
+      uint32_t word = 0;
+      memcpy(&word, b->data, b->length < sizeof word ? b->length : sizeof word);
       words += word;
       bytes += b->length;
       next = b->next;
