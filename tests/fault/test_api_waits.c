@@ -21,7 +21,7 @@
 
 #include "api_job.h"
 
-#define ROUNDS 4
+#define ROUNDS 10
 #define CPU_MOST_S 1e-3
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* they take CPU of their own for each byte that is freed */
