@@ -66,6 +66,7 @@ static void look_at_context(lsio_context *c, struct lsio_context_stats *out) {
   lsi_ledger_look(c->ledger, &memory);
   s.memory_limit = memory.limit == UINT64_MAX ? 0 : memory.limit;
   s.memory_reserved = memory.held;
+  s.memory_held = memory.lent;
   s.jobs_queued = memory.waits;
   s.memory_kept = lsi_pool_kept(c->pool);
   s.memory_lent = lsi_pool_lent(c->pool);

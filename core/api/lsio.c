@@ -113,7 +113,7 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
       lsi_alarms_destroy(c->alarms);
       lsi_trace_free(c->trace);
       lsi_facts_destroy(c->facts);
-      lsi_ledger_destroy(c->ledger);
+      lsi_ledger_drop(c->ledger);
       lsi_pool_drop(c->pool);
       if (c->rest) lsi_os_cond_destroy(c->rest);
       if (c->mutex) lsi_os_mutex_destroy(c->mutex);
@@ -154,7 +154,7 @@ void lsio_context_destroy(lsio_context *c) {
   lsi_script_host_ops->destroy(c->host);
   lsi_trace_free(c->trace);
   lsi_facts_destroy(c->facts);
-  lsi_ledger_destroy(c->ledger);
+  lsi_ledger_drop(c->ledger);
   lsi_pool_close(c->pool);
   lsi_pool_drop(c->pool);
   lsi_os_cond_destroy(c->rest);

@@ -235,9 +235,10 @@ static void tell_completion(struct lsio_queue *q, struct lsio_job *job, struct l
     return;
   }
   out->n = c->n;
-  out->block = c->block; /* with what held it */
+  out->block = c->block;
   out->data = c->block->data;
   out->results = c->block->results + c->from;
+  lsi_block_lend(c->block);
   c->block = NULL;
   lsi_run_free_completion(c);
 }
@@ -364,5 +365,5 @@ int lsio_queue_take(lsio_queue *q, struct lsio_event *out, size_t max, int timeo
 
 /* ---- blocks ---- */
 
-void lsio_block_retain(lsio_block *block) { lsi_block_hold(block); }
-void lsio_block_release(lsio_block *block) { lsi_block_drop(block); }
+void lsio_block_retain(lsio_block *block) { lsi_block_lend_again(block); }
+void lsio_block_release(lsio_block *block) { lsi_block_regain(block); }

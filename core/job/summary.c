@@ -179,6 +179,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
       {"bytes_read", s->bytes_read},
       {"bytes_decoded", s->bytes_decoded},
       {"bytes_delivered", s->bytes_delivered},
+      {"bytes_copied", s->bytes_copied},
       {"bytes_written", s->bytes_written},
       {"bytes_direct", s->bytes_direct},
       {"bytes_gaps", s->bytes_gaps},

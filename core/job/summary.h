@@ -59,7 +59,8 @@ struct lsi_summary {
   uint64_t steps_left;     /* of those that failed: not run, for the deadline had passed */
   const char *at_deadline; /* what was going on when that passed; "" or NULL: it has not */
   uint64_t operations;
-  uint64_t bytes_requested, bytes_read, bytes_decoded, bytes_delivered, bytes_written, bytes_direct;
+  uint64_t bytes_requested, bytes_read, bytes_decoded, bytes_delivered, bytes_copied, bytes_written,
+      bytes_direct;
   /* Of bytes_read, those that nobody asked for, or that were read again: */
   uint64_t bytes_gaps;      /* between chunks that share an operation; as planned, 0 after an early end */
   uint64_t bytes_twice;     /* by which bytes that several chunks have are read more than once; likewise */

@@ -257,6 +257,7 @@ LSIO_API void *lsio_job_state(const lsio_job *job);
  * that went both ways counts twice. Where what was read is a result in memory already, or is written from
  * where it was read, none copies it at all. `peak_memory` is the most of the process' own memory (RssAnon +
  * RssShmem) that was seen, every 20 ms and at the workers' end; pages of files do not count.
+ * `bytes_copied` are bytes of streamed results that were not made, or read, where the program finds them.
  * Of `bytes_read` nobody asked for `bytes_gaps` (between chunks that share an operation) and
  * `bytes_alignment` (around direct reads, which take whole blocks); `bytes_twice` were read more than once
  * because chunks overlap, `bytes_retried` again, chunk by chunk, after reads that failed. Gaps and overlaps

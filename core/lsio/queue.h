@@ -78,6 +78,21 @@ struct lsio_event {
  * merge and publish. Workers stop reading for a job of whose results too many wait here. */
 LSIO_API int lsio_queue_take(lsio_queue *queue, struct lsio_event *out, size_t max, int timeout_ms);
 
+/* ---- Blocks -------------------------------------------------------------------------------------
+ * Results of several steps share a block where they lie one behind the other; it goes when nobody holds it,
+ * all at once. So a program that keeps one result keeps what shares its block, and all of that counts against
+ * the `memory` of the context for as long (memory_held of its stats), also when the job has ended.
+ *   Shared blocks have at most half of that memory, those that wait here with them. Beyond it each result
+ * comes in a block of its own, no larger than it must be (small ones together, up to 4 KiB), until blocks are
+ * given back: where it was not made there it is copied, which `bytes_copied` of the summary counts. So
+ *   - a program may hold all results of any job: nothing waits for it to release them, and memory grows by
+ *     what it holds, be that many times `memory`, with a few per cent for lists and pages (of results below
+ *     1 KiB more: each takes a multiple of 64 bytes, and one struct lsio_result);
+ *   - what it holds, up to half of `memory`, is not there for jobs that are to begin: they may have to wait
+ *     for others to end, or for blocks, but never for blocks alone: one job always begins;
+ *   - a program that does not take what waits here has its job's workers stop when that is more than 16 MiB.
+ *     They go on when it takes; whether it releases does not matter. */
+
 /* Any thread; a block outlives its event, job, queue and context, but its memory is not inherited by children
  * of fork. NULL is fine for release. */
 LSIO_API void lsio_block_retain(lsio_block *block);

@@ -5,35 +5,112 @@
 
 #define RESULT_BYTES 256u /* of data, for which an entry is there: smaller ones fill the list first */
 #define RESULTS_LEAST 16u
+#define OWN_LEAST 4096u   /* bytes of results that have a block of their own together */
+#define OWN_MAPPED (1u << 20) /* bytes from which on it is mapped, and loses little to whole 64 KiB */
 
-struct lsi_block *lsi_block_create(struct lsi_pool *pool, uint64_t room) {
-  const uint64_t cap = LSI_MIN(LSI_MAX(room / RESULT_BYTES, RESULTS_LEAST), UINT32_MAX);
-  const uint64_t list = lsi_round_up(cap * sizeof(struct lsio_result), LSI_BLOCK_ALIGN);
-  uint64_t size = lsi_sat_add(lsi_sat_add(room, LSI_BLOCK_ALIGN), list);
-  struct lsi_block *b = size <= SIZE_MAX ? lsi_malloc(sizeof *b) : NULL;
-  if (!b) return NULL;
-  *b = (struct lsi_block){.cap = (uint32_t)cap, .forks = lsi_os_forks, .pool = pool, .size = (size_t)size,
-                          .room = room + LSI_BLOCK_ALIGN};
+/* Data first, at the beginning of a page where it is mapped, the list behind it. */
+static void lay_out(struct lsi_block *b, char *memory, uint64_t list) {
+  b->data = memory;
+  b->room = b->size - list;
+  b->results = (struct lsio_result *)(void *)(memory + b->room);
+}
+
+static struct lsi_block *init(struct lsi_block *b, struct lsi_ledger *ledger, uint64_t cap, uint64_t size) {
+  *b = (struct lsi_block){.cap = (uint32_t)cap, .forks = lsi_os_forks, .ledger = ledger, .size = (size_t)size};
   atomic_init(&b->refs, 1);
-  b->results = lsi_pool_take_small(pool, b->size);
-  if (!b->results) {
+  if (ledger) lsi_ledger_hold(ledger);
+  return b;
+}
+
+/* Bytes for so many results with so much data. */
+static uint64_t size_of(uint64_t room, uint64_t cap, uint64_t *list) {
+  *list = lsi_round_up(cap * sizeof(struct lsio_result), LSI_BLOCK_ALIGN);
+  return lsi_sat_add(lsi_sat_add(room, 2 * LSI_BLOCK_ALIGN - 1), *list) & ~(uint64_t)(LSI_BLOCK_ALIGN - 1);
+}
+
+struct lsi_block *lsi_block_create(struct lsi_pool *pool, struct lsi_ledger *ledger, uint64_t room) {
+  const uint64_t cap = LSI_MIN(LSI_MAX(room / RESULT_BYTES, RESULTS_LEAST), UINT32_MAX);
+  uint64_t list, size = size_of(room, cap, &list);
+  if (size > SIZE_MAX - LSI_POOL_SMALL) return NULL;
+  size = lsi_round_up(size, LSI_POOL_SMALL);
+  if (ledger && !lsi_ledger_share(ledger, size)) return NULL;
+  struct lsi_block *b = lsi_malloc(sizeof *b);
+  char *memory = b ? lsi_pool_take_small(pool, (size_t)size) : NULL;
+  if (!memory) {
+    if (ledger) lsi_ledger_unshare(ledger, size);
     lsi_free(b);
     return NULL;
   }
-  b->data = (char *)b->results + list;
+  init(b, ledger, cap, size);
+  b->is_shared = true;
+  b->pool = pool;
   if (pool) lsi_pool_hold(pool);
+  lay_out(b, memory, list);
   return b;
+}
+
+/* In one piece with what tells of it, or mapped. */
+struct lsi_block *lsi_block_create_own(struct lsi_ledger *ledger, uint64_t bytes) {
+  const uint64_t step = LSI_MAX(lsi_round_up(LSI_MIN(bytes, (uint64_t)OWN_LEAST), LSI_BLOCK_ALIGN), 1u);
+  const uint64_t cap = LSI_MIN(LSI_MAX(OWN_LEAST / step, 1u), OWN_LEAST / LSI_BLOCK_ALIGN);
+  uint64_t list;
+  const uint64_t size = size_of(cap > 1 ? cap * step : bytes, cap, &list);
+  const bool mapped = size >= OWN_MAPPED;
+  if (size > SIZE_MAX - LSI_POOL_SMALL) return NULL;
+  struct lsi_block *b = lsi_malloc(sizeof *b + (mapped ? 0 : (size_t)size + LSI_BLOCK_ALIGN));
+  char *memory = NULL;
+  if (b) memory = mapped ? lsi_os_map((size_t)size)
+                         : (char *)lsi_round_up((uintptr_t)(b + 1), LSI_BLOCK_ALIGN);
+  if (!memory) {
+    lsi_free(b);
+    return NULL;
+  }
+  init(b, ledger, cap, size);
+  b->is_mapped = mapped;
+  lay_out(b, memory, list);
+  return b;
+}
+
+static bool is_parents(const struct lsi_block *b) { return LSI_UNLIKELY(b->forks != lsi_os_forks); }
+
+/* All of its memory, as it counts. */
+static uint64_t bytes_of(const struct lsi_block *b) {
+  if (b->is_shared) return b->size;
+  return b->is_mapped ? lsi_round_up(b->size, LSI_POOL_SMALL) : sizeof *b + b->size + LSI_BLOCK_ALIGN;
 }
 
 void lsi_block_hold(struct lsi_block *b) { atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed); }
 
 void lsi_block_drop(struct lsi_block *b) {
   if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1) return;
-  if (b->forks == lsi_os_forks) {
-    lsi_pool_give_small(b->pool, b->results, b->size);
-    lsi_pool_drop(b->pool);
+  if (is_parents(b)) { /* its memory, and what counts it, are not there */
+    lsi_free(b);
+    return;
   }
+  if (b->is_shared) {
+    lsi_pool_give_small(b->pool, b->data, b->size);
+    lsi_pool_drop(b->pool);
+    if (b->ledger) lsi_ledger_unshare(b->ledger, b->size);
+  } else if (b->is_mapped) {
+    lsi_os_unmap(b->data, b->size);
+  }
+  lsi_ledger_drop(b->ledger);
   lsi_free(b);
+}
+
+void lsi_block_lend(struct lsi_block *b) {
+  if (atomic_fetch_add(&b->users, 1)) lsi_block_drop(b); /* the program has one already, for all of its own */
+  else if (b->ledger) lsi_ledger_lend(b->ledger, bytes_of(b));
+}
+
+void lsi_block_lend_again(struct lsi_block *b) {
+  atomic_fetch_add_explicit(&b->users, 1, memory_order_relaxed);
+}
+
+void lsi_block_regain(struct lsi_block *b) {
+  if (!b || atomic_fetch_sub(&b->users, 1) != 1) return;
+  if (b->ledger && !is_parents(b)) lsi_ledger_regain(b->ledger, bytes_of(b));
+  lsi_block_drop(b);
 }
 
 uint32_t lsi_block_add(struct lsi_block *b, struct lsio_result result) {

@@ -1,14 +1,18 @@
 #include "memory/ledger.h"
 
+#include <stdatomic.h>
+
 #include "ground/mem.h"
 #include "seams/os.h"
 
 struct lsi_ledger {
+  atomic_uint owners;
+  atomic_uint_fast64_t shared_bytes, lent_bytes; /* of blocks */
   struct lsi_mutex *mutex; /* of all that follows */
   uint64_t limit, held_bytes;
   uint32_t n_held;
   struct lsi_claim *first, *last; /* those that wait, in the order in which they came */
-  uint32_t n_waiting;
+  atomic_uint n_waiting; /* read without the mutex, too */
   uint32_t n_beyond; /* held without room */
 };
 
@@ -16,6 +20,7 @@ struct lsi_ledger *lsi_ledger_create(void) {
   struct lsi_ledger *l = lsi_calloc(1, sizeof *l);
   if (l && (l->mutex = lsi_os_mutex_create())) {
     l->limit = UINT64_MAX;
+    atomic_init(&l->owners, 1);
     return l;
   }
   lsi_free(l);
@@ -28,8 +33,10 @@ void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes) {
   lsi_os_unlock(l->mutex);
 }
 
-void lsi_ledger_destroy(struct lsi_ledger *l) {
-  if (!l) return;
+void lsi_ledger_hold(struct lsi_ledger *l) { atomic_fetch_add_explicit(&l->owners, 1, memory_order_relaxed); }
+
+void lsi_ledger_drop(struct lsi_ledger *l) {
+  if (!l || atomic_fetch_sub_explicit(&l->owners, 1, memory_order_acq_rel) != 1) return;
   lsi_os_mutex_destroy(l->mutex);
   lsi_free(l);
 }
@@ -45,7 +52,6 @@ static void join_queue(struct lsi_ledger *l, struct lsi_claim *c) {
   if (l->last) l->last->next = c;
   else l->first = c;
   l->last = c;
-  l->n_waiting++;
 }
 
 static void leave_queue(struct lsi_ledger *l, struct lsi_claim *c) {
@@ -58,7 +64,8 @@ static void leave_queue(struct lsi_ledger *l, struct lsi_claim *c) {
 }
 
 static bool has_room(const struct lsi_ledger *l, const struct lsi_claim *c) {
-  return !l->n_held || (c->bytes <= l->limit && l->held_bytes <= l->limit - c->bytes);
+  const uint64_t lent = LSI_MIN(atomic_load(&l->lent_bytes), l->limit / 2);
+  return !l->n_held || (c->bytes <= l->limit - lent && l->held_bytes <= l->limit - lent - c->bytes);
 }
 
 static void hold(struct lsi_ledger *l, struct lsi_claim *c) {
@@ -108,10 +115,15 @@ static void grant_all(struct lsi_ledger *l) {
 
 bool lsi_ledger_ask(struct lsi_ledger *l, struct lsi_claim *c) {
   lsi_os_lock(l->mutex);
+  atomic_fetch_add(&l->n_waiting, 1); /* before it looks: what the program gives back now grants it */
   bool now = has_room(l, c);
   if (now && l->first) now = lets_pass(l->first, lsi_os_now_ns());
-  if (now) hold(l, c);
-  else join_queue(l, c);
+  if (now) {
+    atomic_fetch_sub(&l->n_waiting, 1);
+    hold(l, c);
+  } else {
+    join_queue(l, c);
+  }
   lsi_os_unlock(l->mutex);
   return now;
 }
@@ -170,8 +182,39 @@ void lsi_ledger_give_back(struct lsi_ledger *l, struct lsi_claim *c) {
   lsi_os_unlock(l->mutex);
 }
 
+/* ---- blocks ---- */
+
+bool lsi_ledger_share(struct lsi_ledger *l, uint64_t bytes) {
+  uint64_t now = atomic_load_explicit(&l->shared_bytes, memory_order_relaxed);
+  do {
+    if (lsi_sat_add(now, bytes) > l->limit / 2) return false;
+  } while (!atomic_compare_exchange_weak_explicit(&l->shared_bytes, &now, now + bytes, memory_order_relaxed,
+                                                  memory_order_relaxed));
+  return true;
+}
+
+void lsi_ledger_unshare(struct lsi_ledger *l, uint64_t bytes) {
+  atomic_fetch_sub_explicit(&l->shared_bytes, bytes, memory_order_relaxed);
+}
+
+void lsi_ledger_lend(struct lsi_ledger *l, uint64_t bytes) { atomic_fetch_add(&l->lent_bytes, bytes); }
+
+void lsi_ledger_regain(struct lsi_ledger *l, uint64_t bytes) {
+  atomic_fetch_sub(&l->lent_bytes, bytes);
+  if (LSI_LIKELY(!atomic_load(&l->n_waiting))) return;
+  lsi_os_lock(l->mutex);
+  grant_all(l);
+  lsi_os_unlock(l->mutex);
+}
+
+/* ---- */
+
 void lsi_ledger_look(struct lsi_ledger *l, struct lsi_ledger_figures *out) {
   lsi_os_lock(l->mutex);
-  *out = (struct lsi_ledger_figures){.limit = l->limit, .held = l->held_bytes, .waits = l->n_waiting};
+  *out = (struct lsi_ledger_figures){.limit = l->limit,
+                                     .held = l->held_bytes,
+                                     .shared = atomic_load(&l->shared_bytes),
+                                     .lent = atomic_load(&l->lent_bytes),
+                                     .waits = atomic_load(&l->n_waiting)};
   lsi_os_unlock(l->mutex);
 }

@@ -1,7 +1,8 @@
 /* The memory of a context, promised before it is used: who is to begin something asks for all that it needs
  * at once, and waits with nothing in hand if that is not there. Grants follow the order of arrival, but one
  * that waits for much is passed by those that need little: by LSI_LEDGER_PASSES of them or for LSI_LEDGER_NS,
- * then by none. Thread-safe. */
+ * then by none. Beside them count the blocks of results that the program holds (block.h), up to half of all.
+ * Thread-safe. */
 #ifndef LSI_LEDGER_H
 #define LSI_LEDGER_H
 
@@ -27,8 +28,11 @@ struct lsi_claim {
   struct lsi_claim *before, *next;
 };
 
-struct lsi_ledger *lsi_ledger_create(void);    /* NULL: no memory. Of no limit yet */
-void lsi_ledger_destroy(struct lsi_ledger *l); /* nothing is held. NULL is fine */
+struct lsi_ledger *lsi_ledger_create(void); /* NULL: no memory. Of no limit yet */
+/* One more owner (a block that may outlive the context), and one less: with the last one it goes, and no
+ * claim holds or waits. NULL is fine. */
+void lsi_ledger_hold(struct lsi_ledger *l);
+void lsi_ledger_drop(struct lsi_ledger *l);
 /* Bytes to share out; before anything is asked for. */
 void lsi_ledger_limit(struct lsi_ledger *l, uint64_t bytes);
 /* True: it is held. False: it waits, and `granted` will be called. What is more than there is to share out
@@ -46,9 +50,20 @@ bool lsi_ledger_withdraw(struct lsi_ledger *l, struct lsi_claim *c);
 /* What is held, if it is. */
 void lsi_ledger_give_back(struct lsi_ledger *l, struct lsi_claim *c);
 
+/* Blocks with results of several steps, wherever they are, take at most half of the limit: false, this one
+ * would be too much. */
+bool lsi_ledger_share(struct lsi_ledger *l, uint64_t bytes);
+void lsi_ledger_unshare(struct lsi_ledger *l, uint64_t bytes);
+/* So much of what blocks take is the program's, or is no longer: up to half of the limit is not for claims
+ * meanwhile. Nobody waits for a program for ever, for one claim always finds room. The second may call
+ * `granted`. */
+void lsi_ledger_lend(struct lsi_ledger *l, uint64_t bytes);
+void lsi_ledger_regain(struct lsi_ledger *l, uint64_t bytes);
+
 struct lsi_ledger_figures {
   uint64_t limit; /* bytes */
   uint64_t held;
+  uint64_t shared, lent; /* of blocks */
   uint32_t waits; /* claims */
 };
 void lsi_ledger_look(struct lsi_ledger *l, struct lsi_ledger_figures *out);

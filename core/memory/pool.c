@@ -6,7 +6,6 @@
 #include "seams/os.h"
 
 #define BLOCK ((size_t)2 << 20)
-#define SMALL ((size_t)64 << 10)
 #define KEPT_MAX 128 /* blocks */
 
 struct kept {
@@ -143,9 +142,11 @@ void lsi_pool_give(struct lsi_pool *p, void *data, size_t bytes, bool counted) {
   give(p, data, bytes, BLOCK, counted);
 }
 
-void *lsi_pool_take_small(struct lsi_pool *p, size_t bytes) { return take(p, bytes, SMALL, true); }
+void *lsi_pool_take_small(struct lsi_pool *p, size_t bytes) { return take(p, bytes, LSI_POOL_SMALL, true); }
 
-void lsi_pool_give_small(struct lsi_pool *p, void *data, size_t bytes) { give(p, data, bytes, SMALL, true); }
+void lsi_pool_give_small(struct lsi_pool *p, void *data, size_t bytes) {
+  give(p, data, bytes, LSI_POOL_SMALL, true);
+}
 
 uint64_t lsi_pool_kept(struct lsi_pool *p) {
   lsi_os_lock(p->mutex);

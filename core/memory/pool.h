@@ -24,6 +24,7 @@ void *lsi_pool_take(struct lsi_pool *p, size_t bytes, bool counted);
 /* Back from take with the same `bytes` and `counted`; data may be NULL. */
 void lsi_pool_give(struct lsi_pool *p, void *data, size_t bytes, bool counted);
 
+#define LSI_POOL_SMALL ((size_t)64 << 10)
 /* The same for blocks that may be small, of whole 64 KiB, counted. They begin at a page. */
 void *lsi_pool_take_small(struct lsi_pool *p, size_t bytes);
 void lsi_pool_give_small(struct lsi_pool *p, void *data, size_t bytes);

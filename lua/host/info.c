@@ -109,6 +109,7 @@ int lsi_lua_push_info(lua_State *L, void *arg) {
       {"bytes_read", (double)s->bytes_read},
       {"bytes_decoded", (double)s->bytes_decoded},
       {"bytes_delivered", (double)s->bytes_delivered},
+      {"bytes_copied", (double)s->bytes_copied},
       {"bytes_written", (double)s->bytes_written},
       {"bytes_direct", (double)s->bytes_direct},
       {"bytes_gaps", (double)s->bytes_gaps},

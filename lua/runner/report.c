@@ -114,8 +114,8 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   static const char *const zeros[] = {
       "chunks",          "chunks_failed", "steps",       "steps_failed",    "steps_left",
       "operations",      "bytes_requested", "bytes_read", "bytes_decoded",  "bytes_delivered",
-      "bytes_written",   "bytes_direct",  "bytes_gaps",  "bytes_twice",     "bytes_alignment",
-      "bytes_retried",   "peak_memory"};
+      "bytes_copied",    "bytes_written", "bytes_direct", "bytes_gaps",     "bytes_twice",
+      "bytes_alignment", "bytes_retried", "peak_memory"};
   static const char *const times[] = {"wall_s", "cpu_s",  "total_s",  "start_s",   "setup_s", "list_s",
                                       "plan_s", "read_s", "poll_s", "reduce_s", "publish_s", "done_s"};
   json_t *o = json_object(), *errors = json_array();

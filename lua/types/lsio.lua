@@ -52,6 +52,7 @@ local lsio = {}
 ---@field bytes_read integer
 ---@field bytes_decoded integer
 ---@field bytes_delivered integer
+---@field bytes_copied integer of results that a program took one by one: on their way into its blocks
 ---@field bytes_written integer
 ---@field bytes_direct integer that no CPU copied
 ---@field bytes_gaps integer of bytes_read: between chunks that share an operation
@@ -98,8 +99,7 @@ local lsio = {}
 ---@field stalled_s number with results, until the program took others
 ---@field tune lsio.worker_tune
 
----What a worker found out by trying; absent (null in `--json`) where it had nothing to decide. `--tune`
----settles the first three, `--queue-depth` the last.
+---What a worker tried, unless `--tune` or `--queue-depth` settle it; absent (in `--json` null): it need not.
 ---@class lsio.worker_tune
 ---@field lend? lsio.verdict large parts of mapped files were used where they lie, not copied
 ---@field stores? lsio.verdict results in memory were stored past the CPU's cache

@@ -43,7 +43,7 @@ class Runs(RunnerTest):
         self.expect(0, "-j2", "--json=s.json", "job.lua")
         s = self.summary()
         for key in ("status exit_code chunks chunks_failed operations bytes_requested bytes_read "
-                    "bytes_decoded bytes_delivered bytes_written bytes_direct wall_s cpu_s "
+                    "bytes_decoded bytes_delivered bytes_copied bytes_written bytes_direct wall_s cpu_s "
                     "peak_memory backend bound workers state errors").split():
             self.assertIn(key, s)
         self.assertEqual((s["status"], s["exit_code"]), ("done", 0))

@@ -15,7 +15,7 @@
 /* Fills a block with results of random lengths, each of its own byte. */
 static struct lsi_block *fill(struct lsi_pool *pool, struct engine_job *dice) {
   const uint64_t room = 1 + engine_job_random(dice, 100000), most = 1 + engine_job_random(dice, room);
-  struct lsi_block *b = lsi_block_create(pool, room);
+  struct lsi_block *b = lsi_block_create(pool, NULL, room);
   assert_non_null(b);
   assert_non_null(lsi_block_place(b, room)); /* what it was made for */
   assert_null(lsi_block_place(b, b->room));
@@ -82,7 +82,7 @@ static void the_last_one_gives_it_back(void **state) {
   (void)state;
   struct lsi_pool *pool = lsi_pool_create();
   assert_non_null(pool);
-  struct lsi_block *b = lsi_block_create(pool, 1000);
+  struct lsi_block *b = lsi_block_create(pool, NULL, 1000);
   assert_non_null(b);
   lsi_block_add(b, (struct lsio_result){0});
   pthread_t threads[THREADS];
@@ -94,8 +94,120 @@ static void the_last_one_gives_it_back(void **state) {
   lsi_pool_drop(pool);
 }
 
+/* A block of one's own takes what its results do, and is the same otherwise. */
+static void one_of_its_own(struct lsi_ledger *ledger, uint64_t bytes) {
+  struct lsi_block *b = lsi_block_create_own(ledger, bytes);
+  assert_non_null(b);
+  uint64_t data = 0;
+  for (char *at; (at = lsi_block_place(b, bytes)); data += bytes) {
+    assert_int_equal((uintptr_t)at % LSI_BLOCK_ALIGN, 0);
+    memset(at, (int)(b->n & 255), bytes + LSI_BLOCK_ALIGN);
+    lsi_block_add(b, (struct lsio_result){.step = b->n, .length = bytes});
+  }
+  check(b);
+  if (bytes > 2048) assert_int_equal(b->n, 1);
+  else assert_true(data <= 4096 && 4096 - lsi_round_up(bytes, 64) * b->n < LSI_MAX(lsi_round_up(bytes, 64), 4097 * !bytes));
+  lsi_block_lend(b);
+  struct lsi_ledger_figures f;
+  lsi_ledger_look(ledger, &f);
+  assert_int_equal(f.shared, 0);
+  const uint64_t of_results = b->n * (lsi_round_up(bytes, 64) + sizeof(struct lsio_result));
+  assert_true(f.lent >= data + b->n * sizeof(struct lsio_result));
+  if (f.lent > of_results + 512 && f.lent > of_results + of_results / 10)
+    fail_msg("%llu results of %llu bytes take %llu", (unsigned long long)b->n, (unsigned long long)bytes,
+             (unsigned long long)f.lent);
+  lsi_block_regain(b);
+  lsi_ledger_look(ledger, &f);
+  assert_int_equal(f.lent, 0);
+}
+
+static void none_takes_more_than_its_results(void **state) {
+  (void)state;
+  struct lsi_ledger *ledger = lsi_ledger_create();
+  assert_non_null(ledger);
+  static const uint64_t sizes[] = {0, 1, 63, 64, 65, 100, 2047, 2048, 2049, 4095, 4096, 4097, 65536,
+                                   (1u << 20) - 300, (1u << 20) - 1, 1u << 20, 3u << 20, (5u << 20) + 1};
+  for (size_t i = 0; i < LSI_COUNTOF(sizes); i++) one_of_its_own(ledger, sizes[i]);
+  assert_null(lsi_block_create_own(ledger, UINT64_MAX));
+  assert_null(lsi_block_create_own(ledger, SIZE_MAX - 70000));
+  assert_null(lsi_block_create(NULL, ledger, UINT64_MAX));
+  lsi_ledger_drop(ledger);
+}
+
+/* What is shared has half of the ledger, wherever it is; what is the program's counts, all of it once. */
+static void shared_ones_have_half(void **state) {
+  (void)state;
+  struct lsi_ledger *ledger = lsi_ledger_create();
+  struct lsi_pool *pool = lsi_pool_create();
+  assert_true(ledger && pool);
+  lsi_ledger_limit(ledger, 4u << 20);
+  struct lsi_block *b[64];
+  uint32_t n = 0;
+  while ((b[n] = lsi_block_create(pool, ledger, 256u << 10))) assert_true(++n < 64);
+  assert_true(n == (2u << 20) / b[0]->size);
+  struct lsi_ledger_figures f;
+  lsi_ledger_look(ledger, &f);
+  assert_true(f.shared == n * b[0]->size && f.lent == 0);
+  lsi_block_hold(b[0]);
+  lsi_block_hold(b[0]);
+  lsi_block_lend(b[0]);
+  lsi_block_lend(b[0]); /* two parts of it */
+  lsi_block_lend_again(b[0]);
+  lsi_block_drop(b[0]); /* who filled it */
+  for (int i = 0; i < 3; i++) {
+    lsi_ledger_look(ledger, &f);
+    assert_int_equal(f.lent, b[0]->size);
+    lsi_block_regain(b[0]);
+  }
+  lsi_ledger_look(ledger, &f);
+  assert_int_equal(f.lent, 0);
+  assert_int_equal(f.shared, (n - 1) * b[1]->size);
+  lsi_block_regain(NULL);
+  lsi_ledger_drop(ledger); /* their context goes */
+  for (uint32_t i = 1; i < n; i++) lsi_block_drop(b[i]);
+  lsi_pool_drop(pool);
+}
+
+static void *lend_and_regain(void *block) {
+  for (int i = 0; i < TIMES; i++) {
+    lsi_block_hold(block);
+    lsi_block_lend(block);
+    if (i % 3 == 0) {
+      lsi_block_lend_again(block);
+      check(block);
+      lsi_block_regain(block);
+    }
+    lsi_block_regain(block);
+  }
+  lsi_block_drop(block);
+  return NULL;
+}
+
+static void parts_come_and_go_at_once(void **state) {
+  (void)state;
+  struct lsi_ledger *ledger = lsi_ledger_create();
+  assert_non_null(ledger);
+  struct lsi_block *b = lsi_block_create(NULL, ledger, 1000);
+  assert_non_null(b);
+  lsi_block_add(b, (struct lsio_result){0});
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) lsi_block_hold(b);
+  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, lend_and_regain, b), 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  struct lsi_ledger_figures f;
+  lsi_ledger_look(ledger, &f);
+  assert_true(f.lent == 0 && f.shared == b->size && atomic_load(&b->refs) == 1);
+  lsi_block_drop(b);
+  lsi_ledger_look(ledger, &f);
+  assert_int_equal(f.shared, 0);
+  lsi_ledger_drop(ledger);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(results_lie_apart),
-                                     cmocka_unit_test(the_last_one_gives_it_back)};
+                                     cmocka_unit_test(the_last_one_gives_it_back),
+                                     cmocka_unit_test(none_takes_more_than_its_results),
+                                     cmocka_unit_test(shared_ones_have_half),
+                                     cmocka_unit_test(parts_come_and_go_at_once)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,7 +177,7 @@ static void one_seed(uint64_t seed) {
   last_hash = w.time.hash ^ w.time.now;
   engine_time_end();
   lsi_crew_destroy(w.crew);
-  lsi_ledger_destroy(w.ledger);
+  lsi_ledger_drop(w.ledger);
   lsi_alarms_destroy(w.alarms);
   assert_int_equal(atomic_load(&w.sim.in_flight[0]) + atomic_load(&w.sim.in_flight[1]), 0);
 }

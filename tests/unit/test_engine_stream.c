@@ -1,6 +1,7 @@
 /* Results that are streamed while objects change, on the simulated backend: what is handed out is what the
- * object held when the job was planned, and every step that ran is handed out or reported, once; in order, if
- * there is one, also where next to nothing may wait for its turn. Seeds as in test_engine.c. */
+ * object held when the job was planned, also if it is kept until all is gone, and every step that ran is
+ * handed out or reported, once; in order, if there is one, also where next to nothing may wait for its turn.
+ * Seeds as in test_engine.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -101,12 +102,20 @@ static bool right(const struct world *w, const struct lsi_request *r, const stru
   return c->length == (size_t)(p - data);
 }
 
+/* What the program keeps. */
+struct kept {
+  struct lsi_block *block;
+  uint32_t from, n;
+};
+
 struct taker {
   const struct world *w;
   const struct engine_job *j;
   struct ends *ends;
   struct turn *turn;
   uint64_t seed;
+  struct kept *kept; /* NULL: nothing is */
+  size_t n_kept;
 };
 
 static void check_turn(const struct taker *t, uint64_t step) {
@@ -114,8 +123,15 @@ static void check_turn(const struct taker *t, uint64_t step) {
     fail_msg("seed %llu: step %llu came before its turn", (unsigned long long)t->seed, (unsigned long long)step);
 }
 
+static void check(const struct taker *t, const struct lsi_block *b, uint32_t from, uint32_t n) {
+  for (uint32_t i = from; i < from + n; i++)
+    if (!right(t->w, t->j->spec.request, b, &b->results[i]))
+      fail_msg("seed %llu: step %llu was handed out with other bytes", (unsigned long long)t->seed,
+               (unsigned long long)b->results[i].step);
+}
+
 static void take(void *user, struct lsi_run_completion *c) {
-  const struct taker *t = user;
+  struct taker *t = user;
   struct ends *ends = t->ends;
   for (struct lsi_run_completion *next; c; c = next) {
     next = c->next;
@@ -124,13 +140,16 @@ static void take(void *user, struct lsi_run_completion *c) {
       ends->failed[c->step]++;
       ends->n_failed++;
     }
+    if (c->n) check(t, c->block, c->from, c->n);
     for (uint32_t i = 0; i < c->n; i++) {
-      const struct lsio_result *one = &c->block->results[c->from + i];
-      if (!right(t->w, t->j->spec.request, c->block, one))
-        fail_msg("seed %llu: step %llu was handed out with other bytes", (unsigned long long)t->seed,
-                 (unsigned long long)one->step);
-      check_turn(t, one->step);
-      ends->handed_out[one->step]++;
+      const uint64_t step = c->block->results[c->from + i].step;
+      check_turn(t, step);
+      ends->handed_out[step]++;
+    }
+    if (c->n && t->kept) {
+      lsi_block_lend(c->block);
+      t->kept[t->n_kept++] = (struct kept){c->block, c->from, c->n};
+      c->block = NULL;
     }
     lsi_run_free_completion(c);
   }
@@ -175,6 +194,32 @@ static void check_ends(const struct taker *t, const struct lsi_run *run, int rc)
   if (rc == 0 && run->gate.held) fail_msg("seed %llu: something is left", (unsigned long long)t->seed);
 }
 
+/* A ledger of which little may be shared, in most seeds: results have blocks of their own. */
+static struct lsi_ledger *make_ledger(struct engine_job *j) {
+  const uint64_t limit = engine_job_random(j, 4) * engine_job_random(j, 500000);
+  struct lsi_ledger *l = limit ? lsi_ledger_create() : NULL;
+  if (l) lsi_ledger_limit(l, limit);
+  return l;
+}
+
+static void let_go(struct taker *t, struct lsi_ledger *ledger) {
+  struct lsi_ledger_figures f = {0};
+  if (ledger) lsi_ledger_look(ledger, &f);
+  assert_true(!ledger || f.shared <= f.limit / 2);
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < t->n_kept; i++) {
+    check(t, t->kept[i].block, t->kept[i].from, t->kept[i].n);
+    for (uint32_t k = 0; k < t->kept[i].n; k++)
+      bytes += t->kept[i].block->results[t->kept[i].from + k].length;
+  }
+  assert_true(!ledger || f.lent >= bytes);
+  for (size_t i = 0; i < t->n_kept; i++) lsi_block_regain(t->kept[i].block);
+  if (ledger) lsi_ledger_look(ledger, &f);
+  assert_true(f.lent == 0 && f.shared == 0);
+  lsi_free(t->kept);
+  lsi_ledger_drop(ledger);
+}
+
 static void one_seed(uint64_t seed) {
   struct world w;
   struct engine_job j;
@@ -193,10 +238,12 @@ static void one_seed(uint64_t seed) {
   const uint64_t expire = engine_job_random(&j, 5) == 0 ? 1000000 + engine_job_random(&j, 300000) : 0;
   const uint32_t n = j.spec.request->n_steps;
   struct ends ends = {.handed_out = lsi_calloc(n, sizeof(uint32_t)), .failed = lsi_calloc(n, sizeof(uint32_t))};
+  struct lsi_ledger *ledger = j.config.ledger = make_ledger(&j);
   struct lsi_run *run;
   struct lsi_error e;
   lsi_error_clear(&e);
-  struct taker taker = {&w, &j, &ends, &turn, seed};
+  struct taker taker = {.w = &w, .j = &j, .ends = &ends, .turn = &turn, .seed = seed};
+  if (engine_job_random(&j, 2)) taker.kept = lsi_calloc(n, sizeof *taker.kept);
   assert_int_equal((by_turns ? lsi_run_create : lsi_run_start)(&j.config, &run, &e), 0);
   drive(&w, &j, &taker, run, cancel, expire);
   const int rc = lsi_run_join(run, &e);
@@ -207,6 +254,7 @@ static void one_seed(uint64_t seed) {
   else if (rc == LSIO_ERR_LIMIT) assert_true(expire && j.spec.on_error == LSI_ON_ERROR_FAIL);
   else assert_true(rc == 0 || (rc == LSIO_ERR_IO && w.sim.emfile));
   lsi_run_destroy(run);
+  let_go(&taker, ledger);
   lsi_free(ends.handed_out);
   lsi_free(ends.failed);
   engine_job_free(&j);

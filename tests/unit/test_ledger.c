@@ -1,7 +1,10 @@
 /* The ledger: nothing is held beyond the limit, everything asked for is granted in the end, once, and who waits
  * for much is passed by no more than the header says. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,7 +119,7 @@ static void one_seed(uint64_t seed) {
   for (uint32_t i = 0; i < CLAIMS; i++) assert_true(w.a[i].granted <= 1);
   assert_int_equal(w.held, 0);
   assert_int_equal(w.waits, 0);
-  lsi_ledger_destroy(w.ledger);
+  lsi_ledger_drop(w.ledger);
 }
 
 static void no_byte_is_promised_twice(void **state) {
@@ -147,7 +150,7 @@ static uint32_t passes(struct world *w, uint64_t step_ns) {
   give_back(w, &w->a[1]);
   give_back(w, &w->a[n + 2]);
   check(w);
-  lsi_ledger_destroy(w->ledger);
+  lsi_ledger_drop(w->ledger);
   lsi_os_set_clock(NULL);
   return n;
 }
@@ -175,7 +178,7 @@ static void in_order_of_arrival(void **state) {
   assert_true(w.a[2].held);
   give_back(&w, &w.a[2]);
   check(&w);
-  lsi_ledger_destroy(w.ledger);
+  lsi_ledger_drop(w.ledger);
 }
 
 /* Those that the oldest kept from passing begin when it waits no more. */
@@ -197,7 +200,7 @@ static void who_leaves_lets_others_pass(void **state) {
   check(&w);
   for (int i = 0; i < 4; i++)
     if (i != 1) give_back(&w, &w.a[i]);
-  lsi_ledger_destroy(w.ledger);
+  lsi_ledger_drop(w.ledger);
   lsi_os_set_clock(NULL);
 }
 
@@ -244,7 +247,7 @@ static void insisting(bool at_last) {
   give_back(&w, &w.a[4]);
   assert_false(lsi_ledger_is_short(w.ledger));
   check(&w);
-  lsi_ledger_destroy(w.ledger);
+  lsi_ledger_drop(w.ledger);
   lsi_os_set_clock(NULL);
 }
 
@@ -268,7 +271,101 @@ static void more_than_all_waits_until_it_is_alone(void **state) {
   assert_true(w.a[1].held);
   give_back(&w, &w.a[1]);
   check(&w);
-  lsi_ledger_destroy(w.ledger);
+  lsi_ledger_drop(w.ledger);
+}
+
+/* What the program holds is not there for others, up to half; who waits for that begins when it comes back. */
+static void what_is_lent_is_not_there(void **state) {
+  (void)state;
+  static struct world w;
+  begin(&w, 100);
+  lsi_ledger_lend(w.ledger, 30);
+  assert_true(ask(&w, &w.a[0], 60));
+  assert_false(ask(&w, &w.a[1], 20));
+  lsi_ledger_regain(w.ledger, 5);
+  assert_false(w.a[1].held);
+  lsi_ledger_regain(w.ledger, 5);
+  assert_true(w.a[1].held);
+  give_back(&w, &w.a[1]);
+  give_back(&w, &w.a[0]);
+  lsi_ledger_lend(w.ledger, 1000);
+  assert_true(ask(&w, &w.a[2], 90)); /* one always begins */
+  give_back(&w, &w.a[2]);
+  assert_true(ask(&w, &w.a[3], 20));
+  assert_true(ask(&w, &w.a[4], 30)); /* the other half is for them */
+  assert_false(ask(&w, &w.a[5], 1));
+  lsi_ledger_regain(w.ledger, 970); /* 50 are left */
+  assert_false(w.a[5].held);
+  lsi_ledger_regain(w.ledger, 1);
+  assert_true(w.a[5].held);
+  for (int i = 3; i < 6; i++) give_back(&w, &w.a[i]);
+  lsi_ledger_regain(w.ledger, 49);
+  check(&w);
+  lsi_ledger_drop(w.ledger);
+}
+
+static void blocks_share_half(void **state) {
+  (void)state;
+  static struct world w;
+  begin(&w, 100);
+  assert_false(lsi_ledger_share(w.ledger, 51));
+  assert_true(lsi_ledger_share(w.ledger, 20));
+  assert_true(lsi_ledger_share(w.ledger, 30));
+  assert_false(lsi_ledger_share(w.ledger, 1));
+  assert_false(lsi_ledger_share(w.ledger, UINT64_MAX));
+  lsi_ledger_unshare(w.ledger, 20);
+  assert_true(lsi_ledger_share(w.ledger, 20));
+  lsi_ledger_hold(w.ledger);
+  lsi_ledger_drop(w.ledger); /* its context goes, a block has it */
+  lsi_ledger_unshare(w.ledger, 50);
+  lsi_ledger_drop(w.ledger);
+}
+
+#define TIMES 100000
+
+static atomic_int turn, back; /* one of main's; it has come back */
+
+/* Gives back what main has lent, at about the time at which it asks. */
+static void *regain(void *ledger) {
+  for (int i = 1; i <= TIMES; i++) {
+    while (atomic_load(&turn) != i) sched_yield();
+    for (volatile int k = i % 64; k; k--) {
+    }
+    lsi_ledger_regain(ledger, 50);
+    atomic_store(&back, i);
+  }
+  return NULL;
+}
+
+static void note(void *user) { atomic_store((atomic_bool *)user, true); }
+
+/* Whoever asks while it comes back is not forgotten. */
+static void what_comes_back_is_never_missed(void **state) {
+  (void)state;
+  static struct world w;
+  begin(&w, 100);
+  assert_true(ask(&w, &w.a[0], 30)); /* or one would always begin */
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, regain, w.ledger), 0);
+  uint32_t waited = 0;
+  for (int i = 1; i <= TIMES; i++) {
+    atomic_bool granted = false;
+    struct lsi_claim c = {.bytes = 70, .granted = note, .user = &granted};
+    lsi_ledger_lend(w.ledger, 50);
+    atomic_store(&turn, i);
+    for (volatile int k = i / 64 % 64; k; k--) {
+    }
+    const bool held = lsi_ledger_ask(w.ledger, &c);
+    waited += !held;
+    while (atomic_load(&back) != i) sched_yield();
+    if (!held && !atomic_load(&granted)) fail_msg("turn %d was missed", i);
+    lsi_ledger_give_back(w.ledger, &c);
+  }
+  pthread_join(thread, NULL);
+  assert_true(waited);
+  give_back(&w, &w.a[0]);
+  check(&w);
+  lsi_ledger_drop(w.ledger);
 }
 
 int main(void) {
@@ -278,6 +375,9 @@ int main(void) {
                                      cmocka_unit_test(who_leaves_lets_others_pass),
                                      cmocka_unit_test(who_insists_goes_beyond_alone),
                                      cmocka_unit_test(who_insists_waits_not_for_ever),
-                                     cmocka_unit_test(more_than_all_waits_until_it_is_alone)};
+                                     cmocka_unit_test(more_than_all_waits_until_it_is_alone),
+                                     cmocka_unit_test(what_is_lent_is_not_there),
+                                     cmocka_unit_test(blocks_share_half),
+                                     cmocka_unit_test(what_comes_back_is_never_missed)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ static struct lsi_summary example(void) {
       .bytes_read = 3000000000u,
       .bytes_decoded = 6000000000u,
       .bytes_delivered = 77,
+      .bytes_copied = 66,
       .bytes_written = 4096,
       .bytes_direct = 88,
       .bytes_gaps = 300000000,
@@ -79,6 +80,7 @@ static void test_json_fields(void **state) {
   assert_int_equal(integer(o, "bytes_read"), 3000000000);
   assert_int_equal(integer(o, "bytes_decoded"), 6000000000);
   assert_int_equal(integer(o, "bytes_delivered"), 77);
+  assert_int_equal(integer(o, "bytes_copied"), 66);
   assert_int_equal(integer(o, "bytes_written"), 4096);
   assert_int_equal(integer(o, "bytes_direct"), 88);
   assert_int_equal(integer(o, "peak_memory"), 1 << 20);

@@ -123,6 +123,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     s.bytes_retried += w->figures.bytes_retried;
     s.bytes_decoded += w->figures.bytes_decoded;
     s.bytes_delivered += w->figures.bytes_delivered;
+    s.bytes_copied += w->figures.bytes_copied;
     s.bytes_direct += w->figures.bytes_direct + w->figures.bytes_beside;
     fell_back += w->ops && w->ops != run->config.backend;
   }

@@ -27,6 +27,7 @@ struct lsi_figures {
   uint64_t bytes_retried;  /* of bytes_read: after reads that failed */
   uint64_t bytes_decoded;
   uint64_t bytes_delivered;
+  uint64_t bytes_copied;   /* of results that were not made, or read, in the block that the program gets */
   uint64_t bytes_direct;   /* that the CPU has not copied */
   uint64_t wait_ns;        /* for what is in flight */
   uint64_t submit_ns;      /* in submit, or for other workers */

@@ -11,13 +11,15 @@
 #define SEVERAL 4u
 #define SEVERAL_MOST (4u << 20)
 
-/* A block with room for the next result; false: no memory. */
+/* A block with room for the next result: one of its own where no more may be shared. False: no memory. */
 static bool next_block(struct lsi_worker *w, uint64_t bytes) {
   struct lsi_stepper *s = &w->stepper;
+  const struct lsi_run_config *c = &w->run->config;
   const uint64_t usual = s->block ? LATER : FIRST;
   const uint64_t several = lsi_sat_mul(bytes, SEVERAL) <= SEVERAL_MOST ? bytes * SEVERAL : bytes;
   lsi_block_drop(s->block);
-  s->block = lsi_block_create(w->run->config.pool, LSI_MAX(s->first_streamed ? several : bytes, usual));
+  s->block = lsi_block_create(c->pool, c->ledger, LSI_MAX(s->first_streamed ? several : bytes, usual));
+  if (!s->block) s->block = lsi_block_create_own(c->ledger, bytes);
   s->first_streamed = true;
   return s->block != NULL;
 }
@@ -43,9 +45,11 @@ int lsi_stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *
                                     .is_record = y->record};
   void *at = lsi_stream_place(w, result.length, true);
   if (!at) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a result");
-  if (result.length && y->data != at) memcpy(at, y->data, result.length);
+  const bool copies = result.length && y->data != at;
+  if (copies) memcpy(at, y->data, result.length);
   if (lsi_held_result(w, w->stepper.block, &result) < 0)
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
   w->figures.bytes_delivered += result.length;
+  w->figures.bytes_copied += copies ? result.length : 0;
   return 0;
 }
