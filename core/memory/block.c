@@ -16,7 +16,8 @@ static void lay_out(struct lsi_block *b, char *memory, uint64_t list) {
 }
 
 static struct lsi_block *init(struct lsi_block *b, struct lsi_ledger *ledger, uint64_t cap, uint64_t size) {
-  *b = (struct lsi_block){.cap = (uint32_t)cap, .forks = lsi_os_forks, .ledger = ledger, .size = (size_t)size};
+  *b = (struct lsi_block){
+      .cap = (uint32_t)cap, .forks = lsi_os_forks, .ledger = ledger, .size = (size_t)size};
   atomic_init(&b->refs, 1);
   if (ledger) lsi_ledger_hold(ledger);
   return b;
