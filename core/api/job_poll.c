@@ -109,7 +109,7 @@ int lsio_wait(lsio_job *job) {
   if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
   struct lsio_completion batch[64];
   while (job->run && !job->poll.done) lsio_poll(job, batch, LSI_COUNTOF(batch), -1);
-  return job->status;
+  return lsio_job_status(job);
 }
 
 /* The run has ended, which is not what is waited for any more. */
