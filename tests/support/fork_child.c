@@ -20,9 +20,11 @@
 static char *wrong; /* of a child, which its parent sees as well: what it was at, or found */
 static bool is_child;
 
-/* A child's end with sanitizers: what only the threads of its parent knew is no leak. */
-int __lsan_is_turned_off(void);
-const char *__tsan_default_options(void);
+/* A child's end with sanitizers: what only the threads of its parent knew is no leak. Their libraries look for
+ * these. */
+#define FOR_LIBRARIES __attribute__((visibility("default")))
+FOR_LIBRARIES int __lsan_is_turned_off(void);
+FOR_LIBRARIES const char *__tsan_default_options(void);
 int __lsan_is_turned_off(void) { return is_child; }
 const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 
