@@ -18,7 +18,7 @@
 
 #define THREADS 8
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FORKS 60
+#define FORKS 12 /* each takes seconds: their shadows are copied */
 #else
 #define FORKS 200
 #endif
