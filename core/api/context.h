@@ -192,7 +192,6 @@ int lsi_job_plan(struct lsio_job *job, const struct lsio_job_options *o, struct 
                  struct lsi_error *err);
 /* Nothing of it runs, and nobody knows it. */
 void lsi_job_free(struct lsio_job *job);
-void lsi_job_free_completions(struct lsi_run_completion *list);
 /* The caller has taken so much more. Who polls, or the queue's consumer. */
 void lsi_job_took(struct lsio_job *job, uint64_t steps, uint64_t bytes);
 

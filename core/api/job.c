@@ -272,8 +272,8 @@ void lsi_job_free(struct lsio_job *job) {
   }
   if (job->results.sink) lsi_sink_discard(job->results.sink);
   lsi_job_release_output(job);
-  lsi_job_free_completions(job->poll.pending);
-  lsi_job_free_completions(job->poll.lent);
+  lsi_run_free_completions(job->poll.pending);
+  lsi_run_free_completions(job->poll.lent);
   lsi_run_destroy(job->run);
   lsi_c_transform_end(&job->transform);
   if (job->script) lsi_script_host_ops->unload(job->script);

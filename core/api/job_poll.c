@@ -35,14 +35,6 @@ static bool end(struct lsio_job *job, int64_t timeout_ns) {
 
 /* ---- poll ---- */
 
-void lsi_job_free_completions(struct lsi_run_completion *list) {
-  while (list) {
-    struct lsi_run_completion *next = list->next;
-    lsi_run_free_completion(list);
-    list = next;
-  }
-}
-
 static void add(atomic_uint_fast64_t *count, uint64_t n) {
   const uint64_t now = atomic_load_explicit(count, memory_order_relaxed) + n;
   atomic_store_explicit(count, now, memory_order_relaxed); /* there is one writer */
@@ -57,7 +49,7 @@ static void give_back(struct lsio_job *job) {
   uint64_t bytes = 0;
   for (const struct lsi_run_completion *c = job->poll.lent; c; c = c->next) bytes += c->bytes;
   lsi_job_took(job, 0, bytes);
-  lsi_job_free_completions(job->poll.lent);
+  lsi_run_free_completions(job->poll.lent);
   job->poll.lent = NULL;
 }
 

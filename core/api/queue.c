@@ -69,7 +69,7 @@ void lsi_queue_hold(struct lsio_queue *q) { atomic_fetch_add(&q->refs, 1); }
 
 void lsi_queue_drop(struct lsio_queue *q) {
   if (atomic_fetch_sub(&q->refs, 1) != 1) return;
-  lsi_job_free_completions(q->lent);
+  lsi_run_free_completions(q->lent);
   if (q->bell >= 0) lsi_os_bell_destroy(q->bell);
   lsi_os_cond_destroy(q->cond);
   lsi_os_mutex_destroy(q->mutex);
@@ -345,7 +345,7 @@ static void wait_asleep(struct lsio_queue *q, uint64_t until) {
 
 int lsio_queue_take(lsio_queue *q, struct lsio_event *out, size_t max, int timeout_ms) {
   if (lsi_is_parents(q->context)) return LSIO_ERR_FORKED;
-  lsi_job_free_completions(q->lent);
+  lsi_run_free_completions(q->lent);
   q->lent = NULL;
   max = LSI_MIN(max, (size_t)INT32_MAX);
   const uint64_t before = lsi_os_now_ns();

@@ -14,11 +14,7 @@
 static void free_run(struct lsi_run *run) {
   lsi_crew_destroy(run->own_crew);
   for (uint32_t i = 0; run->workers && i < run->n_workers; i++) lsi_free(run->workers[i].credits);
-  while (run->outcome.first) {
-    struct lsi_run_completion *c = run->outcome.first;
-    run->outcome.first = c->next;
-    lsi_run_free_completion(c);
-  }
+  lsi_run_free_completions(run->outcome.first);
   lsi_free(run->workers);
   lsi_free(run->wave.sections);
   lsi_free(run->devices);

@@ -8,3 +8,11 @@ void lsi_run_free_completion(struct lsi_run_completion *c) {
   lsi_free(c->error);
   lsi_free(c);
 }
+
+void lsi_run_free_completions(struct lsi_run_completion *list) {
+  while (list) {
+    struct lsi_run_completion *next = list->next;
+    lsi_run_free_completion(list);
+    list = next;
+  }
+}
