@@ -1,6 +1,8 @@
 /* Children of fork, and what they have of their parent's: each function of lsio.h is called there with the
  * parent's objects while its jobs run. None waits, and the parent notices nothing. Its descriptors and files:
- * test_api_fork_files.c; what children make themselves, and forks beside busy threads: test_api_fork_busy.c. */
+ * test_api_fork_files.c; what children make themselves, and forks beside busy threads:
+ * test_api_fork_busy.c. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,9 +25,11 @@ static atomic_bool told; /* that nobody needs the idle one's `notify` any more *
 static lsio_script *script;
 static lsio_job *polled, *queued, *writes; /* go on */
 static lsio_job *ended, *merged;           /* have ended: there is something to tell */
+static lsio_job *unplanned;                /* waits for its queue's consumer */
 static lsio_block *block;
 static char *block_data;
 static lsio_value *value;
+static lsio_request *request;
 static lsio_error *error;
 static struct lsio_array array;
 static atomic_bool go; /* the steps of its jobs may end */
@@ -33,7 +37,7 @@ static atomic_bool go; /* the steps of its jobs may end */
 static int32_t step(const lsio_step *s, void *state) {
   (void)state;
   const struct timespec pause = {0, 1000000};
-  while (!atomic_load(&go) && !*s->stop) nanosleep(&pause, NULL);
+  while (!atomic_load(&go) && !__atomic_load_n(s->stop, __ATOMIC_RELAXED)) nanosleep(&pause, NULL);
   if (s->out) memcpy(s->out, s->data, s->bytes);
   return 0;
 }
@@ -102,18 +106,18 @@ static void end_merged(void) {
   atomic_store(&go, false);
 }
 
-static void note_end(void *user) {
-  (void)user;
-  atomic_store(&told, true);
-}
+static void note_end(void *user) { atomic_store((atomic_bool *)user, true); }
 
 static int begin(void **state) {
   if (api_begin(state) != 0) return -1;
   end_merged();
+  atomic_store(&told, false);
   block = NULL;
   assert_int_equal(lsio_queue_create(api_context, NULL, &queue, NULL), 0);
-  const struct lsio_queue_options q = {.struct_size = sizeof q, .notify_destroy = note_end};
+  const struct lsio_queue_options q = {.struct_size = sizeof q, .notify_destroy = note_end, .notify_user = &told,
+                                       .flags = LSIO_QUEUE_COORDINATES};
   assert_int_equal(lsio_queue_create(api_context, &q, &idle, NULL), 0);
+  unplanned = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, idle);
   take_block();
   take_array();
   const struct lsio_job_options o = api_options(API_COUNTS, 0);
@@ -122,10 +126,13 @@ static int begin(void **state) {
   const struct lsio_job_options wrong = {.struct_size = sizeof wrong};
   assert_int_equal(lsio_submit(api_context, &wrong, &none, &error), LSIO_ERR_USAGE);
   value = lsio_value_bytes("abc", 3);
+  const char *const name = "a.f32";
+  const struct lsio_request_options r = {.struct_size = sizeof r, .objects = &name, .n_objects = 1, .n = 1};
+  assert_int_equal(lsio_request_create(&r, &request, NULL), 0);
   ended = api_submit(ENDS, 0);
   assert_int_equal(lsio_wait(ended), 0);
-  assert_true(lsio_job_state_error(ended) && lsio_job_error_count(ended) && lsio_job_step_error(ended, 0));
-  assert_true(lsio_job_summary_json(ended) && lsio_job_summary_text(ended));
+  assert_true(lsio_job_state_error(ended) && lsio_job_error_count(ended) && lsio_job_step_error(ended, 0) &&
+              lsio_job_summary_json(ended) && lsio_job_summary_text(ended));
   polled = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, NULL);
   queued = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, queue);
   writes = submit_waiting(WRITES, 0, NULL);
@@ -181,12 +188,13 @@ static int end(void **state) {
   lsio_job_destroy(ended);
   api_close(merged);
   lsio_queue_release(queue);
+  lsio_job_release(unplanned);
   lsio_queue_release(idle);
-  atomic_store(&told, false);
   lsio_script_release(script);
   lsio_block_release(block);
   lsio_array_free(&array);
   lsio_value_release(value);
+  lsio_request_release(request);
   lsio_error_free(error);
   unlink("out.f32");
   return api_end(state);
@@ -292,6 +300,23 @@ static bool lets_go_of_blocks(void) {
   return own[1] == 7;
 }
 
+static int threads(void) {
+  DIR *d = opendir("/proc/self/task");
+  int n = 0;
+  while (d && readdir(d)) n++;
+  if (d) closedir(d);
+  return n;
+}
+
+/* None is planned for that by a thread of the context's. */
+static bool releases_jobs(void) {
+  const int before = threads();
+  lsio_job_release(queued);
+  lsio_job_release(queued);
+  lsio_job_release(unplanned);
+  return threads() == before;
+}
+
 static bool copies_errors(void) {
   lsio_error *copy = lsio_error_dup(error);
   const bool right = copy && strcmp(lsio_error_message(copy), lsio_error_message(error)) == 0;
@@ -306,56 +331,58 @@ static bool is_refusal(const lsio_error *of_job) {
 
 /* X(function, what is true of it in a child), in the order of their calls: of those that take what may be the
  * parent's. None may wait. */
-#define PARENTS(X)                                                                                       \
-  X(lsio_context_get_stats, has_no_stats())                                                              \
-  X(lsio_context_get_thread_stats,                                                                       \
-    lsio_context_get_thread_stats(api_context, 0, &(struct lsio_thread_stats){                           \
-        .struct_size = sizeof(struct lsio_thread_stats)}) == LSIO_ERR_FORKED)                            \
-  X(lsio_context_trace, refuses(lsio_context_trace(api_context, "trace.json", &e)))                   \
-  X(lsio_submit, refuses_jobs())                                                                         \
-  X(lsio_script_help, refuses_help())                                                                    \
-  X(lsio_script_load, refuses_script())                                                                  \
-  X(lsio_queue_create, refuses(lsio_queue_create(api_context, NULL, &other_queue, &e)))               \
-  X(lsio_queue_fd, lsio_queue_fd(queue) == -1)                                                           \
-  X(lsio_queue_take, lsio_queue_take(queue, events, 4, -1) == LSIO_ERR_FORKED)                           \
-  X(lsio_poll, lsio_poll(polled, completions, 4, -1) == LSIO_ERR_FORKED)                                 \
-  X(lsio_wait, lsio_wait(polled) == LSIO_ERR_FORKED)                                                     \
-  X(lsio_job_fd, lsio_job_fd(polled) == -1)                                                              \
-  X(lsio_job_number, lsio_job_number(polled) > 0)                                                        \
-  X(lsio_job_progress, knows_nothing())                                                                  \
-  X(lsio_job_activity, says_whose_it_is())                                                               \
-  X(lsio_job_status, lsio_job_status(polled) == LSIO_ERR_FORKED)                                         \
-  X(lsio_job_exit_code, lsio_job_exit_code(polled) == 2)                                                 \
-  X(lsio_job_error, is_refusal(lsio_job_error(polled)))                                                  \
-  X(lsio_job_state_error, !lsio_job_state_error(ended))                                                 \
-  X(lsio_job_state, !lsio_job_state(merged))                                                             \
-  X(lsio_job_state_value, refuses(lsio_job_state_value(polled, &other_value, &e)))                    \
-  X(lsio_job_error_count, lsio_job_error_count(ended) == 0)                                             \
-  X(lsio_job_step_error, !lsio_job_step_error(ended, 0))                                                \
-  X(lsio_job_explain, !lsio_job_explain(polled, 0))                                                      \
-  X(lsio_job_summary_json, !lsio_job_summary_json(ended))                                               \
-  X(lsio_job_summary_text, !lsio_job_summary_text(ended))                                               \
-  X(lsio_job_output, lsio_job_output(polled, &(struct lsio_array){.struct_size = sizeof array}) ==       \
-                         LSIO_ERR_FORKED)                                                                \
-  X(lsio_job_take_output, lsio_job_take_output(polled, &(struct lsio_array){                             \
-                              .struct_size = sizeof array}) == LSIO_ERR_FORKED)                          \
-  X(lsio_cancel, (lsio_cancel(polled), lsio_cancel(queued), true))                                       \
-  X(lsio_job_abandon, (lsio_job_abandon(writes), true))                                                  \
-  X(lsio_job_retain, (lsio_job_retain(queued), true))                                                    \
-  X(lsio_job_release, (lsio_job_release(queued), lsio_job_release(queued), true))                        \
-  X(lsio_job_destroy, (lsio_job_destroy(polled), lsio_job_destroy(writes), true))                        \
-  X(lsio_queue_release, (lsio_queue_release(queue), lsio_queue_release(idle), !told))                                              \
-  X(lsio_script_release, (lsio_script_release(script), true))                                            \
-  X(lsio_context_destroy, (lsio_context_destroy(api_context), true))                                     \
-  X(lsio_block_retain, (lsio_block_retain(block), lsio_block_release(block), true))                      \
-  X(lsio_block_release, lets_go_of_blocks())                                                             \
-  X(lsio_array_free, frees_arrays())                                                                     \
-  X(lsio_value_retain, lsio_value_retain(value) == value)                                                \
-  X(lsio_value_kind, lsio_value_kind(value) == LSIO_VALUE_BYTES)                                         \
-  X(lsio_value_release, (lsio_value_release(value), lsio_value_release(value), true))                    \
-  X(lsio_error_dup, copies_errors())                                                                     \
-  X(lsio_error_code, lsio_error_code(error) == LSIO_ERR_USAGE)                                           \
-  X(lsio_error_kind, lsio_error_kind(error) == LSIO_KIND_USAGE)                                          \
+#define PARENTS(X)                                                                                     \
+  X(lsio_context_get_stats, has_no_stats())                                                            \
+  X(lsio_context_get_thread_stats,                                                                     \
+    lsio_context_get_thread_stats(api_context, 0, &(struct lsio_thread_stats){                         \
+        .struct_size = sizeof(struct lsio_thread_stats)}) == LSIO_ERR_FORKED)                          \
+  X(lsio_context_trace, refuses(lsio_context_trace(api_context, "trace.json", &e)))                    \
+  X(lsio_submit, refuses_jobs())                                                                       \
+  X(lsio_script_help, refuses_help())                                                                  \
+  X(lsio_script_load, refuses_script())                                                                \
+  X(lsio_queue_create, refuses(lsio_queue_create(api_context, NULL, &other_queue, &e)))                \
+  X(lsio_queue_fd, lsio_queue_fd(queue) == -1)                                                         \
+  X(lsio_queue_take, lsio_queue_take(queue, events, 4, -1) == LSIO_ERR_FORKED)                         \
+  X(lsio_poll, lsio_poll(polled, completions, 4, -1) == LSIO_ERR_FORKED)                               \
+  X(lsio_wait, lsio_wait(polled) == LSIO_ERR_FORKED)                                                   \
+  X(lsio_job_fd, lsio_job_fd(polled) == -1)                                                            \
+  X(lsio_job_number, lsio_job_number(polled) > 0)                                                      \
+  X(lsio_job_progress, knows_nothing())                                                                \
+  X(lsio_job_activity, says_whose_it_is())                                                             \
+  X(lsio_job_status, lsio_job_status(polled) == LSIO_ERR_FORKED)                                       \
+  X(lsio_job_exit_code, lsio_job_exit_code(polled) == 2)                                               \
+  X(lsio_job_error, is_refusal(lsio_job_error(polled)))                                                \
+  X(lsio_job_state_error, !lsio_job_state_error(ended))                                                \
+  X(lsio_job_state, !lsio_job_state(merged))                                                           \
+  X(lsio_job_state_value, refuses(lsio_job_state_value(polled, &other_value, &e)))                     \
+  X(lsio_job_error_count, lsio_job_error_count(ended) == 0)                                            \
+  X(lsio_job_step_error, !lsio_job_step_error(ended, 0))                                               \
+  X(lsio_job_explain, !lsio_job_explain(polled, 0))                                                    \
+  X(lsio_job_summary_json, !lsio_job_summary_json(ended))                                              \
+  X(lsio_job_summary_text, !lsio_job_summary_text(ended))                                              \
+  X(lsio_job_output, lsio_job_output(polled, &(struct lsio_array){.struct_size = sizeof array}) ==     \
+                         LSIO_ERR_FORKED)                                                              \
+  X(lsio_job_take_output, lsio_job_take_output(polled, &(struct lsio_array){                           \
+                              .struct_size = sizeof array}) == LSIO_ERR_FORKED)                        \
+  X(lsio_cancel, (lsio_cancel(polled), lsio_cancel(queued), true))                                     \
+  X(lsio_job_abandon, (lsio_job_abandon(writes), true))                                                \
+  X(lsio_job_retain, (lsio_job_retain(queued), true))                                                  \
+  X(lsio_job_release, releases_jobs())                                                                 \
+  X(lsio_job_destroy, (lsio_job_destroy(polled), lsio_job_destroy(writes), true))                      \
+  X(lsio_queue_release, (lsio_queue_release(queue), lsio_queue_release(idle), !told))                  \
+  X(lsio_script_release, (lsio_script_release(script), true))                                          \
+  X(lsio_context_destroy, (lsio_context_destroy(api_context), true))                                   \
+  X(lsio_block_retain, (lsio_block_retain(block), lsio_block_release(block), true))                    \
+  X(lsio_block_release, lets_go_of_blocks())                                                           \
+  X(lsio_array_free, frees_arrays())                                                                   \
+  X(lsio_value_retain, lsio_value_retain(value) == value)                                              \
+  X(lsio_value_kind, lsio_value_kind(value) == LSIO_VALUE_BYTES)                                       \
+  X(lsio_value_release, (lsio_value_release(value), lsio_value_release(value), true))                  \
+  X(lsio_request_retain, lsio_request_retain(request) == request)                                      \
+  X(lsio_request_release, (lsio_request_release(request), lsio_request_release(request), true))        \
+  X(lsio_error_dup, copies_errors())                                                                   \
+  X(lsio_error_code, lsio_error_code(error) == LSIO_ERR_USAGE)                                         \
+  X(lsio_error_kind, lsio_error_kind(error) == LSIO_KIND_USAGE)                                        \
   X(lsio_error_free, (lsio_error_free(error), true))
 
 /* Plain functions, and those of values and errors that only read what lies in memory: a child has a copy of
@@ -364,9 +391,9 @@ static const char *const plain[] = {
     "lsio_context_create", "lsio_doctor", "lsio_error_file", "lsio_error_is_retryable", "lsio_error_json",
     "lsio_error_kind_name", "lsio_error_length", "lsio_error_line", "lsio_error_message", "lsio_error_name",
     "lsio_error_object", "lsio_error_offset", "lsio_error_os_code", "lsio_error_step", "lsio_free",
-    "lsio_request_create", "lsio_request_release", "lsio_request_retain",
-    "lsio_settings", "lsio_size_format", "lsio_strerror", "lsio_value_array", "lsio_value_as_double",
-    "lsio_value_as_int", "lsio_value_as_uint", "lsio_value_bool", "lsio_value_bytes", "lsio_value_double",
+    "lsio_request_create", "lsio_settings", "lsio_size_format", "lsio_strerror", "lsio_value_array",
+    "lsio_value_as_double", "lsio_value_as_int", "lsio_value_as_uint", "lsio_value_bool", "lsio_value_bytes",
+    "lsio_value_double",
     "lsio_value_find", "lsio_value_get", "lsio_value_int", "lsio_value_list", "lsio_value_map",
     "lsio_value_nil", "lsio_value_record", "lsio_value_uint", "lsio_version",
 };

@@ -46,7 +46,7 @@ static atomic_bool go; /* the steps of its jobs may end */
 static int32_t step(const lsio_step *s, void *state) {
   (void)state;
   const struct timespec pause = {0, 1000000};
-  while (!atomic_load(&go) && !*s->stop) nanosleep(&pause, NULL);
+  while (!atomic_load(&go) && !__atomic_load_n(s->stop, __ATOMIC_RELAXED)) nanosleep(&pause, NULL);
   if (s->out) memcpy(s->out, s->data, s->bytes);
   return 0;
 }
