@@ -7,6 +7,7 @@
 #include "ground/mem.h"
 #include "memory/block.h"
 
+#define STREAMS 16 /* events with results: who takes them waits for more, not for an end */
 #define LOOK_NS 20000000 /* a wait ends so often while jobs go on: for memory figures, and cancelled jobs */
 
 struct lsio_queue {
@@ -25,6 +26,7 @@ struct lsio_queue {
   struct lsi_task *tasks, **tasks_end; /* that the consumer is to do */
   /* the consumer's: */
   struct lsi_run_completion *lent; /* whose errors the last take told */
+  uint32_t streamed;               /* events with results since a job has ended */
 };
 
 /* ---- queues ---- */
@@ -323,6 +325,14 @@ static bool help(struct lsio_queue *q, bool all) {
   return task;
 }
 
+/* Of a job that streams for long each wait is short, but awake it would take a CPU from the workers. */
+static void note_streams(struct lsio_queue *q, const struct lsio_event *events, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (events[i].kind == LSIO_EVENT_RESULTS) q->streamed += q->streamed < STREAMS;
+    if (events[i].kind == LSIO_EVENT_DONE) q->streamed = 0;
+  }
+}
+
 /* A job that ends at once is waited for awake. */
 static bool wait_awake(struct lsio_queue *q, uint64_t until) {
   const struct lsi_spin *spin = &q->context->spin;
@@ -353,11 +363,12 @@ int lsio_queue_take(lsio_queue *q, struct lsio_event *out, size_t max, int timeo
   for (;;) {
     if (atomic_load(&q->look)) look_after_jobs(q);
     const size_t n = drain(q, out, max);
+    note_streams(q, out, n);
     if (n) lsi_spin_took(&q->context->spin, lsi_os_now_ns() - before);
     if (n || !max) return (int)n;
     if (help(q, timeout_ms < 0)) continue;
     if (until != UINT64_MAX && lsi_os_now_ns() >= until) return 0;
-    if (wait_awake(q, until)) continue;
+    if (q->streamed < STREAMS && wait_awake(q, until)) continue;
     wait_asleep(q, until);
     look_after_jobs(q);
   }
