@@ -163,8 +163,9 @@ struct lsio_completion {
   uint32_t is_record;      /* STEP: 1 = `data` is a record (text), 0 = elements */
   uint64_t step;           /* index of the step in the request */
   int64_t tag;             /* tag of its first chunk */
-  const void *data;        /* STEP: the result, on 64 bytes and with 64 behind it that may be read; borrowed
-                              until the next lsio_poll of this job. NULL: it is empty */
+  const void *data;        /* STEP: the result, with 64 bytes behind it that may be read; on 64 bytes, unless
+                              it lies where it was read (LSIO_RESULT_UNALIGNED in queue.h); borrowed until
+                              the next lsio_poll of this job. NULL: it is empty */
   size_t length;           /* in bytes */
   const lsio_error *error; /* STEP_FAILED: borrowed until the next lsio_poll of this job */
 };

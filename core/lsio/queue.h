@@ -44,15 +44,21 @@ LSIO_API void lsio_queue_release(lsio_queue *queue);
  * is first asked for; belongs to the queue. -1: no descriptor was left. */
 LSIO_API int lsio_queue_fd(lsio_queue *queue);
 
+enum lsio_result_flags {
+  /* It does not begin on 64 bytes: it lies where it was read, together with others or past the page cache, at
+   * a place in its file that does not either. */
+  LSIO_RESULT_UNALIGNED = 1
+};
+
 /* One result: that of a step. */
 struct lsio_result {
   uint64_t step;      /* index of the step in the request */
   int64_t tag;        /* tag of its first chunk */
-  uint64_t begin;     /* byte of its block's data where it begins: on 64 bytes, and 64 behind its end may be
-                         read */
+  uint64_t begin;     /* byte of its block's data where it begins: on 64 bytes, unless a flag says why not.
+                         64 behind its end may be read, and hold anything */
   uint64_t length;    /* in bytes */
   uint32_t is_record; /* 1: a record (text), 0: elements */
-  uint32_t reserved;
+  uint32_t flags;     /* enum lsio_result_flags */
 };
 
 enum lsio_event_kind {
@@ -79,12 +85,16 @@ struct lsio_event {
 LSIO_API int lsio_queue_take(lsio_queue *queue, struct lsio_event *out, size_t max, int timeout_ms);
 
 /* ---- Blocks -------------------------------------------------------------------------------------
- * Results of several steps share a block where they lie one behind the other; it goes when nobody holds it,
- * all at once. So a program that keeps one result keeps what shares its block, and all of that counts against
- * the `memory` of the context for as long (memory_held of its stats), also when the job has ended.
+ * A transform writes its results where the program finds them, and stored bytes that are the result (no
+ * transform, no codec, native byte order, one chunk a step) are read there. Chunks that are read together
+ * stay so, with what lies between them, unless that is more than half: then they are copied.
+ *   Results of several steps share a block where they lie near each other; it goes when nobody holds it, all
+ * at once. So a program that keeps one result keeps what shares its block, and all of that counts against the
+ * `memory` of the context for as long (memory_held of its stats), also when the job has ended.
  *   Shared blocks have at most half of that memory, those that wait here with them. Beyond it each result
  * comes in a block of its own, no larger than it must be (small ones together, up to 4 KiB), until blocks are
- * given back: where it was not made there it is copied, which `bytes_copied` of the summary counts. So
+ * given back: where it was not made or read there it is copied, which `bytes_copied` of the summary counts.
+ * So
  *   - a program may hold all results of any job: nothing waits for it to release them, and memory grows by
  *     what it holds, be that many times `memory`, with a few per cent for lists and pages (of results below
  *     1 KiB more: each takes a multiple of 64 bytes, and one struct lsio_result);

@@ -3,10 +3,17 @@
 #include "ground/mem.h"
 #include "seams/os.h"
 
-#define RESULT_BYTES 256u /* of data, for which an entry is there: smaller ones fill the list first */
 #define RESULTS_LEAST 16u
-#define OWN_LEAST 4096u   /* bytes of results that have a block of their own together */
-#define OWN_MAPPED (1u << 20) /* bytes from which on it is mapped, and loses little to whole 64 KiB */
+#define OWN_LEAST 4096u /* bytes of results that have a block of their own together */
+
+#define SEVERAL 4u
+#define SEVERAL_MOST (4u << 20)
+
+uint64_t lsi_block_usual(uint64_t bytes, bool first) {
+  const uint64_t several = lsi_sat_mul(bytes, SEVERAL);
+  if (first) return LSI_MAX(bytes, LSI_BLOCK_FIRST);
+  return LSI_MAX(several <= SEVERAL_MOST ? several : bytes, LSI_BLOCK_LATER);
+}
 
 /* Data first, at the beginning of a page where it is mapped, the list behind it. */
 static void lay_out(struct lsi_block *b, char *memory, uint64_t list) {
@@ -29,8 +36,9 @@ static uint64_t size_of(uint64_t room, uint64_t cap, uint64_t *list) {
   return lsi_sat_add(lsi_sat_add(room, 2 * LSI_BLOCK_ALIGN - 1), *list) & ~(uint64_t)(LSI_BLOCK_ALIGN - 1);
 }
 
-struct lsi_block *lsi_block_create(struct lsi_pool *pool, struct lsi_ledger *ledger, uint64_t room) {
-  const uint64_t cap = LSI_MIN(LSI_MAX(room / RESULT_BYTES, RESULTS_LEAST), UINT32_MAX);
+struct lsi_block *lsi_block_create(struct lsi_pool *pool, struct lsi_ledger *ledger, uint64_t room,
+                                   uint32_t results) {
+  const uint32_t cap = LSI_MAX(results, RESULTS_LEAST);
   uint64_t list, size = size_of(room, cap, &list);
   if (size > SIZE_MAX - LSI_POOL_SMALL) return NULL;
   size = lsi_round_up(size, LSI_POOL_SMALL);
@@ -56,7 +64,7 @@ struct lsi_block *lsi_block_create_own(struct lsi_ledger *ledger, uint64_t bytes
   const uint64_t cap = LSI_MIN(LSI_MAX(OWN_LEAST / step, 1u), OWN_LEAST / LSI_BLOCK_ALIGN);
   uint64_t list;
   const uint64_t size = size_of(cap > 1 ? cap * step : bytes, cap, &list);
-  const bool mapped = size >= OWN_MAPPED;
+  const bool mapped = size >= LSI_BLOCK_OWN_MAPPED;
   if (size > SIZE_MAX - LSI_POOL_SMALL) return NULL;
   struct lsi_block *b = lsi_malloc(sizeof *b + (mapped ? 0 : (size_t)size + LSI_BLOCK_ALIGN));
   char *memory = NULL;
@@ -88,7 +96,9 @@ void lsi_block_drop(struct lsi_block *b) {
     lsi_free(b);
     return;
   }
-  if (b->is_shared) {
+  if (b->is_lost) {
+    lsi_pool_drop(b->pool);
+  } else if (b->is_shared) {
     lsi_pool_give_small(b->pool, b->data, b->size);
     lsi_pool_drop(b->pool);
     if (b->ledger) lsi_ledger_unshare(b->ledger, b->size);
@@ -114,9 +124,26 @@ void lsi_block_regain(struct lsi_block *b) {
   lsi_block_drop(b);
 }
 
-uint32_t lsi_block_add(struct lsi_block *b, struct lsio_result result) {
-  result.begin = b->used;
-  b->used = LSI_MIN(lsi_round_up(b->used + result.length, LSI_BLOCK_ALIGN), b->room);
+void lsi_block_give_up(struct lsi_block *b) { b->is_lost = true; }
+
+void *lsi_block_lease(struct lsi_block *b, uint64_t bytes, uint64_t align, uint32_t results) {
+  if (!b || results > b->cap - b->promised) return NULL;
+  const uint64_t at = lsi_round_up(b->used, align), room = b->room - LSI_BLOCK_ALIGN;
+  if (at > room || bytes > room - at) return NULL;
+  b->promised += results;
+  b->used = lsi_round_up(at + bytes, LSI_BLOCK_ALIGN);
+  return b->data + at;
+}
+
+void lsi_block_trim(struct lsi_block *b, const void *end) {
+  b->used = lsi_round_up((uint64_t)((const char *)end - b->data), LSI_BLOCK_ALIGN);
+}
+
+uint32_t lsi_block_add(struct lsi_block *b, const void *at, struct lsio_result result) {
+  result.begin = (uint64_t)((const char *)at - b->data);
+  if (result.length && result.begin % LSI_BLOCK_ALIGN) result.flags |= LSIO_RESULT_UNALIGNED;
+  const uint64_t end = LSI_MIN(lsi_round_up(result.begin + result.length, LSI_BLOCK_ALIGN), b->room);
+  b->used = LSI_MAX(b->used, end);
   b->results[b->n] = result;
   return b->n++;
 }

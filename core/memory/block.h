@@ -20,7 +20,9 @@ struct lsi_block {
   atomic_uint users;         /* those */
   uint32_t n, cap;           /* entries */
   uint32_t forks;            /* lsi_os_forks when it was made: in a child of fork there is no data */
+  uint32_t promised;         /* of those that are not there yet or are, for what is leased */
   bool is_shared, is_mapped; /* else its memory is in one piece with this */
+  bool is_lost;              /* the kernel may still write there: the memory goes nowhere */
   struct lsi_pool *pool;     /* of what is shared; NULL: none */
   struct lsi_ledger *ledger; /* where it counts; NULL: nowhere */
   size_t size;               /* of all of it */
@@ -29,11 +31,20 @@ struct lsi_block {
   struct lsio_result *results;
 };
 
-/* Room for so many bytes of data (with what is lost to alignment), held once; at least as many entries as
- * there are 256 bytes. NULL: no memory, or what is shared has its half. */
-struct lsi_block *lsi_block_create(struct lsi_pool *pool, struct lsi_ledger *ledger, uint64_t room);
+/* Bytes of a worker's first block and of others, with lists 64 and 256 KiB. */
+#define LSI_BLOCK_FIRST ((uint64_t)60 << 10)
+#define LSI_BLOCK_LATER ((uint64_t)252 << 10)
+/* Bytes to make a worker's next block for results like one of so many: a job of one small result takes
+ * little, one of many hands out many at once. Those that are large have blocks of several, and at last of
+ * their own. */
+uint64_t lsi_block_usual(uint64_t bytes, bool first);
+/* Room for so many bytes of data (with what is lost to alignment), from the beginning of a page on, and for
+ * so many results at least; held once. NULL: no memory, or what is shared has its half. */
+struct lsi_block *lsi_block_create(struct lsi_pool *pool, struct lsi_ledger *ledger, uint64_t room,
+                                   uint32_t results);
 /* The same for one result of so many bytes, and no more; or for several, if they take 4 KiB together. NULL:
- * no memory. */
+ * no memory. It begins at a page from LSI_BLOCK_OWN_MAPPED bytes on. */
+#define LSI_BLOCK_OWN_MAPPED (1u << 20)
 struct lsi_block *lsi_block_create_own(struct lsi_ledger *ledger, uint64_t bytes);
 void lsi_block_hold(struct lsi_block *b);
 void lsi_block_drop(struct lsi_block *b); /* NULL is fine */
@@ -50,7 +61,15 @@ static inline void *lsi_block_place(const struct lsi_block *b, uint64_t bytes) {
   return b->data + b->used;
 }
 
-/* What lies in that place is a result: its begin is set, its length taken. Returns its index. */
-uint32_t lsi_block_add(struct lsi_block *b, struct lsio_result result);
+/* Or: so many bytes at a multiple of `align`, a power of two up to a page, for results that lie anywhere in
+ * there, at most so many. NULL: there is no room, or no block. Never in a block that has places, too. */
+void *lsi_block_lease(struct lsi_block *b, uint64_t bytes, uint64_t align, uint32_t results);
+/* The last lease ends there. */
+void lsi_block_trim(struct lsi_block *b, const void *end);
+/* What lies in that place, or in a lease, is a result: its begin is set, its length taken. Returns its
+ * index. */
+uint32_t lsi_block_add(struct lsi_block *b, const void *at, struct lsio_result result);
+/* The kernel may still write there: before its last holder drops it. */
+void lsi_block_give_up(struct lsi_block *b);
 
 #endif

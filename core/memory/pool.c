@@ -59,7 +59,7 @@ static char *reuse(struct lsi_pool *p, size_t size) {
   for (uint32_t i = 0; i < p->n; i++) {
     const size_t bytes = p->kept[i].bytes;
     if (bytes < size || bytes / 2 > size) continue;
-    if (best == p->n || bytes < p->kept[best].bytes) best = i;
+    if (best == p->n || bytes <= p->kept[best].bytes) best = i;
   }
   if (best == p->n) return NULL;
   const struct kept k = leave(p, best);

@@ -43,15 +43,24 @@ static int remove_file(void **state) {
   return unlink("big.u8") != 0 || api_teardown(state) != 0 ? -1 : 0;
 }
 
-static int begin(void **state) {
-  (void)state;
+static int begin_with(const char *memory) {
   live_before = lsi_mem_live();
   n_held = 0;
   transform = NULL;
-  static const char *const settings[] = {"workers=2", "memory=8MiB"};
+  const char *const settings[] = {"workers=2", memory};
   const struct lsio_context_options o = {
       .struct_size = sizeof o, .flags = LSIO_CONTEXT_NO_ENV, .settings = settings, .n_settings = 2};
   return lsio_context_create(&o, &context, NULL) || lsio_queue_create(context, NULL, &queue, NULL) ? -1 : 0;
+}
+
+static int begin(void **state) {
+  (void)state;
+  return begin_with("memory=8MiB");
+}
+
+static int begin_large(void **state) {
+  (void)state;
+  return begin_with("memory=256MiB");
 }
 
 static void close_all(void) {
@@ -115,7 +124,7 @@ static void is_right(const char *data, const struct lsio_result *r, uint64_t chu
   const uint64_t at = r->step * chunk;
   assert_true(at < BYTES);
   assert_int_equal(r->length, LSI_MIN(chunk, BYTES - at));
-  assert_int_equal((uintptr_t)(data + r->begin) % 64, 0);
+  assert_int_equal(r->flags, (uintptr_t)(data + r->begin) % 64 ? LSIO_RESULT_UNALIGNED : 0);
   if (memcmp(data + r->begin, all + at, r->length)) fail_msg("step %d", (int)r->step);
 }
 
@@ -285,6 +294,28 @@ static void what_is_held_is_not_for_jobs(void **state) {
   let_go(two);
 }
 
+/* Who takes nothing has as little read as is said: what has been read waits in memory, in blocks or not. */
+static void unread(uint64_t chunk) {
+  const uint64_t first = stats().bytes_read;
+  lsio_job *job = submit(chunk, "");
+  uint64_t read = 0;
+  for (int still = 0; still < 20; still++) {
+    usleep(10000);
+    const uint64_t now = stats().bytes_read - first;
+    if (now != read || !now) still = 0;
+    read = now;
+  }
+  /* What may wait, and two arenas of 4 MiB; and what is on its way. */
+  if (read > (uint64_t)(16 + 2 * 4 + 4) << 20) fail_msg("%llu bytes were read", (unsigned long long)read);
+  let_go(job);
+}
+
+static void little_is_read_for_who_takes_nothing(void **state) {
+  (void)state;
+  unread(4096);
+  unread(256 << 10);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {HOLD_TEST(all_of_100_bytes_are_held),
                                      HOLD_TEST(all_of_4_kib_are_held),
@@ -294,6 +325,8 @@ int main(void) {
                                      HOLD_TEST(all_of_unknown_size_are_held),
                                      HOLD_TEST(what_is_let_go_is_not_kept_by_what_is_held),
                                      HOLD_TEST(what_is_held_counts_once),
-                                     HOLD_TEST(what_is_held_is_not_for_jobs)};
+                                     HOLD_TEST(what_is_held_is_not_for_jobs),
+                                     cmocka_unit_test_setup_teardown(little_is_read_for_who_takes_nothing,
+                                                                     begin_large, end)};
   return cmocka_run_group_tests(tests, make_file, remove_file);
 }

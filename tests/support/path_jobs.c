@@ -53,7 +53,8 @@ const struct path_kind path_kinds[] = {
     {"mapped, skipped", PATH_FILE, .mapped = true, .sigbus = true, .factor = 3, .skips = true, .source = RAW,
      .keys = "sink = lsio.raw('out', { durability = 'none' }), on_error = 'skip', fill = -1, " BY("3")},
     {"mapped and summed", PATH_STATE, .mapped = true, .sigbus = true, .source = RAW, .keys = ALL_SUMS},
-    {"mapped stream", PATH_STREAM, .mapped = true, .sigbus = true, .factor = 1, .source = RAW, .keys = ""},
+    {"mapped stream", PATH_STREAM, .mapped = true, .sigbus = true, .factor = 3, .source = RAW,
+     .keys = "out_max = 16384, " COUNTED("3")},
     {"mapped lz4", PATH_MEMORY, .mapped = true, .sigbus = true, .factor = 1, .source = LZ4,
      .keys = SHAPED "sink = lsio.memory { " SHAPE " }"},
     {"resident stream", PATH_STREAM, .sigbus = true, .factor = 5, .source = RAW,
@@ -84,6 +85,7 @@ const struct path_kind path_kinds[] = {
      .keys = SUMS("10485760 * 10485759 / 2", "10485760")},
     {"large, populated", PATH_MEMORY, .large = true, .factor = 1, .source = LARGE,
      .keys = "sink = lsio.memory(), " BY("1"), .settings = {"direct=always", "memory=16MiB"}},
+    {"stream as stored", PATH_STREAM, .factor = 1, .source = RAW, .keys = "", .settings = {"direct=always"}},
 };
 const int path_n_kinds = sizeof path_kinds / sizeof *path_kinds;
 

@@ -11,11 +11,12 @@
 
 #include "engine_job.h"
 #include "memory/block.h"
+#include "seams/os.h"
 
 /* Fills a block with results of random lengths, each of its own byte. */
 static struct lsi_block *fill(struct lsi_pool *pool, struct engine_job *dice) {
   const uint64_t room = 1 + engine_job_random(dice, 100000), most = 1 + engine_job_random(dice, room);
-  struct lsi_block *b = lsi_block_create(pool, NULL, room);
+  struct lsi_block *b = lsi_block_create(pool, NULL, room, (uint32_t)engine_job_random(dice, 400));
   assert_non_null(b);
   assert_non_null(lsi_block_place(b, room)); /* what it was made for */
   assert_null(lsi_block_place(b, b->room));
@@ -25,7 +26,7 @@ static struct lsi_block *fill(struct lsi_pool *pool, struct engine_job *dice) {
     if (!at) break;
     assert_int_equal((uintptr_t)at % LSI_BLOCK_ALIGN, 0);
     memset(at, (int)(i & 255), length + LSI_BLOCK_ALIGN); /* the bytes behind are not anybody else's */
-    assert_int_equal(lsi_block_add(b, (struct lsio_result){.step = i, .length = length}), i);
+    assert_int_equal(lsi_block_add(b, at, (struct lsio_result){.step = i, .length = length}), i);
   }
   return b;
 }
@@ -82,9 +83,9 @@ static void the_last_one_gives_it_back(void **state) {
   (void)state;
   struct lsi_pool *pool = lsi_pool_create();
   assert_non_null(pool);
-  struct lsi_block *b = lsi_block_create(pool, NULL, 1000);
+  struct lsi_block *b = lsi_block_create(pool, NULL, 1000, 0);
   assert_non_null(b);
-  lsi_block_add(b, (struct lsio_result){0});
+  lsi_block_add(b, b->data, (struct lsio_result){0});
   pthread_t threads[THREADS];
   for (int i = 0; i < THREADS; i++) lsi_block_hold(b);
   for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, hold_and_drop, b), 0);
@@ -102,7 +103,7 @@ static void one_of_its_own(struct lsi_ledger *ledger, uint64_t bytes) {
   for (char *at; (at = lsi_block_place(b, bytes)); data += bytes) {
     assert_int_equal((uintptr_t)at % LSI_BLOCK_ALIGN, 0);
     memset(at, (int)(b->n & 255), bytes + LSI_BLOCK_ALIGN);
-    lsi_block_add(b, (struct lsio_result){.step = b->n, .length = bytes});
+    lsi_block_add(b, at, (struct lsio_result){.step = b->n, .length = bytes});
   }
   check(b);
   if (bytes > 2048) assert_int_equal(b->n, 1);
@@ -130,8 +131,95 @@ static void none_takes_more_than_its_results(void **state) {
   for (size_t i = 0; i < LSI_COUNTOF(sizes); i++) one_of_its_own(ledger, sizes[i]);
   assert_null(lsi_block_create_own(ledger, UINT64_MAX));
   assert_null(lsi_block_create_own(ledger, SIZE_MAX - 70000));
-  assert_null(lsi_block_create(NULL, ledger, UINT64_MAX));
+  assert_null(lsi_block_create(NULL, ledger, UINT64_MAX, 0));
   lsi_ledger_drop(ledger);
+}
+
+#define LEASES 200
+
+struct leased {
+  char *at;
+  uint64_t bytes;
+  uint32_t results, added;
+};
+
+/* In any order: a result somewhere in one of the leases. */
+static void add_one(struct lsi_block *b, struct engine_job *dice, struct leased *l) {
+  const uint64_t from = engine_job_random(dice, l->bytes + 1), most = l->bytes - from;
+  const uint64_t length = most ? engine_job_random(dice, most + 1) : 0;
+  const uint32_t i = lsi_block_add(b, l->at + from, (struct lsio_result){.length = length});
+  const struct lsio_result *r = &b->results[i];
+  assert_true(b->data + r->begin == l->at + from && r->begin + r->length + LSI_BLOCK_ALIGN <= b->room);
+  assert_int_equal(r->flags, length && (uintptr_t)(l->at + from) % 64 ? LSIO_RESULT_UNALIGNED : 0);
+  l->added++;
+}
+
+static void lease_seed(uint64_t seed) {
+  struct engine_job dice = {.rng = seed};
+  static struct leased all[LEASES];
+  const uint64_t room = 1 + engine_job_random(&dice, 400000);
+  const uint32_t results = (uint32_t)engine_job_random(&dice, 5000);
+  struct lsi_block *b = lsi_block_create(NULL, NULL, room, results);
+  assert_non_null(b);
+  assert_int_equal((uintptr_t)b->data % 4096, 0);
+  assert_true(b->cap >= results);
+  uint32_t n = 0, left = b->cap;
+  char *end = b->data;
+  while (n < LEASES) {
+    const uint64_t align = engine_job_random(&dice, 2) ? 64 : 4096;
+    struct leased *l = &all[n];
+    *l = (struct leased){.bytes = engine_job_random(&dice, 60000),
+                           .results = (uint32_t)engine_job_random(&dice, LSI_MIN(100, b->cap))};
+    if (n == 0) l->bytes = room; /* what it was made for, and most of it given back */
+    l->at = lsi_block_lease(b, l->bytes, align, l->results);
+    if (!l->at) break;
+    assert_true((uintptr_t)l->at % align == 0 && l->at >= end && l->results <= left);
+    left -= l->results;
+    if (n == 0 || engine_job_random(&dice, 4) == 0) {
+      l->bytes = engine_job_random(&dice, l->bytes + 1) / 16;
+      lsi_block_trim(b, l->at + l->bytes);
+    }
+    end = l->at + l->bytes;
+    assert_true(end + LSI_BLOCK_ALIGN <= b->data + b->room);
+    n++;
+  }
+  assert_true(n);
+  for (uint32_t k = 0; k < 4 * LEASES; k++) {
+    struct leased *l = &all[engine_job_random(&dice, n)];
+    if (l->added < l->results) add_one(b, &dice, l);
+  }
+  assert_true(b->n <= b->cap);
+  lsi_block_drop(b);
+}
+
+static void leases_lie_apart(void **state) {
+  (void)state;
+  assert_null(lsi_block_lease(NULL, 0, 64, 0));
+  engine_job_seeds(lease_seed, 1, 1000);
+}
+
+/* What has been handed out of it stays, and is never used again. */
+static void what_is_given_up_goes_nowhere(void **state) {
+  (void)state;
+  struct lsi_pool *pool = lsi_pool_create();
+  assert_non_null(pool);
+  lsi_pool_limit(pool, 64u << 20);
+  struct lsi_block *b = lsi_block_create(pool, NULL, 1000, 1);
+  assert_non_null(b);
+  char *memory = b->data;
+  lsi_block_hold(b);
+  lsi_block_give_up(b);
+  lsi_block_drop(b);
+  memory[0] = 1;
+  lsi_block_drop(b);
+  memory[0] = 2;
+  struct lsi_block *other = lsi_block_create(pool, NULL, 1000, 1);
+  assert_non_null(other);
+  assert_true(other->data != memory && lsi_pool_kept(pool) == 0);
+  memory[0] = 3;
+  lsi_os_unmap(memory, other->size);
+  lsi_block_drop(other);
+  lsi_pool_drop(pool);
 }
 
 /* What is shared has half of the ledger, wherever it is; what is the program's counts, all of it once. */
@@ -143,7 +231,7 @@ static void shared_ones_have_half(void **state) {
   lsi_ledger_limit(ledger, 4u << 20);
   struct lsi_block *b[64];
   uint32_t n = 0;
-  while ((b[n] = lsi_block_create(pool, ledger, 256u << 10))) assert_true(++n < 64);
+  while ((b[n] = lsi_block_create(pool, ledger, 256u << 10, 0))) assert_true(++n < 64);
   assert_true(n == (2u << 20) / b[0]->size);
   struct lsi_ledger_figures f;
   lsi_ledger_look(ledger, &f);
@@ -187,9 +275,9 @@ static void parts_come_and_go_at_once(void **state) {
   (void)state;
   struct lsi_ledger *ledger = lsi_ledger_create();
   assert_non_null(ledger);
-  struct lsi_block *b = lsi_block_create(NULL, ledger, 1000);
+  struct lsi_block *b = lsi_block_create(NULL, ledger, 1000, 0);
   assert_non_null(b);
-  lsi_block_add(b, (struct lsio_result){0});
+  lsi_block_add(b, b->data, (struct lsio_result){0});
   pthread_t threads[THREADS];
   for (int i = 0; i < THREADS; i++) lsi_block_hold(b);
   for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, lend_and_regain, b), 0);
@@ -207,6 +295,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(results_lie_apart),
                                      cmocka_unit_test(the_last_one_gives_it_back),
                                      cmocka_unit_test(none_takes_more_than_its_results),
+                                     cmocka_unit_test(leases_lie_apart),
+                                     cmocka_unit_test(what_is_given_up_goes_nowhere),
                                      cmocka_unit_test(shared_ones_have_half),
                                      cmocka_unit_test(parts_come_and_go_at_once)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include "engine/loop/worker_open.h"
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
+#include "engine/read/lease.h"
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
 #include "engine/state/surplus.h"
@@ -45,6 +46,7 @@ static void spent(struct lsi_worker *w, struct lsi_flight *f) {
     return;
   }
   struct lsi_slot *slot = f->extents[0].slot;
+  lsi_lease_end(w, f);
   lsi_flight_end(w, f);
   if (w->reader.late.any) lsi_late_end(w, slot);
 }
@@ -177,6 +179,7 @@ static inline struct lsi_flight *take_back(struct lsi_worker *w, struct lsi_op *
 /* Its steps do not run any more. */
 static __attribute__((noinline)) void drop(struct lsi_worker *w, struct lsi_flight *f) {
   lsi_left_unit(w, f->unit, f->next_step);
+  lsi_lease_end(w, f);
   lsi_flight_end(w, f);
 }
 

@@ -117,7 +117,8 @@ static void free_step_buffers(struct lsi_worker *w) {
   if (w->broken) w->reader.late.large = (struct lsi_buffer){0};
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) lsi_buffer_clear(all[i]);
   lsi_block_drop(w->stepper.block);
-  w->stepper.block = NULL;
+  lsi_block_drop(w->reader.straight.block);
+  w->stepper.block = w->reader.straight.block = NULL;
   lsi_free(w->stepper.chunks);
   lsi_free(w->stepper.chunk_at);
   w->stepper.chunks = NULL;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/read/late.h"
+#include "engine/read/lease.h"
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
 #include "engine/read/resting.h"
@@ -77,7 +78,10 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   /* What takes several operations may be lent in several places: it is copied together. */
   if ((x->loan && x->length <= w->reader.lending.most) || x->length == 0) return 1;
   x->loan = x->loan && !x->slot->handle.mapped;
-  if (LSI_UNLIKELY(w->reader.straight.possible) && !x->loan && lsi_straight_extent(w, f, x)) return 1;
+  if (LSI_UNLIKELY(w->reader.straight.possible) && !x->loan) {
+    const int rc = lsi_straight_extent(w, f, x);
+    if (rc != LSI_LEASE_NONE) return rc;
+  }
   uint64_t from = lsi_round_down(e->offset, LSI_ALIGN);
   x->buffer_bytes = (size_t)(lsi_round_up(e->offset + x->length, LSI_ALIGN) - from);
   x->buffer = lsi_arena_lease(&w->reader.arena, x->buffer_bytes);
@@ -142,6 +146,7 @@ static inline bool issue(struct lsi_worker *w, struct lsi_flight *f) {
 /* Undoes a unit that could not begin, or is put off: 1, 0 or negative as begin(). */
 static __attribute__((noinline)) int not_begun(struct lsi_worker *w, struct lsi_flight *f, int rc) {
   bool alone = w->reader.flights == 0 && w->stepper.n_ready == 0 && !(w->writer && w->writer->results);
+  lsi_lease_end(w, f);
   lsi_flight_end(w, f);
   if (rc == 0 && alone && !w->reader.objects.starving && !w->error.code)
     return lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
@@ -240,6 +245,10 @@ void lsi_flights_lost(struct lsi_worker *w) {
       if (!e->flight) continue;
       e->op.result = LSIO_ERR_CANCELLED;
       struct lsi_flight *f = lsi_flight_landed(w, e);
-      if (f) lsi_flight_end(w, f), w->reader.flights--;
+      if (!f) continue;
+      if (f->block) lsi_block_give_up(f->block);
+      lsi_lease_end(w, f);
+      lsi_flight_end(w, f);
+      w->reader.flights--;
     }
 }

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 
+#include "engine/read/lease.h"
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
 #include "engine/read/resting.h"
@@ -34,12 +35,28 @@ static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct 
   x->length = r->length[lsi_request_chunk_begin(r, step)] = r->objects[object].size;
 }
 
+/* For what a small file holds: where results are handed out, or in the arena. */
+static void *take_room(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x) {
+  if (w->reader.late.most < LSI_LATE_BYTES) return NULL;
+  void *room = w->reader.straight.into_blocks ? lsi_lease_room(w, f, LSI_LATE_BYTES) : NULL;
+  if (room) return room;
+  x->buffer_bytes = LSI_LATE_BYTES;
+  return x->buffer = lsi_arena_lease(&w->reader.arena, LSI_LATE_BYTES);
+}
+
+static void give_room_back(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
+                           const void *room) {
+  if (f->block) lsi_lease_trim(w, f, room, 0);
+  lsi_lease_end(w, f);
+  if (x->buffer) lsi_arena_release(&w->reader.arena, x->buffer, LSI_LATE_BYTES);
+  x->buffer = NULL;
+}
+
 /* Reading a small file that lies in the page cache takes less than what it takes to come back to it: it
  * is read as it is opened. */
 static bool open_and_read(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                           uint32_t object, int *unrest_ns) {
-  void *room =
-      w->reader.late.most < LSI_LATE_BYTES ? NULL : lsi_arena_lease(&w->reader.arena, LSI_LATE_BYTES);
+  void *const room = take_room(w, f, x);
   const bool timed = w->reader.late.opens++ % SAMPLE == 0;
   const uint64_t from = timed ? lsi_os_now_ns() : 0;
   struct lsi_late_open how = {.order = {.room = room,
@@ -48,16 +65,15 @@ static bool open_and_read(struct lsi_worker *w, struct lsi_flight *f, struct lsi
   x->slot = lsi_object_open_late(w, object, &how);
   *unrest_ns = how.unrest_ns;
   if (!how.whole || !x->slot) {
-    if (room) lsi_arena_release(&w->reader.arena, room, LSI_LATE_BYTES);
+    give_room_back(w, f, x, room);
     return false;
   }
   if (timed) w->figures.at_once_ns += (lsi_os_now_ns() - from) * SAMPLE;
   x->slot = NULL; /* it is closed */
   x->loan = false;
-  x->buffer = room;
-  x->buffer_bytes = LSI_LATE_BYTES;
   x->data = room;
   set_length(w, f, x, object);
+  if (f->block) lsi_lease_trim(w, f, room, x->length);
   x->issued = x->length;
   w->figures.operations += x->length > 0;
   w->figures.bytes_read += x->length;
@@ -111,10 +127,11 @@ static int large(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_e
                      (enough >> 20) + 1);
     return LSIO_ERR_LIMIT;
   }
+  x->loan = false;
+  if (w->reader.straight.into_blocks && lsi_lease_extent(w, f, x) == LSI_LEASE_DONE) return 1;
   if (!lsi_buffer_fit(&w->reader.late.large, (size_t)lsi_round_up(x->length, LSI_ALIGN), 0))
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to read a large file");
   x->data = w->reader.late.large.data;
-  x->loan = false;
   return 1;
 }
 

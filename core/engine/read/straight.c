@@ -2,6 +2,8 @@
  * copy of ours. */
 #include "engine/read/straight.h"
 
+#include "engine/read/lease.h"
+
 /* Is the extent just what its steps yield, in the order of their places? *pos: of its first element.
  * A unit of one-chunk steps has one extent. */
 static bool is_result(const struct lsi_worker *w, const struct lsi_flight *f,
@@ -40,19 +42,24 @@ static bool cpu_is_the_bound(struct lsi_worker *w) {
 void lsi_straight_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   struct lsi_straight *x = &w->reader.straight;
-  x->possible = c->in_place && w->stepper.untransformed && c->sink_type.type == c->spec->type.type;
+  x->into_blocks = c->stream && w->stepper.untransformed && c->spec->identity;
+  x->possible = x->into_blocks ||
+                (c->in_place && w->stepper.untransformed && c->sink_type.type == c->spec->type.type);
   lsi_trial_init(&x->trial, &bound, 0);
   if (c->direct == LSI_DIRECT_ALWAYS && !x->trial.pinned) lsi_trial_fix(&x->trial, true);
 }
 
-bool lsi_straight_extent(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x) {
+int lsi_straight_extent(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x) {
   const struct lsi_handle *h = &x->slot->handle;
+  const struct lsi_straight *s = &w->reader.straight;
   uint64_t pos = 0;
-  if (!is_result(w, f, x, &pos)) return false;
+  if (s->into_blocks && h->direct && s->trial.pinned && !s->trial.now) return LSI_LEASE_NONE;
+  if (s->into_blocks) return lsi_lease_extent(w, f, x);
+  if (!is_result(w, f, x, &pos)) return LSI_LEASE_NONE;
   char *to = lsi_sink_at(w->run->config.sink, pos);
   /* What is not aligned would go through the page cache. */
   if (h->direct && (((uintptr_t)to | x->offset | x->length) % LSI_ALIGN || !cpu_is_the_bound(w)))
-    return false;
+    return LSI_LEASE_NONE;
   x->data = to;
-  return true;
+  return LSI_LEASE_DONE;
 }

@@ -5,7 +5,8 @@
 #include "engine/state/run.h"
 #include "ground/mem.h"
 
-int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsio_result *result) {
+int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const void *at,
+                    const struct lsio_result *result) {
   struct lsi_held_unit *u = &w->stepper.held.now;
   struct lsi_run_completion *c = u->last;
   if (!u->first || c->block != b || c->from + c->n != b->n ||
@@ -20,7 +21,7 @@ int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsio
     else u->first = c;
     u->last = c;
   }
-  lsi_block_add(b, *result);
+  lsi_block_add(b, at, *result);
   c->n++;
   c->bytes += result->length;
   u->bytes += result->length;

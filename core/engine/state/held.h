@@ -45,8 +45,9 @@ struct lsi_held {
  * stream goes to lsi_held_result; then put (or fail) what has run; a look at the object settles it; and
  * when none waits for a look any more, deliver. */
 
-/* The next result of the block is one of the running unit. LSIO_ERR_NOMEM: it is not. */
-int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const struct lsio_result *result);
+/* What lies there in the block is the next result of the running unit. LSIO_ERR_NOMEM: it is not. */
+int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const void *at,
+                    const struct lsio_result *result);
 /* Takes what has run of the unit up to position `to`: it counts when `slot` has been looked at (NULL: it
  * has been). There is room for it. */
 void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to);

@@ -5,6 +5,7 @@
 #include "engine/state/handout.h"
 #include "engine/state/trial.h"
 #include "memory/arena.h"
+#include "memory/block.h"
 #include "memory/buffer.h"
 #include "seams/backend.h"
 
@@ -73,6 +74,7 @@ struct lsi_flight {
   struct lsi_hole *old_holes; /* of the first try */
   uint32_t n_old_holes;
   struct lsi_flight_extent one;
+  struct lsi_block *block;    /* held: `one` lies there, and its results stay there. NULL: not so */
 };
 
 /* An open object. */
@@ -169,7 +171,11 @@ struct lsi_lending {
 /* Bytes are read straight into the result: straight.c. */
 struct lsi_straight {
   bool possible;            /* they are the result, which lies in memory */
+  bool into_blocks;         /* in blocks that are handed out (lease.c), not in an array */
+  bool first_leased;        /* it has had one */
   struct lsi_trial trial;   /* also past the page cache, where all is aligned: the CPU is the bound */
+  struct lsi_block *block;  /* for the next unit; NULL: none yet */
+  uint64_t leased;          /* bytes of blocks that units have which have not ended */
 };
 
 /* Of what is read, where nothing asks for more (loop/worker_memory.c): it stays in a core's cache. */

@@ -4,21 +4,17 @@
 
 #include "memory/block.h"
 
-/* Bytes of a worker's first block, and of those after it: a job of one small result takes little, one of many
- * hands out many at once. Results that are large have blocks of several, and at last of their own. */
-#define FIRST (64u << 10)
-#define LATER (256u << 10)
-#define SEVERAL 4u
-#define SEVERAL_MOST (4u << 20)
+#define RESULT_BYTES 256u /* for each so many there is an entry at most */
 
 /* A block with room for the next result: one of its own where no more may be shared. False: no memory. */
 static bool next_block(struct lsi_worker *w, uint64_t bytes) {
   struct lsi_stepper *s = &w->stepper;
   const struct lsi_run_config *c = &w->run->config;
-  const uint64_t usual = s->block ? LATER : FIRST;
-  const uint64_t several = lsi_sat_mul(bytes, SEVERAL) <= SEVERAL_MOST ? bytes * SEVERAL : bytes;
   lsi_block_drop(s->block);
-  s->block = lsi_block_create(c->pool, c->ledger, LSI_MAX(s->first_streamed ? several : bytes, usual));
+  const uint64_t room = lsi_block_usual(bytes, !s->first_streamed);
+  /* More results that are smaller fill the list first. */
+  const uint64_t results = LSI_MIN(room / LSI_MAX(bytes / 4, RESULT_BYTES), UINT32_MAX);
+  s->block = lsi_block_create(c->pool, c->ledger, room, (uint32_t)results);
   if (!s->block) s->block = lsi_block_create_own(c->ledger, bytes);
   s->first_streamed = true;
   return s->block != NULL;
@@ -37,19 +33,27 @@ static uint64_t length_of(const struct lsi_worker *w, const struct lsi_yield *y)
   return y->count * lsi_type_size(c->spec->identity ? c->spec->type.type : c->sink_type.type);
 }
 
+/* To where it was not made. NULL: no memory. */
+static const void *copy(struct lsi_worker *w, const struct lsi_yield *y, uint64_t bytes) {
+  void *at = lsi_stream_place(w, bytes, true);
+  if (!at || !bytes || y->data == at) return at;
+  memcpy(at, y->data, bytes);
+  w->figures.bytes_copied += bytes;
+  return at;
+}
+
 int lsi_stream_out(struct lsi_worker *w, uint32_t step, const struct lsi_yield *y) {
   const struct lsi_request *r = w->stepper.wave->request;
   const struct lsio_result result = {.step = r->first_index + step,
                                     .tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0,
                                     .length = length_of(w, y),
                                     .is_record = y->record};
-  void *at = lsi_stream_place(w, result.length, true);
-  if (!at) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a result");
-  const bool copies = result.length && y->data != at;
-  if (copies) memcpy(at, y->data, result.length);
-  if (lsi_held_result(w, w->stepper.block, &result) < 0)
+  struct lsi_block *b = w->stepper.held.running->block;
+  const void *at = result.length ? y->data : b ? b->data : NULL; /* read where it stays */
+  if (!b && !(at = copy(w, y, result.length)))
+    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a result");
+  if (lsi_held_result(w, b ? b : w->stepper.block, at, &result) < 0)
     return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a completion");
   w->figures.bytes_delivered += result.length;
-  w->figures.bytes_copied += copies ? result.length : 0;
   return 0;
 }

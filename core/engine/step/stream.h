@@ -1,4 +1,4 @@
-/* Results that are streamed: made in blocks, or copied there. Inside of the engine; one worker. */
+/* Results that are streamed: made or read in blocks, or copied there. Inside of the engine; one worker. */
 #ifndef LSI_STREAM_H
 #define LSI_STREAM_H
 
