@@ -202,6 +202,7 @@ static void look_at_run(const lsio_job *job, struct lsio_progress *p) {
   lsi_run_told(job->run, &p->queued, &p->held_bytes);
   p->queued -= LSI_MIN(steps, p->queued);
   p->held_bytes -= LSI_MIN(bytes, p->held_bytes);
+  p->held_bytes += lsi_run_lent(job->run);
   p->stalled = lsi_run_stalled(job->run);
   p->deadline_passed = lsi_run_at_deadline(job->run)[0] != 0;
 }

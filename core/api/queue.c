@@ -240,6 +240,7 @@ static void tell_completion(struct lsio_queue *q, struct lsio_job *job, struct l
   out->block = c->block;
   out->data = c->block->data;
   out->results = c->block->results + c->from;
+  lsi_block_count(c->block, c->bytes);
   lsi_block_lend(c->block);
   c->block = NULL;
   lsi_run_free_completion(c);

@@ -203,7 +203,8 @@ struct lsio_progress {
                                the step or the read that they were in */
   uint64_t listed, looked_at; /* files, before; of a job with a queue */
   uint64_t queued;     /* steps whose results, or failures, wait to be taken */
-  uint64_t held_bytes; /* of results that do, or that the last poll returned */
+  uint64_t held_bytes; /* of results that do, or wait for their turn (order), or that the program holds: those
+                          of the last poll, or in blocks (queue.h), as long as it has any of such a block */
   uint32_t stalled;    /* workers that wait with results until some are taken: the program is too slow */
   uint32_t reserved;
 };

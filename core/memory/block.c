@@ -88,10 +88,32 @@ static uint64_t bytes_of(const struct lsi_block *b) {
   return b->is_mapped ? lsi_round_up(b->size, LSI_POOL_SMALL) : sizeof *b + b->size + LSI_BLOCK_ALIGN;
 }
 
+struct lsi_tally *lsi_tally_create(void) {
+  struct lsi_tally *t = lsi_calloc(1, sizeof *t);
+  if (t) atomic_init(&t->refs, 1);
+  return t;
+}
+
+void lsi_tally_drop(struct lsi_tally *t) {
+  if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1) lsi_free(t);
+}
+
+void lsi_block_count_in(struct lsi_block *b, struct lsi_tally *t) {
+  b->tally = t;
+  atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+}
+
+void lsi_block_count(struct lsi_block *b, uint64_t bytes) {
+  if (!b->tally) return;
+  atomic_fetch_add_explicit(&b->lent, bytes, memory_order_relaxed);
+  atomic_fetch_add_explicit(&b->tally->bytes, bytes, memory_order_relaxed);
+}
+
 void lsi_block_hold(struct lsi_block *b) { atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed); }
 
 void lsi_block_drop(struct lsi_block *b) {
   if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1) return;
+  lsi_tally_drop(b->tally);
   if (is_parents(b)) { /* its memory, and what counts it, are not there */
     lsi_free(b);
     return;
@@ -120,6 +142,8 @@ void lsi_block_lend_again(struct lsi_block *b) {
 
 void lsi_block_regain(struct lsi_block *b) {
   if (!b || atomic_fetch_sub(&b->users, 1) != 1) return;
+  const uint64_t lent = atomic_exchange(&b->lent, 0);
+  if (b->tally) atomic_fetch_sub_explicit(&b->tally->bytes, lent, memory_order_relaxed);
   if (b->ledger && !is_parents(b)) lsi_ledger_regain(b->ledger, bytes_of(b));
   lsi_block_drop(b);
 }

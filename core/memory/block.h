@@ -15,6 +15,14 @@
 
 #define LSI_BLOCK_ALIGN 64u /* each result begins so, for vector loads; as many bytes behind it may be read */
 
+/* What a program holds of one job, which its blocks outlive. */
+struct lsi_tally {
+  atomic_uint refs;
+  atomic_uint_fast64_t bytes; /* of results */
+};
+struct lsi_tally *lsi_tally_create(void); /* held once; NULL: no memory */
+void lsi_tally_drop(struct lsi_tally *t); /* NULL is fine */
+
 struct lsi_block {
   atomic_uint refs;          /* with one for all that the program has */
   atomic_uint users;         /* those */
@@ -25,6 +33,8 @@ struct lsi_block {
   bool is_lost;              /* the kernel may still write there: the memory goes nowhere */
   struct lsi_pool *pool;     /* of what is shared; NULL: none */
   struct lsi_ledger *ledger; /* where it counts; NULL: nowhere */
+  struct lsi_tally *tally;   /* held, likewise */
+  atomic_uint_fast64_t lent; /* bytes of the results that the program was given of it */
   size_t size;               /* of all of it */
   uint64_t used, room;       /* bytes of data */
   char *data;
@@ -49,6 +59,10 @@ struct lsi_block *lsi_block_create_own(struct lsi_ledger *ledger, uint64_t bytes
 void lsi_block_hold(struct lsi_block *b);
 void lsi_block_drop(struct lsi_block *b); /* NULL is fine */
 
+/* Before any of its results is lent: they count there too. */
+void lsi_block_count_in(struct lsi_block *b, struct lsi_tally *t);
+/* Results of so many bytes are about to be lent. */
+void lsi_block_count(struct lsi_block *b, uint64_t bytes);
 /* What held it becomes the program's; the program has it once more; and once less (NULL is fine). */
 void lsi_block_lend(struct lsi_block *b);
 void lsi_block_lend_again(struct lsi_block *b);

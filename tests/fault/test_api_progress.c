@@ -118,17 +118,25 @@ static void test_a_slow_program_with_a_queue(void **state) {
   assert_int_equal(lsio_queue_take(queue, &e, 1, -1), 1);
   assert_int_equal(e.kind, LSIO_EVENT_RESULTS);
   uint64_t n = e.n;
-  assert_int_equal(stalled(queued).queued + n > 2 * WAITING_MOST / RESULT, 1);
-  for (;;) {
-    if (e.kind == LSIO_EVENT_RESULTS) lsio_block_release(e.block);
-    if (e.kind == LSIO_EVENT_DONE) break;
+  lsio_block *const kept = e.block;
+  p = stalled(queued);
+  assert_true(p.queued + n > 2 * WAITING_MOST / RESULT);
+  assert_int_equal(p.held_bytes, (p.queued + n) * RESULT); /* the program has some of them */
+  while (e.kind != LSIO_EVENT_DONE) {
     assert_int_equal(lsio_queue_take(queue, &e, 1, -1), 1);
-    n += e.kind == LSIO_EVENT_RESULTS ? e.n : 0;
+    if (e.kind == LSIO_EVENT_RESULTS) n += e.n;
+    if (e.kind == LSIO_EVENT_RESULTS) lsio_block_release(e.block);
     p = progress_of(queued);
     assert_true(p.queued + n <= RESULTS);
   }
   assert_int_equal(n, RESULTS);
-  assert_int_equal(progress_of(queued).queued, 0);
+  p = progress_of(queued);
+  assert_true(!p.queued && p.held_bytes >= RESULT && p.held_bytes <= 4 * RESULT); /* of one block */
+  lsio_block_retain(kept);
+  lsio_block_release(kept);
+  assert_int_equal(progress_of(queued).held_bytes, p.held_bytes);
+  lsio_block_release(kept);
+  assert_int_equal(progress_of(queued).held_bytes, 0);
   is_bound_by_the_program(queued);
 }
 

@@ -24,6 +24,7 @@ static void free_run(struct lsi_run *run) {
   lsi_free(run->late.units);
   lsi_left_clear(&run->left);
   lsi_gate_clear(&run->gate);
+  lsi_tally_drop(run->tally);
   if (run->outcome.bell >= 0) lsi_os_bell_destroy(run->outcome.bell);
   if (run->cond) lsi_os_cond_destroy(run->cond);
   if (run->mutex) lsi_os_mutex_destroy(run->mutex);
@@ -63,8 +64,10 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   /* As much as a small job takes otherwise in all: not to be touched before there are any. */
   run->outcome.errors = lsi_reallocarray(NULL, LSI_ERRORS_KEPT, sizeof *run->outcome.errors);
   run->summaries = lsi_calloc(run->n_workers, sizeof *run->summaries);
+  if (config->stream) run->tally = lsi_tally_create();
   if (!run->mutex || !run->cond || !run->workers || !run->wave.sections || !run->devices ||
-      !run->own_devices || !run->outcome.errors || !run->summaries) {
+      !run->own_devices || !run->outcome.errors || !run->summaries ||
+      (config->stream && !run->tally)) {
     free_run(run);
     return LSIO_ERR_NOMEM;
   }

@@ -179,6 +179,7 @@ void lsi_run_progress(const struct lsi_run *run, uint64_t *steps_done, uint64_t 
 /* Steps whose results, or failure, are there to be taken or have been, and bytes of these results; workers
  * that wait until some are taken. */
 void lsi_run_told(const struct lsi_run *run, uint64_t *steps, uint64_t *bytes);
+uint64_t lsi_run_lent(const struct lsi_run *run); /* bytes of results that the program holds in blocks */
 uint32_t lsi_run_stalled(const struct lsi_run *run);
 double lsi_run_elapsed_s(const struct lsi_run *run); /* until now, or until its end */
 uint64_t lsi_run_start_ns(const struct lsi_run *run); /* when its first worker was started */

@@ -39,6 +39,10 @@ void lsi_run_told(const struct lsi_run *run, uint64_t *steps, uint64_t *bytes) {
   *bytes = atomic_load_explicit(&run->outcome.told_bytes, memory_order_relaxed);
 }
 
+uint64_t lsi_run_lent(const struct lsi_run *run) {
+  return run->tally ? atomic_load_explicit(&run->tally->bytes, memory_order_relaxed) : 0;
+}
+
 uint32_t lsi_run_stalled(const struct lsi_run *run) {
   uint32_t n = 0;
   if (!lsi_run_full(run)) return 0; /* they are about to go on */

@@ -119,6 +119,7 @@ struct lsi_run {
   struct lsi_cond *cond;
   struct lsi_outcome outcome;
   struct lsi_gate gate;      /* of results that are streamed */
+  struct lsi_tally *tally;   /* of those that the program holds in blocks; NULL: none are streamed */
   struct lsi_late_units late;
   struct lsi_left left;
   struct lsi_alarm deadline; /* set while `has_deadline` */
