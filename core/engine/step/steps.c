@@ -121,20 +121,35 @@ static __attribute__((noinline)) int run_timed(struct lsi_worker *w, struct lsi_
   return rc;
 }
 
-static inline void count_step(struct lsi_worker *w, const struct lsi_request *r, uint32_t step, bool done) {
-  struct lsi_counters *n = &w->counters;
-  uint32_t chunks = 1;
+/* Its stored bytes have gone through; *chunks of them. */
+static inline void count_bytes(struct lsi_worker *w, const struct lsi_request *r, uint32_t step,
+                               uint64_t *chunks) {
   uint64_t bytes = 0;
+  *chunks = 1;
   if (LSI_LIKELY(!r->step_first)) {
     bytes = r->length[step];
   } else {
-    chunks = r->step_first[step + 1] - r->step_first[step];
-    for (uint32_t i = 0; i < chunks; i++) bytes += r->length[r->step_first[step] + i];
+    *chunks = r->step_first[step + 1] - r->step_first[step];
+    for (uint32_t i = 0; i < *chunks; i++) bytes += r->length[r->step_first[step] + i];
   }
-  lsi_count(&n->bytes_done, bytes);
-  if (!done) return;
-  lsi_count(&n->steps, 1);
-  lsi_count(&n->chunks, chunks);
+  lsi_count(&w->counters.bytes_done, bytes);
+}
+
+static inline void count_done(struct lsi_worker *w, const struct lsi_request *r, uint32_t step) {
+  uint64_t chunks;
+  count_bytes(w, r, step, &chunks);
+  lsi_count(&w->counters.steps, 1);
+  lsi_count(&w->counters.chunks, chunks);
+}
+
+/* rc: what became of it, if it did not end well. False: with it the unit ends. */
+static __attribute__((noinline)) bool end_otherwise(struct lsi_worker *w, const struct lsi_flight *f,
+                                                    uint32_t step, int rc) {
+  if (rc > 0) return true; /* it is counted when it is written */
+  if (!lsi_step_failed(w, f, step)) return false;
+  uint64_t chunks;
+  count_bytes(w, w->stepper.wave->request, step, &chunks);
+  return true;
 }
 
 /* Bytes that a step may need in the window. */
@@ -171,7 +186,7 @@ static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   return !c->sink_variable || lsi_sink_may_run(c->sink, step, result_bytes_max(w, step));
 }
 
-void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_step(w, w->run->wave.request, step, true); }
+void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_done(w, w->run->wave.request, step); }
 
 /* A unit's bytes are in the cache now, and would not be after others' turns: so they go through all of its
  * steps, as long as these are short. */
@@ -203,8 +218,8 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
     const int rc = LSI_UNLIKELY(timed) ? run_timed(w, f, step, large ? 1 : SAMPLE)
                                        : run_step(w, f, step, NULL);
     if (LSI_UNLIKELY(rc == LSI_STEP_LATER)) return false;
-    if (LSI_UNLIKELY(rc < 0) && !lsi_step_failed(w, f, step)) return true;
-    if (LSI_LIKELY(rc <= 0)) count_step(w, r, step, rc == 0);
+    if (LSI_LIKELY(rc == 0)) count_done(w, r, step);
+    else if (!end_otherwise(w, f, step, rc)) return true;
     if (LSI_UNLIKELY(w->stepper.looks)) lsi_looks_step_end(w);
     if (lsi_others_wait(w) && is_over(&since)) {
       f->next_step++;
