@@ -100,7 +100,7 @@ void lsi_tally_drop(struct lsi_tally *t) {
 
 void lsi_block_count_in(struct lsi_block *b, struct lsi_tally *t) {
   b->tally = t;
-  atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+  if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 }
 
 void lsi_block_count(struct lsi_block *b, uint64_t bytes) {

@@ -59,7 +59,7 @@ struct lsi_block *lsi_block_create_own(struct lsi_ledger *ledger, uint64_t bytes
 void lsi_block_hold(struct lsi_block *b);
 void lsi_block_drop(struct lsi_block *b); /* NULL is fine */
 
-/* Before any of its results is lent: they count there too. */
+/* Before any of its results is lent: they count there too (NULL: nowhere). */
 void lsi_block_count_in(struct lsi_block *b, struct lsi_tally *t);
 /* Results of so many bytes are about to be lent. */
 void lsi_block_count(struct lsi_block *b, uint64_t bytes);

@@ -31,6 +31,7 @@ static void *lease_new(struct lsi_worker *w, struct lsi_block **from, uint64_t b
   const uint64_t all = LSI_MIN(lsi_sat_mul(results, units), LSI_MAX(room / LSI_BLOCK_ALIGN, results));
   struct lsi_block *b = lsi_block_create(c->pool, c->ledger, room, (uint32_t)LSI_MIN(all, UINT32_MAX));
   if (b) {
+    lsi_block_count_in(b, w->run->tally);
     lsi_block_drop(s->block);
     *from = s->block = b;
     s->first_leased = true;
@@ -39,7 +40,9 @@ static void *lease_new(struct lsi_worker *w, struct lsi_block **from, uint64_t b
   }
   if (results > 1 || bytes < LSI_BLOCK_OWN_MAPPED) return NULL;
   *from = lsi_block_create_own(c->ledger, bytes);
-  return *from ? lsi_block_lease(*from, bytes, align, results) : NULL;
+  if (!*from) return NULL;
+  lsi_block_count_in(*from, w->run->tally);
+  return lsi_block_lease(*from, bytes, align, results);
 }
 
 /* For the unit, until it ends. */

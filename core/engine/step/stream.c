@@ -16,7 +16,7 @@ static bool next_block(struct lsi_worker *w, uint64_t bytes) {
   const uint64_t results = LSI_MIN(room / LSI_MAX(bytes / 4, RESULT_BYTES), UINT32_MAX);
   s->block = lsi_block_create(c->pool, c->ledger, room, (uint32_t)results);
   if (!s->block) s->block = lsi_block_create_own(c->ledger, bytes);
-  if (s->block && w->run->tally) lsi_block_count_in(s->block, w->run->tally);
+  if (s->block) lsi_block_count_in(s->block, w->run->tally);
   s->first_streamed = true;
   return s->block != NULL;
 }
