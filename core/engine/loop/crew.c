@@ -152,7 +152,7 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a worker thread");
   }
   m->mail_end = &m->mail;
-  m->waiting_end = &m->waiting;
+  for (unsigned k = 0; k < LSI_MEMBER_KINDS; k++) m->waiting[k].end = &m->waiting[k].first;
   m->home.index = c->n;
   m->home.threads = c->threads;
   m->home.open_limit = lsi_os_open_limit();

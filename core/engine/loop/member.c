@@ -30,25 +30,27 @@ static void take_up(struct lsi_member *m, struct lsi_worker *w) {
   if (w->run->config.pin && !m->pinned) m->pinned = !lsi_os_thread_pin(lsi_os_allowed_cpu(m->home.index));
 }
 
-static bool is_full(const struct lsi_member *m) {
-  uint32_t full = 0;
-  for (unsigned k = 0; k < LSI_MEMBER_KINDS; k++) full += m->n_of[k] >= ATTENDED_MOST;
-  return full == LSI_MEMBER_KINDS;
+/* Takes up those of a kind who wait, in their order, while there is room for it: so many at once that no device
+ * is left idle, so few that turns stay cheap. */
+static void take_up_waiting(struct lsi_member *m, unsigned kind) {
+  struct lsi_member_queue *q = &m->waiting[kind];
+  while (q->first && m->n_of[kind] < ATTENDED_MOST) {
+    struct lsi_worker *w = q->first;
+    q->first = w->next;
+    if (!q->first) q->end = &q->first;
+    take_up(m, w);
+  }
 }
 
-/* Takes up those who wait, in their order, while there is room for their kind: so many at once that no device
- * is left idle, so few that turns stay cheap. */
-static void take_up_waiting(struct lsi_member *m) {
-  for (struct lsi_worker **at = &m->waiting; *at;) {
-    struct lsi_worker *w = *at;
-    if (m->n_of[kind_of(w)] >= ATTENDED_MOST) {
-      if (is_full(m)) break;
-      at = &w->next;
-      continue;
-    }
-    *at = w->next;
-    if (!*at) m->waiting_end = at;
-    take_up(m, w);
+/* Those who are new wait behind the others of their kind, if any do. */
+static void receive(struct lsi_member *m, struct lsi_worker *mail) {
+  for (struct lsi_worker *w = mail, *next; w; w = next) {
+    next = w->next;
+    struct lsi_member_queue *q = &m->waiting[kind_of(w)];
+    w->next = NULL;
+    *q->end = w;
+    q->end = &w->next;
+    take_up_waiting(m, kind_of(w));
   }
 }
 
@@ -65,13 +67,12 @@ static void open_mail(struct lsi_member *m) {
   lsi_os_lock(m->mutex);
   struct lsi_crew_task *tasks = m->tasks;
   m->tasks = NULL;
-  *m->waiting_end = m->mail;
-  if (m->mail) m->waiting_end = m->mail_end;
+  struct lsi_worker *mail = m->mail;
   m->mail = NULL;
   m->mail_end = &m->mail;
   atomic_fetch_and_explicit(&m->home.others, LSI_CROWDED, memory_order_relaxed);
   lsi_os_unlock(m->mutex);
-  take_up_waiting(m);
+  receive(m, mail);
   do_tasks(m, tasks);
 }
 
@@ -81,7 +82,7 @@ static void remove_worker(struct lsi_member *m, struct lsi_worker *w) {
   *at = w->next;
   m->n_of[kind_of(w)]--;
   atomic_fetch_sub(&m->load, 1);
-  if (m->waiting) take_up_waiting(m);
+  take_up_waiting(m, kind_of(w));
 }
 
 void lsi_member_trim(struct lsi_member *m) {

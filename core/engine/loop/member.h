@@ -16,7 +16,9 @@ struct lsi_member {
   uint32_t n_of[LSI_MEMBER_KINDS]; /* of them */
   bool contested;             /* in this turn normal ones and some in the background can do something */
   int64_t owed;               /* bytes that the former began in such turns, less 16 times the latter's */
-  struct lsi_worker *waiting, **waiting_end; /* for room among them */
+  struct lsi_member_queue {
+    struct lsi_worker *first, **end;
+  } waiting[LSI_MEMBER_KINDS]; /* for room among those of their kind */
   atomic_uint load;           /* workers, with those that wait to be taken up */
   atomic_uint_fast64_t bytes_read;
   struct lsi_spin spin;       /* for mail */
