@@ -266,7 +266,7 @@ static void nothing_wrong_is_handed_out_by_turns(void **state) {
   (void)state;
   by_turns = true;
   n_kept_in_order = 0;
-  if (engine_job_seeds(one_seed, 4, 1000) >= 500) assert_true(n_kept_in_order > 5);
+  if (engine_job_seeds(one_seed, 4, 1000) >= 2000) assert_true(n_kept_in_order > 5);
 }
 
 int main(void) {
