@@ -10,13 +10,20 @@ local M = {
   PRINT = 10, INFO = 20, -- enum lsio_log_level
 }
 
+-- The pointers by their names: the interpreter looks for a field of a C struct through all those before it.
+local function functions_of(vt, cdef)
+  local out = {}
+  for name in cdef:match("struct lsi_vt (%b{})"):gmatch "%(%*([%w_]+)%)" do out[name] = vt[name] end
+  return out
+end
+
 -- Without pointers (tests that run under a plain luajit) only the types exist.
 function M.init(cdef, kernels, vt, err, generator, lua)
   jit.off() -- loading the modules must leave no traces: lsio.host.probe switches it on
   ffi.cdef(cdef)
   M.kernels = kernels
   if vt then
-    M.vt = ffi.cast("const struct lsi_vt *", vt)
+    M.vt = functions_of(ffi.cast("const struct lsi_vt *", vt), cdef)
     M.err = ffi.cast("struct lsi_error *", err)
     M.failed = err -- the error value that means "see M.err": C knows it by its address
     M.lua = ffi.cast("struct lsi_lua *", lua) -- this state, as C knows it

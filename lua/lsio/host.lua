@@ -126,8 +126,8 @@ function M.load(address, given, lent)
   local j = entry.job
   entry.lent = lent
   entry.transformed, entry.sourced = call.transformed, call.sourced
-  job.check_source(entry.script, call.sourced)
-  job.check_transform(entry.script, call.transformed, call.has_state)
+  job.check_source(entry.script, entry.sourced)
+  job.check_transform(entry.script, entry.transformed, entry.transformed and call.has_state)
   for _, s in ipairs(j.settings) do
     if core.vt.setting(call.settings, s.name, s.value, core.err) < 0 then
       core.vt.as_script_error(core.err, entry.name, job.line(entry.script, s.key))
@@ -135,14 +135,15 @@ function M.load(address, given, lent)
     end
   end
   job.check_skip(entry.script, core.vt.setting_skip(call.settings))
-  local args = {}
-  for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(call.args[i]) end
+  local args, given_args = {}, call.args
+  for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(given_args[i]) end
   local function fail(text) core.fail(core.USAGE, text) end
   entry.params = params.parse(j.params, args, fail, lent)
   params.give(j.params, entry.params, given, fail)
-  call.state_size = j.state_size or 0
-  call.finishes, call.has_done = j.finish ~= nil or j.reduce ~= nil, j.done ~= nil
-  if call.transformed and j.fields then
+  if j.state_size then call.state_size = j.state_size end
+  if j.finish or j.reduce then call.finishes = true end
+  if j.done then call.has_done = true end
+  if entry.transformed and j.fields then
     new_state(entry)
     call.slot = entry.state
   end
@@ -172,19 +173,21 @@ local function prepare_sink(entry, spec)
     spec.ndim = #s.shape
     for i = 1, #s.shape do spec.shape[i - 1] = s.shape[i] end
   end
-  spec.replace = s.exists == "replace"
-  spec.as_completed = s.order == "completed"
+  if s.exists == "replace" then spec.replace = true end
+  if s.order == "completed" then spec.as_completed = true end
   spec.durability = ({ none = 0, batch = 1, each = 2 })[s.durability or "batch"]
 end
 
 local function prepare_data(entry, spec)
   local j = entry.job
-  spec.type, spec.big = j.type.id, j.big
-  spec.codec = core.vt.codec(j.codec)
-  spec.decoded, spec.piece = j.decoded or 0, j.piece or 0
-  spec.identity = j.transform == nil and not entry.transformed
-  spec.has_out_max, spec.out_max = j.out_max ~= nil, j.out_max or 0
-  spec.has_fill, spec.fill = j.fill ~= nil, j.fill or 0
+  spec.type = j.type.id -- what is not said here is zero
+  if j.big then spec.big = true end
+  if j.codec ~= "none" then spec.codec = core.vt.codec(j.codec) end
+  if j.decoded then spec.decoded = j.decoded end
+  if j.piece then spec.piece = j.piece end
+  if j.transform == nil and not entry.transformed then spec.identity = true end
+  if j.out_max then spec.has_out_max, spec.out_max = true, j.out_max end
+  if j.fill then spec.has_fill, spec.fill = true, j.fill end
 end
 
 -- A chunk size that cuts elements apart would fail every step; say so before reading.
