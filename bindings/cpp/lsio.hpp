@@ -307,7 +307,11 @@ class context : public detail::owner<lsio_context, lsio_context_destroy> {
     options.script = text.data();
     options.script_length = text.size();
     options.script_name = name;
-    return script(detail::made<lsio_script>([&](auto o, auto e) { return lsio_script_load(get(), &options, o, e); }));
+    script s(detail::made<lsio_script>([&](auto o, auto e) { return lsio_script_load(get(), &options, o, e); }));
+    lsio_error *e = nullptr;
+    const int code = lsio_script_wait(s.get(), &e);
+    detail::check(code, e);
+    return s;
   }
 };
 

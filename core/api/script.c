@@ -19,6 +19,14 @@ int lsio_script_load(lsio_context *context, const struct lsio_job_options *optio
   return rc < 0 ? lsi_error_hand_out(&e, rc, error) : 0;
 }
 
+int lsio_script_wait(lsio_script *script, lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  int rc = lsi_refuse_parents(lsi_script_host_ops->is_parents(script), "the loaded script", &e);
+  if (rc >= 0) rc = lsi_script_host_ops->open(script, &e);
+  return rc < 0 ? lsi_error_hand_out(&e, rc, error) : 0;
+}
+
 void lsio_script_release(lsio_script *script) {
   if (script && !lsi_script_host_ops->is_parents(script)) lsi_script_host_ops->release(script);
 }

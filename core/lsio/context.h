@@ -66,11 +66,11 @@ struct lsio_context_options {
    * with each message: n bytes, whole, as one call of `print` or lsio.log made it, without the newline at its
    * end (there may be some within). No NUL stands behind it, and it may hold any bytes, also such that are no
    * UTF-8. It is valid until the call returns. `job` is the job's number (lsio_job_number); 0: it is about
-   * none, as in lsio_script_load. What a script writes itself (io.write, a program that it starts) goes where
+   * none, as in lsio_script_wait. What a script writes itself (io.write, a program that it starts) goes where
    * it says.
    *   It is called on the thread that has something to say: for what a script does in workers (its top level,
    * `init`, `transform`, `finish`) one of the context's threads, else the one that is in lsio_context_create,
-   * lsio_submit, lsio_script_load, lsio_script_help, lsio_poll or lsio_wait. Several may call it at the same
+   * lsio_submit, lsio_script_wait, lsio_script_help, lsio_poll or lsio_wait. Several may call it at the same
    * time; what one thread says comes in order.
    *   In the context's threads no lock is held, but the steps of all jobs that this thread has wait until it
    * returns, as behind a slow transform; those of other threads go on. In a script's coordinator functions

@@ -102,7 +102,7 @@ struct lsi_loaded_here {
 struct lsi_loaded {
   struct lsi_script_host *host;
   uint32_t forks;              /* lsi_os_forks when it was loaded */
-  struct lsi_lua *coordinator; /* held */
+  struct lsi_lua *coordinator; /* held; NULL: it has not run there yet */
   double id;
   char *text, *name;
   size_t length;
@@ -113,6 +113,8 @@ struct lsi_loaded {
 
 int lsi_loaded_create(struct lsi_script_host *host, const struct lsi_script_source *src,
                       struct lsi_loaded **out, struct lsi_error *err);
+/* Has it run in the coordinator, if it has not. Under the coordinator's mutex. */
+int lsi_loaded_open(struct lsi_loaded *l, struct lsi_error *err);
 /* Its last user has gone: closes it. Under the coordinator's mutex. */
 void lsi_loaded_close(struct lsi_loaded *l);
 /* As lsi_lua_current, for a job of a loaded script; *steps counts those of all its jobs. */

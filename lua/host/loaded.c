@@ -23,19 +23,25 @@ int lsi_loaded_create(struct lsi_script_host *host, const struct lsi_script_sour
   atomic_init(&l->users, 1);
   l->text = lsi_strndup(src->text, src->length);
   l->name = lsi_strdup(src->name ? src->name : "job");
-  int rc = l->text && l->name ? lsi_lua_current(host, &host->coordinator, &l->coordinator, err)
-                              : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
-  if (!rc) {
-    struct lsi_lua_call call = {.loaded = l->id, .script = l->text, .script_length = l->length,
-                                .name = l->name};
-    rc = lsi_lua_call(l->coordinator, "keep", &call, NULL, LSIO_ERR_SCRIPT, err);
-  }
-  if (rc) {
+  if (!l->text || !l->name) {
     free_loaded(l);
-    return rc;
+    return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the script");
   }
   *out = l;
   return 0;
+}
+
+int lsi_loaded_open(struct lsi_loaded *l, struct lsi_error *err) {
+  if (l->coordinator) return 0;
+  struct lsi_lua *lua;
+  int rc = lsi_lua_current(l->host, &l->host->coordinator, &lua, err);
+  if (rc) return rc;
+  struct lsi_lua_call call = {.loaded = l->id, .script = l->text, .script_length = l->length,
+                              .name = l->name};
+  rc = lsi_lua_call(lua, "keep", &call, NULL, LSIO_ERR_SCRIPT, err);
+  if (rc) lsi_lua_drop(lua);
+  else l->coordinator = lua;
+  return rc;
 }
 
 static void forget(struct lsi_lua *lua, double id) {
@@ -56,7 +62,7 @@ void lsi_loaded_close(struct lsi_loaded *l) {
     next = h->next;
     bury(h);
   }
-  forget(l->coordinator, l->id);
+  if (l->coordinator) forget(l->coordinator, l->id);
   free_loaded(l);
 }
 

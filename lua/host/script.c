@@ -81,6 +81,8 @@ static int begin(struct lsi_script *s, const struct lsi_script_source *src, stru
   if (!src->loaded) return lsi_lua_current(s->host, &s->host->coordinator, &s->coordinator, err);
   if (src->loaded->host != s->host)
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "the script was loaded in another context");
+  const int rc = lsi_loaded_open(src->loaded, err);
+  if (rc) return rc;
   s->loaded = src->loaded;
   atomic_fetch_add(&s->loaded->users, 1);
   s->text = s->loaded->text;
@@ -321,11 +323,10 @@ static void unlock(struct lsi_script_host *h) {
   close_released(h);
 }
 
-static int locked_keep(struct lsi_script_host *h, const struct lsi_script_source *src,
-                       struct lsi_loaded **out, struct lsi_error *err) {
-  lock(h);
-  const int rc = lsi_loaded_create(h, src, out, err);
-  unlock(h);
+static int locked_open(struct lsi_loaded *l, struct lsi_error *err) {
+  lock(l->host);
+  const int rc = lsi_loaded_open(l, err);
+  unlock(l->host);
   return rc;
 }
 
@@ -392,7 +393,8 @@ static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct ls
 static const struct lsi_script_ops ops = {.name = "lua",
                                           .create = host_create,
                                           .destroy = host_destroy,
-                                          .keep = locked_keep,
+                                          .keep = lsi_loaded_create,
+                                          .open = locked_open,
                                           .is_parents = is_parents,
                                           .hold = hold,
                                           .release = locked_release,

@@ -122,6 +122,7 @@ static int begin(void **state) {
   take_array();
   const struct lsio_job_options o = api_options(API_COUNTS, 0);
   assert_int_equal(lsio_script_load(api_context, &o, &script, NULL), 0);
+  assert_int_equal(lsio_script_wait(script, NULL), 0);
   lsio_job *none;
   const struct lsio_job_options wrong = {.struct_size = sizeof wrong};
   assert_int_equal(lsio_submit(api_context, &wrong, &none, &error), LSIO_ERR_USAGE);
@@ -340,6 +341,7 @@ static bool is_refusal(const lsio_error *of_job) {
   X(lsio_submit, refuses_jobs())                                                                       \
   X(lsio_script_help, refuses_help())                                                                  \
   X(lsio_script_load, refuses_script())                                                                \
+  X(lsio_script_wait, refuses(lsio_script_wait(script, &e)))                                           \
   X(lsio_queue_create, refuses(lsio_queue_create(api_context, NULL, &other_queue, &e)))                \
   X(lsio_queue_fd, lsio_queue_fd(queue) == -1)                                                         \
   X(lsio_queue_take, lsio_queue_take(queue, events, 4, -1) == LSIO_ERR_FORKED)                         \
@@ -475,9 +477,11 @@ static void locks_that_the_parent_holds_are_left_alone(void **state) {
   assert_int_equal(lsio_context_create(&o, &api_context, NULL), 0);
   struct lsio_job_options j = api_options(API_COUNTS, 0);
   assert_int_equal(lsio_script_load(api_context, &j, &script, NULL), 0);
+  assert_int_equal(lsio_script_wait(script, NULL), 0);
   j = api_options("print('here') " API_COUNTS, 0);
   lsio_script *says;
   assert_int_equal(lsio_script_load(api_context, &j, &says, NULL), 0);
+  assert_int_equal(lsio_script_wait(says, NULL), 0);
   lsio_script_release(says);
   lsio_script_release(script);
   lsio_context_destroy(api_context);

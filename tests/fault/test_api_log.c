@@ -156,6 +156,8 @@ static void loaded_scripts(void **state) {
   lsio_script *script = NULL;
   mute();
   assert_int_equal(lsio_script_load(api_context, &o, &script, NULL), 0);
+  assert_int_equal(taken.n, 0);
+  assert_int_equal(lsio_script_wait(script, NULL), 0);
   assert_int_equal(taken.n, 1);
   check_one(0, 0, LSIO_LOG_PRINT, "top", 3);
   enum { JOBS = 5 };

@@ -18,11 +18,21 @@
   " transform = function(c, s, p) s.n = s.n + lsio.k.count_gt(c.data, c.n, p.above) end,\n" \
   " done = function(r) ends = ends + 1 assert(ends == r.inits) end }\n"
 
+static void refuses(int code, const char *part, const struct lsio_job_options *o) {
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  assert_int_equal(lsio_submit(api_context, o, &job, &error), code);
+  assert_null(job);
+  if (!strstr(lsio_error_message(error), part)) fail_msg("%s", lsio_error_message(error));
+  lsio_error_free(error);
+}
+
 static lsio_script *load(const char *text) {
   struct lsio_job_options o = api_options(text, 0);
   lsio_script *script = NULL;
   lsio_error *error = NULL;
   if (lsio_script_load(api_context, &o, &script, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  if (lsio_script_wait(script, &error) != 0) fail_msg("%s", lsio_error_message(error));
   assert_null(error);
   return script;
 }
@@ -92,24 +102,20 @@ static void job_outlives_its_script(void **state) {
   lsio_script_release(NULL);
 }
 
-static void refuses(int code, const char *part, const struct lsio_job_options *o) {
-  lsio_job *job = NULL;
-  lsio_error *error = NULL;
-  assert_int_equal(lsio_submit(api_context, o, &job, &error), code);
-  assert_null(job);
-  if (!strstr(lsio_error_message(error), part)) fail_msg("%s", lsio_error_message(error));
-  lsio_error_free(error);
-}
-
 static void what_is_wrong_is_said(void **state) {
   (void)state;
   struct lsio_job_options o = api_options("return 1 +", 0);
   lsio_script *script = NULL;
   lsio_error *error = NULL;
-  assert_int_equal(lsio_script_load(api_context, &o, &script, &error), LSIO_ERR_SCRIPT);
-  assert_null(script);
-  assert_non_null(strstr(lsio_error_message(error), ":1: "));
-  lsio_error_free(error);
+  assert_int_equal(lsio_script_load(api_context, &o, &script, &error), 0);
+  const struct lsio_job_options of_broken = options_of(script);
+  for (int i = 0; i < 2; i++) { /* whoever asks is told */
+    refuses(LSIO_ERR_SCRIPT, ":1: ", &of_broken);
+    assert_int_equal(lsio_script_wait(script, &error), LSIO_ERR_SCRIPT);
+    assert_non_null(strstr(lsio_error_message(error), ":1: "));
+    lsio_error_free(error);
+  }
+  lsio_script_release(script);
   o.script = NULL;
   assert_int_equal(lsio_script_load(api_context, &o, &script, NULL), LSIO_ERR_USAGE);
   o.script = COUNTER;
@@ -164,6 +170,7 @@ static void no_memory(void **state) {
     const uint64_t calls = lsi_mem_calls();
     lsi_mem_fail_nth(n, false);
     int rc = lsio_script_load(api_context, &o, &script, &error);
+    if (!rc && n % 2) rc = lsio_script_wait(script, &error); /* else the job has it run */
     if (!rc) {
       of_job = options_of(script);
       rc = lsio_submit(api_context, &of_job, &job, &error);

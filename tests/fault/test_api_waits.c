@@ -455,7 +455,8 @@ static void others_spin(void **state) {
     open_queue();
     struct lsio_job_options o = api_options(API_COUNTS, 0);
     lsio_script *loaded = NULL;
-    assert_int_equal(lsio_script_load(api_context, &o, &loaded, NULL), 0); /* which runs it here */
+    assert_int_equal(lsio_script_load(api_context, &o, &loaded, NULL), 0);
+    assert_int_equal(lsio_script_wait(loaded, NULL), 0);
     lsio_job *ended = submit(API_COUNTS, 0);
     run(ended);
     lsio_job *failed = submit(broken, 0);
@@ -476,6 +477,10 @@ static void others_spin(void **state) {
     read_end(failed, LSIO_ERR_TRANSFORM);
     release(failed);
     COUNTED("script_release", lsio_script_release(loaded));
+    int rc;
+    COUNTED("script_load", rc = lsio_script_load(api_context, &o, &loaded, NULL));
+    assert_int_equal(rc, 0);
+    COUNTED("script_release", lsio_script_release(loaded)); /* which has never run */
     release(held);
     close_queue();
     let_go();
