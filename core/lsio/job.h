@@ -136,18 +136,18 @@ LSIO_API uint64_t lsio_job_number(const lsio_job *job);
 LSIO_API int lsio_script_help(lsio_context *context, const struct lsio_job_options *options,
                               char **text, lsio_error **error);
 
-/* A script for many jobs, which are then opened by `loaded` in their options, each with args and settings of
- * its own. Of `options`, script, script_length and script_name are used. It is compiled and its top level runs
- * once in the context, for the first of its jobs, and once in each worker that gets one, instead of once a
- * job: what it leaves in file-level locals lives as long as the script, apart from the others in the
- * coordinator and in each worker, and is shared by all its jobs, also those that are open at the same
- * time. `params`, `state` and whatever else a function of the job gets belong to one job. What is wrong
- * with the script ends each of its jobs (LSIO_ERR_SCRIPT). Does not wait. */
+/* A script for many jobs, which are then opened by `loaded` in their options, each with args and settings
+ * of its own. Of `options`, script, script_length and script_name are used. It is compiled and its top
+ * level runs once in the context, for the first of its jobs, and once in each worker that gets one,
+ * instead of once a job: what it leaves in file-level locals lives as long as the script, apart from the
+ * others in the coordinator and in each worker, and is shared by all its jobs, also those that are open at
+ * the same time. `params`, `state` and whatever else a function of the job gets belong to one job. What is
+ * wrong with the script ends each of its jobs (LSIO_ERR_SCRIPT). Does not wait. */
 LSIO_API int lsio_script_load(lsio_context *context, const struct lsio_job_options *options,
                               lsio_script **out, lsio_error **error);
 /* Has it compiled and run in the context now, unless a job has, and tells what is wrong with it: 0, or
- * LSIO_ERR_SCRIPT among others; what only args, settings or a transform can make wrong, jobs tell. Waits for the
- * top level, and before that for any coordinator function of another job that runs at this moment. */
+ * LSIO_ERR_SCRIPT among others; what only args, settings or a transform can make wrong, jobs tell. Waits
+ * for the top level, and before that for any coordinator function of another job that runs at this moment. */
 LSIO_API int lsio_script_wait(lsio_script *script, lsio_error **error);
 /* Jobs of it may still be open: the script goes with the last of them. Release it before its context is
  * destroyed. NULL is fine. */

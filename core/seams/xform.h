@@ -72,9 +72,9 @@ struct lsi_script_ops {
   /* `log`, which takes what scripts say, is borrowed until destroy. */
   int (*create)(const struct lsi_log *log, struct lsi_script_host **out, struct lsi_error *err);
   void (*destroy)(struct lsi_script_host *host);
-  /* A script that stays: it is compiled and its top level runs once here, for its first job or `open`, and once
-   * in each worker that gets a job of it; what that leaves lives until the script and all jobs of it are
-   * released. The source is copied; args are ignored. */
+  /* A script that stays: it is compiled and its top level runs once here, for its first job or `open`, and
+   * once in each worker that gets a job of it; what that leaves lives until the script and all jobs of it
+   * are released. The source is copied; args are ignored. */
   int (*keep)(struct lsi_script_host *host, const struct lsi_script_source *src,
               struct lsi_loaded **out, struct lsi_error *err);
   int (*open)(struct lsi_loaded *loaded, struct lsi_error *err); /* has it run here, if no job has */

@@ -476,12 +476,10 @@ static void locks_that_the_parent_holds_are_left_alone(void **state) {
   lsio_script *script_before = script;
   assert_int_equal(lsio_context_create(&o, &api_context, NULL), 0);
   struct lsio_job_options j = api_options(API_COUNTS, 0);
-  assert_int_equal(lsio_script_load(api_context, &j, &script, NULL), 0);
-  assert_int_equal(lsio_script_wait(script, NULL), 0);
+  assert_int_equal(lsio_script_load(api_context, &j, &script, NULL) | lsio_script_wait(script, NULL), 0);
   j = api_options("print('here') " API_COUNTS, 0);
   lsio_script *says;
-  assert_int_equal(lsio_script_load(api_context, &j, &says, NULL), 0);
-  assert_int_equal(lsio_script_wait(says, NULL), 0);
+  assert_int_equal(lsio_script_load(api_context, &j, &says, NULL) | lsio_script_wait(says, NULL), 0);
   lsio_script_release(says);
   lsio_script_release(script);
   lsio_context_destroy(api_context);

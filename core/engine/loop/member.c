@@ -30,8 +30,8 @@ static void take_up(struct lsi_member *m, struct lsi_worker *w) {
   if (w->run->config.pin && !m->pinned) m->pinned = !lsi_os_thread_pin(lsi_os_allowed_cpu(m->home.index));
 }
 
-/* Takes up those of a kind who wait, in their order, while there is room for it: so many at once that no device
- * is left idle, so few that turns stay cheap. */
+/* Takes up those of a kind who wait, in their order, while there is room for it: so many at once that no
+ * device is left idle, so few that turns stay cheap. */
 static void take_up_waiting(struct lsi_member *m, unsigned kind) {
   struct lsi_member_queue *q = &m->waiting[kind];
   while (q->first && m->n_of[kind] < ATTENDED_MOST) {
