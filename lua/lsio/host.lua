@@ -69,19 +69,22 @@ end
 
 -- The script of a call's job: a loaded one runs once in a state, any other for its job only.
 local function script_of(call)
-  if call.loaded == 0 then return run(call) end
-  local script = scripts[call.loaded]
+  local loaded = call.loaded
+  if loaded == 0 then return run(call) end
+  local script = scripts[loaded]
   if not script then
     script = run(call)
-    scripts[call.loaded] = script
+    scripts[loaded] = script
   end
   return script
 end
 
-local function open_entry(call)
+-- With room for all that comes later, so that the table is made once.
+local function open_entry(call, lent, transformed, sourced)
   local count = collectgarbage "count"
   local script = script_of(call)
-  local entry = { script = script, job = script.job, name = script.name, keep = {}, lent = {}, count = count }
+  local entry = { script = script, job = script.job, name = script.name, keep = {}, lent = lent,
+    count = count, transformed = transformed, sourced = sourced, params = false, text = false }
   entries[call.job] = entry
   return entry
 end
@@ -122,10 +125,8 @@ end
 -- `given`: the parameters that a program gives as values; `lent`: the views among them.
 function M.load(address, given, lent)
   local call = ffi.cast(call_type, address)
-  local entry = open_entry(call)
+  local entry = open_entry(call, lent, call.transformed, call.sourced)
   local j = entry.job
-  entry.lent = lent
-  entry.transformed, entry.sourced = call.transformed, call.sourced
   job.check_source(entry.script, entry.sourced)
   job.check_transform(entry.script, entry.transformed, entry.transformed and call.has_state)
   for _, s in ipairs(j.settings) do
@@ -154,6 +155,8 @@ function M.help(address)
   give(call, entry, params.help(entry.name, entry.job.params))
 end
 
+local kinds, durabilities = { npy = 1, raw = 2, memory = 3 }, { none = 0, batch = 1, each = 2 }
+
 local function prepare_sink(entry, spec)
   local s = entry.job.sink
   if type(s) == "function" then
@@ -164,7 +167,7 @@ local function prepare_sink(entry, spec)
   end
   entry.sink = s
   if not s then return end
-  spec.sink_kind = ({ npy = 1, raw = 2, memory = 3 })[s.kind]
+  spec.sink_kind = kinds[s.kind]
   if s.path and not core.vt.sink_path(spec, s.path, #s.path) then
     core.fail(core.NOMEM, "no memory for the path of the sink")
   end
@@ -175,7 +178,7 @@ local function prepare_sink(entry, spec)
   end
   if s.exists == "replace" then spec.replace = true end
   if s.order == "completed" then spec.as_completed = true end
-  spec.durability = ({ none = 0, batch = 1, each = 2 })[s.durability or "batch"]
+  spec.durability = durabilities[s.durability or "batch"]
 end
 
 local function prepare_data(entry, spec)
@@ -242,15 +245,16 @@ end
 -- messages name, and the function that makes text of a table that it returned.
 function M.open(address)
   local call = ffi.cast(call_type, address)
-  local entry = open_entry(call)
+  local entry = open_entry(call, {}, false, false)
   local j = entry.job
   local given = reduce.decode(call.text, tonumber(call.text_length))
   entry.params = reduce.present(given, entry.keep, entry.lent)
-  math.randomseed(tonumber(call.seed % 4294967296ULL) + tonumber(call.worker))
+  local worker = call.worker
+  math.randomseed(tonumber(call.seed % 4294967296ULL) + worker)
   call.user_code = true
   new_state(entry)
   if j.fields then call.slot = entry.state end
-  if j.init then j.init(entry.state, tonumber(call.worker), entry.params) end
+  if j.init then j.init(entry.state, worker, entry.params) end
   local seen
   seen, call.chunk = chunk.object(j.type.id, call.has_out_type and call.out_type or j.type.id)
   local script = entry.script

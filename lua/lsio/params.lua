@@ -66,6 +66,7 @@ end
 
 -- The declared name that a flag means, and whether it was --no-name.
 local function lookup(decls, word, fail)
+  if decls[word] then return word, false end
   local name = word:gsub("-", "_")
   if decls[name] then return name, false end
   local positive = name:match "^no_(.+)$"

@@ -205,10 +205,12 @@ end
 -- A copy of `v` that can cross between states: views and FFI arrays become arrays, but for the views that
 -- are keys of `lent`, whose memory stays where it is. Anything else that is not plain is an error that names
 -- where it is.
+local simple = { ["nil"] = true, boolean = true, number = true, string = true }
+
 function M.plain(v, what, lent, depth)
   depth = depth or 0
   local t = type(v)
-  if t == "nil" or t == "boolean" or t == "number" or t == "string" then return v end
+  if simple[t] then return v end
   if t == "cdata" then
     if is_integer64(v) then return v end
     if ffi.istype("lsio_moments", v) then return { n = v.n, mean = v.mean, m2 = v.m2 } end
@@ -224,7 +226,8 @@ function M.plain(v, what, lent, depth)
       if type(key) ~= "string" and type(key) ~= "number" then
         error(("%s has a key of type %s; keys must be strings or numbers"):format(what, type(key)), 0)
       end
-      out[key] = M.plain(x, ("%s.%s"):format(what, tostring(key)), lent, depth + 1)
+      if not simple[type(x)] then x = M.plain(x, ("%s.%s"):format(what, tostring(key)), lent, depth + 1) end
+      out[key] = x
     end
     return out
   end

@@ -22,6 +22,8 @@ local function size(v, what, least)
 end
 M.size = size
 
+local function fail_text(text) fail("%s", text) end
+
 local file_options = { chunk = true, offset = true, length = true, whole = true }
 
 local function check_files(options, who)
@@ -30,7 +32,7 @@ local function check_files(options, who)
   end
   local out = {}
   options = options or {}
-  util.only_keys(options, file_options, "option of " .. who, function(text) fail("%s", text) end)
+  util.only_keys(options, file_options, "option of " .. who, fail_text)
   if options.chunk ~= nil then out.chunk = size(options.chunk, who .. ": chunk", 1) end
   out.offset = options.offset ~= nil and size(options.offset, who .. ": offset", 0) or 0
   if options.length ~= nil then out.length = size(options.length, who .. ": length", 0) end
@@ -75,7 +77,7 @@ local range_keys = { objects = true, object = true, offset = true, length = true
 
 function M.ranges(t)
   if type(t) ~= "table" then fail("lsio.ranges wants a table, not %s", util.show(t)) end
-  util.only_keys(t, range_keys, "key of lsio.ranges", function(text) fail("%s", text) end)
+  util.only_keys(t, range_keys, "key of lsio.ranges", fail_text)
   local s = { kind = "ranges" }
   if t.objects ~= nil then s.objects = check_paths(t.objects, "lsio.ranges: objects") end
   if t.file ~= nil then
