@@ -6,10 +6,10 @@
  *   1. makes a context (lsio_context_create): jobs, their Lua states and the memory they leave live in it,
  *   2. submits a job (lsio_submit): the Lua source of a job script, its parameters and settings; or just the
  *      ranges that it wants to have read (lsio_request),
- *   3. polls completions in batches (lsio_poll) until the one of kind LSIO_DONE arrives, or takes those of
- *      many jobs from a queue, where no other call waits (lsio_queue_take),
- *   4. reads the summary, the result (a file, or an array in memory: lsio_job_output) or the error, and
- *      destroys the job and the context.
+ *   3. waits for its end (lsio_wait), or takes results, failures and ends of many jobs from a queue
+ *      (lsio_queue_take): no other call waits for a job,
+ *   4. reads the summary, the result (a file, or an array in memory: lsio_job_output) or the error, which
+ *      says what was wrong with the script as well; releases the job, and destroys the context.
  *
  * Trust: a job script is as trusted as a shell script; it can do whatever the process can. The data
  * that it reads is not trusted.
@@ -23,10 +23,11 @@
  *   - Ownership is said at every pointer: "copied" (the caller may free it when the call returns),
  *     "borrowed until X" (it must stay valid until X), "handed over" (the receiver frees it).
  *   - Thread-safety: a context may be used from any threads at once, but for its destruction. A job may be
- *     used from one thread at a time; lsio_cancel and lsio_job_progress from any, and so lsio_job_release.
+ *     used from one thread at a time; lsio_cancel, lsio_job_progress, lsio_job_retain and lsio_job_release
+ *     from any.
  *   - After fork a child may make contexts of its own and use all of LSIO in them. Of its parent's contexts,
  *     queues, jobs and loaded scripts it has copies that nothing goes on with: what can fail returns
- *     LSIO_ERR_FORKED (lsio_poll, lsio_wait, lsio_queue_take and lsio_job_status too), descriptors are -1,
+ *     LSIO_ERR_FORKED (lsio_wait, lsio_queue_take and lsio_job_status too), descriptors are -1,
  *     progress and statistics are zero, texts and states NULL. Functions that release, destroy or cancel them
  *     do nothing and return at once: nothing is waited for or called back, and the parent's descriptors and
  *     temporary files stay as they are, also when the child exits. Values, requests, errors, texts, and

@@ -49,12 +49,12 @@ int main(int argc, char **argv) {
   lsio_error *error = NULL;
   int status = lsio_context_create(NULL, &context, &error);
   if (status == 0) status = lsio_submit(context, &options, &job, &error);
-  if (status == 0) status = lsio_wait(job);
+  if (status == 0) status = lsio_wait(job, -1);
   const struct peak *p = status == 0 ? lsio_job_state(job) : NULL;
   if (p) printf("%g at %lld\n", p->value, (long long)p->at - 1);
   else fprintf(stderr, "%s\n", lsio_error_message(job ? lsio_job_error(job) : error));
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  lsio_job_release(job);
   lsio_context_destroy(context);
   return status != 0;
 }

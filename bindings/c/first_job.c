@@ -29,13 +29,13 @@ int main(int argc, char **argv) {
   lsio_error *error = NULL;
   int status = lsio_context_create(NULL, &context, &error);
   if (status == 0) status = lsio_submit(context, &options, &job, &error);
-  if (status == 0) status = lsio_wait(job); /* or lsio_poll: results and failures one by one */
+  if (status == 0) status = lsio_wait(job, -1); /* or a queue: results as they come */
   if (status != 0)
     fprintf(stderr, "%s\n", lsio_error_message(job ? lsio_job_error(job) : error));
   else
     fprintf(stderr, "%s\n", lsio_job_summary_text(job));
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  lsio_job_release(job);
   lsio_context_destroy(context);
   return status != 0;
 }

@@ -38,11 +38,11 @@ int main(int argc, char **argv) {
   if (status == 0) status = lsio_request_create(&ranges, &request, &error);
   options.request = request;
   if (status == 0) status = lsio_submit(context, &options, &job, &error);
-  if (status == 0) status = lsio_wait(job);
+  if (status == 0) status = lsio_wait(job, -1);
   const lsio_error *why = job ? lsio_job_error(job) : error;
   if (status != 0) fprintf(stderr, "%s\n", why ? lsio_error_message(why) : lsio_strerror(status));
   lsio_error_free(error);
-  lsio_job_destroy(job); /* from here on the memory is the program's alone */
+  lsio_job_release(job); /* it has ended: the memory is the program's alone */
   lsio_request_release(request);
   lsio_context_destroy(context);
   if (status == 0 && fwrite(memory, 1, (size_t)total, stdout) != (size_t)total) status = LSIO_ERR_IO;

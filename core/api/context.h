@@ -36,8 +36,8 @@ struct lsio_context {
   bool pinned;          /* a job had its threads tied to CPUs */
   unsigned told;        /* LSI_BEYOND_*: which warnings were said */
   uint32_t jobs;        /* so far */
-  uint32_t running;     /* jobs that were started and not destroyed */
-  uint32_t lives;       /* jobs with a queue that have not ended */
+  uint32_t running;     /* jobs that were started, and are not gone */
+  uint32_t lives;       /* jobs that something is left of */
   struct lsi_cond *rest; /* there are none */
   uint64_t ceilings;    /* of these, in MiB */
 };
@@ -65,22 +65,15 @@ struct lsi_job_array {
   struct lsi_sink_shape shape;
 };
 
-/* Between the run's completions and those that the caller has seen. */
-struct lsi_job_poll {
-  struct lsi_run_completion *pending; /* taken from the run, not yet returned */
-  uint32_t at;                        /* results of the first of these that have been */
-  struct lsi_run_completion *lent;    /* returned by the last poll */
-  atomic_uint_fast64_t taken_steps; /* returned so far; */
-  atomic_uint_fast64_t taken_bytes; /* of them, what is not lent any more, or was in a queue's events */
-  bool done;                          /* the last one of all has been returned */
+/* Between the run's completions and those that the caller has seen; the queue's consumer's. */
+struct lsi_job_taken {
+  struct lsi_run_completion *pending; /* taken from the run, not yet told */
+  atomic_uint_fast64_t steps, bytes;  /* told so far */
 };
 
 /* Between the end of the run and that of the job. */
 struct lsi_job_ending {
-  bool begun;            /* the run has been joined, and what its workers ended with is merged */
-  bool helped;           /* a helper publishes the output */
-  bool published;        /* there was one, and no error before */
-  struct lsi_task task;  /* the helper's; so are the results and the error until it has ended */
+  bool published;        /* there was an output, and no error before */
   uint64_t at;           /* when the last part ended */
   uint64_t cpu_ns;       /* that publishing took */
 };
@@ -92,12 +85,13 @@ struct lsi_job_texts {
   char *explain, *explain_json;
 };
 
-/* Where a job with a queue is (life.c). */
+/* Where it is. */
 enum lsi_job_stage { LSI_JOB_PLANS, LSI_JOB_RUNS, LSI_JOB_ENDED };
 
-/* Of a job with a queue: life.c, queue.c. */
+/* life.c, queue.c. */
 struct lsi_job_life {
-  struct lsio_queue *queue;     /* held; NULL: the job is polled by itself */
+  struct lsio_queue *queue;     /* held */
+  bool own_queue;               /* nobody else has it: lsio_wait takes from it */
   void *cookie;
   void (*tell)(void *user, bool ended); /* as of lsi_run_config */
   void (*drop)(struct lsio_job *job);   /* once less of `refs` */
@@ -142,7 +136,7 @@ struct lsio_job {
   struct lsi_job_results results;
   struct lsi_job_array array;
   struct lsi_run *run;
-  struct lsi_job_poll poll;
+  struct lsi_job_taken taken;
   struct lsi_job_ending ending;
   atomic_bool ended;                      /* what follows is known, and changes no more */
   int status;
@@ -157,9 +151,9 @@ struct lsio_job {
   struct lsi_job_texts texts;
 };
 
-/* lsio.c: a job that may use so many bytes begins, as the only one if true, and ends. The pool keeps no more
- * than they all may use, until the next one begins. */
-bool lsi_context_begin(struct lsio_context *c, uint64_t ceiling);
+/* lsio.c: a job that may use so many bytes begins, and ends. The pool keeps no more than they all may use,
+ * until the next one begins. */
+void lsi_context_begin(struct lsio_context *c, uint64_t ceiling);
 void lsi_context_end(struct lsio_context *c, uint64_t ceiling);
 
 /* scope.c: its settings, from its options and the environment. */
@@ -177,8 +171,7 @@ double lsi_job_since(uint64_t *at); /* seconds since *at, which becomes now */
 /* What a thread of the caller's did for a job since a time that *at told; *at becomes now. Seconds. */
 double lsi_job_did(struct lsio_job *job, enum lsi_trace_kind kind, uint64_t *at);
 
-/* job.c: a job that lsio_job_destroy ends at any time (NULL: no memory), its settings, and once it is
- * prepared its start. */
+/* job.c: a job (NULL: no memory), its settings, and once it is prepared its start. */
 struct lsio_job *lsi_job_create(struct lsio_context *context, const struct lsio_job_options *o);
 int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err);
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err);
@@ -192,8 +185,6 @@ int lsi_job_plan(struct lsio_job *job, const struct lsio_job_options *o, struct 
                  struct lsi_error *err);
 /* Nothing of it runs, and nobody knows it. */
 void lsi_job_free(struct lsio_job *job);
-/* The caller has taken so much more. Who polls, or the queue's consumer. */
-void lsi_job_took(struct lsio_job *job, uint64_t steps, uint64_t bytes);
 
 /* job_end.c, in this order, once the run has ended: merged, published, `done`, and its figures are known. */
 void lsi_job_reduce(struct lsio_job *job);
@@ -202,11 +193,13 @@ void lsi_job_finish(struct lsio_job *job);
 /* It never ran: job->error tells why. */
 void lsi_job_never_ran(struct lsio_job *job);
 
-/* life.c: a job with a queue is submitted; *o is what lsi_job_options_read made. */
+/* life.c: it is submitted; *o is what lsi_job_options_read made. */
 int lsi_job_submit(struct lsio_job *job, const struct lsio_job_options *o, uint64_t at,
                    struct lsi_error *err);
 
-/* queue.c: it belongs to the queue from now on, until its end has been taken or it is taken out; it has
+/* queue.c: as lsio_queue_create; held for the caller, who drops it. NULL: no memory. */
+struct lsio_queue *lsi_queue_make(struct lsio_context *context, const struct lsio_queue_options *options);
+/* A job belongs to the queue from now on, until its end has been taken or it is taken out; it has
  * something to tell. */
 void lsi_queue_enter(struct lsio_job *job);
 void lsi_queue_leave(struct lsio_job *job);

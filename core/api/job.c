@@ -90,7 +90,7 @@ static uint64_t deadline_of(const struct lsio_job *job) {
 int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
   int rc = lsi_job_open_sink(job, err);
   if (rc < 0) return rc;
-  const bool alone = lsi_context_begin(job->context, job->ceiling);
+  lsi_context_begin(job->context, job->ceiling);
   job->counted = true;
   struct lsi_run_config config = {
       .spec = &job->spec,
@@ -114,8 +114,7 @@ int lsi_job_start(struct lsio_job *job, bool own_cpus, struct lsi_error *err) {
       .alarms = job->context->alarms,
       .deadline_at_ns = deadline_of(job),
       .deadline_ns = job->settings.deadline_ns,
-      /* What others do takes the CPUs. */
-      .spin = alone ? &job->context->spin : NULL,
+      .untold = job->life.own_queue,
       .tell = job->life.tell,
       .tell_user = job,
       .device_ids = job->device_ids,
@@ -197,8 +196,8 @@ static void look_at_run(const lsio_job *job, struct lsio_progress *p) {
   lsi_run_progress(job->run, &p->steps, &p->steps_failed, &p->bytes_done, &p->workers_running);
   p->elapsed_s = lsi_run_elapsed_s(job->run);
   /* What has been taken first: it was told before. */
-  const uint64_t steps = atomic_load_explicit(&job->poll.taken_steps, memory_order_acquire);
-  const uint64_t bytes = atomic_load_explicit(&job->poll.taken_bytes, memory_order_acquire);
+  const uint64_t steps = atomic_load_explicit(&job->taken.steps, memory_order_acquire);
+  const uint64_t bytes = atomic_load_explicit(&job->taken.bytes, memory_order_acquire);
   lsi_run_told(job->run, &p->queued, &p->held_bytes);
   p->queued -= LSI_MIN(steps, p->queued);
   p->held_bytes -= LSI_MIN(bytes, p->held_bytes);
@@ -213,7 +212,7 @@ void lsio_job_progress(const lsio_job *job, struct lsio_progress *out) {
   p.listed = atomic_load_explicit(&l->listed, memory_order_relaxed);
   p.looked_at = atomic_load_explicit(&l->looked_at, memory_order_relaxed);
   if (lsi_is_parents(job->context)) p.listed = p.looked_at = 0;
-  else if (!l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS) look_at_run(job, &p);
+  else if (atomic_load(&l->stage) != LSI_JOB_PLANS) look_at_run(job, &p);
   size_t size = LSI_MIN(out->struct_size, sizeof p);
   p.struct_size = out->struct_size;
   memcpy(out, &p, size);
@@ -221,8 +220,8 @@ void lsio_job_progress(const lsio_job *job, struct lsio_progress *out) {
 
 char *lsio_job_activity(const lsio_job *job) {
   if (lsi_is_parents(job->context)) return lsi_strdup("whatever the parent of this process has it do\n");
-  const bool plans = job->life.queue && atomic_load(&job->life.stage) == LSI_JOB_PLANS;
-  if (plans) return lsi_strdup("the script, which is still being prepared (setup, source, planning)\n");
+  if (atomic_load(&job->life.stage) == LSI_JOB_PLANS)
+    return lsi_strdup("the script, which is still being prepared (setup, source, planning)\n");
   return job->run ? lsi_run_activity(job->run) : lsi_strdup("not started\n");
 }
 
@@ -273,8 +272,7 @@ void lsi_job_free(struct lsio_job *job) {
   }
   if (job->results.sink) lsi_sink_discard(job->results.sink);
   lsi_job_release_output(job);
-  lsi_run_free_completions(job->poll.pending);
-  lsi_run_free_completions(job->poll.lent);
+  lsi_run_free_completions(job->taken.pending);
   lsi_run_destroy(job->run);
   lsi_c_transform_end(&job->transform);
   if (job->script) lsi_script_host_ops->unload(job->script);
@@ -291,14 +289,4 @@ void lsi_job_free(struct lsio_job *job) {
   lsi_array_free(job->array.own);
   if (job->counted) lsi_context_end(job->context, job->ceiling);
   lsi_free(job);
-}
-
-void lsio_job_destroy(lsio_job *job) {
-  if (!job || lsi_is_parents(job->context)) return;
-  if (job->ending.helped) lsi_helpers_wait(job->context->helpers, &job->ending.task, -1);
-  if (job->run && !job->ended) {
-    lsi_run_cancel(job->run);
-    lsi_run_join(job->run, NULL);
-  }
-  lsi_job_free(job);
 }

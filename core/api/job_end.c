@@ -42,7 +42,6 @@ void lsi_job_reduce(struct lsio_job *job) {
                                job->wants_value ? &job->state_value : NULL, e);
   s->part_s[LSI_PART_REDUCE] = lsi_job_did(job, LSI_TRACE_REDUCE, &at);
   job->ending.at = at;
-  job->ending.begun = true;
 }
 
 /* May sleep as long as a disk takes. */
@@ -62,7 +61,6 @@ void lsi_job_finish(struct lsio_job *job) {
   struct lsi_error *e = &job->error;
   struct lsi_summary *s = &job->summary;
   struct lsi_job_ending *x = &job->ending;
-  if (x->helped) s->part_s[LSI_PART_POLL] += lsi_job_since(&x->at);
   if (x->published) lsi_run_published(job->run, x->cpu_ns, s);
   s->status = e->code == LSIO_ERR_CANCELLED ? "cancelled"
               : e->code                     ? "failed"

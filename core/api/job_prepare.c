@@ -269,8 +269,7 @@ static double sink_seconds(const struct lsio_job *job, double elements) {
 const char *lsio_job_explain(lsio_job *job, int json) {
   if (lsi_is_parents(job->context)) return NULL;
   char **text = json ? &job->texts.explain_json : &job->texts.explain;
-  const bool plans = job->life.queue && atomic_load(&job->life.stage) == LSI_JOB_PLANS;
-  if (plans || !job->plan || !job->backend) return NULL;
+  if (atomic_load(&job->life.stage) == LSI_JOB_PLANS || !job->plan || !job->backend) return NULL;
   if (*text) return *text;
   const double elements = element_bytes(job), rate = decode_rates[job->spec.codec];
   const struct lsi_explain_input in = {

@@ -1,4 +1,4 @@
-/* The life of a job with a queue: planned and ended by threads of its context, known to whoever counts it. */
+/* The life of a job: planned and ended by threads of its context, known to whoever counts it. */
 #include <string.h>
 
 #include "api/forked.h"
@@ -59,14 +59,13 @@ static void drop(struct lsio_job *job) {
 static void cancel(struct lsio_job *job) {
   struct lsi_job_life *l = &job->life;
   atomic_store(&l->cancelled, true);
-  const bool known = !l->queue || atomic_load(&l->stage) != LSI_JOB_PLANS;
-  if (known && job->run) lsi_run_cancel(job->run);
+  if (atomic_load(&l->stage) != LSI_JOB_PLANS && job->run) lsi_run_cancel(job->run);
 }
 
 void lsio_cancel(lsio_job *job) {
   if (lsi_is_parents(job->context)) return;
   cancel(job);
-  if (job->life.queue && atomic_load(&job->life.stage) != LSI_JOB_ENDED) lsi_queue_look(job->life.queue);
+  if (atomic_load(&job->life.stage) != LSI_JOB_ENDED) lsi_queue_look(job->life.queue);
 }
 
 void lsio_job_retain(lsio_job *job) {
@@ -79,6 +78,18 @@ void lsio_job_release(lsio_job *job) {
   cancel(job);
   if (atomic_load(&job->life.stage) == LSI_JOB_RUNS) lsi_run_leave_queue(job->run);
   drop(job);
+}
+
+/* ---- waiting ---- */
+
+/* Of its own queue only the end is told. */
+int lsio_wait(lsio_job *job, int timeout_ms) {
+  const struct lsi_job_life *l = &job->life;
+  struct lsio_event end;
+  if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
+  if (!l->own_queue) return LSIO_ERR_USAGE;
+  const bool known = atomic_load(&l->stage) == LSI_JOB_ENDED;
+  return known || lsio_queue_take(l->queue, &end, 1, timeout_ms) ? job->status : LSIO_ERR_BUSY;
 }
 
 /* ---- the end ---- */
@@ -197,7 +208,7 @@ static int keep_options(struct lsio_job *job, const struct lsio_job_options *o, 
                                          .flags = o->flags,
                                          .loaded = o->loaded,
                                          .before_s = o->before_s};
-  if (lsi_queue_coordinates(o->queue)) {
+  if (o->queue && lsi_queue_coordinates(o->queue)) {
     l->options.planning = o->planning;
     l->options.planning_user = o->planning_user;
   }
@@ -211,15 +222,25 @@ static int keep_options(struct lsio_job *job, const struct lsio_job_options *o, 
   return 0;
 }
 
+/* One of its own, where it is given none. */
+static int hold_queue(struct lsio_job *job, lsio_queue *given, struct lsi_error *err) {
+  struct lsi_job_life *l = &job->life;
+  l->own_queue = !given;
+  l->queue = given ? given : lsi_queue_make(job->context, NULL);
+  if (!l->queue) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
+  if (given) lsi_queue_hold(given);
+  return 0;
+}
+
 int lsi_job_submit(struct lsio_job *job, const struct lsio_job_options *o, uint64_t at,
                    struct lsi_error *err) {
   struct lsi_job_life *l = &job->life;
   int rc = keep_options(job, o, err);
+  if (rc >= 0) rc = hold_queue(job, o->queue, err);
   if (rc < 0) {
     free_args(l);
     return rc;
   }
-  l->queue = o->queue;
   l->cookie = o->cookie;
   l->since_ns = at;
   l->tell = tell;
@@ -227,7 +248,6 @@ int lsi_job_submit(struct lsio_job *job, const struct lsio_job_options *o, uint6
   atomic_init(&l->users, 1);
   atomic_init(&l->refs, 2); /* the caller's, and its life's */
   atomic_init(&l->stage, LSI_JOB_PLANS);
-  lsi_queue_hold(l->queue);
   if (o->loaded) lsi_script_host_ops->hold((struct lsi_loaded *)(uintptr_t)o->loaded);
   begin_life(job->context);
   lsi_queue_enter(job);

@@ -127,13 +127,12 @@ int lsio_context_create(const struct lsio_context_options *options, lsio_context
   return 0;
 }
 
-bool lsi_context_begin(struct lsio_context *c, uint64_t ceiling) {
+void lsi_context_begin(struct lsio_context *c, uint64_t ceiling) {
   lsi_os_lock(c->mutex);
-  const bool alone = c->running++ == 0;
+  c->running++;
   c->ceilings += lsi_mebibytes(ceiling);
   lsi_pool_limit(c->pool, LSI_MIN(lsi_sat_mul(c->ceilings, (uint64_t)1 << 20), c->settings.memory));
   lsi_os_unlock(c->mutex);
-  return alone;
 }
 
 void lsi_context_end(struct lsio_context *c, uint64_t ceiling) {

@@ -31,16 +31,7 @@ struct lsio_queue {
 
 /* ---- queues ---- */
 
-int lsio_queue_create(lsio_context *context, const struct lsio_queue_options *options, lsio_queue **out,
-                      lsio_error **error) {
-  struct lsi_error e;
-  lsi_error_clear(&e);
-  if (!context || !out || (options && options->struct_size < sizeof options->struct_size)) {
-    lsi_fail(&e, LSIO_ERR_USAGE, 0, "lsio_queue_create needs a context, `out`, and options with struct_size");
-    return lsi_error_hand_out(&e, e.code, error);
-  }
-  if (lsi_refuse_parents(lsi_is_parents(context), "the context", &e) < 0)
-    return lsi_error_hand_out(&e, e.code, error);
+struct lsio_queue *lsi_queue_make(struct lsio_context *context, const struct lsio_queue_options *options) {
   lsio_queue *q = lsi_calloc(1, sizeof *q);
   if (q) {
     if (options) memcpy(&q->options, options, LSI_MIN(options->struct_size, sizeof q->options));
@@ -51,14 +42,31 @@ int lsio_queue_create(lsio_context *context, const struct lsio_queue_options *op
     if (q && q->mutex) lsi_os_mutex_destroy(q->mutex);
     if (q && q->cond) lsi_os_cond_destroy(q->cond);
     lsi_free(q);
-    lsi_fail(&e, LSIO_ERR_NOMEM, 0, "no memory for a queue");
-    return lsi_error_hand_out(&e, e.code, error);
+    return NULL;
   }
   q->context = context;
   q->ready_end = &q->ready;
   q->tasks_end = &q->tasks;
   atomic_init(&q->refs, 1);
   atomic_init(&q->bell, -1);
+  return q;
+}
+
+int lsio_queue_create(lsio_context *context, const struct lsio_queue_options *options, lsio_queue **out,
+                      lsio_error **error) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  if (!context || !out || (options && options->struct_size < sizeof options->struct_size)) {
+    lsi_fail(&e, LSIO_ERR_USAGE, 0, "lsio_queue_create needs a context, `out`, and options with struct_size");
+    return lsi_error_hand_out(&e, e.code, error);
+  }
+  if (lsi_refuse_parents(lsi_is_parents(context), "the context", &e) < 0)
+    return lsi_error_hand_out(&e, e.code, error);
+  lsio_queue *q = lsi_queue_make(context, options);
+  if (!q) {
+    lsi_fail(&e, LSIO_ERR_NOMEM, 0, "no memory for a queue");
+    return lsi_error_hand_out(&e, e.code, error);
+  }
   *out = q;
   return 0;
 }
@@ -75,8 +83,9 @@ void lsi_queue_drop(struct lsio_queue *q) {
   if (q->bell >= 0) lsi_os_bell_destroy(q->bell);
   lsi_os_cond_destroy(q->cond);
   lsi_os_mutex_destroy(q->mutex);
-  if (q->options.notify_destroy) q->options.notify_destroy(q->options.notify_user);
+  const struct lsio_queue_options o = q->options;
   lsi_free(q);
+  if (o.notify_destroy) o.notify_destroy(o.notify_user);
 }
 
 /* Of all its jobs: nobody will take what they tell. */
@@ -226,9 +235,15 @@ static struct lsio_event event_of(const struct lsio_job *job, enum lsio_event_ki
   return (struct lsio_event){.kind = kind, .job = (lsio_job *)(uintptr_t)job, .cookie = job->life.cookie};
 }
 
+static void add(atomic_uint_fast64_t *count, uint64_t n) {
+  const uint64_t now = atomic_load_explicit(count, memory_order_relaxed) + n;
+  atomic_store_explicit(count, now, memory_order_relaxed); /* there is one writer */
+}
+
 static void tell_completion(struct lsio_queue *q, struct lsio_job *job, struct lsi_run_completion *c,
                             struct lsio_event *out) {
-  lsi_job_took(job, c->error ? 1 : c->n, c->bytes);
+  add(&job->taken.steps, c->error ? 1 : c->n);
+  add(&job->taken.bytes, c->bytes);
   *out = event_of(job, c->error ? LSIO_EVENT_STEP_FAILED : LSIO_EVENT_RESULTS);
   if (c->error) {
     out->error = c->error;
@@ -252,16 +267,16 @@ static size_t take_from(struct lsio_queue *q, struct lsio_job *job, struct lsio_
                         bool *more) {
   const bool ended = atomic_load(&job->life.stage) == LSI_JOB_ENDED; /* before the last look */
   const bool runs = ended || atomic_load(&job->life.stage) == LSI_JOB_RUNS;
-  struct lsi_job_poll *p = &job->poll;
+  struct lsi_job_taken *t = &job->taken;
   size_t n = 0;
   while (n < max) {
-    if (!p->pending && runs && job->run) p->pending = lsi_run_take(job->run, 0);
-    struct lsi_run_completion *c = p->pending;
+    if (!t->pending && runs && job->run) t->pending = lsi_run_take(job->run);
+    struct lsi_run_completion *c = t->pending;
     if (!c) break;
-    p->pending = c->next;
+    t->pending = c->next;
     tell_completion(q, job, c, &out[n++]);
   }
-  *more = p->pending || (n == max && (ended || (runs && job->run && lsi_run_has_told(job->run))));
+  *more = t->pending || (n == max && (ended || (runs && job->run && lsi_run_has_told(job->run))));
   if (!ended || *more) return n;
   out[n++] = event_of(job, LSIO_EVENT_DONE);
   return n;

@@ -1,4 +1,4 @@
-/* Submitting jobs: polled by themselves, or with a queue. */
+/* Submitting jobs. */
 #include "api/forked.h"
 
 /* What the job is to be made of. */
@@ -39,6 +39,14 @@ static int create_job(lsio_context *context, const struct lsio_job_options *opti
   return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a job");
 }
 
+/* Nobody would take its results. */
+static int check_stream(const struct lsio_job_options *o, struct lsi_error *err) {
+  if (!(o->flags & LSIO_JOB_STREAM) || o->queue) return 0;
+  lsi_fail(err, LSIO_ERR_USAGE, 0, "a job with LSIO_JOB_STREAM has no queue that its results could go to");
+  lsi_error_remedy(err, "make one with lsio_queue_create, and put it into the job's options");
+  return LSIO_ERR_USAGE;
+}
+
 int lsio_submit(lsio_context *context, const struct lsio_job_options *options, lsio_job **out,
                 lsio_error **error) {
   struct lsi_error e;
@@ -47,16 +55,15 @@ int lsio_submit(lsio_context *context, const struct lsio_job_options *options, l
   struct lsio_job *job = NULL;
   const uint64_t at = lsi_os_now_ns();
   int rc = create_job(context, options, out, &o, &job, &e);
+  if (rc >= 0) rc = check_stream(&o, &e);
   if (rc >= 0) rc = lsi_job_take_settings(job, &o, &e);
   if (rc >= 0) rc = lsi_job_copy_script(job, &o, &e);
-  struct lsi_watch watch = {.tell = o.planning, .user = o.planning_user};
-  if (rc >= 0) rc = o.queue ? lsi_job_submit(job, &o, at, &e) : lsi_job_plan(job, &o, &watch, at, &e);
+  if (rc >= 0) rc = lsi_job_submit(job, &o, at, &e);
   if (rc < 0) {
     lsi_job_free(job);
     return lsi_error_hand_out(&e, rc, error);
   }
   *out = job;
-  if (!o.queue) lsi_facts_refresh(context->facts); /* the job runs meanwhile */
   return 0;
 }
 

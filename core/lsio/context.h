@@ -20,7 +20,7 @@ typedef struct lsio_context lsio_context;
  * worker (of compressed chunks whose size nobody says: as large as they usually are), and results on their
  * way. Until then it waits in a queue, in order of arrival, where one that needs much is passed by up to 64
  * that need little, for at most 100 ms. It is cancelled there like any other. A job whose results nobody
- * polls keeps its memory, and who polls only jobs that wait behind it waits for ever. A step that turns out
+ * takes keeps its memory, and who waits only for jobs behind it waits for ever. A step that turns out
  * larger, when it is decoded, waits for its memory in the same queue; when such steps wait for each other the
  * oldest runs after 100 ms all the same, so that one at a time may be beyond `memory`, by what it needs.
  *   A context that was made with a `backend`, be it auto, reads by that only. Else each job takes its own:
@@ -69,13 +69,13 @@ struct lsio_context_options {
    * none, as in lsio_script_wait. What a script writes itself (io.write, a program that it starts) goes where
    * it says.
    *   It is called on the thread that has something to say: for what a script does in workers (its top level,
-   * `init`, `transform`, `finish`) one of the context's threads, else the one that is in lsio_context_create,
-   * lsio_submit, lsio_script_wait, lsio_script_help, lsio_poll or lsio_wait. Several may call it at the same
-   * time; what one thread says comes in order.
+   * `init`, `transform`, `finish`) one of the context's threads, else one that plans and ends jobs: the
+   * context's, or who is in lsio_wait or lsio_queue_take; or in lsio_context_create, lsio_script_wait or
+   * lsio_script_help. Several may call it at the same time; what one thread says comes in order.
    *   In the context's threads no lock is held, but the steps of all jobs that this thread has wait until it
    * returns, as behind a slow transform; those of other threads go on. In a script's coordinator functions
    * (and its top level there) the lock is held under which these run, for all jobs of the context: until it
-   * returns, other jobs with scripts are neither submitted nor ended, but their steps go on. In a warning no
+   * returns, other jobs with scripts are neither loaded nor ended, but their steps go on. In a warning no
    * lock is held, unless it is about LuaJIT itself.
    *   So it should hand the message on and return. It must not wait for a thread that is in a call of this
    * context's, nor for a lock that such a thread holds: an interpreter's lock has to be let go of before each
@@ -88,9 +88,10 @@ struct lsio_context_options {
 /* `options` may be NULL; copied. */
 LSIO_API int lsio_context_create(const struct lsio_context_options *options, lsio_context **out,
                                  lsio_error **error);
-/* Its jobs must have been destroyed. Gives back the memory that it kept: buffers of its
- * jobs, and arrays after lsio_array_free, are used again by later jobs; of these it keeps no more than
- * those jobs may use (`memory`) that are there, or else were there last. NULL is fine. */
+/* Its jobs and queues must have been released; of jobs that still run then it waits for the end. Gives back
+ * the memory that it kept: buffers of its jobs, and arrays after lsio_array_free, are used again by later
+ * jobs; of these it keeps no more than those jobs may use (`memory`) that are there, or else were there last.
+ * NULL is fine. */
 LSIO_API void lsio_context_destroy(lsio_context *context);
 /* Writes what each thread did lately, and for which job (lsio_job_number), as JSON for
  * the viewers of Chrome and Perfetto (ui.perfetto.dev). Reads and writes lie beside it, each from its
@@ -101,7 +102,7 @@ LSIO_API int lsio_context_trace(lsio_context *context, const char *path, lsio_er
 struct lsio_context_stats {
   size_t struct_size;    /* in: what the caller has room for */
   uint64_t jobs;         /* submitted so far */
-  uint32_t jobs_running; /* started, and not yet destroyed */
+  uint32_t jobs_running; /* started, and not yet gone: released and ended */
   uint32_t threads;      /* that work for jobs; they sleep while there is nothing to do */
   uint32_t attended;     /* parts of jobs that threads have, one for each worker of a job */
   uint32_t waiting;      /* parts that a thread has not yet looked at */

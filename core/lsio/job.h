@@ -17,8 +17,8 @@ typedef struct lsi_block lsio_block;  /* of results: queue.h */
 typedef struct lsi_loaded lsio_script; /* a script that stays loaded: see lsio_script_load */
 
 enum lsio_job_flags {
-  LSIO_JOB_PLAN_ONLY = 1, /* stop after planning: lsio_job_explain, then destroy */
-  LSIO_JOB_STREAM = 2,    /* results of steps arrive as completions instead of in a sink */
+  LSIO_JOB_PLAN_ONLY = 1, /* it ends when it is planned: lsio_job_explain */
+  LSIO_JOB_STREAM = 2,    /* results of steps are told to the `queue` instead of going to a sink */
   LSIO_JOB_NO_ENV = 4,    /* ignore LSIO_* environment variables; its context may have taken some */
   LSIO_JOB_OWN_CPUS = 8,  /* the machine is this job's: with pin = "auto", workers are tied to CPUs
                              when they use every CPU and no quota limits them */
@@ -47,28 +47,27 @@ struct lsio_job_options {
                                   the environment, which wins over the script's `options` */
   size_t n_settings;
   uint32_t flags;              /* enum lsio_job_flags */
-  void *output;                /* array for the results, as numpy's out=; borrowed until `output_release` is
-                                  called, or until the job is destroyed; aligned to its elements. The
+  void *output;                /* array for the results, as numpy's out=; borrowed until the job
+                                  has ended, or `output_release` is called; aligned to its elements. The
                                   script's sink is then lsio.memory, which may be left out. NULL: LSIO makes
                                   an array where the sink is lsio.memory. After a job that ended with
                                   "io_uring has failed" a last read may still land in it: do not use that
                                   memory again */
   size_t output_length;        /* bytes of `output`: exactly the result's; of results of variable size
                                   (`out_max`, compressed chunks of unknown sizes) at least */
-  /* NULL, or called on the calling thread up to 20 times a second while files are listed and looked
-   * at: how many so far. What is not 0 ends lsio_submit with LSIO_ERR_CANCELLED. */
+  /* NULL, or called up to 20 times a second while files are listed and looked at: how many so far. What is
+   * not 0 ends the job with LSIO_ERR_CANCELLED. Only of jobs of a queue with LSIO_QUEUE_COORDINATES, by who
+   * takes from that; others see it in lsio_job_progress. */
   int (*planning)(void *user, uint64_t listed, uint64_t looked_at);
   void *planning_user;
   const lsio_script *loaded;   /* the job is one of this script, and `script` is NULL; used until the call
                                   returns: it may be released while the job is open */
   double before_s;             /* seconds that the program took for this job before the call, as it should
                                   say at the end: they count as the job's start */
-  lsio_queue *queue;           /* NULL, or where the job tells of itself: lsio_submit does not wait, and
-                                  `planning` is called only with LSIO_QUEUE_COORDINATES. Held by the job.
-                                  `output` is borrowed until LSIO_EVENT_DONE or, of a job that is released
-                                  before, until its context is destroyed, or `output_release` called */
+  lsio_queue *queue;           /* where the job tells of itself; held by the job. NULL: nowhere, and its end
+                                  is waited for with lsio_wait */
   void *cookie;                /* stands in the job's events */
-  /* NULL, or a map: what parameters are, by their names; the job keeps a reference until it is destroyed, or
+  /* NULL, or a map: what parameters are, by their names; the job keeps a reference until it is gone, or
    * the call fails. Each is what the script's default for it is, a number, bytes, a bool, a list or map, or
    * an array of the same type, else LSIO_ERR_USAGE; nil leaves the default. It wins over `args`. In Lua
    * integers beyond 2^53 are int64 or uint64, nil within a list leaves a hole, and an array, at any depth, is
@@ -81,12 +80,12 @@ struct lsio_job_options {
                                   script, and no args and params: see lsio_request. Held until the job is
                                   planned */
   /* NULL, or called once for each job that lsio_submit (or lsio_script_help) has been given, whatever they
-   * return: LSIO touches `output` no more. That is when the job has ended, however it did, before LSIO_DONE
-   * or LSIO_EVENT_DONE tells of it; else when it is destroyed or, released before its end, has ended, which
-   * lsio_context_destroy waits for; or before lsio_submit returns an error (but for options without
-   * struct_size). lsio_job_output still tells where the array is, and what is in it. Under no lock, by the
-   * thread that ends the job: the caller's, inside one of these calls, or one of the context's. It may call
-   * LSIO, but for what has to do with the job. Without an `output` it is called all the same.
+   * return: LSIO touches `output` no more. That is when the job has ended, however it did, before
+   * anybody is told of it; of one that is released before its end too, which lsio_context_destroy waits for;
+   * or before lsio_submit returns an error (but for options without struct_size). lsio_job_output still tells
+   * where the array is, and what is in it. Under no lock, by the thread that ends the job: the caller's,
+   * inside a call that submits or waits, or one of the context's. It may call LSIO, but for what has to do
+   * with the job. Without an `output` it is called all the same.
    *   Never after "io_uring has failed" with reads under way: the kernel may still write there, and nobody
    * knows until when. Nor while a worker does not return (lsio_job_abandon). */
   void (*output_release)(void *user);
@@ -100,14 +99,17 @@ struct lsio_job_options {
   uint32_t reserved;
 };
 
-/* Loads and validates the script, runs its `setup` and `source`, plans, opens the sink and has the context's
- * workers take it up. Everything that can be found wrong before reading is found here. Any number of jobs may
- * be open in a context: its workers go on with all of them in turn, by bytes; one of a single unit of work
- * comes first. A job with priority=background gives way: a worker begins units of such jobs while no normal
- * one has any to begin there, and one byte beside every 16 of theirs, so that it ends all the same. The
- * script's coordinator functions (`setup`, `source`, `reduce`, `done`) run on the threads
- * that call lsio_submit and lsio_poll, those of one context one after the other: while they run, jobs with
- * scripts wait that another thread submits; nobody waits while sources are listed, or lists of them read. */
+/* Returns before the script is loaded, and waits for nothing. What then becomes of the job is a matter of the
+ * context's threads, or of who waits for it: they load and validate the script, run its `setup` and `source`,
+ * plan, open the sink and have the context's workers take it up, and at last merge and publish. What they
+ * find wrong ends the job: lsio_job_status, lsio_job_error. Refused here are options and settings
+ * (LSIO_ERR_USAGE), and a job for which there is no memory. *out is the caller's, for lsio_job_release. Any
+ * number of jobs may be open in a context: its workers go on with all of them in turn, by bytes; one of a
+ * single unit of work comes first. A job with priority=background gives way: a worker begins units of such
+ * jobs while no normal one has any to begin there, and one byte beside every 16 of theirs, so that it ends
+ * all the same. The script's coordinator functions (`setup`, `source`, `reduce`, `done`) of one context run
+ * one after the other: while one does, other jobs with scripts are neither loaded nor ended, but their steps
+ * go on, and sources are listed. */
 LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *options,
                          lsio_job **out, lsio_error **error);
 
@@ -117,13 +119,13 @@ LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *o
 LSIO_API uint64_t lsio_job_number(const lsio_job *job);
 
 /* A job with a `deadline` (a setting: "90s", "5m", "1h", "500ms", or seconds) has so long from the call of
- * lsio_submit on, its time in the queue included, whether or not anybody polls it. When that has passed, no
- * step begins any more. With on_error=fail the job ends with LSIO_ERR_LIMIT, and nothing is published; the
+ * lsio_submit on, its time in the queue included, whether or not anybody waits for it. When that has passed,
+ * no step begins any more. With on_error=fail the job ends with LSIO_ERR_LIMIT, and nothing is published; the
  * error says how far it was and what each worker was doing. With on_error=skip the steps that have not run
- * have failed (LSIO_ERR_LIMIT; their completions come as those of others that fail) and what has run is kept:
- * its results are published, with `fill` in the places of the rest, or have been streamed, its states are
- * reduced, `done` is called. The job ends well then, but with exit code 9; `steps_left` and `at_deadline` of
- * the summary tell. All these errors are LSIO_KIND_TIMEOUT.
+ * have failed (LSIO_ERR_LIMIT; they are told as others that fail) and what has run is kept: its results are
+ * published, with `fill` in the places of the rest, or have been streamed, its states are reduced, `done` is
+ * called. The job ends well then, but with exit code 9; `steps_left` and `at_deadline` of the summary tell.
+ * All these errors are LSIO_KIND_TIMEOUT.
  *   What runs at that moment is not cut short: a step ends, a read comes back, and then the job ends. Only
  * transforms in Lua are interrupted, 200 ms later, and fail, where LSIO is built with the LuaJIT that it
  * makes (cmake -DLSIO_LUAJIT=upstream; lsio_doctor tells). A worker that does not return keeps the job open:
@@ -153,39 +155,14 @@ LSIO_API int lsio_script_wait(lsio_script *script, lsio_error **error);
  * destroyed. NULL is fine. */
 LSIO_API void lsio_script_release(lsio_script *script);
 
+/* Of a job without a queue: waits up to timeout_ms (-1: for ever, 0: not at all) until it has ended, and
+ * returns lsio_job_status; LSIO_ERR_BUSY: it has not in that time. One thread at a time may wait for a job;
+ * of others, each may wait for one of its own. With -1 it may do meanwhile what a thread of the context would
+ * do for the job: load its script, list and plan, merge and publish. Waiting once more says the same at once.
+ * LSIO_ERR_USAGE: of a job with a queue the end is told there. */
+LSIO_API int lsio_wait(lsio_job *job, int timeout_ms);
 
-enum lsio_completion_kind {
-  LSIO_STEP = 1,        /* the result of one step (only with LSIO_JOB_STREAM) */
-  LSIO_STEP_FAILED = 2, /* one step failed; under `on_error = "skip"` the job goes on */
-  LSIO_DONE = 3         /* the last one of a job: lsio_job_status tells how it ended */
-};
-
-struct lsio_completion {
-  uint32_t kind;           /* enum lsio_completion_kind */
-  uint32_t is_record;      /* STEP: 1 = `data` is a record (text), 0 = elements */
-  uint64_t step;           /* index of the step in the request */
-  int64_t tag;             /* tag of its first chunk */
-  const void *data;        /* STEP: the result, with 64 bytes behind it that may be read; on 64 bytes, unless
-                              it lies where it was read (LSIO_RESULT_UNALIGNED in queue.h); borrowed until
-                              the next lsio_poll of this job. NULL: it is empty */
-  size_t length;           /* in bytes */
-  const lsio_error *error; /* STEP_FAILED: borrowed until the next lsio_poll of this job */
-};
-
-/* Waits up to timeout_ms (-1 = for ever, 0 = not at all) for at least one completion and takes up to
- * `max`. Returns how many, 0 on timeout, LSIO_ERR_FORKED for a parent's job. After LSIO_DONE it returns 0 at
- * once. Workers stop reading while too many results wait to be polled. An output file is made durable and
- * gets its name (or is removed) between the last step and LSIO_DONE, which may take seconds: with a limit on
- * a thread of the context's, up to four jobs' at once, so that this call returns in time; without one on the
- * calling thread. */
-LSIO_API int lsio_poll(lsio_job *job, struct lsio_completion *out, size_t max, int timeout_ms);
-/* Polls and drops completions until the job has ended; returns lsio_job_status. */
-LSIO_API int lsio_wait(lsio_job *job);
-/* A descriptor that becomes readable when lsio_poll has something to return; for poll/epoll/asyncio.
- * Made when it is first asked for; belongs to the job; never read from it. -1: no descriptor was left. */
-LSIO_API int lsio_job_fd(const lsio_job *job);
-
-/* Asks the job to stop; returns at once. LSIO_DONE follows. Thread-safe and async-signal-safe. */
+/* Asks the job to stop; returns at once. Its end follows. Thread-safe and async-signal-safe. */
 LSIO_API void lsio_cancel(lsio_job *job);
 /* For a process that must leave although workers do not return: removes the temporary files of this
  * job, and of all others in the process. Any thread. The only sensible next call is _exit. */
@@ -203,10 +180,10 @@ struct lsio_progress {
   uint32_t began;       /* 1: it has been planned and started, or waits for memory to begin */
   uint32_t deadline_passed; /* 1: no step begins any more, and workers that still run have not returned from
                                the step or the read that they were in */
-  uint64_t listed, looked_at; /* files, before; of a job with a queue */
+  uint64_t listed, looked_at; /* files, before */
   uint64_t queued;     /* steps whose results, or failures, wait to be taken */
-  uint64_t held_bytes; /* of results that do, or wait for their turn (order), or that the program holds: those
-                          of the last poll, or in blocks (queue.h), as long as it has any of such a block */
+  uint64_t held_bytes; /* of results that do, or wait for their turn (order), or that the program holds in
+                          blocks (queue.h), as long as it has any of such a block */
   uint32_t stalled;    /* workers that wait with results until some are taken: the program is too slow */
   uint32_t reserved;
 };
@@ -225,7 +202,7 @@ LSIO_API const lsio_error *lsio_job_error(const lsio_job *job);
  * as a table with the keys 1 and "1" has none. The status is 0 then, and the exit code 6. NULL: it has, or it
  * was not asked for (LSIO_JOB_NO_STATE). Belongs to the job. */
 LSIO_API const lsio_error *lsio_job_state_error(const lsio_job *job);
-/* The reduced state of a job with LSIO_JOB_STATE_VALUE, after LSIO_DONE with lsio_job_status 0: *out is a new
+/* The reduced state of a job with LSIO_JOB_STATE_VALUE, at its end with lsio_job_status 0: *out is a new
  * reference to a list or map, which outlives job and context. Lists and maps are what the summary's JSON has
  * as arrays and objects: a table with the keys 1 to n and no others is a list, any other one a map, the empty
  * one too, and a state that is no table is in a map under "result". Nothing is made fit for JSON: keys that
@@ -246,9 +223,9 @@ LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
  * yet), or no memory. */
 LSIO_API const char *lsio_job_explain(lsio_job *job, int json);
 /* The merged state of a job whose transform has `merge`. NULL: it has none, or has not ended well. Belongs to
- * the job, whose destruction closes it; until then its content is the caller's to use or to change. */
+ * the job, with which it is closed; until then its content is the caller's to use or to change. */
 LSIO_API void *lsio_job_state(const lsio_job *job);
-/* Summary as JSON after LSIO_DONE: counts, bytes, times, bound, workers, reduced state, errors.
+/* Summary as JSON after the end: counts, bytes, times, bound, workers, reduced state, errors.
  * `bound` is what most of the workers' time went to: "device" (or "latency", where too little was in flight
  * to keep it busy), "decode", "transform", "sink", or "consumer": they waited with results (`stalled_s` of
  * `workers`) while the program took others too slowly. It should take more at a time, or do what it does with
@@ -270,16 +247,18 @@ LSIO_API void *lsio_job_state(const lsio_job *job);
  * how far the job was then and what each worker was doing, and is null if it has not passed.
  * `total_s` is all the time that the job took, and the sum of these: `start_s` (before_s of the options,
  * and the script's loading), `setup_s`, `list_s` (listing of sources), `plan_s`, `read_s` (from the first
- * worker's start to the last one's end), `poll_s` (until the program polled for the end), `reduce_s`,
+ * worker's start to the last one's end), `poll_s` (until a thread had time for its end), `reduce_s`,
  * `publish_s`, `done_s`. `wall_s` and `cpu_s` are of reading and publishing.
  * Belongs to the job. NULL before the end or when out of memory. */
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
 /* The same in one paragraph for people, in lines of at most 80 columns. Belongs to the job. */
 LSIO_API const char *lsio_job_summary_text(lsio_job *job);
 
-/* Cancels a job that still runs and waits for its workers, or for its output if that is being made durable.
- * NULL is fine. */
-LSIO_API void lsio_job_destroy(lsio_job *job);
+/* Once more, or once less: with the last one the job is cancelled if it still runs, and ends by itself, with
+ * its `output` borrowed until then. After that nothing is told of it; an event that another thread is about
+ * to take may be of it. Returns at once. Thread-safe. NULL is fine for release. */
+LSIO_API void lsio_job_retain(lsio_job *job);
+LSIO_API void lsio_job_release(lsio_job *job);
 
 LSIO_END
 

@@ -8,8 +8,7 @@ LSIO_BEGIN
 
 /* ---- Queues -------------------------------------------------------------------------------------
  * Jobs that are submitted with a `queue` in their options tell there what has come of them: results in
- * blocks, steps that failed, and their end. No call but a take that may wait does wait: lsio_submit returns
- * before the script is loaded, and what is wrong with it, or with its sources, ends the job. The script's
+ * blocks, steps that failed, and their end. No call but a take that may wait does wait. The script's
  * coordinator functions, listing, planning, merging and publishing run on threads of the context, at most
  * four, or on one that waits in lsio_queue_take.
  *   A queue has one consumer at a time; its other functions are thread-safe. A context may have any number
@@ -107,12 +106,6 @@ LSIO_API int lsio_queue_take(lsio_queue *queue, struct lsio_event *out, size_t m
  * of fork. NULL is fine for release. */
 LSIO_API void lsio_block_retain(lsio_block *block);
 LSIO_API void lsio_block_release(lsio_block *block);
-
-/* Once more, or once less: with the last one the job is cancelled if it still runs, and ends by itself. After
- * that nothing is told of it; an event that another thread is about to take may be of it. Returns at once.
- * Thread-safe; of jobs with a queue, which are never given to lsio_job_destroy. NULL is fine for release. */
-LSIO_API void lsio_job_retain(lsio_job *job);
-LSIO_API void lsio_job_release(lsio_job *job);
 
 LSIO_END
 

@@ -29,7 +29,7 @@ struct lsio_array {
   void *owner;        /* what lsio_array_free gives back; NULL: nothing */
 };
 
-/* After LSIO_DONE of a job with lsio_job_status 0: where the result is. It belongs to the job, or to the
+/* After the end of a job with lsio_job_status 0: where the result is. It belongs to the job, or to the
  * caller if it is the caller's `output`. LSIO_ERR_BUSY before the end, LSIO_ERR_USAGE when the job has no
  * result in memory, the job's error when it has failed. */
 LSIO_API int lsio_job_output(const lsio_job *job, struct lsio_array *out);

@@ -18,21 +18,23 @@ static const char usage[] =
     "  --inflight=N     at once (1)\n"
     "  --every=US       beside: a job is submitted so long, up to twice that, behind the end of the last (2000)\n"
     "  --apart          each job at once in a context of its own\n"
-    "  --queue          what becomes of the jobs is taken from a queue\n"
+    "  --queue          what becomes of the jobs is taken from a queue; results of scripts are streamed there\n"
     "  --set=NAME=VALUE a setting of the jobs of JOB.lua; may be repeated\n";
 
 #define SOURCE                                                                             \
   "params = { offset = 0 },\n"                                                             \
   "  source = function(p) return lsio.ranges { objects = { p[1] }, offset = { p.offset }, length = 4096 } end"
-static const char copying[] = "local lsio = require 'lsio'\nreturn lsio.job { type = 'f32', " SOURCE ",\n"
-                              "  out_max = 1024,\n"
-                              "  transform = function(chunk) lsio.k.copy(chunk.data, chunk.n, chunk.out) return chunk.n end }\n";
+#define COPYING "local lsio = require 'lsio'\nreturn lsio.job { type = 'f32', " SOURCE ",\n"
+static const char streaming[] =
+    COPYING "  out_max = 1024,\n"
+            "  transform = function(chunk) lsio.k.copy(chunk.data, chunk.n, chunk.out) return chunk.n end }\n";
+static const char placing[] = COPYING "  transform = function(chunk) lsio.k.copy(chunk.data, chunk.n, chunk.out) end }\n";
 
 /* A job of one range; its place is used by one job after the other. */
 struct place {
   lsio_context *context;
   lsio_script *loaded;
-  lsio_queue *queue; /* NULL: jobs are polled each by itself */
+  lsio_queue *queue; /* NULL: jobs are waited for, each by itself */
   lsio_job *job;
   bool done;         /* the queue has told */
   double began;
@@ -81,20 +83,24 @@ static int submit_plain(struct place *p, uint64_t offset, lsio_error **error) {
   return rc;
 }
 
+/* Streams to the queue, or has its result put in its place. */
+static const char *copying(void) { return o.queue ? streaming : placing; }
+
 /* script: NULL: the one that is loaded. */
 static int submit_text(struct place *p, const char *script, uint64_t offset, lsio_error **error) {
   char word[40];
   const char *args[] = {word, o.path};
   snprintf(word, sizeof word, "--offset=%" PRIu64, offset);
   const struct lsio_job_options job = {
-      .struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | LSIO_JOB_STREAM, .script = script,
+      .struct_size = sizeof job, .flags = LSIO_JOB_NO_ENV | (p->queue ? LSIO_JOB_STREAM : 0), .script = script,
+      .output = p->queue ? NULL : p->data, .output_length = p->queue ? 0 : JOB_LENGTH,
       .script_length = script ? strlen(script) : 0, .loaded = script ? NULL : p->loaded, .args = args, .n_args = 2,
       .queue = p->queue, .cookie = p};
   return lsio_submit(p->context, &job, &p->job, error);
 }
 
 static lsio_script *load(lsio_context *context) {
-  const struct lsio_job_options job = {.struct_size = sizeof job, .script = copying, .script_length = strlen(copying)};
+  const struct lsio_job_options job = {.struct_size = sizeof job, .script = copying(), .script_length = strlen(copying())};
   lsio_script *script;
   lsio_error *error = NULL;
   if (lsio_script_load(context, &job, &script, &error)) fail(error);
@@ -107,7 +113,7 @@ static void ask(struct place *p, uint64_t i) {
   int code;
   p->began = ref_now();
   p->done = false;
-  if (!strcmp(o.kind, "script")) code = submit_text(p, copying, offset, &error);
+  if (!strcmp(o.kind, "script")) code = submit_text(p, copying(), offset, &error);
   else if (p->loaded) code = submit_text(p, NULL, offset, &error);
   else code = submit_plain(p, offset, &error);
   if (code) fail(error);
@@ -126,29 +132,13 @@ static void take_events(lsio_queue *queue) {
   }
 }
 
-static uint64_t answer_queued(struct place *p, double *took) {
-  while (!p->done) take_events(p->queue);
+/* Waits for the end of a place's job; the first word of its range, and how long it took. */
+static uint64_t answer(struct place *p, double *took) {
+  if (!p->queue) lsio_wait(p->job, -1);
+  while (p->queue && !p->done) take_events(p->queue);
   *took = ref_now() - p->began;
   if (lsio_job_status(p->job)) fail(lsio_job_error(p->job));
   lsio_job_release(p->job);
-  p->job = NULL;
-  return ref_word(p->data);
-}
-
-/* Waits for the end of a place's job; the first word of its range, and how long it took. */
-static uint64_t answer(struct place *p, double *took) {
-  if (p->queue) return answer_queued(p, took);
-  struct lsio_completion c[4];
-  for (bool done = false; !done;) {
-    const int n = lsio_poll(p->job, c, 4, -1);
-    for (int i = 0; i < n; ++i) {
-      if (c[i].kind == LSIO_STEP && c[i].length == JOB_LENGTH) memcpy(p->data, c[i].data, JOB_LENGTH);
-      done = done || c[i].kind == LSIO_DONE;
-    }
-  }
-  *took = ref_now() - p->began;
-  if (lsio_job_status(p->job)) fail(lsio_job_error(p->job));
-  lsio_job_destroy(p->job);
   p->job = NULL;
   return ref_word(p->data);
 }
@@ -216,10 +206,10 @@ static void *run_load(void *arg) {
   while (!atomic_load(&load->stop)) {
     const double t0 = ref_now();
     lsio_job *job = submit_job(load->context, o.words, o.n_words);
-    if (lsio_wait(job)) fail(lsio_job_error(job));
+    if (lsio_wait(job, -1)) fail(lsio_job_error(job));
     load->busy += ref_now() - t0;
     ++load->jobs;
-    lsio_job_destroy(job);
+    lsio_job_release(job);
   }
   return NULL;
 }
@@ -276,9 +266,9 @@ static void equal(void) {
     t0 = ref_now(), c0 = ref_cpu();
     for (int i = 0; i < k; ++i) jobs[i] = submit_job(contexts[i], begin[i], n[i]);
     for (int i = 0; i < k; ++i)
-      if (lsio_wait(jobs[i])) fail(lsio_job_error(jobs[i]));
+      if (lsio_wait(jobs[i], -1)) fail(lsio_job_error(jobs[i]));
     if (round == 0)
-      for (int i = 0; i < k; ++i) lsio_job_destroy(jobs[i]);
+      for (int i = 0; i < k; ++i) lsio_job_release(jobs[i]);
   }
   const double wall = ref_now() - t0, cpu = ref_cpu() - c0;
   printf("{\"wall_s\": %.6f, \"cpu_s\": %.6f, \"summaries\": [", wall, cpu);

@@ -37,11 +37,11 @@ int main(int argc, char **argv) {
   lsio_error *error;
   if (lsio_context_create(&c, &context, &error)) fail(error);
   if (lsio_submit(context, &o, &job, &error)) fail(error);
-  if (lsio_wait(job)) ref_die("drive_output: %s", lsio_error_message(lsio_job_error(job)));
+  if (lsio_wait(job, -1)) ref_die("drive_output: %s", lsio_error_message(lsio_job_error(job)));
   const char *summary = lsio_job_summary_json(job);
   if (!summary) ref_die("out of memory");
   printf("{\"sum\": %.17g, \"summary\": %s}\n", ref_sum(o.output, o.output_length / 4), summary);
-  lsio_job_destroy(job);
+  lsio_job_release(job);
   lsio_context_destroy(context);
   return 0;
 }

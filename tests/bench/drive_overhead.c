@@ -41,7 +41,6 @@ static void run_plan(const struct lsi_run_config *config, uint32_t n) {
   lsi_error_clear(&err);
   const double t0 = ref_now(), c0 = ref_cpu();
   check(lsi_run_start(config, &run, &err), &err);
-  while (!lsi_run_ended(run)) lsi_run_take(run, -1);
   check(lsi_run_join(run, &err), &err);
   const double wall = ref_now() - t0, cpu = ref_cpu() - c0;
   lsi_run_summary(run, &s);

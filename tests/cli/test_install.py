@@ -45,8 +45,8 @@ int main(int argc, char **argv) {
                                .script_length = strlen(script), .script_name = "job"};
   lsio_context *c;
   lsio_job *job;
-  if (lsio_context_create(NULL, &c, NULL) || lsio_submit(c, &o, &job, NULL) || lsio_wait(job)) return 2;
-  lsio_job_destroy(job);
+  if (lsio_context_create(NULL, &c, NULL) || lsio_submit(c, &o, &job, NULL) || lsio_wait(job, -1)) return 2;
+  lsio_job_release(job);
   lsio_context_destroy(c);
   fflush(stdout);
   host("local s = 0 for i = 1, 100 do s = s + i end print(jit.version) print(s)");
@@ -83,10 +83,10 @@ int main() {
   lsio_error *error = nullptr;
   int status = lsio_context_create(nullptr, &context, &error);
   if (status == 0) status = lsio_submit(context, &options, &job, &error);
-  if (status == 0) status = lsio_wait(job);
+  if (status == 0) status = lsio_wait(job, -1);
   std::puts(lsio_error_message(job ? lsio_job_error(job) : error));
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  lsio_job_release(job);
   lsio_context_destroy(context);
   return status == LSIO_ERR_SCRIPT ? 0 : 1;
 }

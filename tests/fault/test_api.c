@@ -8,22 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 #define BUSY_FOR "local t = os.clock() + %g while os.clock() < t do end\n"
 
 static void refused(const struct lsio_job_options *o, int code, const char *part) {
   lsio_job *job = (lsio_job *)1;
   lsio_error *error = NULL;
-  assert_int_equal(lsio_submit(api_context, o, &job, &error), code);
+  assert_int_equal(polled_submit(api_context, o, &job, &error), code);
   assert_ptr_equal(job, (lsio_job *)1);
   assert_int_equal(lsio_error_code(error), code);
   if (!strstr(lsio_error_message(error), part)) fail_msg("%s", lsio_error_message(error));
   lsio_error_free(error);
-  assert_int_equal(lsio_submit(api_context, o, &job, NULL), code); /* the error object is optional */
+  assert_int_equal(polled_submit(api_context, o, &job, NULL), code); /* the error object is optional */
 }
 
 struct planning {
@@ -53,15 +55,15 @@ static void test_planning_is_told(void **state) {
     o.planning_user = &p;
     lsio_job *job = NULL;
     lsio_error *error = NULL;
-    assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_CANCELLED);
+    assert_int_equal(polled_submit(api_context, &o, &job, &error), LSIO_ERR_CANCELLED);
     assert_int_equal(p.calls, 1); /* never again after it said no */
     assert_int_equal(lsio_error_code(error), LSIO_ERR_CANCELLED);
     lsio_error_free(error);
     p = (struct planning){0};
-    assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+    assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
     assert_true(p.calls >= 1);
-    assert_int_equal(lsio_wait(job), 0);
-    lsio_job_destroy(job);
+    assert_int_equal(polled_wait(job), 0);
+    polled_destroy(job);
   }
 }
 
@@ -76,8 +78,8 @@ static void test_bad_options(void **state) {
   refused(NULL, LSIO_ERR_USAGE, "script");
   lsio_job *job;
   o = api_options(API_COUNTS, 0);
-  assert_int_equal(lsio_submit(NULL, &o, &job, NULL), LSIO_ERR_USAGE);
-  assert_int_equal(lsio_submit(api_context, &o, NULL, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(polled_submit(NULL, &o, &job, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(polled_submit(api_context, &o, NULL, NULL), LSIO_ERR_USAGE);
   assert_int_equal(lsio_script_help(api_context, &o, NULL, NULL), LSIO_ERR_USAGE);
 
   static const struct {
@@ -115,7 +117,7 @@ static void test_bad_options(void **state) {
   flags.struct_size = sizeof flags.struct_size; /* of a header that knew no flags */
   assert_int_equal(lsio_context_create(&flags, &other, NULL), 0);
   lsio_context_destroy(other);
-  lsio_job_destroy(NULL);
+  polled_destroy(NULL);
   lsio_context_destroy(NULL);
   lsio_error_free(NULL);
   lsio_free(NULL);
@@ -131,13 +133,13 @@ static void *submitter(void *arg) {
   for (int i = 0; i < 40; i++) {
     struct lsio_job_options o = api_options(API_COUNTS, 0), l = {.struct_size = sizeof l, .loaded = loaded};
     lsio_job *a = NULL, *b = NULL;
-    wrong += lsio_submit(api_context, &o, &a, NULL) != 0 || lsio_submit(api_context, &l, &b, NULL) != 0;
+    wrong += polled_submit(api_context, &o, &a, NULL) != 0 || polled_submit(api_context, &l, &b, NULL) != 0;
     if (i % 5 == 0) lsio_cancel(a);
-    const int rc = lsio_wait(a);
-    wrong += lsio_wait(b) != 0 || (rc != 0 && !(i % 5 == 0 && rc == LSIO_ERR_CANCELLED));
+    const int rc = polled_wait(a);
+    wrong += polled_wait(b) != 0 || (rc != 0 && !(i % 5 == 0 && rc == LSIO_ERR_CANCELLED));
     wrong += !strstr(lsio_job_summary_json(b), "100000"); /* API_VALUES, its state */
-    lsio_job_destroy(b);
-    lsio_job_destroy(a);
+    polled_destroy(b);
+    polled_destroy(a);
   }
   return (void *)wrong;
 }
@@ -162,7 +164,7 @@ static void test_many_jobs(void **state) {
   enum { JOBS = 6 };
   struct lsio_job_options o = api_options(API_COUNTS, 0);
   lsio_job *jobs[JOBS], *job;
-  for (int i = 0; i < JOBS; i++) assert_int_equal(lsio_submit(api_context, &o, &jobs[i], NULL), 0);
+  for (int i = 0; i < JOBS; i++) assert_int_equal(polled_submit(api_context, &o, &jobs[i], NULL), 0);
   char *text = NULL;
   assert_int_equal(lsio_script_help(api_context, &o, &text, NULL), 0);
   lsio_free(text);
@@ -170,7 +172,7 @@ static void test_many_jobs(void **state) {
     json_t *s = i == 2 ? NULL : api_ends(jobs[i], 0);
     if (s) assert_true(api_number(json_object_get(s, "state"), "n") == API_VALUES);
     json_decref(s);
-    lsio_job_destroy(jobs[i]);
+    polled_destroy(jobs[i]);
   }
 
   /* Two contexts do not meet. */
@@ -178,20 +180,20 @@ static void test_many_jobs(void **state) {
   lsio_job *second = NULL;
   assert_int_equal(lsio_context_create(NULL, &other, NULL), 0);
   job = api_submit(API_COUNTS, 0);
-  assert_int_equal(lsio_submit(other, &o, &second, NULL), 0);
+  assert_int_equal(polled_submit(other, &o, &second, NULL), 0);
   json_t *a = api_ends(job, 0), *b = api_ends(second, 0);
   assert_true(api_number(json_object_get(a, "state"), "n") == API_VALUES);
   assert_true(api_number(json_object_get(b, "state"), "n") == API_VALUES);
   json_decref(a);
   json_decref(b);
   api_close(job);
-  lsio_job_destroy(second);
+  polled_destroy(second);
   lsio_context_destroy(other);
 }
 
 static void test_plan_only(void **state) {
   (void)state;
-  lsio_job *job = api_submit(API_HEAD "sink = require 'lsio'.raw('out') }", LSIO_JOB_PLAN_ONLY);
+  lsio_job *job = api_submit_polled(API_HEAD "sink = require 'lsio'.raw('out') }", LSIO_JOB_PLAN_ONLY);
   json_t *plan = json_loads(lsio_job_explain(job, 1), 0, NULL);
   static const char *const keys[] = {"chunks",        "operations",      "merged",
                                      "split",         "bytes_requested", "bytes_planned",
@@ -201,10 +203,12 @@ static void test_plan_only(void **state) {
     if (!json_object_get(plan, keys[i])) fail_msg("the plan has no %s", keys[i]);
   assert_int_equal((int)api_number(plan, "chunks"), API_STEPS);
   json_decref(plan);
-  struct lsio_completion c;
-  assert_int_equal(lsio_poll(job, &c, 1, -1), 0); /* nothing runs, nothing comes */
-  assert_int_equal(lsio_wait(job), LSIO_ERR_BUSY);
-  assert_null(lsio_job_summary_json(job));
+  struct polled c;
+  assert_int_equal(polled_take(job, &c, 1, -1), 1); /* nothing runs, nothing comes but its end */
+  assert_int_equal(c.kind, POLLED_DONE);
+  json_t *summary = api_ends(job, 0);
+  assert_string_equal(json_string_value(json_object_get(summary, "status")), "planned");
+  json_decref(summary);
   assert_null(lsio_job_error(job));
   lsio_cancel(job);
   char *activity = lsio_job_activity(job);
@@ -259,8 +263,9 @@ static void test_destroy_in_mid_run(void **state) {
     lsio_job *job = api_submit(scripts[i % 3], flags[i % 3]);
     struct timespec pause = {.tv_nsec = 4000000L * (i / 3)};
     nanosleep(&pause, NULL);
-    struct lsio_completion c;
-    if (i % 2) lsio_poll(job, &c, 1, 0);
+    struct polled c;
+    if (i % 2 && flags[i % 3]) polled_take(job, &c, 1, 0);
+    if (i % 2 && !flags[i % 3]) lsio_wait(job, 0);
     api_close(job);
     assert_int_equal(api_files(), 1);
   }
@@ -268,17 +273,19 @@ static void test_destroy_in_mid_run(void **state) {
 
 /* ---- reports ---- */
 
-/* What the program took before counts as the start, and what it takes before it polls is told. */
+/* What the program took before counts as the start, and what it takes before it does the end is told. */
 static void test_times_of_the_program(void **state) {
   (void)state;
   static const struct {
     double before_s, least;
   } cases[] = {{5, 5}, {0, 0}, {-1, 0}, {NAN, 0}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    struct lsio_job_options o = api_options(API_COUNTS, 0);
+    struct lsio_job_options o = api_options(API_HEAD " state = 'double n;', reduce = { n = 'sum' },\n"
+                                            " transform = function() repeat local f = io.open('go') until f and f:close() end }\n", 0);
     o.before_s = cases[i].before_s;
     lsio_job *job = NULL;
-    assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+    assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
+    fclose(fopen("go", "wb"));
     struct lsio_progress p = {.struct_size = sizeof p};
     do lsio_job_progress(job, &p);
     while (p.workers_running);
@@ -290,6 +297,7 @@ static void test_times_of_the_program(void **state) {
     assert_true(api_number(s, "total_s") >= start + poll + api_number(s, "read_s"));
     json_decref(s);
     api_close(job);
+    unlink("go");
   }
 }
 
@@ -404,13 +412,13 @@ static void *run_jobs(void *arg) {
   for (int i = 0; i < 5 && !*wrong; i++) {
     struct lsio_job_options o = api_options(API_COUNTS, 0);
     lsio_job *job = NULL;
-    *wrong = lsio_submit(own, &o, &job, NULL);
+    *wrong = polled_submit(own, &o, &job, NULL);
     if (*wrong) break;
-    *wrong = lsio_wait(job);
+    *wrong = polled_wait(job);
     json_t *s = json_loads(lsio_job_summary_json(job), 0, NULL);
     if (json_number_value(json_object_get(json_object_get(s, "state"), "n")) != API_VALUES) *wrong = 1;
     json_decref(s);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   lsio_context_destroy(own);
   return NULL;

@@ -18,6 +18,7 @@
 
 #include "api_job.h"
 #include "plain.h"
+#include "polled.h"
 
 enum {
   WARM = 30,
@@ -44,17 +45,17 @@ static void die(const lsio_error *e) {
 }
 
 static void take(lsio_job *job, uint64_t offset) {
-  struct lsio_completion c[4];
+  struct polled c[4];
   float first = -1;
   for (bool done = false; !done;) {
-    const int n = lsio_poll(job, c, 4, -1);
+    const int n = polled_take(job, c, 4, -1);
     for (int i = 0; i < n; i++) {
-      if (c[i].kind == LSIO_STEP && c[i].length == 4096) memcpy(&first, c[i].data, sizeof first);
-      done = done || c[i].kind == LSIO_DONE;
+      if (c[i].kind == POLLED_STEP && c[i].length == 4096) memcpy(&first, c[i].data, sizeof first);
+      done = done || c[i].kind == POLLED_DONE;
     }
   }
   if (lsio_job_status(job)) die(lsio_job_error(job));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   if (first != api_values[offset / 4]) _exit(2);
 }
 
@@ -68,7 +69,7 @@ static void run_text(lsio_context *context, const char *script, uint64_t offset)
   o.n_settings = 0; /* as most programs leave them */
   lsio_job *job;
   lsio_error *error = NULL;
-  if (lsio_submit(context, &o, &job, &error)) die(error);
+  if (polled_submit(context, &o, &job, &error)) die(error);
   take(job, offset);
 }
 
@@ -82,8 +83,8 @@ static void run_plain(lsio_context *context, uint64_t offset) {
   lsio_job *job;
   lsio_error *error = NULL;
   if (plain_submit(context, &plain, &job, &error)) die(error);
-  if (lsio_wait(job)) die(lsio_job_error(job));
-  lsio_job_destroy(job);
+  if (polled_wait(job)) die(lsio_job_error(job));
+  polled_destroy(job);
   if (data[0] != api_values[offset / 4]) _exit(2);
 }
 

@@ -17,6 +17,7 @@
 #include "ground/mem.h"
 #include "late_job.h"
 #include "plain.h"
+#include "polled.h"
 
 /* ---- what may fail: the linker's --wrap (tests/CMakeLists.txt) ---- */
 
@@ -67,7 +68,7 @@ static void it_ends_the_job(void **state) {
 static void nobody_need_poll(void **state) {
   (void)state;
   lsio_job *job = late_submit(SLOW("", ""), 0, false, NULL);
-  struct pollfd bell = {.fd = lsio_job_fd(job), .events = POLLIN};
+  struct pollfd bell = {.fd = polled_fd(job), .events = POLLIN};
   assert_int_equal(poll(&bell, 1, 60000), 1);
   struct lsio_progress p = {.struct_size = sizeof p, .workers_running = 1};
   for (int i = 0; i < 6000 && p.workers_running; i++) { /* it may ring for a step that was interrupted */
@@ -75,7 +76,7 @@ static void nobody_need_poll(void **state) {
     lsio_job_progress(job, &p);
   }
   assert_true(p.deadline_passed && !p.workers_running && p.steps < p.steps_requested);
-  assert_int_equal(lsio_wait(job), LSIO_ERR_LIMIT);
+  assert_int_equal(polled_wait(job), LSIO_ERR_LIMIT);
   api_close(job);
 }
 
@@ -106,7 +107,7 @@ static void jobs_that_are_gone(void **state) {
     if (!job) continue;
     if (i % 5 == 0) lsio_cancel(job);
     if (i % 3 == 0) usleep((unsigned)(i % 7) * 700);
-    if (i % 10 == 0) lsio_wait(job);
+    if (i % 10 == 0) polled_wait(job);
     api_close(job);
   }
 }
@@ -157,15 +158,15 @@ static void every_step_of_a_stream_comes_once(void **state) {
   static uint8_t seen[API_STEPS];
   memset(seen, 0, sizeof seen);
   lsio_job *job = late_submit(SLOW(TELL, ""), LSIO_JOB_STREAM, true, NULL);
-  struct lsio_completion c[7];
+  struct polled c[7];
   uint64_t results = 0, failed = 0;
   for (bool done = false; !done;) {
-    const int n = lsio_poll(job, c, 7, -1);
+    const int n = polled_take(job, c, 7, -1);
     for (int i = 0; i < n; i++) {
-      if ((done = c[i].kind == LSIO_DONE)) continue;
+      if ((done = c[i].kind == POLLED_DONE)) continue;
       assert_int_equal(seen[c[i].step]++, 0);
-      results += c[i].kind == LSIO_STEP;
-      if (c[i].kind == LSIO_STEP) {
+      results += c[i].kind == POLLED_STEP;
+      if (c[i].kind == POLLED_STEP) {
         char index[16];
         const int length = snprintf(index, sizeof index, "%u", (unsigned)c[i].step);
         assert_int_equal(c[i].length, length);
@@ -206,13 +207,13 @@ static void it_counts_in_the_queue(void **state) {
     const struct plain p = {.n = 3, .ranges = ranges, .settings = settings, .n_settings = 1 + (size_t)skip};
     lsio_job *job = NULL;
     assert_int_equal(plain_submit(small, &p, &job, NULL), 0);
-    struct pollfd bell = {.fd = lsio_job_fd(job), .events = POLLIN};
+    struct pollfd bell = {.fd = polled_fd(job), .events = POLLIN};
     assert_int_equal(poll(&bell, 1, 60000), 1); /* nobody polls */
-    struct lsio_completion c[8];
+    struct polled c[8];
     int failed = 0;
     for (bool done = false; !done;)
-      for (int i = 0, n = lsio_poll(job, c, 8, -1); i < n; i++)
-        if (!(done = c[i].kind == LSIO_DONE)) failed += c[i].kind == LSIO_STEP_FAILED;
+      for (int i = 0, n = polled_take(job, c, 8, -1); i < n; i++)
+        if (!(done = c[i].kind == POLLED_DONE)) failed += c[i].kind == POLLED_STEP_FAILED;
     assert_int_equal(failed, skip ? 3 : 0);
     assert_int_equal(lsio_job_status(job), skip ? 0 : LSIO_ERR_LIMIT);
     assert_int_equal(lsio_job_exit_code(job), 9);
@@ -220,9 +221,9 @@ static void it_counts_in_the_queue(void **state) {
     if (!skip)
       late_says(lsio_error_message(lsio_job_error(job)),
            (const char *const[]){"has passed after 0 of 3 steps", "it waited for memory that other jobs have", NULL});
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
-  lsio_job_destroy(holds);
+  polled_destroy(holds);
   lsio_context_destroy(small);
 }
 
@@ -251,7 +252,7 @@ static void it_is_told_to_a_queue(void **state) {
     jo.output_length = sizeof got;
     jo.queue = queue;
     lsio_job *job = NULL;
-    assert_int_equal(lsio_submit(small, &jo, &job, NULL), 0);
+    assert_int_equal(polled_submit(small, &jo, &job, NULL), 0);
     struct lsio_event e[16];
     uint64_t failed = 0;
     for (bool done = false; !done;)
@@ -270,7 +271,7 @@ static void it_is_told_to_a_queue(void **state) {
     lsio_job_release(job);
   }
   lsio_queue_release(queue);
-  lsio_job_destroy(holds);
+  polled_destroy(holds);
   lsio_context_destroy(small);
 }
 
@@ -312,7 +313,7 @@ static void while_sources_are_listed(void **state) {
     o.planning = slow_planning;
     lsio_job *job = NULL;
     lsio_error *error = NULL;
-    assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_LIMIT);
+    assert_int_equal(polled_submit(api_context, &o, &job, &error), LSIO_ERR_LIMIT);
     assert_null(job);
     late_says(lsio_error_message(error), (const char *const[]){"the deadline has passed while sources were listed: ",
                                                           "--deadline", NULL});
@@ -328,7 +329,7 @@ static void while_sources_are_listed(void **state) {
 static void no_thread_minds_it(void **state) {
   (void)state;
   lsio_job *job = submit(API_COUNTS, 0, "deadline=never", false); /* the workers' threads are there */
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   api_close(job);
   const char *const settings[] = {"workers=2", "deadline=1h"};
   lsio_error *error = NULL;
@@ -341,7 +342,7 @@ static void no_thread_minds_it(void **state) {
   late_says(lsio_error_message(error), (const char *const[]){"the thread that minds deadlines", "ulimit", NULL});
   lsio_error_free(error);
   job = submit(API_COUNTS, 0, "deadline=1h", false);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   api_close(job);
 }
 
@@ -360,9 +361,9 @@ static void *client(void *arg) {
     int rc;
     lsio_job *job = late_try(SLOW("", ""), 0, settings, skip ? 4 : 3, &rc, &error);
     if (!job) wrong += rc != LSIO_ERR_LIMIT; /* it has passed already */
-    else wrong += lsio_wait(job) != (skip ? 0 : LSIO_ERR_LIMIT) || lsio_job_exit_code(job) != 9;
+    else wrong += polled_wait(job) != (skip ? 0 : LSIO_ERR_LIMIT) || lsio_job_exit_code(job) != 9;
     lsio_error_free(error);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   return (void *)wrong;
 }

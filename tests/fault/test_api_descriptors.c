@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 #define FILES 150
 #define BYTES 16384
@@ -74,14 +75,14 @@ static int run(int descriptors) {
   few.rlim_cur = (rlim_t)descriptors;
   assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
   lsio_job *job = NULL;
-  int rc = lsio_submit(api_context, &o, &job, NULL);
+  int rc = polled_submit(api_context, &o, &job, NULL);
   if (rc == 0) {
-    struct lsio_completion c[16];
+    struct polled c[16];
     int n = 1;
     for (int left = 200; left && n >= 0 && lsio_job_status(job) == LSIO_ERR_BUSY; left--)
-      n = lsio_poll(job, c, 16, 100);
+      n = polled_take(job, c, 16, 100);
     rc = lsio_job_status(job);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
   if (rc == LSIO_ERR_BUSY) fail_msg("the job hangs with %d descriptors", descriptors);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 #define JOB(rest) "local lsio = require 'lsio'\nreturn lsio.job { " rest " }"
 
@@ -26,10 +27,10 @@ static lsio_error *error_of_named(const char *script, const char *name) {
   o.script_name = name;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) != 0) return error;
-  lsio_wait(job);
+  if (polled_submit(api_context, &o, &job, &error) != 0) return error;
+  polled_wait(job);
   error = lsio_error_dup(lsio_job_error(job));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   if (!error) fail_msg("it works: %s", script);
   return error;
 }
@@ -178,7 +179,7 @@ static void lines_of_steps(void **state) {
   o.settings = skip;
   o.n_settings = 1;
   lsio_job *job = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
   json_t *summary = api_ends(job, 0);
   const lsio_error *e = lsio_job_step_error(job, 0);
   assert_string_equal(lsio_error_file(e), "job.lua");
@@ -187,7 +188,7 @@ static void lines_of_steps(void **state) {
   assert_string_equal(json_string_value(json_object_get(shown, "file")), "job.lua");
   assert_int_equal(json_integer_value(json_object_get(shown, "line")), 5);
   json_decref(summary);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_error *none = error_of(JOB("source = lsio.files('none')"));
   char *text = lsio_error_json(none);
   json_t *o2 = json_loads(text, 0, NULL);

@@ -17,13 +17,14 @@
 
 #include "api_job.h"
 #include "fork_child.h"
+#include "polled.h"
 
 /* ---- the parent's ---- */
 
 static lsio_queue *queue, *idle;
 static atomic_bool told; /* that nobody needs the idle one's `notify` any more */
 static lsio_script *script;
-static lsio_job *polled, *queued, *writes; /* go on */
+static lsio_job *waited, *queued, *writes; /* go on */
 static lsio_job *ended, *merged;           /* have ended: there is something to tell */
 static lsio_job *unplanned;                /* waits for its queue's consumer */
 static lsio_block *block;
@@ -32,6 +33,7 @@ static lsio_value *value;
 static lsio_request *request;
 static lsio_error *error;
 static struct lsio_array array;
+static float output[API_VALUES]; /* of `waited` */
 static atomic_bool go; /* the steps of its jobs may end */
 
 static int32_t step(const lsio_step *s, void *state) {
@@ -57,10 +59,12 @@ static const struct lsio_transform merges = {
   "finish = function() return { [1] = 1, ['1'] = 1 } end, reduce = function(a) return a end }\n"
 #define WRITES API_HEAD " sink = lsio.raw('out.f32', { exists = 'replace' }) }\n"
 
-static lsio_job *submit_waiting(const char *text, uint32_t flags, lsio_queue *to) {
+static lsio_job *submit_waiting(const char *text, uint32_t flags, lsio_queue *to, void *into) {
   struct lsio_job_options o = api_options(text, flags);
   o.transform = &waits;
   o.queue = to;
+  o.output = into;
+  o.output_length = into ? sizeof output : 0;
   lsio_job *job = NULL;
   assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
   return job;
@@ -68,7 +72,7 @@ static lsio_job *submit_waiting(const char *text, uint32_t flags, lsio_queue *to
 
 static void take_array(void) {
   lsio_job *job = api_submit(API_HEAD " sink = lsio.memory() }", 0);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   array = (struct lsio_array){.struct_size = sizeof array};
   assert_int_equal(lsio_job_take_output(job, &array), 0);
   api_close(job);
@@ -101,7 +105,7 @@ static void take_block(void) {
 static void end_merged(void) {
   atomic_store(&go, true);
   merged = api_submit_c(API_HEAD "}", 0, &merges);
-  assert_int_equal(lsio_wait(merged), 0);
+  assert_int_equal(polled_wait(merged), 0);
   assert_non_null(lsio_job_state(merged));
   atomic_store(&go, false);
 }
@@ -117,7 +121,7 @@ static int begin(void **state) {
   const struct lsio_queue_options q = {.struct_size = sizeof q, .notify_destroy = note_end, .notify_user = &told,
                                        .flags = LSIO_QUEUE_COORDINATES};
   assert_int_equal(lsio_queue_create(api_context, &q, &idle, NULL), 0);
-  unplanned = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, idle);
+  unplanned = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, idle, NULL);
   take_block();
   take_array();
   const struct lsio_job_options o = api_options(API_COUNTS, 0);
@@ -131,48 +135,43 @@ static int begin(void **state) {
   const struct lsio_request_options r = {.struct_size = sizeof r, .objects = &name, .n_objects = 1, .n = 1};
   assert_int_equal(lsio_request_create(&r, &request, NULL), 0);
   ended = api_submit(ENDS, 0);
-  assert_int_equal(lsio_wait(ended), 0);
+  assert_int_equal(polled_wait(ended), 0);
   assert_true(lsio_job_state_error(ended) && lsio_job_error_count(ended) && lsio_job_step_error(ended, 0) &&
               lsio_job_summary_json(ended) && lsio_job_summary_text(ended));
-  polled = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, NULL);
-  queued = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, queue);
-  writes = submit_waiting(WRITES, 0, NULL);
-  struct lsio_progress p = {.struct_size = sizeof p};
-  while (p.began == 0) lsio_job_progress(queued, &p);
+  memset(output, 0, sizeof output);
+  waited = submit_waiting(API_HEAD "}", 0, NULL, output);
+  queued = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, queue, NULL);
+  writes = submit_waiting(WRITES, 0, NULL, NULL);
+  lsio_job *const all[] = {waited, queued, writes};
+  for (int i = 0; i < 3; i++) {
+    struct lsio_progress p = {.struct_size = sizeof p};
+    while (p.began == 0) lsio_job_progress(all[i], &p);
+  }
   return 0;
 }
 
 /* As many bytes as a.f32 has, all right, from the parent's jobs once they go on. */
 static void both_jobs_end_well(void) {
-  size_t bytes[2] = {0, 0};
+  size_t bytes = 0;
   atomic_store(&go, true);
-  for (bool done = false; !done;) {
-    struct lsio_completion c[16];
-    const int n = lsio_poll(polled, c, 16, -1);
-    for (int i = 0; i < n; i++) {
-      done |= c[i].kind == LSIO_DONE;
-      bytes[0] += c[i].length;
-      if (c[i].length) assert_memory_equal(c[i].data, api_values + c[i].step * 100, c[i].length);
-    }
-  }
-  assert_int_equal(lsio_job_status(polled), 0);
+  assert_int_equal(lsio_wait(waited, -1), 0);
+  assert_memory_equal(output, api_values, sizeof api_values);
   for (struct lsio_event e = {0}; e.kind != LSIO_EVENT_DONE;) {
     assert_int_equal(lsio_queue_take(queue, &e, 1, -1), 1);
     for (uint32_t i = 0; e.kind == LSIO_EVENT_RESULTS && i < e.n; i++) {
-      bytes[1] += e.results[i].length;
+      bytes += e.results[i].length;
       assert_memory_equal(e.data + e.results[i].begin, api_values + e.results[i].step * 100,
                           e.results[i].length);
     }
     if (e.kind == LSIO_EVENT_RESULTS) lsio_block_release(e.block);
   }
   assert_int_equal(lsio_job_status(queued), 0);
-  assert_int_equal(bytes[0], sizeof api_values);
-  assert_int_equal(bytes[1], sizeof api_values);
+  assert_int_equal(bytes, sizeof api_values);
 }
 
 static void the_file_is_right(void) {
   atomic_store(&go, true);
-  assert_int_equal(lsio_wait(writes), 0);
+  assert_int_equal(lsio_wait(writes, -1), 0);
   static float got[API_VALUES + 1];
   FILE *f = fopen("out.f32", "rb");
   assert_non_null(f);
@@ -183,10 +182,10 @@ static void the_file_is_right(void) {
 
 static int end(void **state) {
   atomic_store(&go, true);
-  lsio_job_destroy(polled);
+  lsio_job_release(waited);
   lsio_job_release(queued);
-  lsio_job_destroy(writes);
-  lsio_job_destroy(ended);
+  lsio_job_release(writes);
+  polled_destroy(ended);
   api_close(merged);
   lsio_queue_release(queue);
   lsio_job_release(unplanned);
@@ -220,7 +219,6 @@ static lsio_queue *other_queue;
 static lsio_job *other_job;
 static lsio_script *other_script;
 static lsio_value *other_value;
-static struct lsio_completion completions[4];
 static struct lsio_event events[4];
 static char *text;
 static int released; /* of a transform that is refused */
@@ -263,7 +261,7 @@ static bool knows_nothing(void) {
   struct lsio_progress p, none = {.struct_size = sizeof p};
   memset(&p, 0x55, sizeof p);
   p.struct_size = sizeof p;
-  lsio_job_progress(polled, &p);
+  lsio_job_progress(waited, &p);
   return memcmp(&p, &none, sizeof p) == 0;
 }
 
@@ -276,7 +274,7 @@ static bool has_no_stats(void) {
 }
 
 static bool says_whose_it_is(void) {
-  text = lsio_job_activity(polled);
+  text = lsio_job_activity(waited);
   const bool right = text && strstr(text, "parent");
   lsio_free(text);
   return right;
@@ -314,6 +312,8 @@ static bool releases_jobs(void) {
   const int before = threads();
   lsio_job_release(queued);
   lsio_job_release(queued);
+  lsio_job_release(waited);
+  lsio_job_release(writes);
   lsio_job_release(unplanned);
   return threads() == before;
 }
@@ -345,32 +345,29 @@ static bool is_refusal(const lsio_error *of_job) {
   X(lsio_queue_create, refuses(lsio_queue_create(api_context, NULL, &other_queue, &e)))                \
   X(lsio_queue_fd, lsio_queue_fd(queue) == -1)                                                         \
   X(lsio_queue_take, lsio_queue_take(queue, events, 4, -1) == LSIO_ERR_FORKED)                         \
-  X(lsio_poll, lsio_poll(polled, completions, 4, -1) == LSIO_ERR_FORKED)                               \
-  X(lsio_wait, lsio_wait(polled) == LSIO_ERR_FORKED)                                                   \
-  X(lsio_job_fd, lsio_job_fd(polled) == -1)                                                            \
-  X(lsio_job_number, lsio_job_number(polled) > 0)                                                      \
+  X(lsio_wait, lsio_wait(waited, -1) == LSIO_ERR_FORKED && lsio_wait(waited, 0) == LSIO_ERR_FORKED)    \
+  X(lsio_job_number, lsio_job_number(waited) > 0)                                                      \
   X(lsio_job_progress, knows_nothing())                                                                \
   X(lsio_job_activity, says_whose_it_is())                                                             \
-  X(lsio_job_status, lsio_job_status(polled) == LSIO_ERR_FORKED)                                       \
-  X(lsio_job_exit_code, lsio_job_exit_code(polled) == 2)                                               \
-  X(lsio_job_error, is_refusal(lsio_job_error(polled)))                                                \
+  X(lsio_job_status, lsio_job_status(waited) == LSIO_ERR_FORKED)                                       \
+  X(lsio_job_exit_code, lsio_job_exit_code(waited) == 2)                                               \
+  X(lsio_job_error, is_refusal(lsio_job_error(waited)))                                                \
   X(lsio_job_state_error, !lsio_job_state_error(ended))                                                \
   X(lsio_job_state, !lsio_job_state(merged))                                                           \
-  X(lsio_job_state_value, refuses(lsio_job_state_value(polled, &other_value, &e)))                     \
+  X(lsio_job_state_value, refuses(lsio_job_state_value(waited, &other_value, &e)))                     \
   X(lsio_job_error_count, lsio_job_error_count(ended) == 0)                                            \
   X(lsio_job_step_error, !lsio_job_step_error(ended, 0))                                               \
-  X(lsio_job_explain, !lsio_job_explain(polled, 0))                                                    \
+  X(lsio_job_explain, !lsio_job_explain(waited, 0))                                                    \
   X(lsio_job_summary_json, !lsio_job_summary_json(ended))                                              \
   X(lsio_job_summary_text, !lsio_job_summary_text(ended))                                              \
-  X(lsio_job_output, lsio_job_output(polled, &(struct lsio_array){.struct_size = sizeof array}) ==     \
+  X(lsio_job_output, lsio_job_output(waited, &(struct lsio_array){.struct_size = sizeof array}) ==     \
                          LSIO_ERR_FORKED)                                                              \
-  X(lsio_job_take_output, lsio_job_take_output(polled, &(struct lsio_array){                           \
+  X(lsio_job_take_output, lsio_job_take_output(waited, &(struct lsio_array){                           \
                               .struct_size = sizeof array}) == LSIO_ERR_FORKED)                        \
-  X(lsio_cancel, (lsio_cancel(polled), lsio_cancel(queued), true))                                     \
+  X(lsio_cancel, (lsio_cancel(waited), lsio_cancel(queued), true))                                     \
   X(lsio_job_abandon, (lsio_job_abandon(writes), true))                                                \
   X(lsio_job_retain, (lsio_job_retain(queued), true))                                                  \
   X(lsio_job_release, releases_jobs())                                                                 \
-  X(lsio_job_destroy, (lsio_job_destroy(polled), lsio_job_destroy(writes), true))                      \
   X(lsio_queue_release, (lsio_queue_release(queue), lsio_queue_release(idle), !told))                  \
   X(lsio_script_release, (lsio_script_release(script), true))                                          \
   X(lsio_context_destroy, (lsio_context_destroy(api_context), true))                                   \

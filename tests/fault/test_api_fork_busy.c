@@ -113,12 +113,12 @@ static void *client(void *arg) {
 /* ---- what a child does ---- */
 
 static lsio_queue *queue; /* of the main thread, and so are these */
-static lsio_job *polled, *queued;
+static lsio_job *waited, *queued;
 
 static const char *lets_go(void) {
-  lsio_cancel(polled);
+  lsio_cancel(waited);
   lsio_job_release(queued);
-  lsio_job_destroy(polled);
+  lsio_job_release(waited);
   lsio_queue_release(queue);
   lsio_script_release(counts);
   lsio_context_destroy(api_context);
@@ -127,12 +127,11 @@ static const char *lets_go(void) {
 
 static const char *polls(void) {
   struct lsio_event e;
-  struct lsio_completion c;
   for (int i = 0; i < 1000; i++) {
     const int timeout_ms = i % 2 ? 0 : -1;
     if (lsio_queue_take(queue, &e, 1, timeout_ms) != LSIO_ERR_FORKED) return "lsio_queue_take";
-    if (lsio_poll(polled, &c, 1, timeout_ms) != LSIO_ERR_FORKED) return "lsio_poll";
-    if (lsio_queue_fd(queue) != -1 || lsio_job_fd(polled) != -1) return "a descriptor";
+    if (lsio_wait(waited, timeout_ms) != LSIO_ERR_FORKED) return "lsio_wait";
+    if (lsio_queue_fd(queue) != -1) return "a descriptor";
   }
   return NULL;
 }
@@ -153,16 +152,16 @@ static const char *is_refused(void) {
   return NULL;
 }
 
-/* A job that is polled and writes a file, one with a queue, and one with a state. */
+/* A job that is waited for and writes a file, one with a queue, and one with a state. */
 static const char *run_in(lsio_context *context) {
   char text[512], name[32];
   api_context = context;
   snprintf(name, sizeof name, "child%d.f32", (int)getpid());
   snprintf(text, sizeof text, DOUBLES, name);
   lsio_job *job = submit(NULL, text, NULL, 0);
-  if (!job || lsio_wait(job) != 0) return "a job with a file";
+  if (!job || lsio_wait(job, -1) != 0) return "a job with a file";
   if (!lsio_job_summary_json(job) || !file_is_right(name) || unlink(name) != 0) return "its file";
-  lsio_job_destroy(job);
+  lsio_job_release(job);
   if (lsio_queue_create(context, NULL, &queue, NULL) != 0) return "a queue";
   job = submit(queue, STREAMS, NULL, LSIO_JOB_STREAM);
   if (!job || take(queue) != sizeof api_values || lsio_job_status(job) != 0) return "a job with a queue";
@@ -223,8 +222,8 @@ static void forks_beside_busy_threads(void **state) {
   assert_int_equal(lsio_script_load(api_context, &o, &counts, NULL), 0);
   assert_int_equal(lsio_queue_create(api_context, NULL, &queue, NULL), 0);
   queued = submit(queue, STREAMS, NULL, LSIO_JOB_STREAM); /* whose results wait */
-  polled = submit(NULL, STREAMS, NULL, LSIO_JOB_STREAM);
-  assert_true(queued && polled);
+  waited = submit(NULL, NULL, counts, 0);
+  assert_true(queued && waited);
   fflush(NULL);
   for (uintptr_t i = 0; i < THREADS; i++)
     assert_int_equal(pthread_create(&threads[i], NULL, client, (void *)i), 0);
@@ -239,9 +238,9 @@ static void forks_beside_busy_threads(void **state) {
   }
   if (found) fail_msg("%s", found);
   assert_int_equal(take(queue), sizeof api_values);
-  assert_int_equal(lsio_wait(polled), 0);
+  assert_int_equal(lsio_wait(waited, -1), 0);
   lsio_job_release(queued);
-  lsio_job_destroy(polled);
+  lsio_job_release(waited);
   lsio_queue_release(queue);
   lsio_script_release(counts);
   assert_int_equal(api_files(), 1);

@@ -13,6 +13,7 @@
 
 #include "api_job.h"
 #include "fork_child.h"
+#include "polled.h"
 
 /* All files get temporary names that others see, as where the file system knows no nameless ones. */
 int __real_openat(int dir, const char *path, int flags, ...);
@@ -57,7 +58,7 @@ static lsio_job *submit(const char *text, uint32_t flags, lsio_queue *to) {
   o.transform = &waits;
   o.queue = to;
   lsio_job *job = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
   return job;
 }
 
@@ -75,9 +76,9 @@ static int begin(void **state) {
 
 static int end(void **state) {
   atomic_store(&go, true);
-  lsio_job_destroy(polled);
+  polled_destroy(polled);
   lsio_job_release(queued);
-  lsio_job_destroy(writes);
+  polled_destroy(writes);
   lsio_queue_release(queue);
   unlink("out.f32");
   return api_end(state);
@@ -91,18 +92,18 @@ static bool rings(int fd) {
 }
 
 static const char *take_what_is_there(void) {
-  struct lsio_completion completions[4];
+  struct polled completions[4];
   struct lsio_event events[4];
-  if (lsio_poll(polled, completions, 4, 0) != LSIO_ERR_FORKED) return "lsio_poll";
+  if (polled_take(polled, completions, 4, 0) != LSIO_ERR_FORKED) return "lsio_queue_take of a job";
   if (lsio_queue_take(queue, events, 4, 0) != LSIO_ERR_FORKED) return "lsio_queue_take";
-  return lsio_job_fd(polled) == -1 && lsio_queue_fd(queue) == -1 ? NULL : "descriptors";
+  return polled_fd(polled) == -1 && lsio_queue_fd(queue) == -1 ? NULL : "descriptors";
 }
 
 static const char *let_go(void) {
   lsio_cancel(polled);
   lsio_cancel(queued);
   lsio_job_release(queued);
-  lsio_job_destroy(polled);
+  polled_destroy(polled);
   lsio_queue_release(queue);
   return NULL;
 }
@@ -114,7 +115,7 @@ static const char *release(void) {
 
 static void bells_are_the_parents(void **state) {
   (void)state;
-  const int of_job = lsio_job_fd(polled), of_queue = lsio_queue_fd(queue);
+  const int of_job = polled_fd(polled), of_queue = lsio_queue_fd(queue);
   struct lsio_event e;
   assert_int_equal(lsio_queue_take(queue, &e, 1, 0), 0); /* that it began has been told */
   assert_true(of_job >= 0 && of_queue >= 0 && !rings(of_job) && !rings(of_queue));
@@ -125,7 +126,7 @@ static void bells_are_the_parents(void **state) {
   while (!rings(of_job) || !rings(of_queue)) usleep(1000);
   fork_child_right(take_what_is_there);
   assert_true(rings(of_job) && rings(of_queue));
-  assert_int_equal(lsio_wait(polled), 0);
+  assert_int_equal(polled_wait(polled), 0);
   do {
     assert_int_equal(lsio_queue_take(queue, &e, 1, -1), 1);
     if (e.kind == LSIO_EVENT_RESULTS) lsio_block_release(e.block);
@@ -148,7 +149,7 @@ static void files_are_the_parents(void **state) {
   fork_child_right(abandon);
   assert_int_equal(api_files(), 2);
   atomic_store(&go, true);
-  assert_int_equal(lsio_wait(writes), 0);
+  assert_int_equal(polled_wait(writes), 0);
   static float got[API_VALUES + 1];
   FILE *f = fopen("out.f32", "rb");
   assert_non_null(f);
@@ -162,8 +163,8 @@ static const char *writes_a_file(void) {
   if (lsio_context_create(NULL, &api_context, NULL) != 0) return "a context";
   atomic_store(&go, true);
   lsio_job *job = submit(API_HEAD " sink = lsio.raw('child.f32') }\n", 0, NULL);
-  if (lsio_wait(job) != 0) return lsio_error_message(lsio_job_error(job));
-  lsio_job_destroy(job);
+  if (polled_wait(job) != 0) return lsio_error_message(lsio_job_error(job));
+  polled_destroy(job);
   lsio_context_destroy(api_context);
   return unlink("child.f32") ? "its file" : NULL;
 }

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 enum {
   FIRST = 1000, /* jobs after which nothing may be left that grows */
@@ -38,7 +39,7 @@ static lsio_job *run(const char *script, long i) {
   o.n_args = 1;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) == 0 && lsio_wait(job) == 0) return job;
+  if (polled_submit(api_context, &o, &job, &error) == 0 && polled_wait(job) == 0) return job;
   fprintf(stderr, "job %ld: %s\n", i, lsio_error_message(job ? lsio_job_error(job) : error));
   lsio_error_free(error);
   api_close(job);
@@ -111,7 +112,7 @@ static void a_job_that_nobody_polls_takes_no_cpu(void **state) {
   struct lsio_progress p = {.struct_size = sizeof p};
   lsio_job_progress(job, &p);
   assert_true(p.steps >= 1000 && p.steps < p.steps_requested);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   lsio_job_progress(job, &p);
   assert_int_equal(p.steps, API_VALUES / 10);
   api_close(job);
@@ -147,10 +148,10 @@ static void one_of_some_kinds(long i) {
     struct lsio_job_options o = api_options(
         "local lsio = require 'lsio'\nreturn lsio.job { source = lsio.files('missing') }\n", 0);
     lsio_job *job = NULL;
-    assert_int_equal(lsio_submit(api_context, &o, &job, NULL), LSIO_ERR_SOURCE);
+    assert_int_equal(polled_submit(api_context, &o, &job, NULL), LSIO_ERR_SOURCE);
   } else if (i % 10 == 8) {
     lsio_job *job = api_submit(API_HEAD " transform = function() error('no') end }", LSIO_JOB_STREAM);
-    assert_int_equal(lsio_wait(job), LSIO_ERR_TRANSFORM);
+    assert_int_equal(polled_wait(job), LSIO_ERR_TRANSFORM);
     api_close(job);
   } else {
     api_close(run(i % 2 ? IDENTITY : script, i));

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 static void test_looks_inside(void **state) {
   (void)state;
@@ -14,11 +15,11 @@ static void test_looks_inside(void **state) {
   lsio_context_get_stats(api_context, &s);
   assert_true(s.jobs == 0 && s.jobs_running == 0 && s.memory_lent == 0 && s.memory_limit > 0);
   assert_true(s.memory_reserved == 0 && s.jobs_queued == 0);
-  lsio_job *a = api_submit(API_COUNTS, 0), *b = api_submit(API_COUNTS, 0);
+  lsio_job *a = api_submit_polled(API_COUNTS, 0), *b = api_submit_polled(API_COUNTS, 0);
   lsio_context_get_stats(api_context, &s);
   assert_true(s.jobs == 2 && s.jobs_running == 2 && s.threads > 0 && s.memory_limit > 0);
-  assert_int_equal(lsio_wait(a), 0);
-  assert_int_equal(lsio_wait(b), 0);
+  assert_int_equal(polled_wait(a), 0);
+  assert_int_equal(polled_wait(b), 0);
   api_close(a);
   api_close(b);
   lsio_context_get_stats(api_context, &s);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "late_job.h"
+#include "polled.h"
 
 #define ENDLESS(work)                                                                   \
   API_HEAD " state = 'double n;', reduce = { n = 'sum' }, fill = -1,\n"                 \
@@ -21,9 +22,9 @@ static void *other_jobs(void *context) {
   for (int i = 0; i < 20; i++) {
     struct lsio_job_options o = api_options(API_COUNTS, 0);
     lsio_job *job = NULL;
-    if (lsio_submit(context, &o, &job, NULL) != 0) return (void *)1;
-    wrong += lsio_wait(job) != 0 || !strstr(lsio_job_summary_json(job), "\"n\":100000");
-    lsio_job_destroy(job);
+    if (polled_submit(context, &o, &job, NULL) != 0) return (void *)1;
+    wrong += polled_wait(job) != 0 || !strstr(lsio_job_summary_json(job), "\"n\":100000");
+    polled_destroy(job);
   }
   return (void *)wrong;
 }
@@ -38,7 +39,7 @@ static void one_that_does_not_return_is_interrupted(void **state) {
   late_check_values(got, late_ends_interrupted(job, 2));
   api_close(job);
   job = late_submit(ENDLESS("local function f() return f() end f()"), 0, false, got);
-  assert_int_equal(lsio_wait(job), LSIO_ERR_LIMIT);
+  assert_int_equal(polled_wait(job), LSIO_ERR_LIMIT);
   assert_int_equal(lsio_job_exit_code(job), 9);
   api_close(job);
   void *wrong;
@@ -52,7 +53,7 @@ static void one_that_catches_it_too(void **state) {
   static float got[API_VALUES];
   if (!late_interrupts()) skip();
   lsio_job *job = late_submit(ENDLESS("for i = 1, 3 do pcall(function() while true do end end) end"), 0, true, got);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   assert_int_equal(lsio_job_exit_code(job), 9);
   api_close(job);
 }

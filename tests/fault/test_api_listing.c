@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 #include "seams/os.h"
 #include "seams/store.h"
 
@@ -43,9 +44,9 @@ struct errand {
 static void *go(void *arg) {
   struct errand *e = arg;
   lsio_job *job = NULL;
-  e->status = lsio_submit(api_context, &e->o, &job, NULL);
-  if (job) e->status = lsio_wait(job);
-  lsio_job_destroy(job);
+  e->status = polled_submit(api_context, &e->o, &job, NULL);
+  if (job) e->status = polled_wait(job);
+  polled_destroy(job);
   sem_post(&e->ended);
   return NULL;
 }

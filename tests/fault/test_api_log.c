@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 #define MOST 20000
 #define LONGEST 200
@@ -133,9 +134,9 @@ static void warnings(void **state) {
   mute();
   for (int i = 0; i < 2; i++) { /* said once */
     lsio_job *job = NULL;
-    assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
-    assert_int_equal(lsio_wait(job), 0);
-    lsio_job_destroy(job);
+    assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
+    assert_int_equal(polled_wait(job), 0);
+    polled_destroy(job);
   }
   assert_int_equal(unmute(), 0);
   assert_int_equal(taken.n, 1);
@@ -167,12 +168,12 @@ static void loaded_scripts(void **state) {
     const char *args = arg;
     snprintf(arg, sizeof arg, "--who=%d", i + 1);
     struct lsio_job_options l = {.struct_size = sizeof l, .loaded = script, .args = &args, .n_args = 1};
-    assert_int_equal(lsio_submit(api_context, &l, &jobs[i], NULL), 0);
+    assert_int_equal(polled_submit(api_context, &l, &jobs[i], NULL), 0);
     assert_true(lsio_job_number(jobs[i]) == (uint64_t)i + 1);
   }
   for (int i = 0; i < JOBS; i++) {
-    assert_int_equal(lsio_wait(jobs[i]), 0);
-    lsio_job_destroy(jobs[i]);
+    assert_int_equal(polled_wait(jobs[i]), 0);
+    polled_destroy(jobs[i]);
   }
   lsio_script_release(script);
   assert_int_equal(unmute(), 0);
@@ -203,8 +204,8 @@ static void *client(void *seed) {
              (unsigned)(uintptr_t)seed, i, (unsigned)(uintptr_t)seed, i, (unsigned)(uintptr_t)seed, i);
     struct lsio_job_options o = api_options(text, 0);
     lsio_job *job = NULL;
-    wrong += lsio_submit(api_context, &o, &job, NULL) != 0 || lsio_wait(job) != 0;
-    lsio_job_destroy(job);
+    wrong += polled_submit(api_context, &o, &job, NULL) != 0 || polled_wait(job) != 0;
+    polled_destroy(job);
   }
   return (void *)(uintptr_t)wrong;
 }
@@ -253,9 +254,9 @@ static void others_go_on(void **state) {
   struct lsio_job_options o = api_options(API_COUNTS, 0);
   lsio_job *job = NULL;
   o.settings = apart;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0); /* two threads are there */
-  assert_int_equal(lsio_wait(job), 0);
-  lsio_job_destroy(job);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0); /* two threads are there */
+  assert_int_equal(polled_wait(job), 0);
+  polled_destroy(job);
   o = api_options("local lsio = require 'lsio'\n"
                   "return lsio.job { source = lsio.files('a.f32', { whole = true }),\n"
                   " transform = function() print 'block' end }", 0);
@@ -263,7 +264,7 @@ static void others_go_on(void **state) {
   o.n_settings = 1;
   atomic_store(&stuck, 0);
   atomic_store(&let_go, 0);
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
   while (!atomic_load(&stuck)) usleep(100);
   int status = 0;
   for (int i = 0; i < 5 && status == 0; i++) {
@@ -271,18 +272,18 @@ static void others_go_on(void **state) {
     p.settings = one;
     p.n_settings = 1;
     lsio_job *other = NULL;
-    assert_int_equal(lsio_submit(api_context, &p, &other, NULL), 0);
-    struct lsio_completion end = {0};
-    for (int tries = 0; tries < 100 && end.kind != LSIO_DONE; tries++) lsio_poll(other, &end, 1, 100);
+    assert_int_equal(polled_submit(api_context, &p, &other, NULL), 0);
+    struct polled end = {0};
+    for (int tries = 0; tries < 100 && end.kind != POLLED_DONE; tries++) polled_take(other, &end, 1, 100);
     status = lsio_job_status(other);
     if (status != 0) atomic_store(&let_go, 1);
-    lsio_job_destroy(other);
+    polled_destroy(other);
   }
   assert_int_equal(lsio_job_status(job), LSIO_ERR_BUSY);
   atomic_store(&let_go, 1);
   assert_int_equal(status, 0);
-  assert_int_equal(lsio_wait(job), 0);
-  lsio_job_destroy(job);
+  assert_int_equal(polled_wait(job), 0);
+  polled_destroy(job);
 }
 
 /* Without it all goes where it went. */
@@ -295,7 +296,7 @@ static void to_stdout_and_stderr(void **state) {
   lsio_job *job = api_submit("local lsio = require 'lsio'\n"
                              "return lsio.job { source = lsio.files('a.f32', { whole = true }),\n"
                              " transform = function() print 'out' lsio.log 'err' end }", 0);
-  lsio_wait(job);
+  polled_wait(job);
   assert_int_equal(unmute(), 8);
   char text[2][8] = {{0}};
   for (int i = 0; i < 2; i++) {

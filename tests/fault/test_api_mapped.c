@@ -14,6 +14,7 @@
 
 #include "confined.h"
 #include "lsio.h"
+#include "polled.h"
 
 #define CHUNK 65536u
 #define CHUNKS 640u /* more than a stream holds back for its poller: the job still runs when it is changed */
@@ -61,7 +62,7 @@ static struct lsio_job_options options(const char *const *settings) {
                                    .flags = LSIO_JOB_STREAM | LSIO_JOB_NO_ENV};
 }
 
-static bool right(const struct lsio_completion *c) {
+static bool right(const struct polled *c) {
   const unsigned char *p = c->data;
   bool same = c->length == CHUNK;
   for (uint64_t i = 0; same && i < CHUNK; i++) same = p[i] == byte_at(c->step, i);
@@ -83,17 +84,17 @@ static int stream(void *arg) {
   lsio_job *job;
   MUST(1, write_file("a.u8"));
   MUST(2, lsio_context_create(&co, &context, NULL) == 0);
-  MUST(3, lsio_submit(context, &jo, &job, NULL) == 0);
-  struct lsio_completion batch[8];
+  MUST(3, polled_submit(context, &jo, &job, NULL) == 0);
+  struct polled batch[8];
   bool changed = false, done = false;
   unsigned results = 0;
   while (!done) {
-    int n = lsio_poll(job, batch, 8, -1);
+    int n = polled_take(job, batch, 8, -1);
     for (int i = 0; i < n; i++) {
-      if (batch[i].kind == LSIO_STEP) {
+      if (batch[i].kind == POLLED_STEP) {
         MUST(4, right(&batch[i]));
         results++;
-      } else if (batch[i].kind == LSIO_STEP_FAILED) {
+      } else if (batch[i].kind == POLLED_STEP_FAILED) {
         MUST(5, lsio_error_code(batch[i].error) == LSIO_ERR_SOURCE);
         MUST(6, strcmp(lsio_error_object(batch[i].error), "a.u8") == 0);
       } else {
@@ -109,7 +110,7 @@ static int stream(void *arg) {
   MUST(9, lsio_job_status(job) == LSIO_ERR_SOURCE);
   MUST(10, strcmp(lsio_error_object(lsio_job_error(job)), "a.u8") == 0);
   MUST(11, !strstr(lsio_job_summary_json(job), "\"status\": \"done\""));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_context_destroy(context);
   return 0;
 }
@@ -141,15 +142,15 @@ static int not_allowed(void *arg) {
   sigaction(SIGBUS, NULL, &before);
   MUST(1, write_file("a.u8"));
   MUST(2, lsio_context_create(NULL, &context, NULL) == 0);
-  MUST(3, lsio_submit(context, &jo, &job, &error) == LSIO_ERR_UNSUPPORTED);
+  MUST(3, polled_submit(context, &jo, &job, &error) == LSIO_ERR_UNSUPPORTED);
   MUST(4, strstr(lsio_error_message(error), "LSIO_CONTEXT_SIGBUS"));
   lsio_error_free(error);
   settings[0] = "direct=never";
   jo.flags = LSIO_JOB_NO_ENV;
-  MUST(5, lsio_submit(context, &jo, &job, NULL) == 0);
-  MUST(6, lsio_wait(job) == 0);
+  MUST(5, polled_submit(context, &jo, &job, NULL) == 0);
+  MUST(6, polled_wait(job) == 0);
   MUST(7, strstr(lsio_job_summary_json(job), "\"bytes_direct\": 0,"));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_context_destroy(context);
   sigaction(SIGBUS, NULL, &after);
   MUST(8, after.sa_handler == before.sa_handler);

@@ -11,6 +11,7 @@
 
 #include "api_job.h"
 #include "codec/codec.h"
+#include "polled.h"
 
 static struct lsio_job_options options(const char *script, uint32_t flags, const char *memory) {
   static const char *settings[4];
@@ -27,8 +28,8 @@ static void is_refused(const char *script, uint32_t flags, const char *memory) {
   struct lsio_job_options o = options(script, flags, memory);
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  const int rc = lsio_submit(api_context, &o, &job, &error);
-  if (rc == 0) lsio_job_destroy(job);
+  const int rc = polled_submit(api_context, &o, &job, &error);
+  if (rc == 0) polled_destroy(job);
   if (rc != LSIO_ERR_LIMIT) fail_msg("%s %s", lsio_error_name(rc), error ? lsio_error_message(error) : "");
   assert_string_equal(lsio_error_object(error), "a.f32");
   assert_non_null(strstr(lsio_error_message(error), "--memory"));
@@ -39,10 +40,10 @@ static int ends(const char *script, uint32_t flags, const char *memory) {
   struct lsio_job_options o = options(script, flags, memory);
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
-  const int rc = lsio_wait(job);
+  if (polled_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  const int rc = polled_wait(job);
   if (rc) fprintf(stderr, "%s\n", lsio_error_message(lsio_job_error(job)));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   return rc;
 }
 
@@ -115,7 +116,7 @@ static void scratch_is_priced(void **state) {
   const struct lsio_job_options o = options(script, 0, "memory=7MiB");
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_LIMIT);
+  assert_int_equal(polled_submit(api_context, &o, &job, &error), LSIO_ERR_LIMIT);
   assert_non_null(strstr(lsio_error_message(error), " 4194304 scratch"));
   lsio_error_free(error);
   assert_int_equal(ends(script, 0, "memory=9MiB"), 0);
@@ -143,14 +144,14 @@ static void late_files_are_priced(void **state) {
   }
   const struct lsio_job_options o = options(script, LSIO_JOB_STREAM, "memory=6MiB");
   lsio_job *job = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
-  assert_int_equal(lsio_wait(job), LSIO_ERR_LIMIT);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_wait(job), LSIO_ERR_LIMIT);
   const char *message = lsio_error_message(lsio_job_error(job)), *at = strstr(message, "a step needs ");
   if (!at) fail_msg("%s", message);
   const unsigned long long need = strtoull(at + strlen("a step needs "), NULL, 10);
   assert_string_equal(lsio_error_object(lsio_job_error(job)), "d/0500");
   assert_true(need > 3 * LATE_BYTES); /* stored, scratch and result */
-  lsio_job_destroy(job);
+  polled_destroy(job);
   snprintf(memory, sizeof memory, "memory=%lluMiB", (need >> 20) + 1);
   assert_int_equal(ends(script, LSIO_JOB_STREAM, memory), 0);
   for (int i = 0; i < LATE_FILES; i++) {
@@ -195,7 +196,7 @@ static void jobs_share_what_they_did_not_reserve(void **state) {
   o.settings = &workers;
   o.n_settings = 1;
   lsio_job *jobs[FAT_JOBS];
-  for (int i = 0; i < FAT_JOBS; i++) assert_int_equal(lsio_submit(context, &o, &jobs[i], NULL), 0);
+  for (int i = 0; i < FAT_JOBS; i++) assert_int_equal(polled_submit(context, &o, &jobs[i], NULL), 0);
   uint64_t most = 0;
   struct lsio_context_stats s = {.struct_size = sizeof s};
   struct lsio_progress p = {.struct_size = sizeof p};
@@ -205,9 +206,9 @@ static void jobs_share_what_they_did_not_reserve(void **state) {
       if (s.memory_lent > most) most = s.memory_lent;
       lsio_job_progress(jobs[i], &p);
     } while (p.workers_running);
-    assert_int_equal(lsio_wait(jobs[i]), 0);
+    assert_int_equal(polled_wait(jobs[i]), 0);
     assert_non_null(strstr(lsio_job_summary_json(jobs[i]), "100663296"));
-    lsio_job_destroy(jobs[i]);
+    polled_destroy(jobs[i]);
   }
   /* One may go beyond, when two wait for each other; arenas and what buffers are rounded up to. */
   if (most > (64 + 32 + 16) << 20) fail_msg("%llu bytes of buffers at once", (unsigned long long)most);

@@ -11,6 +11,7 @@
 
 #include "api_job.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 /* Steps that take 0 to 0.4 ms, by no rule; some of them fail. */
 #define TAKES                                                                          \
@@ -64,18 +65,18 @@ static lsio_job *submit(const char *script, uint32_t order, const char *const *s
   o.settings = settings ? settings : four;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  if (polled_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
   return job;
 }
 
 static void poll_all(lsio_job *job, struct order *o) {
-  struct lsio_completion c[7];
+  struct polled c[7];
   for (;;) {
-    const int n = lsio_poll(job, c, 7, 60000);
+    const int n = polled_take(job, c, 7, 60000);
     if (n == 0) fail_msg("nothing comes after %d steps", (int)o->came);
     for (int i = 0; i < n; i++) {
-      if (c[i].kind == LSIO_DONE) return;
-      next(o, c[i].step, c[i].kind == LSIO_STEP_FAILED);
+      if (c[i].kind == POLLED_DONE) return;
+      next(o, c[i].step, c[i].kind == POLLED_STEP_FAILED);
       char want[32];
       snprintf(want, sizeof want, "x%d", (int)c[i].step);
       if (c[i].length) o->right &= c[i].length == strlen(want) && !memcmp(c[i].data, want, c[i].length);
@@ -117,7 +118,7 @@ static void test_in_the_order_of_steps(void **state) {
   poll_all(job, &o);
   assert_true(o.right && o.came == API_STEPS && !o.failed);
   assert_int_equal(lsio_job_status(job), 0);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   job = submit(SKIPS, LSIO_ORDER_REQUEST, NULL, queue);
   begin(&o, API_STEPS, 1);
   take_all(&o);
@@ -144,7 +145,7 @@ static void test_by_groups(void **state) {
   p.queue = queue;
   p.settings = part;
   p.n_settings = 3;
-  assert_int_equal(lsio_submit(api_context, &p, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &p, &job, NULL), 0);
   struct lsio_event e;
   uint64_t group = 0, n = 0;
   for (;;) {
@@ -185,7 +186,7 @@ static void test_groups_of_a_request(void **state) {
     for (uint32_t order = 0; order < 2; order++) {
       struct order o;
       p.order = order;
-      assert_int_equal(lsio_submit(api_context, &p, &job, NULL), 0);
+      assert_int_equal(polled_submit(api_context, &p, &job, NULL), 0);
       begin(&o, API_STEPS, order ? 1 : 50);
       take_all(&o);
       assert_true(o.right && o.came == API_STEPS);
@@ -247,7 +248,7 @@ static void refused(const char *script, uint32_t flags, uint32_t order, int code
   o.order = order;
   lsio_job *job;
   lsio_error *error = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, &error), code);
+  assert_int_equal(polled_submit(api_context, &o, &job, &error), code);
   if (!strstr(lsio_error_message(error), part)) fail_msg("%s", lsio_error_message(error));
   lsio_error_free(error);
 }
@@ -308,13 +309,13 @@ static void test_behind_one_that_takes_long(void **state) {
   assert_true(p.held_bytes > 8u << 20 && p.held_bytes <= (uint64_t)(16 + 4) << 20); /* a quarter of the memory */
   fclose(fopen("go", "w"));
   begin(&o, 400, 1);
-  struct lsio_completion c;
-  while (lsio_poll(job, &c, 1, 60000) == 1 && c.kind != LSIO_DONE) next(&o, c.step, c.kind == LSIO_STEP_FAILED);
+  struct polled c;
+  while (polled_take(job, &c, 1, 60000) == 1 && c.kind != POLLED_DONE) next(&o, c.step, c.kind == POLLED_STEP_FAILED);
   unlink("go");
   assert_true(o.right && o.came == 400);
   lsio_job_progress(job, &p);
   assert_true(p.queued == 0 && p.held_bytes == 0);
-  lsio_job_destroy(job);
+  polled_destroy(job);
 }
 
 static void *client(void *seed) {
@@ -326,7 +327,7 @@ static void *client(void *seed) {
     begin(&o, API_STEPS, grouped ? 10 : 1);
     poll_all(job, &o);
     wrong += !o.right || o.came != API_STEPS;
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   return (void *)wrong;
 }
@@ -352,13 +353,13 @@ static bool one_without_memory(uint64_t n, bool forever, bool *good) {
   begin(&o, 100, 1);
   const uint64_t calls = lsi_mem_calls();
   lsi_mem_fail_nth(n, forever);
-  const int rc = lsio_submit(api_context, &options, &job, NULL);
+  const int rc = polled_submit(api_context, &options, &job, NULL);
   if (rc == 0) poll_all(job, &o);
   const bool all = lsi_mem_calls() - calls < n;
   lsi_mem_fail_nth(0, false);
   *good = rc == 0 && lsio_job_status(job) == 0;
   if (!o.right || (*good && o.came != 100)) fail_msg("allocation %d: out of order, or lost", (int)n);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   return all;
 }
 

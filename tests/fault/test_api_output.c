@@ -12,6 +12,7 @@
 
 #include "api_job.h"
 #include "codec/codec.h"
+#include "polled.h"
 
 #define PAGE 4096u
 #define BYTES (sizeof api_values)
@@ -47,12 +48,12 @@ static lsio_job *submit_into(const char *script, void *output, size_t length) {
   o.output_length = length;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  if (polled_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
   return job;
 }
 
 static void ends(lsio_job *job, int code, const char *part) {
-  int rc = lsio_wait(job);
+  int rc = polled_wait(job);
   const char *message = lsio_job_error(job) ? lsio_error_message(lsio_job_error(job)) : "";
   if (rc != code) fail_msg("%s: %s", lsio_error_name(rc), message);
   if (part && !strstr(message, part)) fail_msg("%s", message);
@@ -65,8 +66,8 @@ static void refused(const char *script, uint32_t flags, void *output, size_t len
   o.output_length = length;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  int rc = lsio_submit(api_context, &o, &job, &error);
-  if (rc == 0) lsio_job_destroy(job);
+  int rc = polled_submit(api_context, &o, &job, &error);
+  if (rc == 0) polled_destroy(job);
   if (rc != code) fail_msg("%s: %s", lsio_error_name(rc), error ? lsio_error_message(error) : "");
   if (!strstr(lsio_error_message(error), part)) fail_msg("%s", lsio_error_message(error));
   lsio_error_free(error);
@@ -174,10 +175,10 @@ static void test_direct_reads(void **state) {
     o.output_length = BYTES;
     array[BYTES + shift] = 'x';
     lsio_job *job = NULL;
-    int rc = lsio_submit(api_context, &o, &job, NULL);
-    if (rc == 0) rc = lsio_wait(job);
+    int rc = polled_submit(api_context, &o, &job, NULL);
+    if (rc == 0) rc = polled_wait(job);
     if (rc == LSIO_ERR_UNSUPPORTED) {
-      lsio_job_destroy(job);
+      polled_destroy(job);
       free(array);
       skip();
     }
@@ -273,7 +274,7 @@ static void test_shorter_options(void **state) {
   o.output = (void *)1;
   o.output_length = 1;
   lsio_job *job = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
   ends(job, 0, NULL);
   output_of(job, BYTES, "f32");
   api_close(job);
@@ -324,7 +325,7 @@ static void test_failed_and_cancelled(void **state) {
     usleep((useconds_t)(500 * i));
     lsio_cancel(job);
     if (i < 4) {
-      const int rc = lsio_wait(job);
+      const int rc = polled_wait(job);
       assert_true(rc == 0 || rc == LSIO_ERR_CANCELLED);
       assert_int_equal(lsio_job_output(job, &a), rc);
     }

@@ -11,6 +11,7 @@
 
 #include "api_job.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 static int released;
 static void count_up(void *user) {
@@ -39,7 +40,7 @@ static lsio_value *one(const char *name, lsio_value *value) {
 static int submit(const char *script, lsio_value *params, lsio_job **job, lsio_error **error) {
   struct lsio_job_options o = api_options(script, 0);
   o.params = params;
-  return lsio_submit(api_context, &o, job, error);
+  return polled_submit(api_context, &o, job, error);
 }
 
 /* The script must be satisfied with its parameters, wherever it looks at them. */
@@ -49,7 +50,7 @@ static void accepts(const char *script, lsio_value *params) {
   if (submit(script, params, &job, &error)) fail_msg("%s", lsio_error_message(error));
   lsio_value_release(params);
   json_decref(api_ends(job, 0));
-  lsio_job_destroy(job);
+  polled_destroy(job);
 }
 
 static void refuses(const char *script, lsio_value *params, int code, const char *words) {
@@ -141,7 +142,7 @@ static void a_command_line_cant_give_them(void **state) {
   o.n_args = 1;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_USAGE);
+  assert_int_equal(polled_submit(api_context, &o, &job, &error), LSIO_ERR_USAGE);
   assert_non_null(strstr(lsio_error_message(error), "--w is an array of f64: a program can give it"));
   lsio_error_free(error);
   char *help = NULL;
@@ -155,9 +156,9 @@ static void a_command_line_cant_give_them(void **state) {
   o.script = SEES("p.n == 6 or p.n == 5 and p.s == 'only'");
   o.script_length = strlen(o.script);
   o.params = one("n", lsio_value_int(6));
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
   json_decref(api_ends(job, 0));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_value_release((lsio_value *)(uintptr_t)o.params);
 }
 
@@ -195,7 +196,7 @@ static void arrays_are_where_they_were(void **state) {
   lsio_value_release(params);
   json_decref(api_ends(job, 0));
   assert_int_equal(released, 0); /* the job has it */
-  lsio_job_destroy(job);
+  polled_destroy(job);
   assert_int_equal(released, 2);
   free(data);
 }
@@ -222,9 +223,9 @@ static void kept_views_are_empty(void **state) {
     lsio_value *params = one("w", array("f64", data, 3));
     of_job.params = i % 3 == 2 ? NULL : params; /* defaults, too */
     lsio_job *job = NULL;
-    assert_int_equal(lsio_submit(api_context, &of_job, &job, NULL), 0);
+    assert_int_equal(polled_submit(api_context, &of_job, &job, NULL), 0);
     json_decref(api_ends(job, 0));
-    lsio_job_destroy(job);
+    polled_destroy(job);
     lsio_value_release(params);
     assert_int_equal(released, i + 1);
     free(data);
@@ -256,17 +257,17 @@ static void released_once_on_every_way(void **state) {
       lsio_value_release(params);
       assert_int_equal(released, rc < 0);
       if (!rc && end == 1) lsio_cancel(job);
-      if (!rc && end < 2) lsio_wait(job);
-      lsio_job_destroy(job);
+      if (!rc && end < 2) polled_wait(job);
+      polled_destroy(job);
       assert_int_equal(released, 1);
     }
   struct lsio_job_options o = api_options(API_COUNTS, 0);
   o.params = one("w", array("f64", data, 2));
   o.struct_size = offsetof(struct lsio_job_options, params); /* as an older program has it */
   lsio_job *job = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
-  assert_int_equal(lsio_wait(job), 0);
-  lsio_job_destroy(job);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_wait(job), 0);
+  polled_destroy(job);
   released = 0;
   lsio_value_release((lsio_value *)(uintptr_t)o.params);
   assert_int_equal(released, 1);
@@ -287,14 +288,14 @@ static void no_memory(void **state) {
     const uint64_t calls = lsi_mem_calls();
     lsi_mem_fail_nth(n, false);
     int rc = submit(SEES("p.w.n == 2"), params, &job, &error);
-    if (!rc) rc = lsio_wait(job);
+    if (!rc) rc = polled_wait(job);
     through = lsi_mem_calls() - calls < n;
     lsi_mem_fail_nth(0, false);
     if (rc && rc != LSIO_ERR_NOMEM) fail_msg("allocation %d: %d", (int)n, rc);
     failures += rc != 0;
     lsio_error_free(error);
     lsio_value_release(params);
-    lsio_job_destroy(job);
+    polled_destroy(job);
     assert_int_equal(released, 1);
   }
   assert_true(failures > 20);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 #define RESULT sizeof api_values /* bytes of each */
 #define RESULTS 120
@@ -64,37 +65,6 @@ static void is_bound_by_the_program(lsio_job *job) {
   json_decref(s);
 }
 
-static void test_a_slow_program_that_polls(void **state) {
-  (void)state;
-  lsio_job *job = api_submit(MANY, LSIO_JOB_STREAM);
-  struct lsio_progress p = stalled(job);
-  assert_true(p.queued > WAITING_MOST / RESULT && p.queued < RESULTS);
-  assert_int_equal(p.held_bytes, p.queued * RESULT);
-  char *doing = lsio_job_activity(job);
-  assert_non_null(strstr(doing, "waiting for results to be taken"));
-  lsio_free(doing);
-
-  /* All that waits is taken over with the first, and the workers go on until as much waits again. */
-  struct lsio_completion c;
-  assert_int_equal(lsio_poll(job, &c, 1, -1), 1);
-  struct lsio_progress next = stalled(job);
-  assert_true(next.queued + 1 > 2 * WAITING_MOST / RESULT);
-  assert_int_equal(next.held_bytes, (next.queued + 1) * RESULT); /* the program has one of them */
-  assert_int_equal(lsio_poll(job, &c, 1, -1), 1);
-  p = progress_of(job);
-  assert_int_equal(p.queued, next.queued - 1);
-  assert_int_equal(p.held_bytes, (p.queued + 1) * RESULT);
-
-  let_them_wait(job);
-  int n = 2;
-  while (lsio_poll(job, &c, 1, -1) == 1 && c.kind != LSIO_DONE) n++;
-  assert_int_equal(n, RESULTS);
-  p = progress_of(job);
-  assert_true(p.steps == RESULTS && !p.queued && !p.held_bytes && !p.stalled && !p.workers_running);
-  is_bound_by_the_program(job);
-  api_close(job);
-}
-
 static lsio_queue *queue;
 static lsio_job *queued; /* of it */
 
@@ -104,15 +74,18 @@ static int release(void **state) {
   return api_end(state);
 }
 
-static void test_a_slow_program_with_a_queue(void **state) {
+static void test_a_slow_program(void **state) {
   (void)state;
   assert_int_equal(lsio_queue_create(api_context, NULL, &queue, NULL), 0);
   struct lsio_job_options o = api_options(MANY, LSIO_JOB_STREAM);
   o.queue = queue;
-  assert_int_equal(lsio_submit(api_context, &o, &queued, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &queued, NULL), 0);
   for (int i = 0; i < 20000 && !progress_of(queued).began; i++) usleep(1000);
   struct lsio_progress p = stalled(queued);
-  assert_true(p.queued > WAITING_MOST / RESULT && p.held_bytes == p.queued * RESULT);
+  assert_true(p.queued > WAITING_MOST / RESULT && p.queued < RESULTS && p.held_bytes == p.queued * RESULT);
+  char *doing = lsio_job_activity(queued);
+  assert_non_null(strstr(doing, "waiting for results to be taken"));
+  lsio_free(doing);
   let_them_wait(queued);
   struct lsio_event e;
   assert_int_equal(lsio_queue_take(queue, &e, 1, -1), 1);
@@ -131,7 +104,8 @@ static void test_a_slow_program_with_a_queue(void **state) {
   }
   assert_int_equal(n, RESULTS);
   p = progress_of(queued);
-  assert_true(!p.queued && p.held_bytes >= RESULT && p.held_bytes <= 4 * RESULT); /* of one block */
+  assert_true(p.steps == RESULTS && !p.queued && !p.stalled && !p.workers_running);
+  assert_true(p.held_bytes >= RESULT && p.held_bytes <= 4 * RESULT); /* of one block */
   lsio_block_retain(kept);
   lsio_block_release(kept);
   assert_int_equal(progress_of(queued).held_bytes, p.held_bytes);
@@ -149,7 +123,7 @@ static void test_a_slow_transform(void **state) {
   struct lsio_progress p = progress_of(job);
   for (; p.workers_running; p = progress_of(job)) usleep(1000);
   assert_true(p.queued == API_STEPS && p.held_bytes == API_STEPS && !p.stalled);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   json_t *s = summary_of(job);
   assert_string_equal(bound_of(s), "transform");
   assert_true(stalled_s(s) == 0);
@@ -160,14 +134,14 @@ static void test_a_slow_transform(void **state) {
 /* Also of jobs that stream nothing, and of those that a deadline has left, which are told late. */
 static void test_failures_wait_too(void **state) {
   (void)state;
-  lsio_job *job = api_submit(API_APART " on_error = 'skip', transform = function(chunk)\n"
+  lsio_job *job = api_submit_polled(API_APART " on_error = 'skip', transform = function(chunk)\n"
                                        " if chunk.index % 4 == 0 then error('no') end end }\n", 0);
   while (progress_of(job).workers_running) usleep(1000);
   assert_true(progress_of(job).queued == API_STEPS / 4 && progress_of(job).held_bytes == 0);
-  struct lsio_completion c[100];
-  assert_int_equal(lsio_poll(job, c, 100, -1), 100);
+  struct polled c[100];
+  assert_int_equal(polled_take(job, c, 100, -1), 100);
   assert_int_equal(progress_of(job).queued, API_STEPS / 4 - 100);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   assert_int_equal(progress_of(job).queued, 0);
   api_close(job);
 
@@ -176,14 +150,14 @@ static void test_failures_wait_too(void **state) {
                                           " local t = os.clock() while os.clock() - t < 0.002 do end\n"
                                           " return 'x' end }\n", LSIO_JOB_STREAM);
   o.settings = soon;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
   int n = 0;
-  for (int got; (got = lsio_poll(job, c, 7, -1)) > 0 && c[got - 1].kind != LSIO_DONE; n += got)
+  for (int got; (got = polled_take(job, c, 7, -1)) > 0 && c[got - 1].kind != POLLED_DONE; n += got)
     assert_true(progress_of(job).queued <= API_STEPS);
   assert_true(n >= API_STEPS - 7);
   assert_int_equal(lsio_job_exit_code(job), 9);
   assert_int_equal(progress_of(job).queued, 0);
-  lsio_job_destroy(job);
+  polled_destroy(job);
 }
 
 static atomic_bool over;
@@ -204,7 +178,7 @@ static void test_watched_by_others(void **state) {
   void *wrong;
   atomic_store(&over, false);
   assert_int_equal(pthread_create(&thread, NULL, watch, job), 0);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(polled_wait(job), 0);
   atomic_store(&over, true);
   assert_int_equal(pthread_join(thread, &wrong), 0);
   assert_null(wrong);
@@ -213,8 +187,7 @@ static void test_watched_by_others(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      API_TEST(test_a_slow_program_that_polls),
-      cmocka_unit_test_setup_teardown(test_a_slow_program_with_a_queue, api_begin, release),
+      cmocka_unit_test_setup_teardown(test_a_slow_program, api_begin, release),
       API_TEST(test_a_slow_transform),
       API_TEST(test_failures_wait_too),
       API_TEST(test_watched_by_others),

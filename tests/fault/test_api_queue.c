@@ -1,5 +1,5 @@
 /* Jobs that wait for their context's memory: they begin when it is given back, can be cancelled and destroyed
- * while they wait, and whoever polls them by a descriptor is told. */
+ * while they wait, and whoever waits for them, by a descriptor too, is told. */
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -12,6 +12,7 @@
 #include "api_job.h"
 #include "ground/base.h"
 #include "plain.h"
+#include "polled.h"
 
 #define BYTES ((uint64_t)API_VALUES * 4)
 #define LONG_RANGES 100 /* more results than wait to be polled: the job keeps its memory until somebody does */
@@ -29,6 +30,7 @@ static int begin(void **state) {
 }
 
 static int finish(void **state) {
+  polled_destroy_all(); /* of a test that failed */
   struct lsio_context_stats s = {.struct_size = sizeof s};
   lsio_context_get_stats(small, &s);
   lsio_context_destroy(small);
@@ -36,7 +38,8 @@ static int finish(void **state) {
 }
 
 static lsio_job *submit(const struct plain_range *ranges, size_t n) {
-  const struct plain p = {.n = n, .ranges = ranges};
+  static const char *const apart[] = {"merge=never"}; /* else a worker may tell all of a long one in one turn */
+  const struct plain p = {.n = n, .ranges = ranges, .settings = apart, .n_settings = 1};
   lsio_job *job = NULL;
   return plain_submit(small, &p, &job, NULL) == 0 ? job : NULL;
 }
@@ -52,12 +55,12 @@ static lsio_job *submit_short(void) {
 static int take_all(lsio_job *job) {
   int n = 0;
   for (;;) {
-    struct lsio_completion c[8];
-    const int got = lsio_poll(job, c, 8, -1);
+    struct polled c[8];
+    const int got = polled_take(job, c, 8, -1);
     for (int i = 0; i < got; i++) {
-      if (c[i].kind == LSIO_DONE) return n;
+      if (c[i].kind == POLLED_DONE) return n;
       const char *right = (const char *)api_values + (c[i].tag == 7 && c[i].length == 4000 ? 4000 : 0);
-      if (c[i].kind != LSIO_STEP || memcmp(c[i].data, right, c[i].length) != 0) return -1;
+      if (c[i].kind != POLLED_STEP || memcmp(c[i].data, right, c[i].length) != 0) return -1;
       n++;
     }
   }
@@ -75,48 +78,48 @@ static void they_begin_when_there_is_memory(void **state) {
   lsio_job *first = submit_long(), *jobs[20];
   for (int i = 0; i < 20; i++) jobs[i] = i & 1 ? submit_short() : submit_long();
   assert_int_equal(queued(), 20);
-  struct lsio_completion c;
-  assert_int_equal(lsio_poll(jobs[0], &c, 1, 0), 0);
-  assert_int_equal(lsio_poll(jobs[1], &c, 1, 30), 0);
+  struct polled c;
+  assert_int_equal(polled_take(jobs[0], &c, 1, 0), 0);
+  assert_int_equal(polled_take(jobs[1], &c, 1, 30), 0);
   assert_int_equal(take_all(first), LONG_RANGES);
   for (int i = 0; i < 20; i++) assert_int_equal(take_all(jobs[i]), i & 1 ? 1 : LONG_RANGES);
   assert_int_equal(queued(), 0);
-  for (int i = 0; i < 20; i++) lsio_job_destroy(jobs[i]);
-  lsio_job_destroy(first);
+  for (int i = 0; i < 20; i++) polled_destroy(jobs[i]);
+  polled_destroy(first);
 }
 
 static void one_that_waits_is_cancelled(void **state) {
   (void)state;
   lsio_job *first = submit_long(), *a = submit_short(), *b = submit_short(), *last = submit_short();
   assert_int_equal(queued(), 3);
-  struct pollfd bell = {.fd = lsio_job_fd(b), .events = POLLIN};
+  struct pollfd bell = {.fd = polled_fd(b), .events = POLLIN};
   assert_true(bell.fd >= 0);
   assert_int_equal(poll(&bell, 1, 0), 0);
   lsio_cancel(a);
   lsio_cancel(b);
-  assert_int_equal(lsio_wait(a), LSIO_ERR_CANCELLED);
+  assert_int_equal(polled_wait(a), LSIO_ERR_CANCELLED);
   assert_int_equal(poll(&bell, 1, 10000), 1);
-  struct lsio_completion c;
-  assert_int_equal(lsio_poll(b, &c, 1, 0), 1);
-  assert_int_equal(c.kind, LSIO_DONE);
+  struct polled c;
+  assert_int_equal(polled_take(b, &c, 1, 0), 1);
+  assert_int_equal(c.kind, POLLED_DONE);
   assert_int_equal(lsio_job_status(b), LSIO_ERR_CANCELLED);
   assert_int_equal(queued(), 1);
   assert_int_equal(take_all(first), LONG_RANGES); /* has not noticed */
   assert_int_equal(take_all(last), 1);
-  lsio_job_destroy(a);
-  lsio_job_destroy(b);
-  lsio_job_destroy(last);
-  lsio_job_destroy(first);
+  polled_destroy(a);
+  polled_destroy(b);
+  polled_destroy(last);
+  polled_destroy(first);
 }
 
 static void one_that_waits_is_destroyed(void **state) {
   (void)state;
   lsio_job *first = submit_long(), *a = submit_long(), *b = submit_short();
-  lsio_job_destroy(a);
+  polled_destroy(a);
   assert_int_equal(queued(), 1);
-  lsio_job_destroy(first); /* with its memory, which the next one has */
+  polled_destroy(first); /* with its memory, which the next one has */
   assert_int_equal(take_all(b), 1);
-  lsio_job_destroy(b);
+  polled_destroy(b);
 }
 
 static void *canceller(void *job) {
@@ -127,13 +130,21 @@ static void *canceller(void *job) {
 
 static void somebody_waits_when_it_is_cancelled(void **state) {
   (void)state;
-  lsio_job *first = submit_long(), *a = submit_short();
-  pthread_t thread;
-  assert_int_equal(pthread_create(&thread, NULL, canceller, a), 0);
-  assert_int_equal(lsio_wait(a), LSIO_ERR_CANCELLED);
-  assert_int_equal(pthread_join(thread, NULL), 0);
-  lsio_job_destroy(a);
-  lsio_job_destroy(first);
+  static char into[4000];
+  static const struct plain_range range = {"a.f32", 4000, 4000, 7};
+  const struct plain p = {.n = 1, .ranges = &range, .output = into, .output_length = sizeof into};
+  lsio_job *first = submit_long(), *a = submit_short(), *b = NULL;
+  assert_int_equal(plain_submit(small, &p, &b, NULL), 0); /* without a queue */
+  pthread_t threads[2];
+  assert_int_equal(pthread_create(&threads[0], NULL, canceller, a), 0);
+  assert_int_equal(polled_wait(a), LSIO_ERR_CANCELLED);
+  assert_int_equal(lsio_wait(b, 1), LSIO_ERR_BUSY);
+  assert_int_equal(pthread_create(&threads[1], NULL, canceller, b), 0);
+  assert_int_equal(lsio_wait(b, -1), LSIO_ERR_CANCELLED);
+  for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  polled_destroy(a);
+  polled_destroy(b);
+  polled_destroy(first);
 }
 
 /* Long and short ones from a thread of its own, some cancelled or destroyed at any time. */
@@ -148,7 +159,7 @@ static void *client(void *arg) {
     if (!job) return (void *)(uintptr_t)1;
     if (how == 0) lsio_cancel(job);
     if (how > 2) wrong += take_all(job) != (is_long ? LONG_RANGES : 1);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   return (void *)wrong;
 }
@@ -171,7 +182,7 @@ static void workers_that_end_together_give_it_back(void **state) {
     struct lsio_context_stats s = {.struct_size = sizeof s};
     lsio_context_get_stats(small, &s);
     if (s.memory_reserved) fail_msg("the %d-th job has ended and holds %d bytes", i, (int)s.memory_reserved);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "api_job.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 #define BYTES (sizeof api_values)
 #define MAPPED ((BYTES + 4095) / 4096 * 4096)
@@ -77,7 +78,7 @@ static void wait_for_began(void) {
   while (access("began", F_OK) != 0) usleep(1000);
 }
 
-/* ---- jobs that are polled ---- */
+/* ---- jobs that are waited for ---- */
 
 static void test_before_its_end_is_told(void **state) {
   (void)state;
@@ -85,8 +86,7 @@ static void test_before_its_end_is_told(void **state) {
   make(&a);
   const struct lsio_job_options o = options(COPY, 0, &a);
   lsio_job *job = submit(&o);
-  struct lsio_completion c = {.kind = 0};
-  while (lsio_poll(job, &c, 1, -1) == 1 && c.kind != LSIO_DONE) assert_int_equal(atomic_load(&a.releases), 0);
+  while (lsio_job_status(job) == LSIO_ERR_BUSY) continue;
   assert_int_equal(lsio_job_status(job), 0);
   assert_int_equal(atomic_load(&a.releases), 1);
   assert_true(a.right);
@@ -94,7 +94,7 @@ static void test_before_its_end_is_told(void **state) {
   assert_int_equal(lsio_job_output(job, &out), 0);
   assert_ptr_equal(out.data, a.data);
   lsio_job_summary_json(job);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   drop(&a, "done");
 }
 
@@ -104,9 +104,9 @@ static void test_failed_cancelled_destroyed(void **state) {
   make(&a);
   struct lsio_job_options o = options(FAILS, 0, &a);
   lsio_job *job = submit(&o);
-  assert_int_equal(lsio_wait(job), LSIO_ERR_TRANSFORM);
+  assert_int_equal(lsio_wait(job, -1), LSIO_ERR_TRANSFORM);
   assert_int_equal(atomic_load(&a.releases), 1);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   drop(&a, "failed");
 
   for (int i = 0; i < 3; i++) {
@@ -118,9 +118,9 @@ static void test_failed_cancelled_destroyed(void **state) {
     lsio_cancel(job);
     assert_int_equal(atomic_load(&a.releases), 0); /* the step goes on */
     unlink("began");
-    if (i == 1) lsio_wait(job);
+    if (i == 1) lsio_wait(job, -1);
     if (i == 1) assert_int_equal(atomic_load(&a.releases), 1);
-    lsio_job_destroy(job);
+    polled_destroy(job);
     drop(&a, "cancelled and destroyed");
   }
 }
@@ -131,20 +131,22 @@ static void test_filled_at_the_end(void **state) {
   struct array a;
   make(&a);
   struct lsio_job_options o = options(SLOW, 0, &a);
-  static const char *const soon[] = {"workers=2", "deadline=20ms"};
+  static const char *const soon[] = {"workers=2", "deadline=300ms"};
   o.settings = soon;
   lsio_job *job = submit(&o);
-  assert_int_equal(lsio_wait(job), 0);
+  assert_int_equal(lsio_wait(job, -1), 0);
   assert_int_equal(lsio_job_exit_code(job), 9);
   assert_int_equal(atomic_load(&a.releases), 1);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   drop(&a, "at its deadline");
 }
 
 static void refused(const char *where, const struct lsio_job_options *o, struct array *a, int code) {
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  const int rc = lsio_submit(api_context, o, &job, &error);
+  int rc = lsio_submit(api_context, o, &job, &error);
+  if (rc == 0) rc = lsio_wait(job, -1); /* what is found when it is planned */
+  lsio_job_release(job);
   if (rc != code) fail_msg("%s: %s", where, lsio_error_name(rc));
   lsio_error_free(error);
   drop(a, where);
@@ -190,16 +192,17 @@ static void test_without_a_run(void **state) {
   make(&a);
   o = options(COPY, LSIO_JOB_PLAN_ONLY, &a);
   lsio_job *job = submit(&o);
-  assert_int_equal(atomic_load(&a.releases), 0);
-  lsio_job_destroy(job);
+  assert_int_equal(lsio_wait(job, -1), 0);
+  assert_int_equal(atomic_load(&a.releases), 1);
+  polled_destroy(job);
   drop(&a, "a plan");
   make(&a); /* nothing to give back, but somebody who wants to know */
   o = options(COPY, 0, &a);
   o.output = NULL;
   o.output_length = 0;
   job = submit(&o);
-  assert_int_equal(lsio_wait(job), 0);
-  lsio_job_destroy(job);
+  assert_int_equal(lsio_wait(job, -1), 0);
+  polled_destroy(job);
   drop(&a, "no array");
 }
 
@@ -282,8 +285,8 @@ static void *client(void *seed) {
     r = r * 6364136223846793005u + 1442695040888963407u;
     if ((r >> 33) % 3 == 0) usleep((r >> 40) % 500);
     if ((r >> 36) % 2) lsio_cancel(job);
-    if ((r >> 37) % 2) wrong += lsio_wait(job) == 0 && !a.right;
-    lsio_job_destroy(job);
+    if ((r >> 37) % 2) wrong += lsio_wait(job, -1) == 0 && !a.right;
+    polled_destroy(job);
     wrong += atomic_load(&a.releases) != 1;
     munmap(a.data, MAPPED);
   }
@@ -310,7 +313,7 @@ static void one_without_memory(uint64_t n, bool forever, bool queued, bool *all,
   const uint64_t calls = lsi_mem_calls();
   lsi_mem_fail_nth(n, forever);
   const int rc = lsio_submit(api_context, &o, &job, NULL);
-  *good = rc == 0 && !queued && lsio_wait(job) == 0;
+  *good = rc == 0 && !queued && lsio_wait(job, -1) == 0;
   while (rc == 0 && queued && (lsio_queue_take(queue, &e, 1, -1) != 1 || e.kind != LSIO_EVENT_DONE)) {
   }
   if (rc == 0 && queued) *good = lsio_job_status(job) == 0;
@@ -319,7 +322,7 @@ static void one_without_memory(uint64_t n, bool forever, bool queued, bool *all,
   if (atomic_load(&a.releases) != 1) fail_msg("allocation %d: given back %d times", (int)n, a.releases);
   if (*good && !a.right) fail_msg("allocation %d: wrong values", (int)n);
   if (queued) lsio_job_release(job);
-  else lsio_job_destroy(job);
+  else polled_destroy(job);
   lsio_queue_release(queue);
   drop(&a, "no memory");
 }

@@ -13,6 +13,7 @@
 #include "api_job.h"
 #include "ground/base.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 #define BYTES ((int64_t)API_VALUES * 4)
 #define MOST 3000
@@ -117,7 +118,7 @@ static struct lsio_job_options options_of(const lsio_request *request, uint32_t 
 static lsio_job *submit(const struct lsio_job_options *o) {
   lsio_job *job = NULL;
   lsio_error *e = NULL;
-  if (lsio_submit(api_context, o, &job, &e)) fail_msg("%s", lsio_error_message(e));
+  if (polled_submit(api_context, o, &job, &e)) fail_msg("%s", lsio_error_message(e));
   return job;
 }
 
@@ -130,7 +131,7 @@ static void check_whole(const struct drawn *d, const char *data, size_t bytes) {
 /* ---- plain reads ---- */
 
 static void ends_well(lsio_job *job) {
-  if (lsio_wait(job)) fail_msg("%s", lsio_error_message(lsio_job_error(job)));
+  if (polled_wait(job)) fail_msg("%s", lsio_error_message(lsio_job_error(job)));
 }
 
 static void into_an_array_that_lsio_makes(const struct drawn *d, const lsio_request *request) {
@@ -140,7 +141,7 @@ static void into_an_array_that_lsio_makes(const struct drawn *d, const lsio_requ
   struct lsio_array a = {.struct_size = sizeof a};
   assert_int_equal(lsio_job_take_output(job, &a), 0);
   assert_string_equal(a.type, "u8");
-  lsio_job_destroy(job);
+  polled_destroy(job);
   check_whole(d, a.data, a.bytes);
   lsio_array_free(&a);
 }
@@ -260,7 +261,7 @@ static void urls_and_shards(void **state) {
   assert_int_equal(lsio_job_output(job, &a), 0);
   assert_int_equal(a.bytes, 8);
   assert_memory_equal(a.data, &api_values[API_VALUES - 2], 8);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_request_release(request);
 }
 
@@ -300,7 +301,7 @@ static void a_scripts_source(void **state) {
     assert_true(api_number(s, "n") == (double)d.all / 4 && api_number(s, "tags") == tags);
     assert_float_equal(api_number(s, "sum"), sum, 1e-6 * (1 + sum * sum));
     json_decref(json);
-    lsio_job_destroy(job);
+    polled_destroy(job);
     lsio_request_release(request);
   }
   lsio_script_release(loaded);
@@ -335,7 +336,7 @@ static void a_transform_in_c(void **state) {
     lsio_job *job = submit(&o);
     ends_well(job);
     assert_int_equal(*(uint64_t *)lsio_job_state(job), d.all);
-    lsio_job_destroy(job);
+    polled_destroy(job);
     lsio_request_release(request);
   }
   assert_int_equal(remove_files(), 0);
@@ -386,7 +387,7 @@ static void refused(lsio_queue *queue, int64_t offset, int64_t length, uint32_t 
   struct lsio_job_options o = options_of(request, 0);
   lsio_job *job = NULL;
   lsio_error *e = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, &e), code);
+  assert_int_equal(polled_submit(api_context, &o, &job, &e), code);
   if (!strstr(lsio_error_message(e), part)) fail_msg("%s", lsio_error_message(e));
   lsio_error_free(e);
   o.queue = queue;
@@ -418,7 +419,7 @@ static void wrong_ranges(void **state) {
 static void job_refused(const struct lsio_job_options *o, int code, const char *part) {
   lsio_job *job = NULL;
   lsio_error *e = NULL;
-  assert_int_equal(lsio_submit(api_context, o, &job, &e), code);
+  assert_int_equal(polled_submit(api_context, o, &job, &e), code);
   if (!strstr(lsio_error_message(e), part)) fail_msg("%s", lsio_error_message(e));
   lsio_error_free(e);
 }
@@ -471,9 +472,8 @@ static void memory_is_short(void **state) {
       lsio_job *job = NULL;
       lsio_context *context = NULL;
       if (!rc) rc = lsio_context_create(NULL, &context, NULL);
-      if (!rc) rc = lsio_submit(context, &o, &job, NULL);
-      if (!rc) rc = lsio_wait(job);
-      lsio_job_destroy(job);
+      if (!rc && !(rc = polled_submit(context, &o, &job, NULL))) rc = polled_wait(job);
+      polled_destroy(job);
       lsio_context_destroy(context);
       lsio_request_release(request);
       lsi_mem_fail_nth(0, false);

@@ -12,6 +12,7 @@
 #include "api_job.h"
 #include "api/context.h"
 #include "memory/pool.h"
+#include "polled.h"
 
 #define DOUBLED                                                                          \
   "local lsio = require 'lsio'\n"                                                        \
@@ -32,8 +33,8 @@ static void run(const char *script, const char *memory, struct lsio_array *out) 
   o.n_settings = 2;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
-  const int rc = lsio_wait(job);
+  if (polled_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  const int rc = polled_wait(job);
   if (rc == 0 && out) assert_int_equal(lsio_job_take_output(job, out), 0);
   api_close(job);
   assert_int_equal(rc, 0);
@@ -86,7 +87,7 @@ static void failed_jobs_give_back(void **state) {
   run(DOUBLED, "memory=64MiB", NULL);
   const uint64_t bytes = kept();
   lsio_job *job = api_submit(API_HEAD " sink = lsio.memory(), transform = function() error('no') end }", 0);
-  assert_int_equal(lsio_wait(job), LSIO_ERR_TRANSFORM);
+  assert_int_equal(polled_wait(job), LSIO_ERR_TRANSFORM);
   api_close(job);
   assert_true(kept() >= bytes);
 }

@@ -8,6 +8,7 @@
 
 #include "api_job.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 #define COUNTER                                                                          \
   "local lsio = require 'lsio'\nlocal inits, ends = 0, 0\n"                              \
@@ -21,7 +22,7 @@
 static void refuses(int code, const char *part, const struct lsio_job_options *o) {
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  assert_int_equal(lsio_submit(api_context, o, &job, &error), code);
+  assert_int_equal(polled_submit(api_context, o, &job, &error), code);
   assert_null(job);
   if (!strstr(lsio_error_message(error), part)) fail_msg("%s", lsio_error_message(error));
   lsio_error_free(error);
@@ -53,7 +54,7 @@ static lsio_job *submit(const lsio_script *script, const char *arg) {
   o.n_args = 1;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  if (polled_submit(api_context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
   return job;
 }
 
@@ -79,10 +80,10 @@ static void thousand_jobs_of_one_script(void **state) {
     snprintf(arg, sizeof arg, "--above=%d", k);
     lsio_job *job = submit(script, arg);
     if (k % 100)
-      assert_int_equal(lsio_wait(job), 0);
+      assert_int_equal(polled_wait(job), 0);
     else
       ends(job, above(k), k);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   lsio_script_release(script);
 }
@@ -93,12 +94,12 @@ static void job_outlives_its_script(void **state) {
   lsio_job *job = submit(script, "--above=7");
   lsio_script_release(script);
   ends(job, above(7), 1);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   script = load(COUNTER); /* begins anew */
   job = submit(script, "--above=8");
   ends(job, above(8), 1);
   lsio_script_release(script);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_script_release(NULL);
 }
 
@@ -152,7 +153,7 @@ static void what_is_wrong_is_said(void **state) {
   api_context = other;
   lsio_job *job = submit(script, "--above=1"); /* none of it has hurt the script */
   ends(job, above(1), 1);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_script_release(script);
 }
 
@@ -173,16 +174,16 @@ static void no_memory(void **state) {
     if (!rc && n % 2) rc = lsio_script_wait(script, &error); /* else the job has it run */
     if (!rc) {
       of_job = options_of(script);
-      rc = lsio_submit(api_context, &of_job, &job, &error);
+      rc = polled_submit(api_context, &of_job, &job, &error);
     }
-    if (!rc) rc = lsio_wait(job);
+    if (!rc) rc = polled_wait(job);
     lsio_script_release(script);
     through = lsi_mem_calls() - calls < n;
     lsi_mem_fail_nth(0, false);
     if (rc && rc != LSIO_ERR_NOMEM) fail_msg("allocation %d: %d", (int)n, rc);
     failures += rc != 0;
     lsio_error_free(error);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   assert_true(failures > 20);
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 #include "seams/os.h"
 
 #define MOST 8
@@ -84,7 +85,7 @@ static struct ran run(const char *script, uint32_t flags, size_t n, const char *
   lsio_job *job = NULL;
   lsio_error *error = NULL;
   listen_to();
-  const int rc = lsio_submit(context, &o, &job, &error);
+  const int rc = polled_submit(context, &o, &job, &error);
   listened();
   if (rc != 0) fail_msg("%s", lsio_error_message(error));
   json_t *s = api_ends(job, 0);
@@ -92,7 +93,7 @@ static struct ran run(const char *script, uint32_t flags, size_t n, const char *
   snprintf(ran.backend, sizeof ran.backend, "%s", json_string_value(json_object_get(s, "backend")));
   assert_true(api_number(json_object_get(s, "state"), "n") == API_VALUES);
   json_decref(s);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   return ran;
 }
 #define RUN(...)                                                                                       \
@@ -178,11 +179,11 @@ static int needs(const char *memory, char *message, size_t cap) {
   lsio_job *job = NULL;
   lsio_error *error = NULL;
   listen_to();
-  int rc = lsio_submit(context, &o, &job, &error);
+  int rc = polled_submit(context, &o, &job, &error);
   listened();
   snprintf(message, cap, "%s", error ? lsio_error_message(error) : "");
-  if (rc == 0) rc = lsio_wait(job);
-  lsio_job_destroy(job);
+  if (rc == 0) rc = polled_wait(job);
+  polled_destroy(job);
   lsio_error_free(error);
   unlink("out.raw");
   return rc;
@@ -321,7 +322,7 @@ static lsio_job *submit_ordered(const lsio_script *loaded, struct order *order, 
                                      .args = args, .n_args = 2, .settings = settings, .n_settings = 2};
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  if (polled_submit(context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
   return job;
 }
 
@@ -336,10 +337,10 @@ static void a_job_in_the_background_gives_way(void **state) {
   lsio_job *back = submit_ordered(loaded, &order, 'b', "priority=background");
   lsio_job *normal = submit_ordered(loaded, &order, 'n', "priority=normal");
   __atomic_store_n(&order.open, 1, __ATOMIC_SEQ_CST);
-  assert_int_equal(lsio_wait(normal), 0);
-  assert_int_equal(lsio_wait(back), 0);
-  lsio_job_destroy(normal);
-  lsio_job_destroy(back);
+  assert_int_equal(polled_wait(normal), 0);
+  assert_int_equal(polled_wait(back), 0);
+  polled_destroy(normal);
+  polled_destroy(back);
   lsio_script_release(loaded);
   assert_int_equal(order.n, 2 * API_STEPS);
   const char *first = memchr(order.who, 'n', 2 * API_STEPS), *last = order.who + 2 * API_STEPS;

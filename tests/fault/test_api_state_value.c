@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "api_job.h"
 #include "ground/mem.h"
+#include "polled.h"
 #include "value_dice.h"
 
 static struct lsio_value_view look(const lsio_value *v) {
@@ -26,12 +28,12 @@ static lsio_value *state_of(const char *script, lsio_value *params) {
   o.params = params;
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error)) fail_msg("%s", lsio_error_message(error));
+  if (polled_submit(api_context, &o, &job, &error)) fail_msg("%s", lsio_error_message(error));
   lsio_value_release(params);
   lsio_value *v = NULL;
   json_decref(api_ends(job, 0));
   if (lsio_job_state_value(job, &v, &error)) fail_msg("%s", lsio_error_message(error));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   return v;
 }
 
@@ -281,13 +283,13 @@ static void gives_none(const char *script, uint32_t flags, int status, int code,
   lsio_job *job = NULL;
   lsio_value *v = NULL;
   lsio_error *error = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
-  assert_int_equal(lsio_wait(job), status);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_wait(job), status);
   assert_int_equal(lsio_job_state_value(job, &v, &error), code);
   assert_null(v);
   if (!strstr(lsio_error_message(error), words)) fail_msg("%s", lsio_error_message(error));
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  polled_destroy(job);
 }
 
 static int entered[2];
@@ -324,13 +326,18 @@ static void what_is_no_value_is_named(void **state) {
   gives_none(API_COUNTS, 0, 0, LSIO_ERR_USAGE, "the flag LSIO_JOB_STATE_VALUE");
   gives_none(API_HEAD " transform = function() error 'no' end }\n", LSIO_JOB_STATE_VALUE, LSIO_ERR_TRANSFORM,
              LSIO_ERR_TRANSFORM, "no");
-  struct lsio_job_options o = api_options(API_COUNTS, LSIO_JOB_STATE_VALUE);
+  struct lsio_job_options o = api_options(API_HEAD " state = 'double n;', reduce = { n = 'sum' },\n"
+                                          " transform = function() repeat local f = io.open('go') until f and f:close() end }\n",
+                                          LSIO_JOB_STATE_VALUE);
   lsio_job *job = NULL;
   lsio_value *v = NULL;
   assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
   assert_int_equal(lsio_job_state_value(job, &v, NULL), LSIO_ERR_BUSY);
   assert_int_equal(lsio_job_state_value(job, NULL, NULL), LSIO_ERR_USAGE);
-  lsio_job_destroy(job);
+  fclose(fopen("go", "wb"));
+  assert_int_equal(lsio_wait(job, -1), 0);
+  unlink("go");
+  lsio_job_release(job);
 }
 
 /* The N-th allocation fails: the job does, or the value is whole. */
@@ -348,8 +355,8 @@ static void no_memory(void **state) {
     lsio_value *v = NULL;
     const uint64_t calls = lsi_mem_calls();
     lsi_mem_fail_nth(n, false);
-    int rc = lsio_submit(api_context, &o, &job, &error);
-    if (!rc) rc = lsio_wait(job);
+    int rc = polled_submit(api_context, &o, &job, &error);
+    if (!rc) rc = polled_wait(job);
     if (!rc) rc = lsio_job_state_value(job, &v, &error);
     through = lsi_mem_calls() - calls < n;
     lsi_mem_fail_nth(0, false);
@@ -358,7 +365,7 @@ static void no_memory(void **state) {
     failures += rc != 0;
     lsio_error_free(error);
     lsio_value_release(v);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   assert_true(failures > 20);
 }

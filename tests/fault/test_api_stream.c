@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 struct seen {
   uint8_t steps[API_STEPS]; /* how often each came */
@@ -22,8 +23,8 @@ struct seen {
   bool done;
 };
 
-static void check_elements(const struct lsio_completion *c) {
-  if (c->kind != LSIO_STEP) return;
+static void check_elements(const struct polled *c) {
+  if (c->kind != POLLED_STEP) return;
   assert_true(c->step < API_STEPS);
   assert_int_equal(c->length, API_CHUNK);
   assert_memory_equal(c->data, api_values + c->step * (API_CHUNK / 4), API_CHUNK);
@@ -32,21 +33,21 @@ static void check_elements(const struct lsio_completion *c) {
 
 /* Polls once and notes what came. */
 static int take(lsio_job *job, struct seen *seen, size_t max, int timeout_ms,
-                void (*check)(const struct lsio_completion *c)) {
-  static struct lsio_completion batch[256];
-  int n = lsio_poll(job, batch, max, timeout_ms);
+                void (*check)(const struct polled *c)) {
+  static struct polled batch[256];
+  int n = polled_take(job, batch, max, timeout_ms);
   assert_true(n >= 0 && (size_t)n <= max);
   for (int i = 0; i < n; i++) {
     assert_false(seen->done);
-    if (batch[i].kind == LSIO_DONE) {
+    if (batch[i].kind == POLLED_DONE) {
       seen->done = true;
       continue;
     }
     assert_true(batch[i].step < API_STEPS);
     seen->steps[batch[i].step]++;
-    seen->results += batch[i].kind == LSIO_STEP;
-    seen->failures += batch[i].kind == LSIO_STEP_FAILED;
-    assert_true((batch[i].kind == LSIO_STEP_FAILED) == (batch[i].error != NULL));
+    seen->results += batch[i].kind == POLLED_STEP;
+    seen->failures += batch[i].kind == POLLED_STEP_FAILED;
+    assert_true((batch[i].kind == POLLED_STEP_FAILED) == (batch[i].error != NULL));
     if (check) check(&batch[i]);
   }
   return n;
@@ -66,8 +67,8 @@ static void test_stream_in_batches(void **state) {
     while (!seen.done) assert_true(take(job, &seen, sizes[i], -1, check_elements) > 0);
     all_once(&seen);
     assert_int_equal(seen.results, API_STEPS);
-    struct lsio_completion c;
-    assert_int_equal(lsio_poll(job, &c, 1, -1), 0); /* after the last one: at once */
+    struct polled c;
+    assert_int_equal(polled_take(job, &c, 1, -1), 0); /* after the last one: at once */
     assert_int_equal(lsio_job_status(job), 0);
     api_close(job);
   }
@@ -91,9 +92,9 @@ static void test_stream_of_many_files(void **state) {
   lsio_job *job = api_submit("local lsio = require 'lsio' return lsio.job { type = 'f32',"
                              " source = lsio.files('d/*', { whole = true }) }", LSIO_JOB_STREAM);
   uint8_t came[FILES] = {0};
-  struct lsio_completion c = {0};
-  while (lsio_poll(job, &c, 1, -1) == 1 && c.kind != LSIO_DONE) {
-    assert_int_equal(c.kind, LSIO_STEP);
+  struct polled c = {0};
+  while (polled_take(job, &c, 1, -1) == 1 && c.kind != POLLED_DONE) {
+    assert_int_equal(c.kind, POLLED_STEP);
     assert_true(c.step < FILES);
     came[c.step]++;
     assert_int_equal(c.length, 4 * FILE_FLOATS(c.step));
@@ -108,9 +109,9 @@ static void test_stream_of_many_files(void **state) {
   assert_int_equal(rmdir("d"), 0);
 }
 
-static void check_record(const struct lsio_completion *c) {
+static void check_record(const struct polled *c) {
   char want[64];
-  if (c->kind != LSIO_STEP) return;
+  if (c->kind != POLLED_STEP) return;
   if (c->step % 3 == 0) { /* nothing to deliver, but it has ended */
     assert_int_equal(c->length, 0);
     return;
@@ -141,16 +142,16 @@ static void test_stream_of_records(void **state) {
   " piece = '64KiB', on_error = 'skip', out_max = 100,\n"
 
 /* The first completion of a job, which has one step. */
-static struct lsio_completion only_step(lsio_job *job) {
-  struct lsio_completion c = {0};
-  assert_int_equal(lsio_poll(job, &c, 1, -1), 1);
+static struct polled only_step(lsio_job *job) {
+  struct polled c = {0};
+  assert_int_equal(polled_take(job, &c, 1, -1), 1);
   return c;
 }
 
 static void no_other(lsio_job *job) {
-  struct lsio_completion c = {0};
-  assert_int_equal(lsio_poll(job, &c, 1, -1), 1);
-  assert_int_equal(c.kind, LSIO_DONE);
+  struct polled c = {0};
+  assert_int_equal(polled_take(job, &c, 1, -1), 1);
+  assert_int_equal(c.kind, POLLED_DONE);
   api_close(job);
 }
 
@@ -162,9 +163,9 @@ static void test_pieces_yield_one_result(void **state) {
                              "  chunk.out[0], chunk.out[1] = chunk.pos, chunk.out.n\n"
                              "  return chunk.last and 1 or 2 end }\n",
                              LSIO_JOB_STREAM);
-  struct lsio_completion c = only_step(job);
+  struct polled c = only_step(job);
   static const float want[] = {0, 100, 32768, 98, 49152, 96, 65536, 94, 81920, 92, 98304};
-  assert_int_equal(c.kind, LSIO_STEP);
+  assert_int_equal(c.kind, POLLED_STEP);
   assert_int_equal(c.length, sizeof want);
   assert_memory_equal(c.data, want, sizeof want);
   no_other(job);
@@ -188,8 +189,8 @@ static void test_records_of_inner_pieces(void **state) {
     char text[1024];
     snprintf(text, sizeof text, API_PIECES " transform = function(chunk) %s end }\n", bodies[i][0]);
     lsio_job *job = api_submit(text, LSIO_JOB_STREAM);
-    struct lsio_completion c = only_step(job);
-    assert_int_equal(c.kind, LSIO_STEP_FAILED);
+    struct polled c = only_step(job);
+    assert_int_equal(c.kind, POLLED_STEP_FAILED);
     assert_non_null(strstr(lsio_error_message(c.error), bodies[i][1]));
     no_other(job);
   }
@@ -245,7 +246,7 @@ static void test_cancel_without_poller(void **state) {
     nanosleep(&pause, NULL);
   }
   assert_int_equal(p.workers_running, 0);
-  assert_int_equal(lsio_wait(job), LSIO_ERR_CANCELLED);
+  assert_int_equal(polled_wait(job), LSIO_ERR_CANCELLED);
   api_close(job);
 }
 
@@ -253,7 +254,7 @@ static void test_bell(void **state) {
   (void)state;
   lsio_job *job = api_submit(API_HEAD " transform = function(chunk) return 'x' end }\n", LSIO_JOB_STREAM);
   struct seen seen = {0};
-  struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
+  struct pollfd fd = {.fd = polled_fd(job), .events = POLLIN};
   assert_true(fd.fd >= 0);
   while (!seen.done) {
     /* Whoever waits for the bell and then takes one completion misses none. */
@@ -280,7 +281,7 @@ static void test_bell_for_what_is_left(void **state) {
   struct lsio_progress p = {.struct_size = sizeof p};
   while (p.steps < 10) lsio_job_progress(job, &p);
   nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* most often all are taken at once then */
-  struct pollfd fd = {.fd = lsio_job_fd(job), .events = POLLIN};
+  struct pollfd fd = {.fd = polled_fd(job), .events = POLLIN};
   for (int left = 10; left > 0; left--) {
     /* A step counts a moment before its result is there; more than these never come. */
     if (poll(&fd, 1, 10000) != 1) fail_msg("the bell is silent with %d results left", left);
@@ -320,7 +321,7 @@ static void test_progress_at_the_end(void **state) {
     struct watch w = {.job = api_submit(API_HEAD "}", LSIO_JOB_STREAM)};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, watch_progress, &w), 0);
-    assert_int_equal(lsio_wait(w.job), 0);
+    assert_int_equal(polled_wait(w.job), 0);
     atomic_store(&w.over, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(w.longest >= 0 && w.longest < 600);
@@ -328,9 +329,9 @@ static void test_progress_at_the_end(void **state) {
   }
 }
 
-static void check_every_tenth(const struct lsio_completion *c) {
+static void check_every_tenth(const struct polled *c) {
   const bool bad = c->step % 10 == 3;
-  assert_int_equal(c->kind, bad ? LSIO_STEP_FAILED : LSIO_STEP);
+  assert_int_equal(c->kind, bad ? POLLED_STEP_FAILED : POLLED_STEP);
   if (!bad) return;
   assert_int_equal(lsio_error_code(c->error), LSIO_ERR_TRANSFORM);
   assert_int_equal(lsio_error_step(c->error), c->step);

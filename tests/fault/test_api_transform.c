@@ -286,7 +286,6 @@ static void release_own(void *user) {
     .undo = undo_own, .state_size = sizeof(struct own), .state_align = 4096 }
 
 static void check_own(lsio_job *job) {
-  assert_null(lsio_job_state(job));
   json_t *summary = api_ends(job, 0);
   assert_true(api_number(summary, "steps_failed") == 143 + 143 + 142);
   const struct own *s = lsio_job_state(job);

@@ -10,6 +10,7 @@
 
 #include "api_job.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 static atomic_int opened, closed, finished, merged, released;
 
@@ -64,7 +65,7 @@ static void refused(const char *script, const struct lsio_transform *t, int code
   lsio_job *job = NULL;
   lsio_error *error = NULL;
   reset();
-  assert_int_equal(lsio_submit(api_context, &o, &job, &error), code);
+  assert_int_equal(polled_submit(api_context, &o, &job, &error), code);
   assert_null(job);
   if (!strstr(lsio_error_message(error), part)) fail_msg("%s", lsio_error_message(error));
   lsio_error_free(error);
@@ -111,10 +112,10 @@ static void test_what_is_refused(void **unused) {
   o.transform = &t;
   lsio_job *job;
   reset();
-  assert_int_equal(lsio_submit(NULL, &o, &job, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(polled_submit(NULL, &o, &job, NULL), LSIO_ERR_USAGE);
   assert_int_equal(atomic_load(&released), 1);
   o.script = NULL;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), LSIO_ERR_USAGE);
   assert_int_equal(atomic_load(&released), 2);
 }
 
@@ -123,6 +124,7 @@ static void test_plans_and_help(void **unused) {
   const struct lsio_transform t = COUNT;
   reset();
   lsio_job *job = api_submit_c(API_HEAD "}", LSIO_JOB_PLAN_ONLY, &t);
+  assert_int_equal(lsio_wait(job, -1), 0);
   assert_non_null(lsio_job_explain(job, 0));
   assert_int_equal(atomic_load(&released), 0);
   api_close(job);
@@ -148,16 +150,16 @@ static void test_loaded_scripts(void **unused) {
   assert_int_equal(lsio_script_load(api_context, &o, &script, NULL), 0);
   o.script = NULL;
   o.loaded = script;
-  assert_int_equal(lsio_submit(api_context, &o, &job, &error), LSIO_ERR_SCRIPT);
+  assert_int_equal(polled_submit(api_context, &o, &job, &error), LSIO_ERR_SCRIPT);
   assert_non_null(strstr(lsio_error_message(error), "job.lua:3: state has no use without a transform"));
   lsio_error_free(error);
   o.transform = &t;
   for (int i = 0; i < 3; i++) {
-    assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+    assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
     json_t *summary = api_ends(job, 0);
     assert_true(api_number(json_object_get(summary, "state"), "n") == API_VALUES);
     json_decref(summary);
-    lsio_job_destroy(job);
+    polled_destroy(job);
   }
   lsio_script_release(script);
 }
@@ -271,6 +273,7 @@ static void test_cancelled_while_it_spins(void **unused) {
     atomic_store(&api_arrived, 0);
     lsio_job *job = api_submit_c(API_HEAD "}", 0, &t);
     while (!atomic_load(&api_arrived)) continue;
+    assert_null(lsio_job_state(job));
     if (!destroyed) {
       lsio_cancel(job);
       json_decref(api_ends(job, LSIO_ERR_CANCELLED));
@@ -293,12 +296,12 @@ static void *client(void *seed) {
   for (int i = 0; i < 20; i++) {
     lsio_job *job[2];
     for (int k = 0; k < 2; k++)
-      if (lsio_submit(api_context, &o, &job[k], NULL)) return (void *)1000;
+      if (polled_submit(api_context, &o, &job[k], NULL)) return (void *)1000;
     for (int k = 0; k < 2; k++) {
-      wrong += lsio_wait(job[k]) != 0;
+      wrong += polled_wait(job[k]) != 0;
       wrong += own ? *(const uint64_t *)lsio_job_state(job[k]) != API_VALUES
                    : !strstr(lsio_job_summary_json(job[k]), "\"n\":100000");
-      lsio_job_destroy(job[k]);
+      polled_destroy(job[k]);
     }
   }
   return (void *)wrong;
@@ -324,7 +327,7 @@ static void test_jobs_of_a_queue(void **unused) {
     struct lsio_job_options o = api_options(i == 2 ? "return 1 +" : API_APART "}", 0);
     o.transform = &t;
     o.queue = queue;
-    assert_int_equal(lsio_submit(api_context, &o, &job[i], NULL), 0);
+    assert_int_equal(polled_submit(api_context, &o, &job[i], NULL), 0);
     memset(&t, 0xff, sizeof t);
   }
   struct lsio_event e;
@@ -358,12 +361,12 @@ static void job_without_memory(uint64_t n, bool forever, bool own, bool *all, bo
   *good = false;
   const struct lsio_context_options c = {.struct_size = sizeof c, .flags = LSIO_CONTEXT_NO_ENV};
   if (lsio_context_create(&c, &context, NULL) == 0) {
-    const int rc = lsio_submit(context, &o, &job, NULL);
-    *good = rc == 0 && lsio_wait(job) == 0;
+    const int rc = polled_submit(context, &o, &job, NULL);
+    *good = rc == 0 && polled_wait(job) == 0;
     const uint64_t *state = job ? lsio_job_state(job) : NULL;
     if (*good && own && (!state || *state != API_VALUES)) fail_msg("allocation %d: a wrong sum", (int)n);
     if (!*good && state) fail_msg("allocation %d: a state of a failed job", (int)n);
-    lsio_job_destroy(job);
+    polled_destroy(job);
     if (atomic_load(&released) != 1) fail_msg("allocation %d: released %d times", (int)n, atomic_load(&released));
     lsio_context_destroy(context);
   }

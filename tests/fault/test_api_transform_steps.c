@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 static int mine; /* what `user` is */
 
@@ -62,11 +63,11 @@ static void test_results_of_variable_size(void **unused) {
   api_close(job);
 
   job = api_submit_c(API_HEAD " out_max = 3 }", LSIO_JOB_STREAM, &t);
-  struct lsio_completion c;
+  struct polled c;
   int results = 0;
-  for (; lsio_poll(job, &c, 1, -1) == 1 && c.kind == LSIO_STEP; results++)
+  for (; polled_take(job, &c, 1, -1) == 1 && c.kind == POLLED_STEP; results++)
     assert_true(c.length == c.step % 4 * 4 && (!c.length || *(const float *)c.data == (float)c.step));
-  assert_int_equal(c.kind, LSIO_DONE);
+  assert_int_equal(c.kind, POLLED_DONE);
   assert_int_equal(results, API_STEPS);
 }
 
@@ -83,14 +84,14 @@ static void test_results_in_a_stream(void **unused) {
   (void)unused;
   const struct lsio_transform t = {.struct_size = sizeof t, .step = negate};
   lsio_job *job = api_submit_c(API_HEAD " }", LSIO_JOB_STREAM, &t);
-  struct lsio_completion c;
+  struct polled c;
   int results = 0;
-  for (; lsio_poll(job, &c, 1, -1) == 1 && c.kind == LSIO_STEP; results++) {
+  for (; polled_take(job, &c, 1, -1) == 1 && c.kind == POLLED_STEP; results++) {
     const float *v = c.data;
     assert_int_equal(c.length, API_CHUNK);
     for (int i = 0; i < API_CHUNK / 4; i++) assert_true(v[i] == -api_values[c.step * (API_CHUNK / 4) + (uint64_t)i]);
   }
-  assert_int_equal(c.kind, LSIO_DONE);
+  assert_int_equal(c.kind, POLLED_DONE);
   assert_int_equal(results, API_STEPS);
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "polled.h"
 
 #define BYTES ((size_t)36 << 20)
 #define JOB                                                                                        \
@@ -56,9 +57,9 @@ static void run(lsio_context *context, const char *script, const char *direct, c
   memset(result, 0xA5, BYTES);
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  if (lsio_submit(context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
+  if (polled_submit(context, &o, &job, &error) != 0) fail_msg("%s", lsio_error_message(error));
   check_summary(job, pins);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   if (memcmp(result, bytes, BYTES) != 0) fail_msg("%s, %s: %s", tune, direct, script);
 }
 

@@ -1,8 +1,9 @@
-/* What calls of a program with a queue cost the thread that makes them: none sleeps but takes that are given a
- * time, and each has at most a millisecond of its CPU, however large a job is and whatever others do. Here the
- * program waits by poll(2), as one with a loop of its own does. Each case runs a few times, and the best time
- * counts: a lock that another thread holds for a moment, or an interrupt, is bad luck; what takes long, or waits
- * for something, does so every time. The linker's --wrap has fdatasync sleep (tests/CMakeLists.txt). */
+/* What calls of a program cost the thread that makes them: none sleeps but takes, and waits for jobs without a
+ * queue, that are given a time, and each has at most a millisecond of its CPU, however large a job is and
+ * whatever others do. Here the program waits by poll(2), as one with a loop of its own does. Each case runs a few
+ * times, and the best time counts: a lock that another thread holds for a moment, or an interrupt, is bad luck;
+ * what takes long, or waits for something, does so every time. The linker's --wrap has fdatasync sleep
+ * (tests/CMakeLists.txt). */
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -19,99 +19,15 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "counted.h"
 
 #define ROUNDS 10
-#define CPU_MOST_S 1e-3
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* they take CPU of their own for each byte that is freed */
-#else
-#define SANITIZED 0
-#endif
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_fdatasync(int fd) {
   nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
   return __real_fdatasync(fd);
-}
-
-/* ---- counting ---- */
-
-struct entry {
-  const char *name;
-  unsigned calls, slept; /* of this round */
-  double cpu_s;          /* the longest of these */
-  unsigned slept_best;   /* of all rounds so far */
-  double cpu_best_s;
-};
-static struct entry entries[64];
-static unsigned n_entries;
-
-static double cpu_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static long sleeps(void) {
-  struct rusage r;
-  getrusage(RUSAGE_THREAD, &r);
-  return r.ru_nvcsw;
-}
-
-static struct entry *entry_of(const char *name) {
-  for (unsigned i = 0; i < n_entries; i++)
-    if (strcmp(entries[i].name, name) == 0) return &entries[i];
-  assert_true(n_entries < sizeof entries / sizeof *entries);
-  entries[n_entries] = (struct entry){.name = name, .slept_best = UINT32_MAX, .cpu_best_s = 1e9};
-  return &entries[n_entries++];
-}
-
-static void note(const char *name, double cpu, long slept) {
-  struct entry *x = entry_of(name);
-  x->calls++;
-  x->slept += slept > 0;
-  if (cpu > x->cpu_s) x->cpu_s = cpu;
-}
-
-/* One call of an entry. */
-#define COUNTED(name, call)                                  \
-  do {                                                       \
-    const long slept_before_ = sleeps();                     \
-    const double cpu_before_ = cpu_s();                      \
-    call;                                                    \
-    note(name, cpu_s() - cpu_before_, sleeps() - slept_before_); \
-  } while (0)
-
-/* Is there nothing to be said against the best of all so far? */
-static bool is_fine(const struct entry *x) {
-  return !x->slept_best && (SANITIZED || x->cpu_best_s <= CPU_MOST_S);
-}
-
-/* Then there is no need for another round. */
-static bool end_round(void) {
-  bool fine = true;
-  for (unsigned i = 0; i < n_entries; i++) {
-    struct entry *x = &entries[i];
-    const unsigned slept = x->slept > x->calls / 20 ? x->slept : 0;
-    if (x->calls && slept < x->slept_best) x->slept_best = slept;
-    if (x->calls && x->cpu_s < x->cpu_best_s) x->cpu_best_s = x->cpu_s;
-    x->calls = x->slept = 0;
-    x->cpu_s = 0;
-    fine = fine && is_fine(x);
-  }
-  return fine;
-}
-
-static void judge(void) {
-  int wrong = 0;
-  for (unsigned i = 0; i < n_entries; i++) {
-    const struct entry *x = &entries[i];
-    if (is_fine(x)) continue;
-    fprintf(stderr, "%s: slept in %u calls, took %g s of the CPU\n", x->name, x->slept_best, x->cpu_best_s);
-    wrong++;
-  }
-  if (wrong) fail_msg("%d entries wait or take long", wrong);
 }
 
 /* ---- a program ---- */
@@ -138,7 +54,7 @@ static int end(void **state) {
   memset(open_jobs, 0, sizeof open_jobs);
   lsio_queue_release(queue);
   queue = NULL;
-  n_entries = 0;
+  counted_reset();
   const int rc = api_end(state);
   return unlink("go") | rc;
 }
@@ -235,13 +151,32 @@ static void run_to_end(const char *script, uint32_t flags) {
   release(job);
 }
 
+/* One without a queue, released before its end if not `ends`. */
+static void run_alone(const char *script, bool ends) {
+  struct lsio_job_options o = api_options(script, 0);
+  lsio_job *job = NULL;
+  COUNTED("submit alone", assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0));
+  keep_open(NULL, job);
+  for (int status = LSIO_ERR_BUSY; ends && status == LSIO_ERR_BUSY;) {
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    COUNTED("wait", status = lsio_wait(job, 0));
+    look_at(job);
+  }
+  if (ends) read_end(job, 0);
+  if (ends) COUNTED("wait again", assert_int_equal(lsio_wait(job, -1), 0));
+  nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+  keep_open(job, NULL);
+  COUNTED("job_release alone", lsio_job_release(job));
+}
+
 static void run_rounds(const char *script, uint32_t flags) {
   bool fine = false;
   for (int i = 0; i < ROUNDS && !fine; i++) {
     open_queue();
     run_to_end(script, flags);
     close_queue();
-    fine = end_round();
+    if (!(flags & LSIO_JOB_STREAM)) run_alone(script, true);
+    fine = counted_round();
   }
 }
 
@@ -335,11 +270,13 @@ static void listed_files(void **state) {
     release(stopped);
     run_to_end(script, 0);
     close_queue();
-    fine = end_round();
+    run_alone(script, true);
+    run_alone(script, false);
+    fine = counted_round();
   }
   assert_int_equal(each_leaf(fell, NULL), 0);
   assert_int_equal(rmdir(tree), 0);
-  judge();
+  counted_judge();
 }
 
 #define RANGES 1000000u
@@ -371,9 +308,9 @@ static void borrowed_ranges(void **state) {
     read_end(job, 0);
     release(job);
     close_queue();
-    fine = end_round();
+    fine = counted_round();
   }
-  judge();
+  counted_judge();
 }
 
 #define GIB ((off_t)1 << 30)
@@ -396,7 +333,7 @@ static void large_output_replaced(void **state) {
   if (!rc) run_rounds(script, 0);
   (void)(unlink(in) | unlink(out));
   if (rc) skip();
-  judge();
+  counted_judge();
 }
 
 /* Numbers with all their digits, as JSON and as a value. */
@@ -419,9 +356,9 @@ static void large_state_merged(void **state) {
     release(job);
     COUNTED("value_release", lsio_value_release(value));
     close_queue();
-    fine = end_round();
+    fine = counted_round();
   }
-  judge();
+  counted_judge();
 }
 
 static void large_result_in_memory(void **state) {
@@ -430,7 +367,7 @@ static void large_result_in_memory(void **state) {
       API_HEAD " out_max = 100000, sink = lsio.memory(), transform = function(chunk)\n"
                " for i = 0, 99999 do chunk.out[i] = i end return 100000 end }";
   run_rounds(script, 0);
-  judge();
+  counted_judge();
 }
 
 static void many_results(void **state) {
@@ -438,7 +375,7 @@ static void many_results(void **state) {
   static const char script[] = API_HEAD " out_max = 100000, transform = function(chunk)\n"
                                         " for i = 0, 99999 do chunk.out[i] = i end return 100000 end }";
   run_rounds(script, LSIO_JOB_STREAM);
-  judge();
+  counted_judge();
 }
 
 /* A transform that spins, and another job's coordinator function, which has the script's state meanwhile. */
@@ -464,6 +401,7 @@ static void others_spin(void **state) {
       nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     }
     lsio_job *later = submit(API_COUNTS, 0);
+    run_alone(API_COUNTS, false);
     look_at(spinning);
     look_at(held);
     COUNTED("cancel", lsio_cancel(later));
@@ -481,12 +419,12 @@ static void others_spin(void **state) {
     let_go();
     lsio_context_destroy(api_context);
     api_context = NULL;
-    fine = end_round();
+    fine = counted_round();
     assert_int_equal(unlink("go") | unlink("reached"), 0);
     const struct lsio_context_options c = {.struct_size = sizeof c, .flags = LSIO_CONTEXT_NO_ENV};
     assert_int_equal(lsio_context_create(&c, &api_context, NULL), 0);
   }
-  judge();
+  counted_judge();
 }
 
 int main(void) {

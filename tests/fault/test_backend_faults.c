@@ -19,6 +19,7 @@
 #include "api/context.h"
 #include "ground/mem.h"
 #include "list.h"
+#include "polled.h"
 
 #define CHUNK 131472 /* bytes: whole pages and an edge, enough to be written past the page cache */
 #define VALUES (3 * CHUNK / 4) /* of each file */
@@ -138,11 +139,11 @@ static struct outcome run_job(const struct scene *s, const char *workers) {
   struct outcome out = {0};
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  const int rc = lsio_submit(context, &o, &job, &error);
+  const int rc = polled_submit(context, &o, &job, &error);
   if (rc) {
     note(&out, rc, error);
   } else {
-    const int status = lsio_wait(job);
+    const int status = polled_wait(job);
     note(&out, status, lsio_job_error(job));
     out.exit_code = lsio_job_exit_code(job);
     if (out.exit_code == 1 && !out.rc) { /* what was skipped */
@@ -151,7 +152,7 @@ static struct outcome run_job(const struct scene *s, const char *workers) {
     }
   }
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsi_crew_trim(context->crew); /* its threads keep nothing for the next job */
   return out;
 }
@@ -284,12 +285,12 @@ static const void *array_of(void) {
                                .flags = LSIO_JOB_NO_ENV};
   lsio_job *job = NULL;
   struct lsio_array a = {.struct_size = sizeof a};
-  assert_int_equal(lsio_submit(context, &o, &job, NULL), 0);
-  if (lsio_wait(job) == 0) {
+  assert_int_equal(polled_submit(context, &o, &job, NULL), 0);
+  if (polled_wait(job) == 0) {
     assert_int_equal(lsio_job_output(job, &a), 0);
     assert_memory_equal(a.data, values[0], sizeof values[0]);
   }
-  lsio_job_destroy(job);
+  polled_destroy(job);
   return a.data;
 }
 
@@ -297,7 +298,7 @@ static const void *array_of(void) {
 static void test_arrays_of_jobs_that_break(void **state) {
   (void)state;
   failing = REAP;
-  const int64_t live = lsi_mem_live();
+  const int64_t live = polled_live(context);
   const void *first = array_of();
   assert_ptr_equal(array_of(), first);
   atomic_store(&fail_forever, true);
@@ -308,7 +309,7 @@ static void test_arrays_of_jobs_that_break(void **state) {
   assert_ptr_not_equal(array_of(), first);
   *(char *)(uintptr_t)first = 1; /* as the kernel might */
   lsi_crew_trim(context->crew);
-  assert_int_equal(lsi_mem_live(), live);
+  assert_int_equal(polled_live(context), live);
 }
 
 static int setup(void **state) {

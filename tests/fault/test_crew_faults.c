@@ -24,6 +24,7 @@
 #include "ground/mem.h"
 #include "memory/pool.h"
 #include "plain.h"
+#include "polled.h"
 
 #define CALLS_MAX 20000
 #define DENSE 64 /* the first N, of which none is left out */
@@ -135,9 +136,12 @@ static void note(struct scene *s, const char *what, int rc, const lsio_error *e)
 
 static const char *const settings[] = {"workers=2", "memory=64MiB", "merge=never"};
 
+/* These stream, and are polled; the others are waited for. */
+static bool streams(int i) { return i == STREAM || i == OWN; }
+
 static void submit_plain(struct scene *s, int i) {
-  const struct plain p = {.n = RANGES, .ranges = ranges, .output = i == MEMORY ? s->output : NULL,
-                              .output_length = i == MEMORY ? ranges_bytes : 0, .settings = settings,
+  const struct plain p = {.n = RANGES, .ranges = ranges, .output = streams(i) ? NULL : s->output,
+                              .output_length = streams(i) ? 0 : ranges_bytes, .settings = settings,
                               .n_settings = 3};
   lsio_error *e = NULL;
   s->rc[i] = plain_submit(s->context, &p, &s->jobs[i], &e);
@@ -159,7 +163,7 @@ static void submit_script(struct scene *s, int i) {
     o.n_args = 1;
   }
   lsio_error *e = NULL;
-  s->rc[i] = lsio_submit(s->context, &o, &s->jobs[i], &e);
+  s->rc[i] = (streams(i) ? polled_submit : lsio_submit)(s->context, &o, &s->jobs[i], &e);
   note(s, job_names[i], s->rc[i], e);
   lsio_error_free(e);
 }
@@ -173,7 +177,7 @@ static void load_script(struct scene *s) {
 }
 
 /* The result of a step; what it is short of the right one fails the test. */
-static void check_step(const struct scene *s, int i, const struct lsio_completion *c) {
+static void check_step(const struct scene *s, int i, const struct polled *c) {
   bool right;
   if (i == STREAM) {
     const struct plain_range *r = &ranges[c->step];
@@ -189,16 +193,16 @@ static void check_step(const struct scene *s, int i, const struct lsio_completio
 }
 
 static unsigned drive(struct scene *s, int i) {
-  struct lsio_completion batch[4];
+  struct polled batch[4];
   unsigned steps = 0;
   for (;;) {
-    struct pollfd fd = {.fd = i % 2 ? -1 : lsio_job_fd(s->jobs[i]), .events = POLLIN};
+    struct pollfd fd = {.fd = polled_fd(s->jobs[i]), .events = POLLIN};
     if (fd.fd >= 0 && poll(&fd, 1, PATIENCE_MS) != 1) fail_msg("%s: %s: its bell is silent", s->where, job_names[i]);
-    const int n = lsio_poll(s->jobs[i], batch, 4, PATIENCE_MS);
+    const int n = polled_take(s->jobs[i], batch, 4, PATIENCE_MS);
     if (n <= 0) fail_msg("%s: %s hangs", s->where, job_names[i]);
     for (int k = 0; k < n; k++) {
-      if (batch[k].kind == LSIO_DONE) return steps;
-      if (batch[k].kind != LSIO_STEP) continue;
+      if (batch[k].kind == POLLED_DONE) return steps;
+      if (batch[k].kind != POLLED_STEP) continue;
       check_step(s, i, &batch[k]);
       steps++;
     }
@@ -207,7 +211,9 @@ static unsigned drive(struct scene *s, int i) {
 
 static void end_job(struct scene *s, int i) {
   if (!s->jobs[i]) return;
-  const unsigned steps = drive(s, i);
+  const unsigned steps = streams(i) ? drive(s, i) : 0;
+  if (!streams(i) && lsio_wait(s->jobs[i], PATIENCE_MS) == LSIO_ERR_BUSY)
+    fail_msg("%s: %s hangs", s->where, job_names[i]);
   const int rc = lsio_job_status(s->jobs[i]);
   s->rc[i] = rc;
   note(s, job_names[i], rc, lsio_job_error(s->jobs[i]));
@@ -218,7 +224,7 @@ static void end_job(struct scene *s, int i) {
       fail_msg("%s: %s: range %d is wrong", s->where, job_names[i], k);
   lsio_job_summary_json(s->jobs[i]);
   lsio_free(lsio_job_activity(s->jobs[i]));
-  lsio_job_destroy(s->jobs[i]);
+  polled_destroy(s->jobs[i]);
 }
 
 /* All four are open at once; the script goes while its job is open. */
@@ -259,6 +265,7 @@ static void settle(lsio_context *context) {
   submit_script(&s, OWN);
   end_job(&s, OWN);
   assert_int_equal(s.errors, 0);
+  polled_rest(context);
   lsi_crew_trim(context->crew);
 }
 
@@ -277,7 +284,7 @@ static bool run_badly(enum fault fault, int n, bool forever, lsio_context *warm,
            forever ? " and all later" : "");
   struct scene s = {.context = warm, .output = output, .where = where};
   settle(warm);
-  const int64_t live = lsi_mem_live();
+  const int64_t live = polled_live(warm);
   const int open_before = descriptors();
   const uint64_t calls = lsi_mem_calls();
   const long long kept = warm ? (long long)lsi_pool_kept(warm->pool) : 0, mapped = mapped_bytes - kept;
@@ -288,7 +295,7 @@ static bool run_badly(enum fault fault, int n, bool forever, lsio_context *warm,
   const int got = fault == ALLOC ? (int)(lsi_mem_calls() - calls) : atomic_load(&counted);
   settle(warm);
   if (!forever && s.errors > 1) fail_msg("%s: %d errors", where, s.errors);
-  if (lsi_mem_live() != live) fail_msg("%s: %d blocks lost", where, (int)(lsi_mem_live() - live));
+  if (polled_live(warm) != live) fail_msg("%s: %d blocks lost", where, (int)(polled_live(warm) - live));
   if (descriptors() != open_before) fail_msg("%s: descriptors lost", where);
   if (mapped_bytes - (warm ? (long long)lsi_pool_kept(warm->pool) : 0) != mapped) fail_msg("%s: maps lost", where);
   if (got < n && s.errors) fail_msg("%s: nothing did", where);

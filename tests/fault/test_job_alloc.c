@@ -16,6 +16,7 @@
 #include "codec/codec.h"
 #include "lsio.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 #define FILES 6
 #define VALUES 3000 /* of each file */
@@ -105,16 +106,16 @@ static void note_error(struct outcome *o, int rc, const lsio_error *e) {
 }
 
 static void drive(lsio_job *job, struct outcome *o) {
-  struct lsio_completion batch[3];
+  struct polled batch[3];
   for (bool done = false; !done;) {
-    int n = lsio_poll(job, batch, 3, 10000);
+    int n = polled_take(job, batch, 3, 10000);
     if (n <= 0) {
       o->rc = -1000; /* neither an end nor an error: it hangs */
       return;
     }
     for (int i = 0; i < n; i++) {
-      o->steps += batch[i].kind == LSIO_STEP;
-      done = done || batch[i].kind == LSIO_DONE;
+      o->steps += batch[i].kind == POLLED_STEP;
+      done = done || batch[i].kind == POLLED_DONE;
     }
   }
   note_error(o, lsio_job_status(job), lsio_job_error(job));
@@ -139,7 +140,7 @@ static struct outcome whole_job(const struct scene *s) {
     char *help = NULL;
     if (lsio_script_help(context, &options, &help, NULL) == 0) assert_non_null(help);
     lsio_free(help);
-    rc = lsio_submit(context, &options, &job, &error);
+    rc = polled_submit(context, &options, &job, &error);
   }
   if (rc != 0) {
     note_error(&o, rc, error);
@@ -150,7 +151,7 @@ static struct outcome whole_job(const struct scene *s) {
     drive(job, &o);
   }
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_context_destroy(context);
   return o;
 }

@@ -21,6 +21,7 @@
 #include "linux/linux_handle.h"
 #include "list.h"
 #include "lsio.h"
+#include "polled.h"
 #include "seams/backend.h"
 
 #define SIZE (4u << 20)
@@ -244,18 +245,18 @@ static void a_result_that_is_not_durable_ends_the_job(void **state) {
   assert_int_equal(lsio_context_create(NULL, &context, NULL), 0);
   for (int good = 0; good < 4; good += 3) {
     lsio_job *job = NULL;
-    const int rc = lsio_submit(context, &o, &job, NULL);
+    const int rc = polled_submit(context, &o, &job, NULL);
     if (rc == LSIO_ERR_UNSUPPORTED) break; /* no direct reads here */
     assert_int_equal(rc, 0);
     atomic_store(&syncs_left, good);
-    assert_int_equal(lsio_wait(job), LSIO_ERR_OUTPUT);
+    assert_int_equal(polled_wait(job), LSIO_ERR_OUTPUT);
     atomic_store(&syncs_left, 1 << 30);
     assert_non_null(strstr(lsio_error_message(lsio_job_error(job)), "did not reach the disk"));
     struct lsio_progress p = {.struct_size = sizeof p};
     lsio_job_progress(job, &p);
     assert_int_equal(p.steps, good); /* what was on its way lands after that, but counts no more */
     assert_in_range(p.steps_failed, 1, p.steps_requested - good);
-    lsio_job_destroy(job);
+    polled_destroy(job);
     assert_int_not_equal(access("out", F_OK), 0);
   }
   lsio_context_destroy(context);
@@ -273,13 +274,13 @@ static void a_result_counts_when_all_of_it_is_there(void **state) {
   lsio_context *context;
   assert_int_equal(lsio_context_create(NULL, &context, NULL), 0);
   lsio_job *job = NULL;
-  const int rc = lsio_submit(context, &o, &job, NULL);
+  const int rc = polled_submit(context, &o, &job, NULL);
   if (rc == 0) {
-    assert_int_equal(lsio_wait(job), 0);
+    assert_int_equal(polled_wait(job), 0);
     struct lsio_progress p = {.struct_size = sizeof p};
     lsio_job_progress(job, &p);
     assert_int_equal(p.steps, 2);
-    lsio_job_destroy(job);
+    polled_destroy(job);
     char *got = malloc(SIZE);
     FILE *f = fopen("out", "rb");
     assert_non_null(f);

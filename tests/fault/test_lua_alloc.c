@@ -23,6 +23,7 @@
 
 #include "lsio.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 #define VALUES 4000
 #define SAMPLES 120 /* positions, once and for ever each */
@@ -89,15 +90,15 @@ static int run_job(char *message, size_t cap) {
   lsio_error *error = NULL;
   message[0] = 0;
   int rc = lsio_context_create(NULL, &context, &error);
-  if (!rc) rc = lsio_submit(context, &o, &job, &error);
+  if (!rc) rc = polled_submit(context, &o, &job, &error);
   const lsio_error *e = error;
   if (!rc) {
-    rc = lsio_wait(job);
+    rc = polled_wait(job);
     e = lsio_job_error(job);
   }
   if (e) snprintf(message, cap, "%s", lsio_error_message(e));
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   lsio_context_destroy(context);
   return rc;
 }

@@ -22,6 +22,7 @@
 
 #include "lsio.h"
 #include "ground/mem.h"
+#include "polled.h"
 
 #define VALUES 6000
 #define CHUNK 4000 /* bytes: 6 steps */
@@ -90,7 +91,14 @@ WRAPPED(int, ftruncate, int fd, off_t length) {
   return fails(FTRUNCATE) ? -1 : __real_ftruncate(fd, length);
 }
 
-WRAPPED(int, fdatasync, int fd) { return fails(FDATASYNC) ? -1 : __real_fdatasync(fd); }
+static atomic_bool hold, held; /* whoever comes to fdatasync; somebody has */
+WRAPPED(int, fdatasync, int fd) {
+  for (bool waits = atomic_load(&hold); waits; waits = atomic_load(&hold)) {
+    atomic_store(&held, true);
+    usleep(100);
+  }
+  return fails(FDATASYNC) ? -1 : __real_fdatasync(fd);
+}
 WRAPPED(int, fsync, int fd) { return fails(FSYNC) ? -1 : __real_fsync(fd); }
 
 WRAPPED(ssize_t, readlinkat, int at, const char *path, char *to, size_t cap) {
@@ -180,10 +188,10 @@ static struct outcome run_job(const struct scene *s, bool replace) {
   lsio_error *error = NULL;
   atomic_store(&counted, 0);
   atomic_store(&failed_call, -1);
-  out.rc = lsio_submit(context, &o, &job, &error);
+  out.rc = polled_submit(context, &o, &job, &error);
   const lsio_error *e = error;
   if (!out.rc) {
-    out.rc = lsio_wait(job);
+    out.rc = polled_wait(job);
     e = lsio_job_error(job);
   }
   if (e) {
@@ -192,7 +200,7 @@ static struct outcome run_job(const struct scene *s, bool replace) {
     snprintf(out.object, sizeof out.object, "%s", lsio_error_object(e));
   }
   lsio_error_free(error);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   return out;
 }
 
@@ -429,18 +437,23 @@ static void test_abandon(void **state) {
     remove_all();
     lsio_job *job = NULL;
     pthread_t thread;
+    atomic_store(&held, false);
+    atomic_store(&hold, i < 4);
     assert_int_equal(lsio_submit(context, &o, &job, NULL), 0);
-    if (i < 4) { /* nothing can have been published yet */
+    if (i < 4) { /* nothing can be published yet */
+      while (!atomic_load(&held)) usleep(100);
       assert_int_equal(count_files(), 1 + no_nameless);
       lsio_job_abandon(job);
       assert_int_equal(count_files(), 1);
+      atomic_store(&hold, false);
     }
+    if (i % 3 == 0) lsio_wait(job, 1); /* at any time of it */
     assert_int_equal(pthread_create(&thread, NULL, abandon, job), 0);
-    const int rc = lsio_wait(job);
+    const int rc = lsio_wait(job, -1);
     pthread_join(thread, NULL);
     assert_true(rc == 0 || rc == LSIO_ERR_OUTPUT); /* the name that was to be renamed has gone */
     assert_int_equal(count_files(), 1 + (rc == 0));
-    lsio_job_destroy(job);
+    lsio_job_release(job);
   }
   no_nameless = false;
 }

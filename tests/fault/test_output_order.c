@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "lsio.h"
+#include "polled.h"
 
 #define VALUES 6000
 #define CHUNK 4000 /* bytes: 6 steps */
@@ -152,11 +153,11 @@ static struct outcome run_job(const struct scene *s, bool replace) {
   struct outcome out = {0};
   lsio_job *job = NULL;
   atomic_store(&traced, 0);
-  out.rc = lsio_submit(context, &o, &job, NULL);
-  if (!out.rc) out.rc = lsio_wait(job);
+  out.rc = polled_submit(context, &o, &job, NULL);
+  if (!out.rc) out.rc = polled_wait(job);
   if (job && lsio_job_error(job))
     snprintf(out.message, sizeof out.message, "%s", lsio_error_message(lsio_job_error(job)));
-  lsio_job_destroy(job);
+  polled_destroy(job);
   return out;
 }
 

@@ -23,6 +23,7 @@
 #include "list.h"
 #include "ground/mem.h"
 #include "path_jobs.h"
+#include "polled.h"
 #include "memory/pool.h"
 
 #define CALLS_MAX 20000
@@ -234,14 +235,16 @@ static long long bytes_lost(void) {
          (long long)(lsi_pool_kept(contexts[0]->pool) + lsi_pool_kept(contexts[1]->pool));
 }
 
+static int64_t live_blocks(void) { return polled_live(contexts[0]) - lsi_helpers_size(contexts[1]->helpers); }
+
 static struct path_end run(const struct path_kind *k, const char *where) {
   trim();
-  const int64_t live = lsi_mem_live();
+  const int64_t live = live_blocks();
   const int open_before = descriptors();
   const struct path_end end =
       path_run(contexts[k->sigbus], k, k->mapped ? faulty_mapped.name : faulty.name, where);
   trim();
-  if (lsi_mem_live() != live) fail_msg("%s: %d blocks lost", where, (int)(lsi_mem_live() - live));
+  if (live_blocks() != live) fail_msg("%s: %d blocks lost", where, (int)(live_blocks() - live));
   if (descriptors() != open_before) fail_msg("%s: descriptors lost", where);
   const long long lost = bytes_lost();
   /* What a broken backend may still write to belongs to nobody any more. */

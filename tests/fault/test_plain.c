@@ -15,6 +15,7 @@
 #include "ground/mem.h"
 #include "seams/os.h"
 #include "plain.h"
+#include "polled.h"
 
 #define BYTES ((uint64_t)API_VALUES * 4)
 
@@ -61,8 +62,8 @@ static void test_into_memory(void **state) {
   const uint64_t all = draw_ranges(&seed, ranges, 300);
   char *out = malloc(all);
   lsio_job *job = submit(ranges, 300, out, all);
-  assert_int_equal(lsio_wait(job), 0);
-  lsio_job_destroy(job);
+  assert_int_equal(polled_wait(job), 0);
+  polled_destroy(job);
   const char *at = out;
   for (int i = 0; i < 300; i++) {
     assert_memory_equal(at, (const char *)api_values + ranges[i].offset, ranges[i].length);
@@ -76,13 +77,13 @@ static void test_into_memory(void **state) {
 static int wrong_results(lsio_job *job, const struct plain_range *ranges, size_t n) {
   size_t results = 0;
   for (int ends = 0; !ends;) {
-    struct lsio_completion c[8];
-    const int got = lsio_poll(job, c, 8, -1);
+    struct polled c[8];
+    const int got = polled_take(job, c, 8, -1);
     for (int i = 0; i < got; i++) {
-      ends |= c[i].kind == LSIO_DONE;
-      if (c[i].kind == LSIO_DONE) continue;
+      ends |= c[i].kind == POLLED_DONE;
+      if (c[i].kind == POLLED_DONE) continue;
       const struct plain_range *r = c[i].step < n ? &ranges[c[i].step] : NULL;
-      if (!r || c[i].kind != LSIO_STEP || c[i].tag != r->tag || c[i].length != r->length ||
+      if (!r || c[i].kind != POLLED_STEP || c[i].tag != r->tag || c[i].length != r->length ||
           (r->length && memcmp(c[i].data, (const char *)api_values + r->offset, r->length) != 0))
         return 1;
       results++;
@@ -99,7 +100,7 @@ static void test_streamed(void **state) {
   draw_ranges(&seed, ranges, 200);
   lsio_job *job = submit(ranges, 200, NULL, 0);
   assert_int_equal(wrong_results(job, ranges, 200), 0);
-  lsio_job_destroy(job);
+  polled_destroy(job);
   assert_int_equal(unlink("b.f32"), 0);
 }
 
@@ -124,7 +125,7 @@ static void *client(void *arg) {
       const uint64_t how = random_below(&seed, 8);
       if (how == 0) lsio_cancel(jobs[i]);
       if (how > 1) wrong += (size_t)wrong_results(jobs[i], ranges[i], EACH);
-      lsio_job_destroy(jobs[i]);
+      polled_destroy(jobs[i]);
       jobs[i] = NULL;
     }
   }
@@ -139,7 +140,7 @@ static void test_several_threads(void **state) {
 #endif
   api_clients(client);
 #ifndef __SANITIZE_THREAD__
-  assert_int_equal(lsio_wait(beside), 0);
+  assert_int_equal(polled_wait(beside), 0);
   api_close(beside);
 #endif
   assert_int_equal(unlink("b.f32"), 0);
@@ -150,7 +151,7 @@ static void run_in_queue(lsio_queue *queue, const lsio_request *request) {
   const struct lsio_job_options o = {.struct_size = sizeof o, .request = request, .queue = queue};
   lsio_job *job = NULL;
   struct lsio_event e;
-  assert_int_equal(lsio_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
   assert_int_equal(lsio_queue_take(queue, &e, 1, 60000), 1);
   assert_int_equal(lsio_job_status(job), 0);
   lsio_job_release(job);
@@ -173,8 +174,8 @@ static void test_who_plans(void **state) {
   assert_int_equal(lsio_queue_create(api_context, NULL, &queue, NULL), 0);
   const struct plain_range range = {"a.f32", 0, 8, 0};
   lsio_job *first = submit(&range, 1, NULL, 0); /* without a queue: planned here */
-  assert_int_equal(lsio_wait(first), 0);
-  lsio_job_destroy(first);
+  assert_int_equal(polled_wait(first), 0);
+  polled_destroy(first);
   const uint64_t began = lsi_os_now_ns();
   for (int i = 0; i < 50; i++) run_in_queue(queue, few);
   /* But for one in 5 s, which a helper plans, who looks at the machine anew. */
@@ -207,8 +208,8 @@ static void test_wrong_requests(void **state) {
   assert_int_equal(refused(&nameless, 1, "object 0 has no name"), LSIO_ERR_USAGE);
   assert_int_equal(refused(NULL, 1, "without `object`"), LSIO_ERR_USAGE);
   lsio_job *job = submit(NULL, 0, NULL, 0); /* nothing to read is no mistake */
-  assert_int_equal(lsio_wait(job), 0);
-  lsio_job_destroy(job);
+  assert_int_equal(polled_wait(job), 0);
+  polled_destroy(job);
 }
 
 /* Two jobs in a context of their own; 0, or the code that one of them got. */
@@ -219,9 +220,9 @@ static int two_jobs(const struct plain_range *ranges) {
   const struct plain p = {.n = EACH, .ranges = ranges, .settings = settings, .n_settings = 2};
   for (int i = 0; rc == 0 && i < 2; i++) rc = plain_submit(context, &p, &jobs[i], NULL);
   for (int i = 0; i < 2; i++) {
-    const int ended = jobs[i] ? lsio_wait(jobs[i]) : 0;
+    const int ended = jobs[i] ? polled_wait(jobs[i]) : 0;
     if (rc == 0) rc = ended;
-    lsio_job_destroy(jobs[i]);
+    polled_destroy(jobs[i]);
   }
   lsio_context_destroy(context);
   return rc;

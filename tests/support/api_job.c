@@ -13,11 +13,12 @@
 #include <cmocka.h>
 
 #include "ground/mem.h"
+#include "polled.h"
 
 static char dir[64];
 float api_values[API_VALUES];
 lsio_context *api_context; /* of the test */
-static lsio_job *open_job;    /* in it: closed for tests that fail */
+static lsio_job *open_jobs[64]; /* in it: closed for tests that fail */
 static int64_t live_before;
 
 int api_setup(void **state) {
@@ -49,14 +50,25 @@ int api_files(void) {
   return n;
 }
 
+#define OPEN_MOST (sizeof open_jobs / sizeof *open_jobs)
+
+static void keep_open(const lsio_job *from, lsio_job *to) {
+  for (size_t i = 0; i < OPEN_MOST; i++) {
+    if (open_jobs[i] != from) continue;
+    open_jobs[i] = to;
+    return;
+  }
+}
+
 void api_close(lsio_job *job) {
-  open_job = NULL;
-  lsio_job_destroy(job);
+  if (job) keep_open(job, NULL);
+  polled_destroy(job);
 }
 
 int api_end(void **state) {
   (void)state;
-  api_close(open_job);
+  for (size_t i = 0; i < OPEN_MOST; i++) api_close(open_jobs[i]);
+  polled_destroy_all();
   lsio_context_destroy(api_context);
   if (lsi_mem_live() == live_before) return 0;
   fprintf(stderr, "%d blocks are lost\n", (int)(lsi_mem_live() - live_before));
@@ -83,20 +95,29 @@ struct lsio_job_options api_options(const char *script, uint32_t flags) {
 
 lsio_job *api_submit(const char *script, uint32_t flags) { return api_submit_c(script, flags, NULL); }
 
+static lsio_job *submit(const struct lsio_job_options *o, bool polled) {
+  lsio_job *job = NULL;
+  lsio_error *error = NULL;
+  if ((polled ? polled_submit : lsio_submit)(api_context, o, &job, &error) != 0)
+    fail_msg("%s", error ? lsio_error_message(error) : "no error object");
+  keep_open(NULL, job);
+  return job;
+}
+
 lsio_job *api_submit_c(const char *script, uint32_t flags, const struct lsio_transform *transform) {
   struct lsio_job_options o = api_options(script, flags);
   o.transform = transform;
-  lsio_job *job = NULL;
-  lsio_error *error = NULL;
-  if (lsio_submit(api_context, &o, &job, &error) != 0)
-    fail_msg("%s", error ? lsio_error_message(error) : "no error object");
-  open_job = job;
-  return job;
+  return submit(&o, flags & LSIO_JOB_STREAM);
+}
+
+lsio_job *api_submit_polled(const char *script, uint32_t flags) {
+  const struct lsio_job_options o = api_options(script, flags);
+  return submit(&o, true);
 }
 
 /* The job ends with this code; returns the JSON of its summary. */
 json_t *api_ends(lsio_job *job, int code) {
-  int status = lsio_wait(job);
+  int status = polled_wait(job);
   if (status != code)
     fail_msg("%s, %s", lsio_error_name(status),
              lsio_job_error(job) ? lsio_error_message(lsio_job_error(job)) : "");

@@ -33,8 +33,10 @@ int api_end(void **state);
   " transform = function(chunk, state) state.n = state.n + chunk.n end }\n"
 
 struct lsio_job_options api_options(const char *script, uint32_t flags);
-/* Must work; the test's end destroys what api_close has not. */
+/* Must work; the test's end destroys what api_close has not. One that streams is polled (polled.h), others are
+ * waited for, and only then known to be fine. */
 lsio_job *api_submit(const char *script, uint32_t flags);
+lsio_job *api_submit_polled(const char *script, uint32_t flags); /* any */
 lsio_job *api_submit_c(const char *script, uint32_t flags, const struct lsio_transform *transform);
 void api_close(lsio_job *job);
 /* Waits: the job must end with this code; the parsed JSON of its summary. */

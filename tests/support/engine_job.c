@@ -8,6 +8,7 @@
 #include "engine/loop/worker.h"
 #include "engine/state/run.h"
 #include "ground/mem.h"
+#include "run_take.h"
 #include "seams/os.h"
 
 #define CHECK(cond, ...)                                                          \
@@ -273,7 +274,7 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
       engine_time_note(&t, (uint64_t)w->index << 8 | turn);
       idle = turn == LSI_TURN_WENT || turn == LSI_TURN_ENDED ? 0 : idle + 1;
     }
-    if (engine_job_random(j, how->poll_one_in) == 0) how->take(how->user, lsi_run_take(run, 0));
+    if (engine_job_random(j, how->poll_one_in) == 0) how->take(how->user, lsi_run_take(run));
     if (how->cancel_after_ns >= 0 && (int64_t)t.now > how->cancel_after_ns) lsi_run_cancel(run);
     if (how->expire_after_ns && t.now > how->expire_after_ns) lsi_run_expire(run);
     if (idle > 2 * run->n_workers) {
@@ -281,7 +282,7 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
       idle = 0;
     }
   }
-  how->take(how->user, lsi_run_take(run, 0));
+  how->take(how->user, lsi_run_take(run));
   for (uint32_t i = 0; i < run->n_workers; i++) lsi_home_clear(&homes[i]);
   lsi_free(homes);
   engine_time_note(&t, t.now);
@@ -294,7 +295,7 @@ static void take_failures(void *user, struct lsi_run_completion *c) {
   const uint64_t seed = f->seed;
   for (struct lsi_run_completion *next; c; c = next) {
     next = c->next;
-    CHECK(c->kind == LSIO_STEP_FAILED, "completion of kind %u", c->kind);
+    CHECK(c->error, "a result of a job that streams none");
     CHECK(c->error->object[0] && c->error->step == c->step, "an error without object or step");
     f->failed[c->step]++;
     if (getenv("LSIO_SIM_SEED")) print_error(c->error);
@@ -312,14 +313,14 @@ void engine_job_start(struct engine_job *j, uint64_t seed, bool workers, struct 
 }
 
 void engine_job_poll(struct engine_started *s, int64_t timeout_ns) {
-  take_failures(s, lsi_run_take(s->run, timeout_ns));
+  take_failures(s, run_take(s->run, timeout_ns));
 }
 
 int engine_job_finish(struct engine_started *s, struct lsi_error *err) {
   struct engine_job *j = s->j;
   const uint64_t seed = s->seed;
   /* All that is there: steps that a deadline has left come by and by. */
-  for (struct lsi_run_completion *c; (c = lsi_run_take(s->run, 0));) take_failures(s, c);
+  for (struct lsi_run_completion *c; (c = lsi_run_take(s->run));) take_failures(s, c);
   const int rc = lsi_run_join(s->run, err);
   check_counts(j, seed, rc, s->failed);
   struct lsi_summary sum = {0};

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "ground/base.h"
+#include "polled.h"
 
 lsio_job *late_try(const char *script, uint32_t flags, const char *const *settings, size_t n, int *rc,
                    lsio_error **error) {
@@ -15,7 +16,7 @@ lsio_job *late_try(const char *script, uint32_t flags, const char *const *settin
   o.settings = settings;
   o.n_settings = n;
   lsio_job *job = NULL;
-  *rc = lsio_submit(api_context, &o, &job, error);
+  *rc = polled_submit(api_context, &o, &job, error);
   return job;
 }
 
@@ -31,7 +32,7 @@ lsio_job *late_submit(const char *script, uint32_t flags, bool skip, float *outp
     o.output_length = output ? sizeof api_values : 0;
     lsio_job *job = NULL;
     lsio_error *error = NULL;
-    if (lsio_submit(api_context, &o, &job, &error) == 0) return job;
+    if (polled_submit(api_context, &o, &job, &error) == 0) return job;
     const bool listing = strstr(lsio_error_message(error), "while sources were listed") != NULL;
     if (!listing || ms > 5000) fail_msg("%s", lsio_error_message(error));
     lsio_error_free(error);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "codec/codec.h"
+#include "polled.h"
 
 #define FILES 3
 #define VALUES 49152u /* of each: 192 KiB, three blocks or more of each codec */
@@ -206,14 +207,14 @@ static void check_memory(const struct path_kind *k, lsio_job *job, bool skipped,
     return;
   }
   if (lsio_job_take_output(job, &a) != 0) fail_msg("%s: no array", where);
-  lsio_job_destroy(job); /* what it used must not be what it made */
+  polled_destroy(job); /* what it used must not be what it made */
   if (a.bytes != 4 * (size_t)total_of(k)) fail_msg("%s: %zu bytes of output", where, a.bytes);
   check_values(k, a.data, skipped, where);
   memset(a.data, 0x5a, k->large ? CHUNK : a.bytes);
   lsio_array_free(&a);
 }
 
-static void check_result(const struct path_kind *k, const struct lsio_completion *c, const char *where) {
+static void check_result(const struct path_kind *k, const struct polled *c, const char *where) {
   const bool by_file = strstr(k->source, "whole") != NULL;
   const size_t n = k->many ? (c->step == LARGE_FILE ? LARGE_VALUES : MANY_VALUES)
                            : by_file ? VALUES : CHUNK / sizeof(float);
@@ -237,14 +238,14 @@ static void note(struct path_end *end, int rc, const lsio_error *e) {
 /* Polls to the end; returns how many results came, each once. */
 static unsigned drive(const struct path_kind *k, lsio_job *job, const char *where) {
   unsigned char came[MANY] = {0};
-  struct lsio_completion batch[4];
+  struct polled batch[4];
   unsigned results = 0;
   for (;;) {
-    const int n = lsio_poll(job, batch, 4, 20000);
+    const int n = polled_take(job, batch, 4, 20000);
     if (n <= 0) fail_msg("%s: the job hangs", where);
     for (int i = 0; i < n; i++) {
-      if (batch[i].kind == LSIO_DONE) return results;
-      if (batch[i].kind != LSIO_STEP) continue;
+      if (batch[i].kind == POLLED_DONE) return results;
+      if (batch[i].kind != POLLED_STEP) continue;
       if (batch[i].step >= MANY || came[batch[i].step]++) fail_msg("%s: a result came twice", where);
       check_result(k, &batch[i], where);
       results++;
@@ -286,7 +287,7 @@ static lsio_job *submit(lsio_context *context, const struct path_kind *k, const 
   }
   lsio_job *job = NULL;
   lsio_error *error = NULL;
-  const int rc = lsio_submit(context, &o, &job, &error);
+  const int rc = polled_submit(context, &o, &job, &error);
   if (rc) note(end, rc, error);
   lsio_error_free(error);
   return rc ? NULL : job;
@@ -314,7 +315,7 @@ struct path_end path_run(lsio_context *context, const struct path_kind *k, const
     note(&end, rc, skipped ? lsio_job_step_error(job, 0) : lsio_job_error(job));
     if (!rc) check_success(k, job, results, skipped, where);
     if (!rc && k->into >= PATH_MEMORY) check_memory(k, job, skipped, where);
-    if (rc || k->into != PATH_MEMORY) lsio_job_destroy(job);
+    if (rc || k->into != PATH_MEMORY) polled_destroy(job);
   }
   if (end.rc && visit(".", "out", false)) fail_msg("%s: an output is left", where);
   if (visit(".", ".out", false)) fail_msg("%s: a hidden file is left", where);

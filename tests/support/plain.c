@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "polled.h"
+
 #define PATHS 8
 
 static uint32_t find(const char **paths, size_t *n, const char *path) {
@@ -46,7 +48,7 @@ int plain_submit(lsio_context *context, const struct plain *p, lsio_job **out, l
                                      .output_length = p->output_length, .settings = p->settings,
                                      .n_settings = p->n_settings,
                                      .flags = LSIO_JOB_NO_ENV | LSIO_JOB_NO_STATE | (p->output ? 0u : LSIO_JOB_STREAM)};
-  rc = lsio_submit(context, &o, out, error);
+  rc = (p->output ? lsio_submit : polled_submit)(context, &o, out, error);
   lsio_request_release(request);
   return rc;
 }

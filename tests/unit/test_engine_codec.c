@@ -11,6 +11,7 @@
 #include "codec/codec.h"
 #include "engine/state/engine.h"
 #include "ground/mem.h"
+#include "run_take.h"
 #include "seams/os.h"
 #include "test/mem_objects.h"
 #include "step_transform.h"
@@ -70,7 +71,7 @@ static void run(struct lsi_spec *spec, const struct lsi_mem_objects *objects) {
   struct lsi_run *r;
   assert_int_equal(lsi_run_start(&c, &r, &e), 0);
   while (!lsi_run_ended(r))
-    for (struct lsi_run_completion *d = lsi_run_take(r, 100000000), *then; d; d = then) {
+    for (struct lsi_run_completion *d = run_take(r, 100000000), *then; d; d = then) {
       then = d->next;
       lsi_run_free_completion(d);
     }

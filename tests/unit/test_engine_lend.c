@@ -13,6 +13,7 @@
 
 #include "engine/state/engine.h"
 #include "ground/mem.h"
+#include "run_take.h"
 #include "seams/os.h"
 #include "step_transform.h"
 
@@ -162,7 +163,7 @@ static int run(struct lsi_spec *spec) {
   struct lsi_run *r;
   assert_int_equal(lsi_run_start(&config, &r, &e), 0);
   while (!lsi_run_ended(r)) {
-    struct lsi_run_completion *c = lsi_run_take(r, 100000000);
+    struct lsi_run_completion *c = run_take(r, 100000000);
     while (c) {
       struct lsi_run_completion *next = c->next;
       lsi_run_free_completion(c);

@@ -12,6 +12,7 @@
 
 #include "engine/state/engine.h"
 #include "ground/mem.h"
+#include "run_take.h"
 #include "seams/os.h"
 #include "step_transform.h"
 
@@ -185,7 +186,7 @@ static struct lsi_summary run(struct job *j, int code) {
   struct lsi_run *r;
   assert_int_equal(lsi_run_start(&j->config, &r, &e), 0);
   while (!lsi_run_ended(r))
-    for (struct lsi_run_completion *c = lsi_run_take(r, 100000000), *next; c; c = next) {
+    for (struct lsi_run_completion *c = run_take(r, 100000000), *next; c; c = next) {
       next = c->next;
       lsi_run_free_completion(c);
     }

@@ -14,6 +14,7 @@
 #include "engine/state/engine.h"
 #include "engine_job.h"
 #include "ground/mem.h"
+#include "run_take.h"
 #include "seams/os.h"
 #include "test/sim.h"
 
@@ -144,7 +145,7 @@ static uint64_t run(struct world *w, struct lsi_run_config *c) {
   struct lsi_run *run;
   assert_int_equal(lsi_run_start(c, &run, &e), 0);
   while (!lsi_run_ended(run)) {
-    for (struct lsi_run_completion *done = lsi_run_take(run, 1000000000), *next; done; done = next) {
+    for (struct lsi_run_completion *done = run_take(run, 1000000000), *next; done; done = next) {
       next = done->next;
       lsi_run_free_completion(done);
     }

@@ -13,6 +13,7 @@
 #include "engine/state/run.h"
 #include "memory/block.h"
 #include "ground/mem.h"
+#include "run_take.h"
 #include "seams/os.h"
 #include "test/sim.h"
 
@@ -137,7 +138,7 @@ static void take(void *user, struct lsi_run_completion *c) {
   struct ends *ends = t->ends;
   for (struct lsi_run_completion *next; c; c = next) {
     next = c->next;
-    if (c->kind == LSIO_STEP_FAILED) {
+    if (c->error) {
       check_turn(t, c->step);
       ends->failed[c->step]++;
       ends->n_failed++;
@@ -169,11 +170,11 @@ static void drive(struct world *w, struct engine_job *j, struct taker *taker, st
     engine_job_turns(j, taker->seed, run, &how);
   }
   while (!lsi_run_ended(run)) {
-    take(taker, lsi_run_take(run, cancel >= 0 ? cancel + 1 : expire ? (int64_t)expire : 1000000000));
+    take(taker, run_take(run, cancel >= 0 ? cancel + 1 : expire ? (int64_t)expire : 1000000000));
     if (cancel >= 0) lsi_run_cancel(run);
     if (expire) lsi_run_expire(run);
   }
-  for (struct lsi_run_completion *c; (c = lsi_run_take(run, 0));) take(taker, c);
+  for (struct lsi_run_completion *c; (c = lsi_run_take(run));) take(taker, c);
 }
 
 static void check_ends(const struct taker *t, const struct lsi_run *run, int rc) {

@@ -31,7 +31,7 @@ static struct lsi_block block = {.results = results};
 
 static struct lsi_run_completion *completion(uint32_t step, uint32_t n) {
   struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
-  *c = (struct lsi_run_completion){.kind = LSIO_STEP, .from = step, .n = n, .block = &block, .bytes = 10 * n};
+  *c = (struct lsi_run_completion){.from = step, .n = n, .block = &block, .bytes = 10 * n};
   if (n == 1 && draw(4) == 0) {
     c->error = lsi_malloc(sizeof *c->error);
     c->step = FIRST_INDEX + step;

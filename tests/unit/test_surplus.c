@@ -201,7 +201,7 @@ static void one_seed(uint64_t seed) {
     struct packed *p = &t.jobs[draw(&t.w, t.n)];
     if (p->ended) continue;
     if (draw(&t.w, 200) == 0) p->cancelled = true, lsi_run_cancel(p->run);
-    if (p->cancelled && !lsi_run_ended(p->run)) lsi_run_take(p->run, 0);
+    if (p->cancelled && !lsi_run_ended(p->run)) lsi_run_take(p->run);
     if (lsi_run_ended(p->run)) end(p);
   }
   engine_time_end();

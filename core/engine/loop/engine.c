@@ -25,7 +25,6 @@ static void free_run(struct lsi_run *run) {
   lsi_left_clear(&run->left);
   lsi_gate_clear(&run->gate);
   lsi_tally_drop(run->tally);
-  if (run->outcome.bell >= 0) lsi_os_bell_destroy(run->outcome.bell);
   if (run->cond) lsi_os_cond_destroy(run->cond);
   if (run->mutex) lsi_os_mutex_destroy(run->mutex);
   lsi_free(run);
@@ -47,7 +46,6 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   struct lsi_run *run = lsi_calloc(1, sizeof *run);
   if (!run) return LSIO_ERR_NOMEM;
   const struct lsi_plan *plan = config->plan;
-  run->outcome.bell = -1;
   run->config = *config;
   run->wave.request = config->spec->request;
   run->wave.plan = plan;
@@ -183,10 +181,7 @@ int lsi_run_start(const struct lsi_run_config *config, struct lsi_run **out,
 void lsi_run_cancel(struct lsi_run *run) {
   int expected = LSI_STOP_NO;
   if (!atomic_compare_exchange_strong(&run->stop, &expected, LSI_STOP_CANCEL)) return;
-  lsi_rouse_workers(run);
-  /* One that waits for memory is ended by who polls it. Of one that has ended the bell is the caller's. */
-  const int bell = atomic_load(&run->outcome.bell);
-  if (bell >= 0 && !lsi_run_ended(run)) lsi_os_bell_ring(bell);
+  lsi_rouse_workers(run); /* one that waits for memory is ended by who takes from it */
 }
 
 /* Behind what there is: the lines of a text, as far as all of them find room. */

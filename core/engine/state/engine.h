@@ -4,7 +4,7 @@
  *
  *   loop/engine.c     a run from start to end
  *   loop/crew.c       the threads, each with workers of many runs; home.c what they keep from run to run
- *   state/outcome.c   the error that ended it, failed steps, completions that wait to be polled
+ *   state/outcome.c   the error that ended it, failed steps, completions that wait to be taken
  *   state/figures.c   what is known of it, while it runs and afterwards; bound.c what held it up
  *
  * What a worker does, in the order in which a unit passes:
@@ -43,7 +43,6 @@
 struct lsi_alarms;
 struct lsi_ledger;
 struct lsi_pool;
-struct lsi_spin;
 struct lsi_trace;
 struct lsi_run;
 
@@ -96,6 +95,7 @@ struct lsi_run_config {
   bool stream;                       /* results become completions */
   bool by_step;                      /* these come in the order of steps; else, if the request has groups, in
                                         that of groups. The plan is in request order then */
+  bool untold;                       /* nobody takes: steps that fail are counted, and no completions */
   uint32_t workers;
   uint64_t share;                    /* bytes of memory a worker may use */
   uint64_t window;                   /* bytes beside, for results that wait for their turn */
@@ -114,23 +114,22 @@ struct lsi_run_config {
   struct lsi_alarms *alarms;         /* that mind its deadline */
   uint64_t deadline_at_ns;           /* 0: none */
   uint64_t deadline_ns;              /* how long that was, for messages */
-  struct lsi_spin *spin;             /* how lsi_run_take waits for a run that ends at once; NULL: asleep */
   /* NULL, or called when completions wait and none did before, and last when all workers have ended: then the
    * run may be destroyed there. By workers, or who ends a run that waits for memory; under no lock. */
   void (*tell)(void *user, bool ended);
   void *tell_user;
 };
 
-/* Completions as they wait to be polled; freed with lsi_run_free_completion. */
+/* Completions as they wait to be taken, results [from, from + n) of the block, or a step that failed; freed
+ * with lsi_run_free_completion. */
 struct lsi_run_completion {
   struct lsi_run_completion *next;
-  uint32_t kind;           /* LSIO_STEP: results [from, from + n) of the block; or LSIO_STEP_FAILED */
   uint32_t from, n;
   struct lsi_block *block; /* held */
   uint64_t bytes;          /* of these results */
   uint64_t step;           /* that failed */
   int64_t tag;             /* of its first chunk */
-  struct lsi_error *error;
+  struct lsi_error *error; /* NULL: results */
 };
 
 /* A run whose workers wait for their turns (loop/worker.h): nothing happens without them. */
@@ -145,16 +144,8 @@ void lsi_run_cancel(struct lsi_run *run);
 bool lsi_run_expire(struct lsi_run *run);
 /* Then: how far it was, and what each worker was doing, on one line; "" if it has ended before. */
 const char *lsi_run_at_deadline(const struct lsi_run *run);
-/* A descriptor that is readable when there is something to take, or the run has ended: made when it is first
- * asked for, the run's own. -1: there was none left. */
-int lsi_run_bell(struct lsi_run *run);
-/* Rings it, if there is one, for what the caller still has, or silences it. */
-void lsi_run_ring(struct lsi_run *run, bool on);
-/* The same: on if it has something to be taken, or has ended. */
-void lsi_run_ring_if_due(struct lsi_run *run);
-/* Takes the oldest waiting completions (a list), or NULL. Waits up to timeout_ns for one, or for the
- * end of the run. */
-struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns);
+/* Takes the completions that wait (a list, oldest first), or NULL. */
+struct lsi_run_completion *lsi_run_take(struct lsi_run *run);
 bool lsi_run_has_told(const struct lsi_run *run); /* there are completions to be taken */
 void lsi_run_free_completion(struct lsi_run_completion *c);
 void lsi_run_free_completions(struct lsi_run_completion *list);

@@ -13,7 +13,6 @@ int lsi_held_result(struct lsi_worker *w, struct lsi_block *b, const void *at,
       !lsi_gate_joins(&w->run->gate, b->results[b->n - 1].step, result->step)) {
     c = lsi_calloc(1, sizeof *c);
     if (!c) return LSIO_ERR_NOMEM;
-    c->kind = LSIO_STEP;
     c->block = b;
     c->from = b->n;
     lsi_block_hold(b);

@@ -3,7 +3,6 @@
 
 #include "engine/state/run.h"
 #include "ground/mem.h"
-#include "ground/spin.h"
 #include "ground/units.h"
 
 void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e) {
@@ -18,34 +17,6 @@ void lsi_run_fail(struct lsi_run *run, const struct lsi_error *e) {
 void lsi_worker_fail(struct lsi_worker *w) {
   lsi_run_fail(w->run, &w->error);
   lsi_error_clear(&w->error);
-}
-
-static void ring(struct lsi_run *run) {
-  if (run->outcome.bell >= 0) lsi_os_bell_ring(run->outcome.bell);
-}
-
-int lsi_run_bell(struct lsi_run *run) {
-  lsi_os_lock(run->mutex);
-  int bell = atomic_load(&run->outcome.bell);
-  if (bell < 0 && lsi_os_bell_create(&bell) != 0) bell = -1;
-  atomic_store(&run->outcome.bell, bell);
-  if (run->outcome.first || !atomic_load(&run->running)) ring(run);
-  lsi_os_unlock(run->mutex);
-  return bell;
-}
-
-void lsi_run_ring(struct lsi_run *run, bool on) {
-  lsi_os_lock(run->mutex);
-  if (on) ring(run);
-  else if (run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
-  lsi_os_unlock(run->mutex);
-}
-
-void lsi_run_ring_if_due(struct lsi_run *run) {
-  lsi_os_lock(run->mutex);
-  if (run->outcome.first || !atomic_load(&run->running)) ring(run);
-  else if (run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
-  lsi_os_unlock(run->mutex);
 }
 
 bool lsi_run_has_told(const struct lsi_run *run) {
@@ -81,7 +52,6 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
   lsi_os_lock(run->mutex);
   list = pass(run, list, &lost);
   const bool tells = list && !run->outcome.first;
-  wake = wake && tells;
   if (run->outcome.last) run->outcome.last->next = list;
   else run->outcome.first = list;
   uint64_t bytes = 0;
@@ -90,10 +60,6 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
     bytes += sizeof *c + c->bytes + (c->error ? sizeof *c->error : 0);
   }
   lsi_count(&run->outcome.queued_bytes, bytes);
-  if (wake) {
-    ring(run);
-    lsi_os_wake_all(run->cond);
-  }
   lsi_os_unlock(run->mutex);
   /* Of workers that end only the last one tells so; others may still take long. */
   if (tells && run->config.tell && (wake || atomic_load(&run->running) > 1))
@@ -111,7 +77,6 @@ static struct lsi_run_completion *failure(struct lsi_run *run, uint32_t step, co
     return NULL;
   }
   *c->error = *e;
-  c->kind = LSIO_STEP_FAILED;
   c->step = r->first_index + step;
   c->tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0;
   return c;
@@ -127,7 +92,7 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
   run->outcome.error_count++;
   if (run->outcome.n_kept < LSI_ERRORS_KEPT) run->outcome.errors[run->outcome.n_kept++] = *e;
   lsi_os_unlock(run->mutex);
-  struct lsi_run_completion *c = failure(run, step, e);
+  struct lsi_run_completion *c = run->config.untold ? NULL : failure(run, step, e);
   if (c) lsi_run_complete(run, c, true);
 }
 
@@ -179,7 +144,7 @@ static struct lsi_run_completion *next_left(struct lsi_run *run) {
   return failure(run, step, &e);
 }
 
-/* There may be millions, so that their errors are made when they are asked for. By who polls, once the run
+/* There may be millions, so that their errors are made when they are asked for. By who takes, once the run
  * has ended and all else is taken. */
 static struct lsi_run_completion *take_left(struct lsi_run *run) {
   struct lsi_run_completion *first = NULL, **end = &first;
@@ -188,48 +153,18 @@ static struct lsi_run_completion *take_left(struct lsi_run *run) {
   return first;
 }
 
-/* A run that ends at once is waited for awake, from its start on. */
-static void wait_awake(const struct lsi_run *run, int64_t timeout_ns) {
-  uint64_t until = run->start_ns + run->config.spin->ns;
-  if (timeout_ns > 0) until = LSI_MIN(until, lsi_os_now_ns() + (uint64_t)timeout_ns);
-  while (atomic_load(&run->running) &&
-         !atomic_load_explicit(&run->outcome.queued_bytes, memory_order_relaxed) && lsi_os_now_ns() < until)
-    lsi_spin_pause();
-}
-
-struct lsi_run_completion *lsi_run_take(struct lsi_run *run, int64_t timeout_ns) {
-  struct lsi_spin *spin = run->config.spin;
+struct lsi_run_completion *lsi_run_take(struct lsi_run *run) {
   lsi_run_leave_queue(run);
-  if (spin && timeout_ns && lsi_spin_pays(spin)) wait_awake(run, timeout_ns);
-  uint64_t until = timeout_ns > 0 ? lsi_os_now_ns() + (uint64_t)timeout_ns : 0;
   lsi_run_note_memory(run, false); /* by who waits anyway; workers do it when they end */
   lsi_os_lock(run->mutex);
-  while (!run->outcome.first && atomic_load(&run->running) && timeout_ns) {
-    int64_t left = timeout_ns;
-    if (timeout_ns > 0) {
-      uint64_t now = lsi_os_now_ns();
-      if (now >= until) break;
-      left = (int64_t)(until - now);
-    }
-    const bool woken = lsi_os_wait(run->cond, run->mutex,
-                                   left < 0 ? LSI_MEMORY_NS : LSI_MIN(left, (int64_t)LSI_MEMORY_NS));
-    if (woken) continue;
-    lsi_os_unlock(run->mutex);
-    lsi_run_note_memory(run, false);
-    lsi_run_leave_queue(run);
-    lsi_os_lock(run->mutex);
-  }
   struct lsi_run_completion *list = run->outcome.first;
   const bool was_full = lsi_run_full(run);
   run->outcome.first = run->outcome.last = NULL;
   atomic_store_explicit(&run->outcome.queued_bytes, 0, memory_order_relaxed);
-  /* The bell goes on ringing once the run has ended: there is its end to be polled. */
   const bool ended = !atomic_load(&run->running);
-  if (!ended && run->outcome.bell >= 0) lsi_os_bell_clear(run->outcome.bell);
   lsi_os_unlock(run->mutex);
   if (was_full) lsi_rouse_workers(run);
   if (LSI_UNLIKELY(!list && ended && run->left.steps)) list = take_left(run);
-  if (spin && timeout_ns) lsi_spin_took(spin, lsi_os_now_ns() - run->start_ns);
   return list;
 }
 
@@ -245,7 +180,6 @@ static void workers_ended(struct lsi_run *run, uint32_t n) {
   const bool last = atomic_load(&run->running) == n;
   if (last) run->end_cpu_ns = lsi_os_cpu_ns();
   atomic_fetch_sub(&run->running, n);
-  if (last || run->outcome.first) ring(run);
   lsi_os_wake_all(run->cond);
   /* From here on it may be gone, if this was the last one and nobody is to be told of that. */
   void (*const tell)(void *, bool) = run->config.tell;

@@ -1,5 +1,5 @@
 /* What becomes of a run: the error that ended it, those of its steps, and completions on their way to who
- * polls. All of it may be called by any worker. */
+ * takes them. All of it may be called by any worker. */
 #ifndef LSI_OUTCOME_H
 #define LSI_OUTCOME_H
 
@@ -12,7 +12,7 @@ struct lsi_run_completion;
 struct lsi_worker;
 
 #define LSI_ERRORS_KEPT 100
-#define LSI_QUEUED_BYTES_MAX ((uint64_t)16 << 20) /* of results that nobody polls */
+#define LSI_QUEUED_BYTES_MAX ((uint64_t)16 << 20) /* of results that nobody takes */
 
 /* Under the run's mutex. */
 struct lsi_outcome {
@@ -20,11 +20,10 @@ struct lsi_outcome {
   struct lsi_error *errors;          /* of steps: the first LSI_ERRORS_KEPT */
   uint32_t n_kept;                   /* of them */
   uint64_t error_count;              /* of all steps that failed */
-  struct lsi_run_completion *first;  /* waiting to be polled */
+  struct lsi_run_completion *first;  /* waiting to be taken */
   struct lsi_run_completion *last;
   atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */
   atomic_uint_fast64_t told_steps, told_bytes; /* ever, with results that wait or have been taken */
-  atomic_int bell;                   /* -1: nobody has asked for it */
   atomic_bool expired;               /* its deadline has passed before all workers had ended */
   char at_deadline[768];             /* how far it was then, and what each worker was doing */
 };
