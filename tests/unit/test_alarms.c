@@ -121,6 +121,34 @@ static void one_drops_itself(void **state) {
   lsi_alarms_destroy(a);
 }
 
+static struct lsi_alarms *world_of;
+
+/* Set by somebody who thinks that it will not ring any more, which it is about to say itself. */
+static uint64_t set_anew(void *user, uint64_t now) {
+  struct counted *c = user;
+  if (atomic_fetch_add(&c->rung, 1)) return 0;
+  c->last_ns = c->alarm.at_ns = now + 5000000;
+  lsi_alarms_set(world_of, &c->alarm);
+  return 0;
+}
+
+static void one_is_set_anew_while_it_rings(void **state) {
+  (void)state;
+  engine_time_begin(&world);
+  struct lsi_alarms *a = world_of = lsi_alarms_create();
+  memset(&all[0], 0, sizeof all[0]);
+  all[0].alarm = (struct lsi_alarm){.at_ns = world.now, .ring = set_anew, .user = &all[0]};
+  lsi_alarms_set(a, &all[0].alarm);
+  const uint64_t next = lsi_alarms_look(a);
+  assert_int_equal(atomic_load(&all[0].rung), 1);
+  assert_true(next == all[0].last_ns);
+  world.now = next;
+  assert_true(lsi_alarms_look(a) == UINT64_MAX);
+  assert_int_equal(atomic_load(&all[0].rung), 2);
+  lsi_alarms_destroy(a);
+  engine_time_end();
+}
+
 /* ---- with the thread ---- */
 
 static struct lsi_alarms *begin(void) {
@@ -153,6 +181,24 @@ static void nearer_ones_wake_the_thread(void **state) {
   assert_int_equal(atomic_load(&all[0].rung), 0);
   for (int i = 0; i < 4; i++) lsi_alarms_drop(a, &all[i].alarm);
   lsi_alarms_destroy(a);
+}
+
+static uint64_t last_ring(void *user, uint64_t now) {
+  atomic_fetch_add((atomic_uint *)user, now == UINT64_MAX ? 1 : 1000);
+  return 0;
+}
+
+static void those_left_ring_a_last_time(void **state) {
+  (void)state;
+  struct lsi_alarms *a = begin();
+  atomic_uint rung = 0;
+  struct lsi_alarm left[5];
+  for (unsigned i = 0; i < 5; i++) {
+    left[i] = (struct lsi_alarm){.at_ns = lsi_os_now_ns() + 3600000000000u * (i + 1), .ring = last_ring, .user = &rung};
+    lsi_alarms_set(a, &left[i]);
+  }
+  lsi_alarms_destroy(a);
+  assert_int_equal(atomic_load(&rung), 5);
 }
 
 static atomic_bool in_ring, may_leave, dropped;
@@ -243,7 +289,9 @@ int main(void) {
                                      cmocka_unit_test(one_rings_again_until_it_is_dropped),
                                      cmocka_unit_test(dropped_ones_are_gone),
                                      cmocka_unit_test(one_drops_itself),
+                                     cmocka_unit_test(one_is_set_anew_while_it_rings),
                                      cmocka_unit_test(nearer_ones_wake_the_thread),
+                                     cmocka_unit_test(those_left_ring_a_last_time),
                                      cmocka_unit_test(one_that_rings_is_waited_for),
                                      cmocka_unit_test(several_threads_set_and_drop),
                                      cmocka_unit_test(it_sleeps_until_then),

@@ -28,21 +28,6 @@ struct lsi_alarms *lsi_alarms_create(void) {
   return NULL;
 }
 
-void lsi_alarms_destroy(struct lsi_alarms *a) {
-  if (!a) return;
-  if (a->begun) {
-    lsi_os_lock(a->mutex);
-    a->leaves = true;
-    lsi_os_wake_all(a->come);
-    lsi_os_unlock(a->mutex);
-    lsi_os_thread_join(a->thread);
-  }
-  lsi_os_cond_destroy(a->rung);
-  lsi_os_cond_destroy(a->come);
-  lsi_os_mutex_destroy(a->mutex);
-  lsi_free(a);
-}
-
 /* ---- under the mutex ---- */
 
 /* Most come in the order of their times. */
@@ -67,23 +52,25 @@ static void take(struct lsi_alarms *a, struct lsi_alarm *m) {
 }
 
 /* Lets go of the mutex while it rings. */
+static void ring_first(struct lsi_alarms *a, uint64_t now) {
+  struct lsi_alarm *m = a->first;
+  take(a, m);
+  a->rings = m;
+  lsi_os_unlock(a->mutex);
+  rings_here = m;
+  const uint64_t again = m->ring(m->user, now);
+  rings_here = NULL;
+  lsi_os_lock(a->mutex);
+  if (!a->rings) return;
+  a->rings = NULL;
+  if (again) m->at_ns = again; /* else it may have been set anew */
+  if (again && !m->dropped) put(a, m);
+  lsi_os_wake_all(a->rung);
+}
+
 static uint64_t look(struct lsi_alarms *a) {
   uint64_t now;
-  while (a->first && a->first->at_ns <= (now = lsi_os_now_ns())) {
-    struct lsi_alarm *m = a->first;
-    take(a, m);
-    a->rings = m;
-    lsi_os_unlock(a->mutex);
-    rings_here = m;
-    const uint64_t again = m->ring(m->user, now);
-    rings_here = NULL;
-    lsi_os_lock(a->mutex);
-    if (!a->rings) continue;
-    a->rings = NULL;
-    m->at_ns = again;
-    if (again && !m->dropped) put(a, m);
-    lsi_os_wake_all(a->rung);
-  }
+  while (a->first && a->first->at_ns <= (now = lsi_os_now_ns())) ring_first(a, now);
   return a->first ? a->first->at_ns : UINT64_MAX;
 }
 
@@ -98,6 +85,24 @@ static void work(void *arg) {
     if (a->looks_ns > now) lsi_os_wait(a->come, a->mutex, never ? -1 : (int64_t)(a->looks_ns - now));
   }
   lsi_os_unlock(a->mutex);
+}
+
+void lsi_alarms_destroy(struct lsi_alarms *a) {
+  if (!a) return;
+  if (a->begun) {
+    lsi_os_lock(a->mutex);
+    a->leaves = true;
+    lsi_os_wake_all(a->come);
+    lsi_os_unlock(a->mutex);
+    lsi_os_thread_join(a->thread);
+    lsi_os_lock(a->mutex);
+    while (a->first) ring_first(a, UINT64_MAX);
+    lsi_os_unlock(a->mutex);
+  }
+  lsi_os_cond_destroy(a->rung);
+  lsi_os_cond_destroy(a->come);
+  lsi_os_mutex_destroy(a->mutex);
+  lsi_free(a);
 }
 
 /* ---- */

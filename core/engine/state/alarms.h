@@ -9,7 +9,8 @@
 /* Its owner's memory, zeroed; from lsi_alarms_set until lsi_alarms_drop has returned the alarms' own. */
 struct lsi_alarm {
   uint64_t at_ns;
-  /* Called when it is due, under no lock; short. Returns when to call it again; 0: no more. */
+  /* Called when it is due, under no lock; short. Returns when to call it again; 0: no more, until it is set
+   * anew, be that before this returns. With UINT64_MAX for now_ns it is the last time: returns 0. */
   uint64_t (*ring)(void *user, uint64_t now_ns);
   void *user;
   /* the alarms': */
@@ -19,7 +20,8 @@ struct lsi_alarm {
 
 struct lsi_alarms;
 struct lsi_alarms *lsi_alarms_create(void);        /* NULL: no memory */
-void lsi_alarms_destroy(struct lsi_alarms *alarms); /* none is set. NULL is fine */
+/* Rings those that are set a last time. NULL is fine. */
+void lsi_alarms_destroy(struct lsi_alarms *alarms);
 /* Before the first lsi_alarms_set: LSIO_ERR_LIMIT, when the thread could not be started. */
 int lsi_alarms_begin(struct lsi_alarms *alarms, struct lsi_error *err);
 void lsi_alarms_set(struct lsi_alarms *alarms, struct lsi_alarm *alarm);
