@@ -106,6 +106,7 @@ struct lsi_job_life {
   uint64_t since_ns;            /* when it was submitted */
   /* the queue's, under its mutex: */
   bool listed_there, ready;
+  bool goes_on;                 /* its end has not been told there */
   struct lsio_job *next_ready, *next, **before;
 };
 

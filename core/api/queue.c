@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "api/forked.h"
+#include "api/wakes.h"
+#include "engine/state/alarms.h"
 #include "ground/mem.h"
 #include "memory/block.h"
 
@@ -24,6 +26,8 @@ struct lsio_queue {
   struct lsio_job *jobs;
   struct lsio_job *ready, **ready_end;
   struct lsi_task *tasks, **tasks_end; /* that the consumer is to do */
+  struct lsi_wakes wakes;
+  struct lsi_alarm alarm;    /* holds the queue while wakes.minded */
   /* the consumer's: */
   struct lsi_run_completion *lent; /* whose errors the last take told */
   uint32_t streamed;               /* events with results since a job has ended */
@@ -79,6 +83,7 @@ void lsi_queue_hold(struct lsio_queue *q) { atomic_fetch_add(&q->refs, 1); }
 
 void lsi_queue_drop(struct lsio_queue *q) {
   if (atomic_fetch_sub(&q->refs, 1) != 1) return;
+  if (q->alarm.ring) lsi_alarms_drop(q->context->alarms, &q->alarm); /* which may still be on its way out */
   lsi_run_free_completions(q->lent);
   if (q->bell >= 0) lsi_os_bell_destroy(q->bell);
   lsi_os_cond_destroy(q->cond);
@@ -121,7 +126,8 @@ void lsi_queue_enter(struct lsio_job *job) {
   struct lsio_queue *q = l->queue;
   atomic_fetch_add(&l->refs, 1);
   lsi_os_lock(q->mutex);
-  l->listed_there = true;
+  l->listed_there = l->goes_on = true;
+  q->wakes.running++;
   l->next = q->jobs;
   l->before = &q->jobs;
   if (l->next) l->next->life.before = &l->next;
@@ -148,6 +154,12 @@ static bool take_task(struct lsio_queue *q, struct lsi_task *t) {
   return true;
 }
 
+/* Under the mutex. Nobody will be told of it any more. */
+static void told_end(struct lsio_queue *q, struct lsio_job *job) {
+  q->wakes.running -= job->life.goes_on;
+  job->life.goes_on = false;
+}
+
 /* What the consumer was to do is done by a helper. */
 void lsi_queue_leave(struct lsio_job *job) {
   struct lsi_job_life *l = &job->life;
@@ -160,7 +172,9 @@ void lsi_queue_leave(struct lsio_job *job) {
     l->listed_there = false;
   }
   if (l->ready) unready(q, job);
+  told_end(q, job);
   const bool undone = take_task(q, &l->task);
+  q->wakes.held = q->wakes.held && q->ready;
   lsi_os_unlock(q->mutex);
   if (undone) lsi_helpers_do(q->context->helpers, &l->task);
   if (was) job->life.drop(job);
@@ -174,10 +188,16 @@ static void make_ready(struct lsio_queue *q, struct lsio_job *job) {
   atomic_fetch_add(&q->n_ready, 1);
 }
 
-/* Under the mutex, which it lets go of: there is something for the consumer, who was busy if not `wakes`.
- * Under the mutex it would be woken to wait for that. */
+/* ---- waking the consumer ---- */
+
+/* Under the mutex, which it lets go of: there is something for the consumer, who was woken for it if not
+ * `wakes`. Under the mutex it would be woken to wait for that. */
 static void wake(struct lsio_queue *q, bool wakes) {
   if (q->takes) wakes = false;
+  if (wakes) {
+    q->wakes.woken_ns = lsi_os_now_ns();
+    q->wakes.held = false;
+  }
   const bool waits = q->waits;
   lsi_os_unlock(q->mutex);
   if (!wakes) return;
@@ -185,6 +205,59 @@ static void wake(struct lsio_queue *q, bool wakes) {
   if (bell >= 0) lsi_os_bell_ring(bell);
   if (waits) lsi_os_wake_all(q->cond);
   if (q->options.notify) q->options.notify(q->options.notify_user);
+}
+
+/* The alarm: wakes for what has been held long enough, and looks again while there may be more. */
+static uint64_t look_at_held(void *user, uint64_t now_ns) {
+  struct lsio_queue *q = user;
+  lsi_os_lock(q->mutex);
+  const bool due = lsi_wakes_due(&q->wakes, now_ns);
+  if (due) q->wakes.held = false;
+  const uint64_t next = lsi_wakes_look(&q->wakes, now_ns);
+  if (!next) q->wakes.minded = false;
+  wake(q, due);
+  if (!next) lsi_queue_drop(q);
+  return next;
+}
+
+/* Where it can't be set nothing is held from now on. */
+static void set_alarm(struct lsio_queue *q) {
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  if (lsi_alarms_begin(q->context->alarms, &e) == 0) {
+    lsi_alarms_set(q->context->alarms, &q->alarm);
+    return;
+  }
+  lsi_os_lock(q->mutex);
+  q->wakes.never = true;
+  q->wakes.minded = false;
+  wake(q, q->wakes.held);
+  lsi_queue_drop(q);
+}
+
+/* Who waits in lsio_queue_take, awake for most of the time, is told at once: it brings more the sooner. The
+ * context's workers are known once a job has a run. */
+static bool may_be_held(struct lsio_queue *q, const struct lsio_job *job) {
+  if (q->takes || q->waits || (!q->options.notify && atomic_load(&q->bell) < 0) || !job->run) return false;
+  q->wakes.enough = LSI_WAKE_RUNNING * q->context->settings.workers;
+  return lsi_wakes_holds(&q->wakes, atomic_load(&q->n_ready), job->life.since_ns, lsi_os_now_ns());
+}
+
+/* As wake, perhaps later: together with what comes until then. */
+static void wake_in_time(struct lsio_queue *q, const struct lsio_job *job) {
+  struct lsi_wakes *w = &q->wakes;
+  if (!may_be_held(q, job)) {
+    wake(q, true);
+    return;
+  }
+  const bool minded = w->minded;
+  w->held = w->minded = true;
+  if (!minded) {
+    q->alarm = (struct lsi_alarm){.at_ns = w->woken_ns + LSI_WAKE_NS, .ring = look_at_held, .user = q};
+    lsi_queue_hold(q);
+  }
+  lsi_os_unlock(q->mutex);
+  if (!minded) set_alarm(q);
 }
 
 /* Under the mutex. What a job tells before it is known to run is told once more then; what was told late has
@@ -199,9 +272,11 @@ void lsi_queue_tell(struct lsio_job *job) {
   struct lsi_job_life *l = &job->life;
   struct lsio_queue *q = l->queue;
   lsi_os_lock(q->mutex);
-  const bool tells = has_to_tell(job), wakes = tells && !q->ready && !q->tasks;
+  const bool tells = has_to_tell(job), wakes = tells && (q->wakes.held || (!q->ready && !q->tasks));
   if (tells && !l->ready) make_ready(q, job);
-  wake(q, wakes);
+  if (atomic_load(&l->stage) == LSI_JOB_ENDED) told_end(q, job);
+  if (wakes) wake_in_time(q, job);
+  else lsi_os_unlock(q->mutex);
 }
 
 /* Of a queue that was released there is no consumer. */
@@ -214,7 +289,7 @@ void lsi_queue_do(struct lsio_job *job) {
     lsi_helpers_do(q->context->helpers, t);
     return;
   }
-  const bool wakes = !q->ready && !q->tasks;
+  const bool wakes = q->wakes.held || (!q->ready && !q->tasks);
   t->next = NULL;
   *q->tasks_end = t;
   q->tasks_end = &t->next;
@@ -287,6 +362,7 @@ static size_t drain(struct lsio_queue *q, struct lsio_event *out, size_t max) {
   size_t n = 0;
   lsi_os_lock(q->mutex);
   q->takes = true;
+  q->wakes.held = false;
   for (struct lsio_job *job; n < max && (job = q->ready);) {
     unready(q, job);
     atomic_fetch_add(&job->life.refs, 1);

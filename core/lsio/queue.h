@@ -12,7 +12,12 @@ LSIO_BEGIN
  * coordinator functions, listing, planning, merging and publishing run on threads of the context, at most
  * four, or on one that waits in lsio_queue_take.
  *   A queue has one consumer at a time; its other functions are thread-safe. A context may have any number
- * of queues, of any number of jobs. */
+ * of queues, of any number of jobs.
+ *   The consumer is woken at once where it waits in lsio_queue_take. By the descriptor or the function below
+ * it is when it has not been for 200 us, for a job that was submitted since, and while few jobs of the queue
+ * go on: fewer than 8 for each worker of the context. Otherwise it is woken once for all that comes until
+ * those 200 us are over (1 ms where nothing more comes just then), or until 64 jobs have something. Who takes
+ * before that finds what there is. */
 
 enum lsio_queue_flags {
   /* What threads of the context would do for its jobs, as said above, is done in lsio_queue_take instead,
@@ -25,9 +30,9 @@ struct lsio_queue_options {
   size_t struct_size;
   uint32_t flags;      /* enum lsio_queue_flags */
   uint32_t reserved;
-  /* Called when there is something to take and was nothing before, from threads of the context, under no
-   * lock: it is only to wake the consumer, who may be in lsio_queue_take already. NULL: the consumer waits
-   * there, or by the descriptor. */
+  /* Called when there is something to take and was nothing before, or a little later, as said above; once
+   * until the next take. From threads of the context, under no lock: it is only to wake the consumer, who may
+   * be in lsio_queue_take already. NULL: the consumer waits there, or by the descriptor. */
   void (*notify)(void *user);
   void *notify_user;
   void (*notify_destroy)(void *user); /* once, when notify will not be called any more; may be NULL */
@@ -38,9 +43,9 @@ LSIO_API int lsio_queue_create(lsio_context *context, const struct lsio_queue_op
                                lsio_queue **out, lsio_error **error);
 /* Jobs that are still to end may go on; nobody will be told. NULL is fine. */
 LSIO_API void lsio_queue_release(lsio_queue *queue);
-/* A descriptor that is readable while there is something to take; never read from it. It may be so for
- * nothing, as when a take was faster than who tells of what it took; the next take silences it. Made when it
- * is first asked for; belongs to the queue. -1: no descriptor was left. */
+/* A descriptor that is readable while there is something to take for which the consumer is to be woken; never
+ * read from it. It may be so for nothing, as when a take was faster than who tells of what it took; the next
+ * take silences it. Made when it is first asked for; belongs to the queue. -1: no descriptor was left. */
 LSIO_API int lsio_queue_fd(lsio_queue *queue);
 
 enum lsio_result_flags {
