@@ -185,7 +185,7 @@ static int end(void **state) {
   lsio_job_release(waited);
   lsio_job_release(queued);
   lsio_job_release(writes);
-  polled_destroy(ended);
+  api_close(ended);
   api_close(merged);
   lsio_queue_release(queue);
   lsio_job_release(unplanned);
