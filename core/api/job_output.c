@@ -212,9 +212,9 @@ void lsi_job_release_output(struct lsio_job *job) {
 static int describe(const struct lsio_job *job, struct lsio_array *out) {
   if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
   if (!job->ended) return LSIO_ERR_BUSY;
-  if (job->spec.sink.kind != LSI_SINK_MEMORY || job->array.taken) return LSIO_ERR_USAGE;
   if (!out || out->struct_size < sizeof *out) return LSIO_ERR_USAGE;
-  if (job->status) return job->status;
+  if (job->status) return job->status; /* it may never have known where its results were to go */
+  if (job->spec.sink.kind != LSI_SINK_MEMORY || job->array.taken) return LSIO_ERR_USAGE;
   struct lsio_array a = {.struct_size = out->struct_size,
                          .data = job->array.own ? job->array.own->data : job->array.callers,
                          .bytes = (size_t)job->summary.bytes_written,
