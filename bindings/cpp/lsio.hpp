@@ -217,6 +217,11 @@ class job : public detail::owner<lsio_job, lsio_job_release> {
   job share() const noexcept { return lsio_job_retain(get()), job(get()); }
   void cancel() const noexcept { lsio_cancel(get()); }
   int status() const noexcept { return lsio_job_status(get()); } /* LSIO_ERR_BUSY: it runs */
+  /* Of one without a queue: for its end, for ever or so long, and then check()s it. False: it goes on. */
+  bool wait(int timeout_ms = -1) const {
+    if (lsio_wait(get(), timeout_ms) == LSIO_ERR_BUSY) return false;
+    return check(), true;
+  }
   /* Throws what it has ended by, if not well. */
   void check() const {
     if (const lsio_error *e = lsio_job_error(get())) throw error(e);
@@ -249,7 +254,9 @@ class result {
   std::int64_t tag() const noexcept { return r_->tag; }
   bool is_record() const noexcept { return r_->is_record; }
   std::string_view text() const noexcept { return {data_, static_cast<std::size_t>(r_->length)}; }
-  /* Elements, on 64 bytes: T is what the transform wrote. */
+  /* It begins on 64 bytes; else it lies where it was read, perhaps not even on those of a T: copy it then. */
+  bool is_aligned() const noexcept { return !(r_->flags & LSIO_RESULT_UNALIGNED); }
+  /* Elements: T is what the transform wrote. */
   template <class T>
   span<const T> as() const noexcept {
     return {static_cast<const T *>(static_cast<const void *>(data_)), text().size() / sizeof(T)};
@@ -301,6 +308,10 @@ class context : public detail::owner<lsio_context, lsio_context_destroy> {
  public:
   explicit context(const lsio_context_options &options = make<lsio_context_options>())
       : owner(detail::made<lsio_context>([&](auto out, auto e) { return lsio_context_create(&options, out, e); })) {}
+  /* A job that is waited for by itself. The options have a script, a loaded one, or a request. */
+  job submit(const lsio_job_options &options) const {
+    return job(detail::made<lsio_job>([&](auto o, auto e) { return lsio_submit(get(), &options, o, e); }));
+  }
   /* A script for many jobs; its top level runs here. */
   script load(std::string_view text, const char *name = nullptr) const {
     auto options = make<lsio_job_options>();

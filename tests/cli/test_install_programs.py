@@ -103,6 +103,12 @@ int main(int, char **argv) {
     queue.until_done(counts, [](const lsio::event &) {});
     assert(counts.state().find("n").as_double() == 200000);
   }
+  const lsio::job alone = context.submit(options);
+  while (!alone.wait(1)) {
+  }
+  assert(alone.wait() && alone.state().find("n").as_double() == 200000);
+  options.flags = LSIO_JOB_STREAM;
+  assert(fails([&] { context.submit(options); }).code() == LSIO_ERR_USAGE);
 
   const std::uint32_t object[] = {0, 0, 0};
   const std::int64_t offset[] = {0, 4000, -4}, length[] = {8, 4, 4}, tag[] = {10, 11, 12};
@@ -131,6 +137,7 @@ int main(int, char **argv) {
     for (const lsio::result r : e.results()) {
       const auto v = r.as<float>();
       assert(r.tag() == 10 + static_cast<int>(r.step()) && !r.is_record() && r.text().size() == v.size() * 4);
+      assert(r.is_aligned() == (reinterpret_cast<std::uintptr_t>(v.data()) % 64 == 0));
       for (const float x : v) sum += x;
       results++;
     }
