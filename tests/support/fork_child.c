@@ -1,5 +1,6 @@
 #include "fork_child.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +31,36 @@ int __lsan_is_turned_off(void) { return is_child; }
 const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 
 void fork_child_at(const char *what) { snprintf(wrong, WRONG, "in %s", what); }
+
+/* "12 (name) S ...": the name may hold anything. */
+static bool task_sleeps(const char *id) {
+  char path[300], text[512] = "";
+  snprintf(path, sizeof path, "/proc/self/task/%s/stat", id);
+  FILE *f = fopen(path, "r");
+  if (!f) return true; /* it has gone */
+  const size_t n = fread(text, 1, sizeof text - 1, f);
+  fclose(f);
+  text[n] = 0;
+  const char *end = strrchr(text, ')');
+  return !end || end[1] != ' ' || end[2] == 'S';
+}
+
+static bool others_sleep(void) {
+  DIR *all = opendir("/proc/self/task");
+  assert_non_null(all);
+  bool sleep = true;
+  for (struct dirent *t; (t = readdir(all));)
+    if (t->d_name[0] != '.' && atol(t->d_name) != syscall(SYS_gettid)) sleep = sleep && task_sleeps(t->d_name);
+  closedir(all);
+  return sleep;
+}
+
+void fork_when_others_sleep(void) {
+  for (int rounds = 0; rounds < 3;) {
+    usleep(200);
+    rounds = others_sleep() ? rounds + 1 : 0;
+  }
+}
 
 const char *fork_child(const char *(*look)(void)) {
   if (!wrong) wrong = mmap(NULL, WRONG, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -9,6 +9,9 @@
 const char *fork_child(const char *(*look)(void));
 /* It must be NULL. */
 void fork_child_right(const char *(*look)(void));
+/* Waits until all other threads sleep: under AddressSanitizer a child can't allocate while the lock of its
+ * allocator is held by a thread that the child does not have. */
+void fork_when_others_sleep(void);
 /* In a child: what it is at, to be told if it crashes. */
 void fork_child_at(const char *what);
 
