@@ -98,7 +98,7 @@ static int uring_create(const struct lsi_backend_config *config, struct lsi_back
 
 static void uring_destroy(struct lsi_backend *b) {
   lsi_op_pool_destroy(b->pool);
-  io_uring_queue_exit(&b->ring);
+  lsi_uring_ring_destroy(&b->ring);
   lsi_os_bell_destroy(b->bell);
   lsi_near_clear(&b->near);
   lsi_free(b->registered.free_slots);
