@@ -114,13 +114,6 @@ bool lsi_helpers_claim(struct lsi_helpers *h, struct lsi_task *t) {
   return found;
 }
 
-bool lsi_helpers_ended(struct lsi_helpers *h, const struct lsi_task *t) {
-  lsi_os_lock(h->mutex);
-  const bool ended = t->ended;
-  lsi_os_unlock(h->mutex);
-  return ended;
-}
-
 bool lsi_helpers_wait(struct lsi_helpers *h, struct lsi_task *t, int64_t timeout_ns) {
   const uint64_t until = timeout_ns > 0 ? lsi_os_now_ns() + (uint64_t)timeout_ns : 0;
   lsi_os_lock(h->mutex);

@@ -29,7 +29,6 @@ void lsi_helpers_do(struct lsi_helpers *h, struct lsi_task *t);
 bool lsi_helpers_are_behind(struct lsi_helpers *h); /* there are tasks that none has begun */
 /* True: no helper has begun it, and none will; the caller is to do it: t->run, and what `tell` does. */
 bool lsi_helpers_claim(struct lsi_helpers *h, struct lsi_task *t);
-bool lsi_helpers_ended(struct lsi_helpers *h, const struct lsi_task *t);
 /* Waits so long (-1: without limit) for its end. False: it goes on. */
 bool lsi_helpers_wait(struct lsi_helpers *h, struct lsi_task *t, int64_t timeout_ns);
 

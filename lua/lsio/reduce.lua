@@ -202,11 +202,11 @@ function M.declared(j)
   return out
 end
 
+local simple = { ["nil"] = true, boolean = true, number = true, string = true }
+
 -- A copy of `v` that can cross between states: views and FFI arrays become arrays, but for the views that
 -- are keys of `lent`, whose memory stays where it is. Anything else that is not plain is an error that names
 -- where it is.
-local simple = { ["nil"] = true, boolean = true, number = true, string = true }
-
 function M.plain(v, what, lent, depth)
   depth = depth or 0
   local t = type(v)
