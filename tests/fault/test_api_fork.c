@@ -147,7 +147,7 @@ static int begin(void **state) {
     struct lsio_progress p = {.struct_size = sizeof p};
     while (p.began == 0) lsio_job_progress(all[i], &p);
   }
-  fork_when_others_sleep();
+  wait_until_others_sleep();
   return 0;
 }
 

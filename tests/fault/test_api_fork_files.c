@@ -71,6 +71,8 @@ static int begin(void **state) {
   writes = submit(API_HEAD " sink = lsio.raw('out.f32', { exists = 'replace' }) }\n", 0, NULL);
   struct lsio_progress p = {.struct_size = sizeof p};
   while (p.began == 0) lsio_job_progress(queued, &p);
+  while (api_files() < 2) usleep(1000); /* a.f32, and one that is hidden */
+  wait_until_others_sleep();
   return 0;
 }
 
@@ -144,7 +146,6 @@ static const char *just_exit(void) { return NULL; }
 
 static void files_are_the_parents(void **state) {
   (void)state;
-  while (api_files() < 2) usleep(1000); /* a.f32, and one that is hidden */
   fork_child_right(just_exit);
   fork_child_right(abandon);
   assert_int_equal(api_files(), 2);
@@ -171,7 +172,6 @@ static const char *writes_a_file(void) {
 
 static void children_write_files_whatever_is_locked(void **state) {
   (void)state;
-  while (api_files() < 2) usleep(1000);
   forks_here = true;
   found_there = "nobody";
   lsio_job_abandon(writes);

@@ -33,11 +33,11 @@ const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 void fork_child_at(const char *what) { snprintf(wrong, WRONG, "in %s", what); }
 
 /* "12 (name) S ...": the name may hold anything. */
-static bool task_sleeps(const char *id) {
-  char path[300], text[512] = "";
-  snprintf(path, sizeof path, "/proc/self/task/%s/stat", id);
+bool thread_sleeps(pid_t id) {
+  char path[64], text[512] = "";
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)id);
   FILE *f = fopen(path, "r");
-  if (!f) return true; /* it has gone */
+  if (!f) return true;
   const size_t n = fread(text, 1, sizeof text - 1, f);
   fclose(f);
   text[n] = 0;
@@ -49,13 +49,15 @@ static bool others_sleep(void) {
   DIR *all = opendir("/proc/self/task");
   assert_non_null(all);
   bool sleep = true;
-  for (struct dirent *t; (t = readdir(all));)
-    if (t->d_name[0] != '.' && atol(t->d_name) != syscall(SYS_gettid)) sleep = sleep && task_sleeps(t->d_name);
+  for (struct dirent *t; (t = readdir(all));) {
+    const pid_t id = (pid_t)atol(t->d_name);
+    if (id && id != syscall(SYS_gettid)) sleep = sleep && thread_sleeps(id);
+  }
   closedir(all);
   return sleep;
 }
 
-void fork_when_others_sleep(void) {
+void wait_until_others_sleep(void) {
   for (int rounds = 0; rounds < 3;) {
     usleep(200);
     rounds = others_sleep() ? rounds + 1 : 0;
