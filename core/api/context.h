@@ -207,6 +207,8 @@ void lsi_queue_leave(struct lsio_job *job);
 void lsi_queue_tell(struct lsio_job *job);
 /* Has l->task done, by the queue's consumer or a helper. */
 void lsi_queue_do(struct lsio_job *job);
+/* Its consumer takes from it until the end of its only job. */
+void lsi_queue_stay(struct lsio_queue *queue);
 /* One of its jobs was cancelled. Async-signal-safe. */
 void lsi_queue_look(struct lsio_queue *queue);
 void lsi_queue_hold(struct lsio_queue *queue);

@@ -7,10 +7,11 @@
 struct lsi_helpers {
   struct lsi_mutex *mutex; /* of what follows */
   struct lsi_cond *come;   /* a task, or the end */
-  struct lsi_cond *gone;   /* a task has ended */
   struct lsi_task *first, **end;
   uint32_t waiting;        /* tasks */
   uint32_t idle, n;        /* threads; idle: asleep, or woken and not yet there */
+  bool looks;              /* one of the idle wakes soon, and looks for tasks */
+  bool claimed;            /* a task was since */
   struct lsi_thread *threads[LSI_HELPERS_MOST];
   bool leave;
 };
@@ -21,8 +22,7 @@ struct lsi_helpers *lsi_helpers_create(void) {
   h->end = &h->first;
   h->mutex = lsi_os_mutex_create();
   h->come = lsi_os_cond_create();
-  h->gone = lsi_os_cond_create();
-  if (h->mutex && h->come && h->gone) return h;
+  if (h->mutex && h->come) return h;
   lsi_helpers_destroy(h);
   return NULL;
 }
@@ -36,7 +36,6 @@ void lsi_helpers_destroy(struct lsi_helpers *h) {
     lsi_os_unlock(h->mutex);
   }
   for (uint32_t i = 0; i < h->n; i++) lsi_os_thread_join(h->threads[i]);
-  lsi_os_cond_destroy(h->gone);
   lsi_os_cond_destroy(h->come);
   lsi_os_mutex_destroy(h->mutex);
   lsi_free(h);
@@ -49,20 +48,26 @@ uint32_t lsi_helpers_size(struct lsi_helpers *h) {
   return n;
 }
 
-/* Does the oldest task; under the mutex. When it has been told of, its owner may free it. */
+/* The oldest task; under the mutex. */
 static void do_first(struct lsi_helpers *h) {
   struct lsi_task *t = h->first;
   h->first = t->next;
   if (!h->first) h->end = &h->first;
   h->waiting--;
-  const bool goes = t->goes;
   lsi_os_unlock(h->mutex);
   t->run(t->arg);
   lsi_os_lock(h->mutex);
-  if (goes) return;
-  t->ended = true;
-  if (t->tell) t->tell(t->arg);
-  lsi_os_wake_all(h->gone);
+}
+
+/* Under the mutex, as all of the following. */
+static void sleep_until_woken(struct lsi_helpers *h) {
+  const bool looks = h->claimed && !h->looks;
+  if (looks) h->looks = true;
+  h->claimed = false;
+  h->idle++;
+  lsi_os_wait(h->come, h->mutex, looks ? LSI_HELPERS_LOOK_NS : -1);
+  h->idle--;
+  if (looks) h->looks = false;
 }
 
 static void help(void *arg) {
@@ -71,25 +76,38 @@ static void help(void *arg) {
   for (;;) {
     while (h->first) do_first(h);
     if (h->leave) break;
-    h->idle++;
-    lsi_os_wait(h->come, h->mutex, -1);
-    h->idle--;
+    sleep_until_woken(h);
   }
   lsi_os_unlock(h->mutex);
 }
 
-void lsi_helpers_do(struct lsi_helpers *h, struct lsi_task *t) {
-  lsi_os_lock(h->mutex);
+static void append(struct lsi_helpers *h, struct lsi_task *t) {
   t->next = NULL;
-  t->ended = false;
   *h->end = t;
   h->end = &t->next;
   h->waiting++;
+}
+
+static void wake(struct lsi_helpers *h) {
   if (h->waiting > h->idle && h->n < LSI_HELPERS_MOST &&
       lsi_os_thread_start(&h->threads[h->n], "lsio-help", help, h) == 0)
     h->n++;
   if (!h->n) do_first(h);
   lsi_os_wake_all(h->come);
+}
+
+void lsi_helpers_do(struct lsi_helpers *h, struct lsi_task *t) {
+  lsi_os_lock(h->mutex);
+  append(h, t);
+  wake(h);
+  lsi_os_unlock(h->mutex);
+}
+
+/* Two at a time are not claimed at once. */
+void lsi_helpers_offer(struct lsi_helpers *h, struct lsi_task *t) {
+  lsi_os_lock(h->mutex);
+  append(h, t);
+  if (!h->looks || h->waiting > 1) wake(h);
   lsi_os_unlock(h->mutex);
 }
 
@@ -109,21 +127,8 @@ bool lsi_helpers_claim(struct lsi_helpers *h, struct lsi_task *t) {
     *at = t->next;
     if (!*at) h->end = at;
     h->waiting--;
+    h->claimed = true;
   }
   lsi_os_unlock(h->mutex);
   return found;
-}
-
-bool lsi_helpers_wait(struct lsi_helpers *h, struct lsi_task *t, int64_t timeout_ns) {
-  const uint64_t until = timeout_ns > 0 ? lsi_os_now_ns() + (uint64_t)timeout_ns : 0;
-  lsi_os_lock(h->mutex);
-  while (!t->ended && timeout_ns) {
-    lsi_os_wait(h->gone, h->mutex, timeout_ns);
-    if (timeout_ns < 0) continue;
-    const uint64_t now = lsi_os_now_ns();
-    timeout_ns = now < until ? (int64_t)(until - now) : 0;
-  }
-  const bool ended = t->ended;
-  lsi_os_unlock(h->mutex);
-  return ended;
 }

@@ -51,7 +51,7 @@ static void drop(struct lsio_job *job) {
     free_job(job);
     return;
   }
-  job->life.task = (struct lsi_task){.run = free_job, .arg = job, .goes = true};
+  job->life.task = (struct lsi_task){.run = free_job, .arg = job};
   lsi_helpers_do(job->context->helpers, &job->life.task);
 }
 
@@ -89,6 +89,7 @@ int lsio_wait(lsio_job *job, int timeout_ms) {
   if (lsi_is_parents(job->context)) return LSIO_ERR_FORKED;
   if (!l->own_queue) return LSIO_ERR_USAGE;
   const bool known = atomic_load(&l->stage) == LSI_JOB_ENDED;
+  if (!known && timeout_ms < 0) lsi_queue_stay(l->queue);
   return known || lsio_queue_take(l->queue, &end, 1, timeout_ms) ? job->status : LSIO_ERR_BUSY;
 }
 
@@ -122,17 +123,17 @@ static void end(void *arg) {
   ended(job);
 }
 
-static void have_done(struct lsio_job *job, void (*run)(void *arg)) {
-  job->life.task = (struct lsi_task){.run = run, .arg = job, .goes = true};
-  lsi_queue_do(job);
-}
-
 static void tell(void *user, bool has_ended) {
   struct lsio_job *job = user;
   const bool takes_long = job->script || job->results.path || job->transform.given;
-  if (!has_ended) lsi_queue_tell(job);
-  else if (takes_long) have_done(job, end);
-  else end(job);
+  if (!has_ended) {
+    lsi_queue_tell(job);
+  } else if (takes_long) {
+    job->life.task = (struct lsi_task){.run = end, .arg = job};
+    lsi_queue_do(job);
+  } else {
+    end(job);
+  }
 }
 
 /* ---- the beginning ---- */
@@ -251,6 +252,10 @@ int lsi_job_submit(struct lsio_job *job, const struct lsio_job_options *o, uint6
   if (o->loaded) lsi_script_host_ops->hold((struct lsi_loaded *)(uintptr_t)o->loaded);
   begin_life(job->context);
   lsi_queue_enter(job);
-  if (!planned_by_worker(job)) have_done(job, plan);
+  if (planned_by_worker(job)) return 0;
+  l->task = (struct lsi_task){.run = plan, .arg = job};
+  /* Who has no queue waits for it now, as a rule. */
+  if (l->own_queue) lsi_helpers_offer(job->context->helpers, &l->task);
+  else lsi_queue_do(job);
   return 0;
 }

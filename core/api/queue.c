@@ -18,11 +18,12 @@ struct lsio_queue {
   atomic_uint refs;          /* the caller's, and one a job */
   atomic_bool look;          /* a job was cancelled: it may wait for memory, and need not */
   atomic_int bell;           /* -1: nobody has asked for it */
-  atomic_uint n_ready;
+  atomic_uint n_ready, n_tasks;
   struct lsi_mutex *mutex;   /* of what follows */
   struct lsi_cond *cond;
   bool waits;                /* the consumer, for the cond */
   bool takes;                /* it is at it, and sees by itself what comes */
+  bool stays;                /* it has come for its job's end, and does what there is to do until then */
   struct lsio_job *jobs;
   struct lsio_job *ready, **ready_end;
   struct lsi_task *tasks, **tasks_end; /* that the consumer is to do */
@@ -151,6 +152,7 @@ static bool take_task(struct lsio_queue *q, struct lsi_task *t) {
   if (!*at) return false;
   *at = t->next;
   if (!*at) q->tasks_end = at;
+  atomic_fetch_sub(&q->n_tasks, 1);
   return true;
 }
 
@@ -279,23 +281,39 @@ void lsi_queue_tell(struct lsio_job *job) {
   else lsi_os_unlock(q->mutex);
 }
 
-/* Of a queue that was released there is no consumer. */
-void lsi_queue_do(struct lsio_job *job) {
-  struct lsio_queue *q = job->life.queue;
-  struct lsi_task *t = &job->life.task;
-  lsi_os_lock(q->mutex);
-  if (!lsi_queue_coordinates(q) || !job->life.listed_there) {
-    lsi_os_unlock(q->mutex);
-    lsi_helpers_do(q->context->helpers, t);
-    return;
-  }
+/* Under the mutex. Of a queue that was released there is no consumer. */
+static bool consumer_does(const struct lsio_queue *q, const struct lsio_job *job) {
+  return job->life.listed_there && (q->stays || lsi_queue_coordinates(q));
+}
+
+/* Under the mutex, which it lets go of. */
+static void give_to_consumer(struct lsio_queue *q, struct lsi_task *t) {
   const bool wakes = q->wakes.held || (!q->ready && !q->tasks);
   t->next = NULL;
   *q->tasks_end = t;
   q->tasks_end = &t->next;
+  atomic_fetch_add(&q->n_tasks, 1);
   lsi_queue_hold(q); /* the consumer may do it at once, and let go of all */
   wake(q, wakes);
   lsi_queue_drop(q);
+}
+
+void lsi_queue_do(struct lsio_job *job) {
+  struct lsio_queue *q = job->life.queue;
+  struct lsi_task *t = &job->life.task;
+  lsi_os_lock(q->mutex);
+  if (consumer_does(q, job)) {
+    give_to_consumer(q, t);
+    return;
+  }
+  lsi_os_unlock(q->mutex);
+  lsi_helpers_do(q->context->helpers, t);
+}
+
+void lsi_queue_stay(struct lsio_queue *q) {
+  lsi_os_lock(q->mutex);
+  q->stays = true;
+  lsi_os_unlock(q->mutex);
 }
 
 void lsi_queue_look(struct lsio_queue *q) {
@@ -425,13 +443,17 @@ static void note_streams(struct lsio_queue *q, const struct lsio_event *events, 
   }
 }
 
+static bool has_something(struct lsio_queue *q) {
+  return atomic_load(&q->n_ready) || atomic_load(&q->n_tasks);
+}
+
 /* A job that ends at once is waited for awake. */
 static bool wait_awake(struct lsio_queue *q, uint64_t until) {
   const struct lsi_spin *spin = &q->context->spin;
   if (!lsi_spin_pays(spin)) return false;
   until = LSI_MIN(until, lsi_os_now_ns() + spin->ns);
-  while (!atomic_load(&q->n_ready) && lsi_os_now_ns() < until) lsi_spin_pause();
-  return atomic_load(&q->n_ready);
+  while (!has_something(q) && lsi_os_now_ns() < until) lsi_spin_pause();
+  return has_something(q);
 }
 
 static void wait_asleep(struct lsio_queue *q, uint64_t until) {

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "api_job.h"
+#include "fork_child.h"
 #include "ground/mem.h"
 #include "plain.h"
 #include "polled.h"
@@ -67,6 +68,35 @@ static void who_waits_helps(void **state) {
     assert_int_equal(lsio_wait(job, i % 5 ? -1 : 60000), ends[i % 3]);
     lsio_job_release(job);
   }
+}
+
+/* Whoever sleeps twice in a row is in no lock on its way. */
+static void *let_go_once_waited_for(void *arg) {
+  (void)arg;
+  for (int rounds = 0; rounds < 3; usleep(1000)) rounds = thread_sleeps(getpid()) ? rounds + 1 : 0;
+  let_go();
+  return NULL;
+}
+
+/* Its end, too: nobody is woken for that. */
+static void who_waits_for_ever_ends_it(void **state) {
+  (void)state;
+  char who[32] = "", me[32] = "";
+  lsio_job *job = submit(API_HEAD " transform = function() repeat local f = io.open('go') until f and f:close() end,\n"
+                         " done = function() local f, to = io.open('/proc/thread-self/comm'), io.open('who', 'w')\n"
+                         " to:write(f:read('*a')) to:close() f:close() end }", 0);
+  until_began(job);
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, let_go_once_waited_for, NULL), 0);
+  assert_int_equal(lsio_wait(job, -1), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  lsio_job_release(job);
+  FILE *f = fopen("who", "r"), *comm = fopen("/proc/thread-self/comm", "r");
+  assert_true(f && comm && fgets(who, sizeof who, f) && fgets(me, sizeof me, comm));
+  assert_string_equal(who, me);
+  fclose(f);
+  fclose(comm);
+  unlink("who");
 }
 
 static void errors_are_the_jobs_end(void **state) {
@@ -250,7 +280,8 @@ static void no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(it_says_what_the_job_is),        TEST(who_waits_helps), TEST(errors_are_the_jobs_end),
+      TEST(it_says_what_the_job_is),        TEST(who_waits_helps), TEST(who_waits_for_ever_ends_it),
+      TEST(errors_are_the_jobs_end),
       TEST(what_can_not_be_is_refused),     TEST(nobody_waits),    TEST(failures_need_nobody),
       TEST(cancelled_while_somebody_waits), TEST(many_at_once),    TEST(no_memory)};
   return cmocka_run_group_tests(tests, api_setup, api_teardown);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "api/helpers.h"
+#include "fork_child.h"
 #include "ground/mem.h"
 #include "seams/os.h"
 
@@ -32,7 +33,7 @@ struct errand {
   struct lsi_task task;
   sem_t *gate; /* NULL: there is none */
   unsigned number;
-  bool told;
+  sem_t done;
 };
 
 static sem_t began;
@@ -48,19 +49,22 @@ static void run(void *arg) {
   if (e->gate) sem_wait(e->gate);
   order[atomic_fetch_add(&done, 1) % LSI_COUNTOF(order)] = e->number;
   atomic_fetch_sub(&at_once, 1);
+  sem_post(&e->done);
 }
 
-static void tell(void *arg) { ((struct errand *)arg)->told = true; }
+static void make(struct errand *e, sem_t *gate, unsigned number) {
+  *e = (struct errand){.task = {.run = run, .arg = e}, .gate = gate, .number = number};
+  sem_init(&e->done, 0, 0);
+}
 
 static void hand_over(struct errand *e, sem_t *gate, unsigned number) {
-  *e = (struct errand){.task = {.run = run, .tell = tell, .arg = e}, .gate = gate, .number = number};
+  make(e, gate, number);
   lsi_helpers_do(helpers, &e->task);
 }
 
 static void ends(struct errand *e) {
-  assert_true(lsi_helpers_wait(helpers, &e->task, -1));
-  assert_true(e->told);
-  assert_true(lsi_helpers_wait(helpers, &e->task, 0)); /* asked again */
+  sem_wait(&e->done);
+  sem_destroy(&e->done);
 }
 
 static void anew(void) {
@@ -69,7 +73,7 @@ static void anew(void) {
   atomic_store(&done, 0);
 }
 
-/* Who has ended a task is free when that is known: one thread does them all. */
+/* Whoever is asleep does the next one: one thread does them all. */
 static void free_thread_is_used_again(void **state) {
   (void)state;
   anew();
@@ -79,6 +83,7 @@ static void free_thread_is_used_again(void **state) {
     hand_over(&e, NULL, i);
     ends(&e);
     assert_int_equal(atomic_load(&done), i + 1);
+    wait_until_others_sleep();
   }
   assert_int_equal(lsi_helpers_size(helpers), 1);
 }
@@ -95,8 +100,7 @@ static void at_most_so_many_at_once_in_order(void **state) {
     sem_wait(&began);
   }
   for (unsigned i = 0; i < MORE; i++) hand_over(&more[i], NULL, 100 + i);
-  assert_false(lsi_helpers_wait(helpers, &more[0].task, 0));
-  assert_false(lsi_helpers_wait(helpers, &held[0].task, 1000000));
+  assert_true(lsi_helpers_are_behind(helpers));
   assert_int_equal(lsi_helpers_size(helpers), LSI_HELPERS_MOST);
   assert_int_equal(atomic_load(&done), 0);
   sem_post(&gates[2]); /* the only one that is free does the rest */
@@ -112,13 +116,51 @@ static void at_most_so_many_at_once_in_order(void **state) {
   assert_int_equal(lsi_helpers_size(helpers), LSI_HELPERS_MOST);
 }
 
+/* What is offered is claimed again and again: the thread that is there sleeps on. What is not is done all the same. */
+static void offers_wait_to_be_claimed(void **state) {
+  (void)state;
+  struct errand e;
+  unsigned claimed = 0;
+  anew();
+  for (unsigned i = 0; i < 2000; i++) {
+    make(&e, NULL, i);
+    lsi_helpers_offer(helpers, &e.task);
+    const bool mine = lsi_helpers_claim(helpers, &e.task);
+    claimed += mine;
+    if (!mine) ends(&e);
+    assert_int_equal(atomic_load(&done), i + 1 - claimed);
+  }
+  assert_true(claimed > 0);
+  for (unsigned i = 0; i < 20; i++) {
+    make(&e, NULL, i);
+    lsi_helpers_offer(helpers, &e.task);
+    ends(&e);
+  }
+}
+
+/* Who offers one more has not come for the first. */
+static void two_offers_are_not_left_waiting(void **state) {
+  (void)state;
+  anew();
+  for (unsigned i = 0; i < 200; i++) {
+    struct errand e[3];
+    for (unsigned k = 0; k < 3; k++) make(&e[k], NULL, k);
+    lsi_helpers_offer(helpers, &e[0].task);
+    const bool mine = lsi_helpers_claim(helpers, &e[0].task); /* somebody looks from now on, as a rule */
+    for (unsigned k = 1; k < 3; k++) lsi_helpers_offer(helpers, &e[k].task);
+    for (unsigned k = mine; k < 3; k++) ends(&e[k]);
+  }
+  assert_true(atomic_load(&done) >= 400);
+}
+
 /* Their memory is the caller's again at once. */
 static void hand_over_many(void *arg) {
   atomic_uint *count = arg;
   for (unsigned i = 0; i < 500; i++) {
     struct errand e[3];
     for (unsigned k = 0; k < 3; k++) hand_over(&e[k], NULL, k);
-    for (unsigned k = 0; k < 3; k++) *count += lsi_helpers_wait(helpers, &e[k].task, -1) && e[k].told;
+    for (unsigned k = 0; k < 3; k++) ends(&e[k]);
+    atomic_fetch_add(count, 3);
   }
 }
 
@@ -131,6 +173,7 @@ static void several_threads_hand_over(void **state) {
     assert_int_equal(lsi_os_thread_start(&threads[i], "test", hand_over_many, &count), 0);
   for (int i = 0; i < 3; i++) lsi_os_thread_join(threads[i]);
   assert_int_equal(count, 3 * 500 * 3);
+  assert_int_equal(atomic_load(&done), 3 * 500 * 3);
   assert_true(lsi_helpers_size(helpers) <= LSI_HELPERS_MOST);
   assert_true(atomic_load(&most) <= LSI_HELPERS_MOST);
 }
@@ -139,6 +182,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(free_thread_is_used_again, begin, end),
       cmocka_unit_test_setup_teardown(at_most_so_many_at_once_in_order, begin, end),
+      cmocka_unit_test_setup_teardown(offers_wait_to_be_claimed, begin, end),
+      cmocka_unit_test_setup_teardown(two_offers_are_not_left_waiting, begin, end),
       cmocka_unit_test_setup_teardown(several_threads_hand_over, begin, end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
