@@ -138,15 +138,16 @@ static struct lsi_price_request need_of(const struct lsio_job *job, uint64_t dec
  * chunk of its size usually holds. */
 static uint64_t history_of(const struct lsio_job *job) {
   const struct lsi_request *r = job->spec.request;
-  if (job->spec.codec != LSI_CODEC_ZSTD || !job->spec.piece) return 0; /* others refer back little */
+  const struct lsi_codec_ops *codec = lsi_codecs[job->spec.codec];
+  if (!codec->history || !job->spec.piece) return 0;
   const struct lsi_store *store = store_of(job);
   if (!job->plan->n_units || r->late || !store->read_part) return 0;
   const uint32_t c = lsi_request_chunk_begin(r, job->plan->step_largest);
-  unsigned char head[LSI_ZSTD_HEAD];
+  unsigned char head[LSI_CODEC_HEAD];
   const size_t n = store->read_part(NULL, lsi_request_name(r, r->object[c]), r->offset[c], head,
                                     LSI_MIN(r->length[c], (uint64_t)sizeof head));
   bool exact;
-  uint64_t history = lsi_zstd_history(head, n, &exact);
+  uint64_t history = codec->history(head, n, &exact);
   /* Long windows are asked for where much repeats. */
   if (!exact) history = LSI_MIN(history, lsi_sat_mul(r->length[c], 2 * LSI_USUAL_RATIO));
   return history - LSI_MIN(history, (uint64_t)LSI_PIECE_INNER);
@@ -231,15 +232,6 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
 
 /* What is guessed here of decoding and writing only has to tell which of the parts is the slowest by far. */
 
-/* Bytes that one core decodes to in a second, in the cache: measured with liblz4 1.9 (3.1 GB/s), zstd 1.5
- * (0.45 GB/s of data that shrinks to half) and blosc 1.21 with lz4 and shuffle (2.4 GB/s) on a Xeon. */
-static const double decode_rates[] = {[LSI_CODEC_NONE] = 0,
-                                      [LSI_CODEC_LZ4] = 3.1e9,
-                                      [LSI_CODEC_LZ4_BLOCK] = 3.1e9,
-                                      [LSI_CODEC_ZSTD] = 0.45e9,
-                                      [LSI_CODEC_BLOSC] = 2.4e9};
-_Static_assert(LSI_COUNTOF(decode_rates) == LSI_CODECS, "a codec without a rate");
-
 /* A result that is made durable waits for its data, the file system's journal and the disk's cache. */
 #define SYNC_LATENCIES 4
 
@@ -271,7 +263,7 @@ const char *lsio_job_explain(lsio_job *job, int json) {
   char **text = json ? &job->texts.explain_json : &job->texts.explain;
   if (atomic_load(&job->life.stage) == LSI_JOB_PLANS || !job->plan || !job->backend) return NULL;
   if (*text) return *text;
-  const double elements = element_bytes(job), rate = decode_rates[job->spec.codec];
+  const double elements = element_bytes(job), rate = lsi_codecs[job->spec.codec]->rate;
   const struct lsi_explain_input in = {
       .plan = job->plan,
       .request = job->spec.request,

@@ -1,4 +1,4 @@
-/* Which decoder or encoder takes a chunk. */
+/* Which decoder or encoder takes a chunk, and what a chunk is that its codec can't decode. */
 #include "codec/codec.h"
 
 #include <string.h>
@@ -6,82 +6,146 @@
 #include "codec/codec_impl.h"
 #include "ground/mem.h"
 
+/* ---- the table ---- */
+
+#define ROW(id, name) [LSI_CODEC_##id] = &lsi_codec_##name,
+const struct lsi_codec_ops *const lsi_codecs[LSI_CODECS] = {LSI_CODEC_LIST(ROW)};
+#undef ROW
+
+bool lsi_codec_parse(const char *name, enum lsi_codec *out) {
+  for (size_t i = 0; i < LSI_CODECS; i++) {
+    if (strcmp(name, lsi_codecs[i]->name)) continue;
+    *out = (enum lsi_codec)i;
+    return true;
+  }
+  return false;
+}
+
+const char *lsi_codec_name(enum lsi_codec codec) {
+  return (size_t)codec < LSI_CODECS ? lsi_codecs[codec]->name : "?";
+}
+
+/* ---- what it is instead ---- */
+
+/* Formats that no codec reads. */
+static const struct {
+  enum lsi_codec only; /* NONE, or the one codec in whose place it is looked for: a byte says little */
+  uint8_t n;
+  uint8_t bytes[4];
+  const char *name;
+} foreign[] = {
+    {LSI_CODEC_NONE, 4, {0x02, 0x21, 0x4C, 0x18}, "the legacy format of lz4"}, /* `lz4 -l` */
+    {LSI_CODEC_NONE, 4, {0xFD, 0x2F, 0xB5, 0x1E}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x22, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x23, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x24, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x25, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x26, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x27, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
+    {LSI_CODEC_NONE, 4, {0x37, 0xA4, 0x30, 0xEC}, "a dictionary of zstd"},
+    {LSI_CODEC_NONE, 3, {0x1F, 0x8B, 0x08}, "gzip"},
+    {LSI_CODEC_NONE, 2, {0x78, 0x01}, "zlib"},
+    {LSI_CODEC_NONE, 2, {0x78, 0x5E}, "zlib"},
+    {LSI_CODEC_NONE, 2, {0x78, 0x9C}, "zlib"},
+    {LSI_CODEC_NONE, 2, {0x78, 0xDA}, "zlib"},
+    {LSI_CODEC_NONE, 4, {0xFF, 0x06, 0x00, 0x00}, "snappy"},
+    {LSI_CODEC_NONE, 4, {0x50, 0x4B, 0x03, 0x04}, "zip"},
+    {LSI_CODEC_NONE, 4, {0xFD, 0x37, 0x7A, 0x58}, "xz"},
+    {LSI_CODEC_NONE, 3, {0x42, 0x5A, 0x68}, "bzip2"},
+    {LSI_CODEC_BLOSC, 1, {0x03}, "blosc2"},
+    {LSI_CODEC_BLOSC, 1, {0x04}, "blosc2"},
+    {LSI_CODEC_BLOSC, 1, {0x05}, "blosc2"},
+};
+
+/* The remedy of an error: which codec the chunk looks like, if it looks like one. What has no beginning of
+ * its own (a block of lz4) may begin with any two bytes. */
+static void say_what_it_is(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err) {
+  const unsigned least = lsi_codecs[codec]->looks_like ? 1 : 3;
+  for (size_t i = 0; i < LSI_CODECS; i++) {
+    const struct lsi_codec_ops *c = lsi_codecs[i];
+    if (c->looks_like && c->looks_like(src, len) >= least)
+      lsi_error_remedy(err, "it looks like %s: write codec = \"%s\"", c->name, c->name);
+  }
+  for (size_t i = 0; i < LSI_COUNTOF(foreign); i++) {
+    if (foreign[i].n < least || foreign[i].n > len || memcmp(src, foreign[i].bytes, foreign[i].n) ||
+        (foreign[i].only && foreign[i].only != codec))
+      continue;
+    lsi_error_remedy(err, "it looks like %s, which is not supported: write it again with "
+                          "one of lz4, zstd or blosc", foreign[i].name);
+  }
+}
+
+/* Adds to what a codec says of a chunk: nothing, if it begins as one of its own. */
+static int told(enum lsi_codec codec, const uint8_t *src, size_t len, int rc, struct lsi_error *err) {
+  const struct lsi_codec_ops *c = lsi_codecs[codec];
+  if (LSI_LIKELY(rc != LSIO_ERR_CORRUPT) || (c->looks_like && c->looks_like(src, len))) return rc;
+  say_what_it_is(codec, src, len, err);
+  if (c->looks_like)
+    lsi_error_remedy(err, "check `codec`; what is not compressed is read without it");
+  return rc;
+}
+
 /* ---- decoding ---- */
 
 struct lsi_decoder *lsi_decoder_create(void) { return lsi_calloc(1, sizeof(struct lsi_decoder)); }
 
+static void clear(struct lsi_decoder *d) {
+  for (size_t i = 0; i < LSI_CODECS; i++)
+    if (d->own[i]) lsi_codecs[i]->free(d->own[i]);
+  lsi_free(d->copy);
+}
+
 void lsi_decoder_destroy(struct lsi_decoder *d) {
   if (!d) return;
-  lsi_zstd_free(d);
-  lsi_free(d->copy);
+  clear(d);
   lsi_free(d);
 }
 
-static int decode_none(const uint8_t *src, size_t len, struct lsi_outbuf *out,
-                       struct lsi_error *err) {
-  int rc = lsi_outbuf_need(out, len, false, err);
-  if (rc) return rc;
-  memcpy(out->data, src, len);
-  out->length = len;
-  return 0;
-}
-
 /* A chunk of 0 bytes. `zstd -t` calls such a file one that ends too early, `lz4 -t` takes it. */
-static int decode_empty(enum lsi_codec codec, struct lsi_error *err) {
-  if (codec == LSI_CODEC_NONE || codec == LSI_CODEC_LZ4) return 0;
-  return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "an empty chunk holds no %s",
-                  codec == LSI_CODEC_LZ4_BLOCK ? "lz4 block"
-                  : codec == LSI_CODEC_ZSTD    ? "zstd frame"
-                                               : "blosc frame");
+static int decode_empty(const struct lsi_codec_ops *c, struct lsi_error *err) {
+  if (c->caps & LSI_CODEC_EMPTY) return 0;
+  return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "an empty chunk holds no%s", strchr(c->what, ' '));
 }
 
 int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
                struct lsi_outbuf *out, struct lsi_error *err) {
   out->length = 0;
-  if (!src_len) return decode_empty(codec, err);
-  int rc;
-  switch (codec) {
-  case LSI_CODEC_NONE: rc = decode_none(src, src_len, out, err); break;
-  case LSI_CODEC_LZ4: rc = lsi_lz4_decode(src, src_len, out, err); break;
-  case LSI_CODEC_LZ4_BLOCK: rc = lsi_lz4_block_decode(src, src_len, out, err); break;
-  case LSI_CODEC_ZSTD: rc = lsi_zstd_decode(d, src, src_len, out, err); break;
-  case LSI_CODEC_BLOSC: rc = lsi_blosc_decode(d, src, src_len, out, err); break;
-  default: rc = lsi_fail(err, LSIO_ERR_BUG, 0, "unknown codec %d", (int)codec); break;
-  }
+  if ((size_t)codec >= LSI_CODECS)
+    return lsi_fail(err, LSIO_ERR_BUG, 0, "unknown codec %d", (int)codec);
+  const struct lsi_codec_ops *c = lsi_codecs[codec];
+  if (!src_len) return decode_empty(c, err);
+  const int rc = c->decode(d, src, src_len, out, err);
   if (rc) out->length = 0;
-  return rc;
+  return told(codec, src, src_len, rc, err);
 }
 
 int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap) {
-  struct lsi_decoder d = {.zstd = NULL};
+  struct lsi_decoder d = {.copy = NULL};
   struct lsi_outbuf out = {.data = dst, .capacity = cap, .limit = cap};
   int rc = lsi_decode(&d, (enum lsi_codec)codec, src, src_len, &out, NULL);
-  lsi_zstd_free(&d);
-  lsi_free(d.copy);
+  clear(&d);
   return rc ? rc : (int64_t)out.length;
+}
+
+int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *src, size_t src_len,
+                     size_t size, uint64_t limit, uint64_t whole, struct lsi_outbuf *out,
+                     struct lsi_error *err) {
+  out->length = 0;
+  const struct lsi_codec_ops *c = lsi_codecs[codec];
+  if (!src_len || !c->begin) return 0;
+  const uint8_t *from = src;
+  d->pieces = (struct lsi_piece_state){.codec = c, .begin = from, .at = from, .end = from + src_len,
+                                       .size = size, .limit = limit, .whole = whole, .out = out};
+  return told(codec, src, src_len, c->begin(d, err), err);
 }
 
 /* ---- encoding ---- */
 
 size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len) {
-  if (src_len > SIZE_MAX / 4) return 0;
-  switch (codec) {
-  case LSI_CODEC_NONE: return src_len;
-  case LSI_CODEC_ZSTD: return lsi_zstd_bound(src_len);
-  case LSI_CODEC_BLOSC: return lsi_blosc_bound(src_len);
-  default: return lsi_lz4_bound(src_len, codec == LSI_CODEC_LZ4);
-  }
+  return src_len > SIZE_MAX / 4 ? 0 : lsi_codecs[codec]->bound(src_len);
 }
 
 int64_t lsi_encode(enum lsi_codec codec, int level, const void *src, size_t src_len, void *dst,
                    size_t cap) {
-  switch (codec) {
-  case LSI_CODEC_NONE:
-    if (src_len > cap) return LSIO_ERR_LIMIT;
-    if (src_len) memcpy(dst, src, src_len);
-    return (int64_t)src_len;
-  case LSI_CODEC_ZSTD: return lsi_zstd_encode(level, src, src_len, dst, cap);
-  case LSI_CODEC_BLOSC: return lsi_blosc_encode(level, src, src_len, dst, cap);
-  default: return lsi_lz4_encode(codec == LSI_CODEC_LZ4, level, src, src_len, dst, cap);
-  }
+  return lsi_codecs[codec]->encode(level, src, src_len, dst, cap);
 }

@@ -19,46 +19,13 @@
 #ifndef LSI_CODEC_H
 #define LSI_CODEC_H
 
-#include "ground/base.h"
-#include "ground/err.h"
+#include "seams/codec.h"
 
-enum lsi_codec {
-  LSI_CODEC_NONE,
-  LSI_CODEC_LZ4,
-  LSI_CODEC_LZ4_BLOCK,
-  LSI_CODEC_ZSTD,
-  LSI_CODEC_BLOSC,
-  LSI_CODECS /* how many */
-};
-
-/* "none", "lz4", "lz4_block", "zstd", "blosc". False when it is none of these (*out is then unchanged). */
+/* By its name in jobs. False when there is none of that name (*out is then unchanged). */
 bool lsi_codec_parse(const char *name, enum lsi_codec *out);
 const char *lsi_codec_name(enum lsi_codec codec);
-/* Bytes that a decoder takes for itself while it works, at most, for each byte that it decodes to: with
- * blosc, whose library decodes into memory of its own, 2 if the frame is one block. 0: a fixed size. */
-unsigned lsi_codec_overhead(enum lsi_codec codec);
-#define LSI_ZSTD_HEAD 18 /* bytes of a frame's header at most (RFC 8878, 3.1.1.1) */
-/* How far back, in bytes, the first zstd frame of a chunk says that it refers: what decoding it by pieces
- * keeps in memory. *exact: its content is stated, and is as long; else it may be less. 0: `head` does not
- * tell. */
-uint64_t lsi_zstd_history(const void *head, size_t n, bool *exact);
-
-/* Where decoded bytes go. The caller owns `data`; the decoder writes data[0 .. capacity) and never
- * more than `limit` bytes. When more room is needed it calls `grow`, which must keep the first
- * `length` bytes, may move `data`, and must make `capacity` at least `at_least` (which is never more
- * than `limit`); it returns 0 or a negative LSIO_ERR_*. NULL: the room can't grow. */
-struct lsi_outbuf {
-  void *data;
-  size_t capacity; /* bytes at data */
-  size_t length;   /* bytes decoded; set by the decoder */
-  size_t limit;    /* decoded bytes of the chunk at most */
-  int (*grow)(struct lsi_outbuf *out, size_t at_least);
-  void *ctx;       /* for grow */
-  bool pieces;     /* messages don't advise to take the chunk in pieces: that was tried */
-};
 
 /* Reusable state, one per worker; not thread-safe. It stays usable after every error. */
-struct lsi_decoder;
 struct lsi_decoder *lsi_decoder_create(void); /* NULL: no memory */
 void lsi_decoder_destroy(struct lsi_decoder *d); /* NULL is fine */
 

@@ -26,16 +26,16 @@ int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct
  * remedy, for it is what is done. */
 int lsi_fail_limit(uint64_t size, uint64_t limit, bool pieces, struct lsi_error *err);
 /* A frame that can be decoded with that dictionary only: LSIO_ERR_UNSUPPORTED. */
-int lsi_fail_dictionary(enum lsi_codec codec, uint32_t id, struct lsi_error *err);
-/* The remedy of an error: which codec the chunk looks like, if it looks like one. */
-void lsi_say_what_it_is(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err);
-/* src does not begin as a chunk of `codec` does: LSIO_ERR_CORRUPT, with the codec that it looks like. */
-int lsi_fail_begin(enum lsi_codec codec, const uint8_t *src, size_t len, struct lsi_error *err);
+int lsi_fail_dictionary(const struct lsi_codec_ops *codec, uint32_t id, struct lsi_error *err);
+/* A chunk does not begin as one of `codec` does: LSIO_ERR_CORRUPT. What it is instead, the caller tells. */
+int lsi_fail_begin(const struct lsi_codec_ops *codec, struct lsi_error *err);
 
-/* Between frames of lz4 or zstd: moves *at past skippable frames. 1 = at a frame of the codec, 0 = at
- * the end; LSIO_ERR_CORRUPT. `begin`: of the chunk. */
-int lsi_next_frame(enum lsi_codec codec, const uint8_t *begin, const uint8_t **at,
-                   const uint8_t *end, struct lsi_error *err);
+/* Between frames of lz4 or zstd: moves *at past skippable frames. 1 = at a frame of the codec, which begins
+ * with `magic`; 0 = at the end; LSIO_ERR_CORRUPT. `begin`: of the chunk. */
+int lsi_next_frame(const struct lsi_codec_ops *codec, uint32_t magic, const uint8_t *begin,
+                   const uint8_t **at, const uint8_t *end, struct lsi_error *err);
+/* lsi_codec_ops.looks_like of these two, past skippable frames, which both have. */
+unsigned lsi_frame_looks_like(uint32_t magic, const uint8_t *src, size_t n);
 
 /* XXH32, the checksum of lz4 frames, seed 0. */
 struct lsi_xxh32 {
@@ -60,26 +60,10 @@ struct lsi_lz4_frame {
   size_t block_max;
   struct lsi_xxh32 sum;
 };
-int lsi_lz4_open(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f,
-                 struct lsi_error *err);
-/* The next block, behind out->length; the frame's last LSI_LZ4_HISTORY bytes, or all if they are fewer,
- * must stand before that if blocks are linked. !*more: that was the end of the frame, and all is right. */
-int lsi_lz4_block(struct lsi_lz4_frame *f, struct lsi_outbuf *out, bool *more,
-                  struct lsi_error *err);
-/* Right after open: where the frame ends, from the lengths of its blocks; NULL: not within the chunk. */
-const uint8_t *lsi_lz4_skip(const struct lsi_lz4_frame *f);
-/* Right after open: the chunk ends with this frame, which is one block or holds up to `size` bytes. */
-bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size);
-int lsi_lz4_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err);
-int lsi_lz4_block_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out,
-                         struct lsi_error *err);
-int lsi_zstd_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
-                    struct lsi_error *err);
-void lsi_zstd_free(struct lsi_decoder *d);
-int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err); /* d->zstd, if it is not there */
-/* The same, without a large window of an earlier chunk when this one needs `memory` bytes only. */
-int lsi_zstd_shrink(struct lsi_decoder *d, uint64_t memory, struct lsi_error *err);
-/* Frames that hold just `size` bytes; false: they don't, or are corrupt. After lsi_zstd_make(). */
+
+/* Frames of zstd that are parts of other formats. The decoder's context, if it is not there; and frames that
+ * hold just `size` bytes, with it; false: they don't, or are corrupt. */
+int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err);
 bool lsi_zstd_part(struct lsi_decoder *d, const uint8_t *src, size_t n, void *dst, size_t size);
 
 /* A zstd frame that is read bit by bit. */
@@ -92,15 +76,9 @@ struct lsi_zstd_frame {
   uint64_t memory;      /* that the decoder will take for itself */
   bool streams;         /* false: the window is too large for the library, it must be taken whole */
   uint64_t given;       /* bytes decoded so far */
-  uint8_t head[LSI_ZSTD_HEAD];     /* its header with a smaller window, of head_length bytes; 0: as it is */
+  uint8_t head[LSI_CODEC_HEAD];     /* its header with a smaller window, of head_length bytes; 0: as it is */
   size_t head_length;
 };
-int lsi_zstd_open(struct lsi_decoder *d, const uint8_t *src, const uint8_t *end,
-                  struct lsi_zstd_frame *f, struct lsi_error *err);
-/* Up to `room` more bytes. !*more: all of the frame has been read and is right. Without room, only
- * finds out whether there is more; that may then turn out to be nothing. */
-int lsi_zstd_read(struct lsi_decoder *d, struct lsi_zstd_frame *f, void *dst, size_t room,
-                  size_t *got, bool *more, struct lsi_error *err);
 
 /* A frame of blosc whose header has been checked. */
 struct lsi_blosc {
@@ -112,21 +90,12 @@ struct lsi_blosc {
   uint32_t splits;       /* parts of a block, each compressed by itself */
   uint8_t version, flags, type;
 };
-int lsi_blosc_open(const uint8_t *src, size_t len, struct lsi_blosc *b, struct lsi_error *err);
-int lsi_blosc_decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
-                     struct lsi_error *err);
 
-/* How often a piece of `size` bytes is, in whole blocks; and those blocks, next in order, decoded to
- * dst, which has room for them. What is needed of memory beside: lsi_blosc_memory(). */
-uint32_t lsi_blosc_group(const struct lsi_blosc *b, size_t size);
-uint64_t lsi_blosc_memory(const struct lsi_blosc *b, uint32_t group);
-int lsi_blosc_check(const struct lsi_blosc *b, struct lsi_error *err); /* where blocks lie */
-int lsi_blosc_blocks(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t first, uint32_t n,
-                     void *dst, size_t *got, struct lsi_error *err);
+/* ---- pieces ---- */
 
 /* Of a chunk that is decoded by pieces; see lsi_pieces_begin(). */
 struct lsi_piece_state {
-  enum lsi_codec codec;
+  const struct lsi_codec_ops *codec;
   const uint8_t *begin, *at, *end; /* stored bytes; `at`: the next frame, or codec none's next byte */
   size_t size;
   uint64_t total, limit;           /* decoded so far, and at most */
@@ -134,6 +103,7 @@ struct lsi_piece_state {
   struct lsi_outbuf *out;          /* [taken, length) has not been given out yet */
   size_t taken;
   bool ended;                      /* all is decoded, and right */
+  bool uneven;                     /* blocks may hold less than they may: parts of pieces stay left over */
   size_t unit, history;            /* room that the next block takes; what must stay before it */
   uint64_t inside;                 /* memory that the decoder takes beside the buffer */
   struct lsi_lz4_frame lz4;
@@ -143,17 +113,46 @@ struct lsi_piece_state {
 };
 
 struct lsi_decoder {
-  void *zstd;         /* ZSTD_DCtx, made when first needed */
-  uint8_t *copy;      /* blosc: blocks as a frame of their own, or a block before it is unshuffled */
+  void *own[LSI_CODECS]; /* what each codec keeps from chunk to chunk, made when first needed */
+  uint8_t *copy;         /* blosc: blocks as a frame of their own, or a block before it is unshuffled */
   size_t copy_bytes;
   struct lsi_piece_state pieces;
 };
 
-size_t lsi_lz4_bound(size_t len, bool frame);
-int64_t lsi_lz4_encode(bool frame, int level, const void *src, size_t len, void *dst, size_t cap);
-size_t lsi_zstd_bound(size_t len);
-int64_t lsi_zstd_encode(int level, const void *src, size_t len, void *dst, size_t cap);
-size_t lsi_blosc_bound(size_t len);
-int64_t lsi_blosc_encode(int level, const void *src, size_t len, void *dst, size_t cap);
+/* What is known of a chunk before any of it is decoded. */
+struct lsi_outlook {
+  uint64_t memory;  /* that pieces take */
+  uint64_t content; /* decoded bytes, if all its frames state them */
+  bool known;
+  bool single;      /* it is short, a block or a window: pieces would save nothing */
+};
+
+static inline size_t lsi_pieces_unread(const struct lsi_piece_state *p) {
+  return p->out->length - p->taken;
+}
+/* A chunk of so many decoded bytes is too short for pieces. */
+static inline bool lsi_pieces_short(const struct lsi_piece_state *p, uint64_t decoded) {
+  return decoded / 2 < p->size;
+}
+/* What must fit at once: a block, what stays before it (history, or what no piece has taken yet), and
+ * what the decoder takes for itself. */
+uint64_t lsi_pieces_memory(const struct lsi_piece_state *p, size_t unit, size_t history, uint64_t inside);
+/* 1 = by pieces, 0 = whole: what does not fit the one way may fit the other. LSIO_ERR_LIMIT. */
+int lsi_pieces_choose(const struct lsi_piece_state *p, const struct lsi_outlook *o, struct lsi_error *err);
+/* The blocks that come next take so much: LSIO_ERR_LIMIT where that is more than is allowed. */
+int lsi_pieces_take(struct lsi_piece_state *p, size_t unit, size_t history, uint64_t inside,
+                    struct lsi_error *err);
+/* A frame states its size. */
+int lsi_pieces_expect(const struct lsi_piece_state *p, uint64_t size, struct lsi_error *err);
+/* Room for a block behind out->length. */
+int lsi_pieces_room(struct lsi_piece_state *p, struct lsi_error *err);
+/* So many bytes more are decoded. */
+int lsi_pieces_count(struct lsi_piece_state *p, size_t got, struct lsi_error *err);
+
+/* ---- the codecs ---- */
+
+#define LSI_CODEC_ROW(id, name) extern const struct lsi_codec_ops lsi_codec_##name;
+LSI_CODEC_LIST(LSI_CODEC_ROW)
+#undef LSI_CODEC_ROW
 
 #endif

@@ -9,6 +9,8 @@
 
 #include "codec/codec_impl.h"
 
+#define MAGIC 0x184D2204u
+#define BLOCK_MAX ((size_t)4 << 20)
 #define SHORT_BLOCKS 64 /* of a frame, that are looked at to see whether it is short */
 static int corrupt(struct lsi_error *err, const char *what) {
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
@@ -51,7 +53,7 @@ static int64_t block_size(const uint8_t *p, size_t len) {
 
 /* ---- frames ---- */
 
-int lsi_lz4_open(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f,
+static int open_frame(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f,
                  struct lsi_error *err) {
   *f = (struct lsi_lz4_frame){.at = src, .end = end};
   lsi_xxh32_begin(&f->sum);
@@ -71,7 +73,7 @@ int lsi_lz4_open(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f
   if ((lsi_xxh32(p + 4, length) >> 8 & 0xFF) != p[4 + length])
     return corrupt(err, "the checksum of an lz4 frame's header is wrong");
   if (flags & 1) /* its ID stands last */
-    return lsi_fail_dictionary(LSI_CODEC_LZ4, lsi_le32(p + 4 + length - 4), err);
+    return lsi_fail_dictionary(&lsi_codec_lz4, lsi_le32(p + 4 + length - 4), err);
   f->at = p + 4 + length + 1;
   /* No sequence of tokens yields more than 255 bytes for each of its own. */
   if (f->has_size && f->content_size / 255 > (uint64_t)(f->end - f->at))
@@ -144,7 +146,9 @@ static int end_of_frame(struct lsi_lz4_frame *f, struct lsi_error *err) {
   return 0;
 }
 
-int lsi_lz4_block(struct lsi_lz4_frame *f, struct lsi_outbuf *out, bool *more,
+/* The next block, behind out->length; the frame's last LSI_LZ4_HISTORY bytes, or all if they are fewer,
+ * must stand before that if blocks are linked. !*more: that was the end of the frame, and all is right. */
+static int next_block(struct lsi_lz4_frame *f, struct lsi_outbuf *out, bool *more,
                   struct lsi_error *err) {
   if (f->end - f->at < 4) return cut_short(err);
   const uint32_t head = lsi_le32(f->at);
@@ -163,21 +167,24 @@ int lsi_lz4_block(struct lsi_lz4_frame *f, struct lsi_outbuf *out, bool *more,
   return 0;
 }
 
-int lsi_lz4_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out, struct lsi_error *err) {
+static int decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                  struct lsi_error *err) {
+  (void)d;
   const uint8_t *at = src, *end = src + len;
   struct lsi_lz4_frame f;
   int rc;
-  while ((rc = lsi_next_frame(LSI_CODEC_LZ4, src, &at, end, err)) > 0) {
-    if ((rc = lsi_lz4_open(at, end, &f, err))) return rc;
+  while ((rc = lsi_next_frame(&lsi_codec_lz4, MAGIC, src, &at, end, err)) > 0) {
+    if ((rc = open_frame(at, end, &f, err))) return rc;
     if (f.has_size && (rc = lsi_outbuf_need(out, f.content_size, false, err))) return rc;
     for (bool more = true; more;)
-      if ((rc = lsi_lz4_block(&f, out, &more, err))) return rc;
+      if ((rc = next_block(&f, out, &more, err))) return rc;
     at = f.at;
   }
   return rc;
 }
 
-const uint8_t *lsi_lz4_skip(const struct lsi_lz4_frame *f) {
+/* Right after open: where the frame ends, from the lengths of its blocks; NULL: not within the chunk. */
+static const uint8_t *skip_frame(const struct lsi_lz4_frame *f) {
   const uint8_t *at = f->at;
   while (f->end - at >= 4) {
     const uint32_t head = lsi_le32(at);
@@ -191,7 +198,8 @@ const uint8_t *lsi_lz4_skip(const struct lsi_lz4_frame *f) {
   return NULL;
 }
 
-bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size) {
+/* Right after open: the chunk ends with this frame, which is one block or holds up to `size` bytes. */
+static bool is_short(const struct lsi_lz4_frame *f, size_t size) {
   const uint8_t *at = f->at;
   for (unsigned blocks = 0; blocks < SHORT_BLOCKS && f->end - at >= 4; blocks++) {
     const uint32_t head = lsi_le32(at);
@@ -206,16 +214,78 @@ bool lsi_lz4_is_short(const struct lsi_lz4_frame *f, size_t size) {
   return false;
 }
 
-/* ---- bare blocks ---- */
+/* ---- by pieces ---- */
 
-static int corrupt_block(const uint8_t *src, size_t len, struct lsi_error *err) {
-  corrupt(err, "an lz4 block is corrupt");
-  lsi_say_what_it_is(LSI_CODEC_LZ4_BLOCK, src, len, err);
-  return LSIO_ERR_CORRUPT;
+/* Opens the frame at p->at, if there is one more. */
+static int frame(struct lsi_piece_state *p, struct lsi_error *err) {
+  int rc = lsi_next_frame(&lsi_codec_lz4, MAGIC, p->begin, &p->at, p->end, err);
+  p->ended = rc == 0;
+  if (rc <= 0) return rc;
+  if ((rc = open_frame(p->at, p->end, &p->lz4, err))) return rc;
+  return p->lz4.has_size ? lsi_pieces_expect(p, p->lz4.content_size, err) : 0;
 }
 
-int lsi_lz4_block_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out,
-                         struct lsi_error *err) {
+static int take(struct lsi_piece_state *p, struct lsi_error *err) {
+  return lsi_pieces_take(p, p->lz4.block_max, p->lz4.linked ? LSI_LZ4_HISTORY : 0, 0, err);
+}
+
+static bool at_end(const struct lsi_piece_state *p) {
+  return p->lz4.end - p->lz4.at >= 4 && lsi_le32(p->lz4.at) == 0;
+}
+
+/* One block, and what is no data behind it: a piece is the last one if nothing but that follows. */
+static int fill(struct lsi_decoder *d, struct lsi_error *err) {
+  struct lsi_piece_state *p = &d->pieces;
+  do {
+    bool more;
+    int rc = lsi_pieces_room(p, err);
+    if (rc) return rc;
+    const size_t before = p->out->length;
+    rc = next_block(&p->lz4, p->out, &more, err);
+    if (!rc) rc = lsi_pieces_count(p, p->out->length - before, err);
+    if (!rc && !more) {
+      p->at = p->lz4.at;
+      rc = frame(p, err);
+      if (!rc && !p->ended) rc = take(p, err);
+    }
+    if (rc) return rc;
+  } while (!p->ended && at_end(p));
+  return 0;
+}
+
+/* Later frames may have larger blocks. What is wrong with one of them is found when its turn comes. */
+static void look_ahead(const struct lsi_piece_state *p, struct lsi_outlook *o) {
+  struct lsi_lz4_frame f = p->lz4;
+  const uint8_t *at;
+  do {
+    const size_t history = f.linked ? LSI_LZ4_HISTORY : 0;
+    o->memory = LSI_MAX(o->memory, lsi_pieces_memory(p, f.block_max, history, 0));
+    o->known &= f.has_size;
+    o->content = lsi_sat_add(o->content, f.content_size);
+    at = skip_frame(&f);
+  } while (at && lsi_next_frame(&lsi_codec_lz4, MAGIC, p->begin, &at, p->end, NULL) > 0 &&
+           !open_frame(at, p->end, &f, NULL));
+}
+
+static int begin(struct lsi_decoder *d, struct lsi_error *err) {
+  struct lsi_piece_state *p = &d->pieces;
+  p->uneven = true;
+  int rc = frame(p, err);
+  if (rc || p->ended) return rc;
+  struct lsi_outlook o = {.known = true, .single = is_short(&p->lz4, 2 * p->size - 1)};
+  if (o.single || lsi_pieces_memory(p, BLOCK_MAX, LSI_LZ4_HISTORY, 0) > p->out->limit) look_ahead(p, &o);
+  rc = lsi_pieces_choose(p, &o, err);
+  if (rc <= 0 || (rc = take(p, err))) return rc;
+  return 1;
+}
+
+/* ---- bare blocks ---- */
+
+static int corrupt_block(struct lsi_error *err) { return corrupt(err, "an lz4 block is corrupt"); }
+
+static int decode_block(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                        struct lsi_error *err) {
+  (void)d;
   if (len > INT_MAX) return corrupt(err, "an lz4 block has more than 2 GiB");
   const char *from = (const char *)src;
   size_t room = LSI_MIN(lsi_outbuf_room(out), (size_t)INT_MAX);
@@ -223,11 +293,11 @@ int lsi_lz4_block_decode(const uint8_t *src, size_t len, struct lsi_outbuf *out,
   if (got < 0) {
     int64_t size = block_size(src, len);
     if (size == 0 && !room) return 0;
-    if (size < 0 || size > INT_MAX || (uint64_t)size <= room) return corrupt_block(src, len, err);
+    if (size < 0 || size > INT_MAX || (uint64_t)size <= room) return corrupt_block(err);
     int rc = lsi_outbuf_need(out, (uint64_t)size, false, err);
     if (rc) return rc;
     if ((got = LZ4_decompress_safe(from, out->data, (int)len, (int)size)) < 0)
-      return corrupt_block(src, len, err);
+      return corrupt_block(err);
   }
   out->length = (size_t)got;
   return 0;
@@ -243,22 +313,54 @@ static LZ4F_preferences_t preferences(int level, size_t len) {
   return p;
 }
 
-size_t lsi_lz4_bound(size_t len, bool frame_wanted) {
-  if (!frame_wanted) return len <= LZ4_MAX_INPUT_SIZE ? (size_t)LZ4_compressBound((int)len) : 0;
+static size_t bound(size_t len) {
   LZ4F_preferences_t p = preferences(0, len);
   return LZ4F_compressFrameBound(len, &p);
 }
 
-int64_t lsi_lz4_encode(bool frame_wanted, int level, const void *src, size_t len, void *dst,
-                       size_t cap) {
-  if (frame_wanted) {
-    LZ4F_preferences_t p = preferences(level, len);
-    size_t n = LZ4F_compressFrame(dst, cap, src, len, &p);
-    return LZ4F_isError(n) ? LSIO_ERR_LIMIT : (int64_t)n;
-  }
+static int64_t encode(int level, const void *src, size_t len, void *dst, size_t cap) {
+  LZ4F_preferences_t p = preferences(level, len);
+  size_t n = LZ4F_compressFrame(dst, cap, src, len, &p);
+  return LZ4F_isError(n) ? LSIO_ERR_LIMIT : (int64_t)n;
+}
+
+static size_t bound_block(size_t len) {
+  return len <= LZ4_MAX_INPUT_SIZE ? (size_t)LZ4_compressBound((int)len) : 0;
+}
+
+static int64_t encode_block(int level, const void *src, size_t len, void *dst, size_t cap) {
   if (len > LZ4_MAX_INPUT_SIZE) return LSIO_ERR_LIMIT;
   int room = (int)LSI_MIN(cap, (size_t)INT_MAX);
   int n = level >= LZ4HC_CLEVEL_MIN ? LZ4_compress_HC(src, dst, (int)len, room, level)
                                     : LZ4_compress_default(src, dst, (int)len, room);
   return n > 0 ? n : LSIO_ERR_LIMIT;
 }
+
+/* ---- the rows ---- */
+
+#define RATE 3.1e9 /* liblz4 1.9 on a Xeon */
+
+static unsigned looks_like(const uint8_t *src, size_t n) { return lsi_frame_looks_like(MAGIC, src, n); }
+
+const struct lsi_codec_ops lsi_codec_lz4 = {
+    .name = "lz4",
+    .what = "an lz4 frame",
+    .caps = LSI_CODEC_EMPTY,
+    .rate = RATE,
+    .decode = decode,
+    .begin = begin,
+    .fill = fill,
+    .looks_like = looks_like,
+    .bound = bound,
+    .encode = encode,
+};
+
+const struct lsi_codec_ops lsi_codec_lz4_block = {
+    .name = "lz4_block",
+    .what = "an lz4 block",
+    .caps = LSI_CODEC_SIZED,
+    .rate = RATE,
+    .decode = decode_block,
+    .bound = bound_block,
+    .encode = encode_block,
+};

@@ -54,7 +54,7 @@ static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
 static uint64_t pieces_of(const struct lsi_spec *spec, uint64_t part) {
   uint64_t all = spec->type.big ? part : 0;
   if (spec->codec == LSI_CODEC_NONE) return all;
-  const uint64_t pieces = lsi_sat_mul(part, 1 + lsi_codec_overhead(spec->codec));
+  const uint64_t pieces = lsi_sat_mul(part, 1 + lsi_codecs[spec->codec]->overhead);
   return lsi_sat_add(all, lsi_sat_add(LSI_PIECE_INNER, pieces));
 }
 
@@ -63,7 +63,7 @@ void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dt
   const uint64_t item = lsi_type_size(result.type);
   uint64_t as_result = lsi_sat_mul(decoded / lsi_type_size(spec->type.type), item);
   want->decoded = spec->codec != LSI_CODEC_NONE || spec->type.big ? decoded : 0;
-  want->decoded = lsi_sat_mul(want->decoded, 1 + lsi_codec_overhead(spec->codec));
+  want->decoded = lsi_sat_mul(want->decoded, 1 + lsi_codecs[spec->codec]->overhead);
   const uint64_t part = lsi_sat_mul(spec->piece, 2); /* shorter chunks come whole */
   const bool parts = want->pieces = spec->piece && part < decoded;
   if (parts) want->decoded = LSI_MIN(want->decoded, pieces_of(spec, part));
@@ -82,7 +82,7 @@ uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result
                             bool stream) {
   const uint64_t in = lsi_type_size(spec->type.type), out = lsi_type_size(result.type);
   const uint64_t as_result = (out + in - 1) / in;
-  const uint64_t decoded = 1 + lsi_codec_overhead(spec->codec);
+  const uint64_t decoded = 1 + lsi_codecs[spec->codec]->overhead;
   if (spec->transform)
     return decoded + 1 + ((sink || stream) && !spec->has_out_max ? as_result : 0);
   return decoded + (sink && spec->type.type != result.type ? as_result : 0);

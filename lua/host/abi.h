@@ -29,6 +29,8 @@ struct lsi_vt {
   void (*refused)(struct lsi_lua *lua, const char *name); /* a text of this name did not compile */
   double (*size)(const char *text); /* bytes, -1 = not a size, or more than a double holds */
   int (*codec)(const char *name);   /* enum lsi_codec, -1 = unknown */
+  const char *(*codec_name)(int codec); /* from 0 on; NULL: there are no more */
+  bool (*codec_is_sized)(int codec);    /* it needs `decoded` */
   /* Decodes n bytes at src into dst of `cap` bytes: how many there are, or a negative LSIO_ERR_*. */
   double (*decode)(int codec, const void *src, size_t n, void *dst, size_t cap);
   /* See core/codec/hash.h. */

@@ -43,6 +43,10 @@ static int vt_codec(const char *name) {
   return lsi_codec_parse(name, &codec) ? (int)codec : -1;
 }
 
+static const char *vt_codec_name(int codec) { return codec < LSI_CODECS ? lsi_codecs[codec]->name : NULL; }
+
+static bool vt_codec_is_sized(int codec) { return lsi_codecs[codec]->caps & LSI_CODEC_SIZED; }
+
 static double vt_decode(int codec, const void *src, size_t n, void *dst, size_t cap) {
   return (double)lsi_decode_once(codec, src, n, dst, cap);
 }
@@ -105,6 +109,8 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .refused = vt_refused,
       .size = vt_size,
       .codec = vt_codec,
+      .codec_name = vt_codec_name,
+      .codec_is_sized = vt_codec_is_sized,
       .decode = vt_decode,
       .sha256_create = lsi_sha256_create,
       .sha256_free = lsi_sha256_free,

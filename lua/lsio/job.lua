@@ -1,5 +1,6 @@
 -- lsio.job: checks the table of a job. Every mistake names the valid choice nearest to what was
 -- written and, where the key stands once in the source, its line.
+local core = require "lsio.core"
 local util = require "lsio.util"
 local view = require "lsio.view"
 local state = require "lsio.state"
@@ -61,17 +62,22 @@ local function want(t, key, kinds)
   fail(("%s must be a %s, not %s"):format(key, kinds:gsub(" ", " or a "), util.show(v)), key)
 end
 
-local codecs = { "none", "lz4", "lz4_block", "zstd", "blosc" }
+local function check_codec(t, job)
+  job.codec = want(t, "codec", "string") or "none"
+  if core.codec_is_sized[job.codec] == nil then
+    fail(util.unknown("codec", job.codec, core.codecs), "codec")
+  end
+  if core.codec_is_sized[job.codec] and t.decoded == nil then
+    fail(("codec %s needs decoded: the decoded size of a chunk, or a cap for it"):format(job.codec), "codec")
+  end
+end
 
 local function check_data(t, job)
   local name = want(t, "type", "string") or "u8"
   local row, big = view.parse_type(name)
   if not row then fail(util.unknown("type", name, util.keys(view.by_name)), "type") end
   job.type, job.big = row, big
-  job.codec = want(t, "codec", "string") or "none"
-  local known = false
-  for _, c in ipairs(codecs) do known = known or c == job.codec end
-  if not known then fail(util.unknown("codec", job.codec, codecs), "codec") end
+  check_codec(t, job)
   if t.decoded ~= nil then
     local ok, n = pcall(source.size, t.decoded, "decoded", 1)
     if not ok then fail(n, "decoded") end
@@ -79,9 +85,6 @@ local function check_data(t, job)
   end
   if job.codec == "none" and job.decoded then
     fail("decoded is the size after a codec, but there is no codec", "decoded")
-  end
-  if job.codec == "lz4_block" and not job.decoded then
-    fail("codec lz4_block needs decoded: the decoded size of a chunk, or a cap for it", "codec")
   end
 end
 

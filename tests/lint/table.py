@@ -14,7 +14,7 @@ FOLDERS = {
     "core/value": ("core/ground", "C"),
     "core/seams": ("core/ground", "C"),
     "core/kernels": ("core/ground", "C simd xxhash"),
-    "core/codec": ("core/ground core/kernels", "C codecs crypto"),
+    "core/codec": ("core/ground core/kernels core/seams/codec.h", "C codecs crypto"),
     "core/lists": ("core/ground", "C"),
     # Pure: no clock, no I/O. So of the seams no os.h and no store.h, through no chain of includes.
     "core/plan": ("core/ground core/seams/object.h core/seams/backend.h core/seams/model.h", "C json"),

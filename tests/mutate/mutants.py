@@ -393,8 +393,8 @@ m("pieces-forget-history", "codec_pieces.c", "what later blocks refer to is over
 m("pieces-cap-not-kept", "codec_pieces.c", "chunks may decode to more than `decoded`",
   "return p->total > p->limit ? lsi_fail_limit(0, p->limit, true, err) : 0;", "return 0;")
 m("frames-behind-ignored", "codec_frame.c", "bytes behind a frame that are no frame are ignored",
-  "    return *at == begin\n               ? lsi_fail_begin",
-  "    if (*at != begin) return 0;\n    return *at == begin\n               ? lsi_fail_begin")
+  "    return *at == begin ? lsi_fail_begin",
+  "    if (*at != begin) return 0;\n    return *at == begin ? lsi_fail_begin")
 
 # ---- host ----
 
