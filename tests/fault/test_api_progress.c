@@ -137,10 +137,11 @@ static void test_failures_wait_too(void **state) {
   lsio_job *job = api_submit_polled(API_APART " on_error = 'skip', transform = function(chunk)\n"
                                        " if chunk.index % 4 == 0 then error('no') end end }\n", 0);
   while (progress_of(job).workers_running) usleep(1000);
-  assert_true(progress_of(job).queued == API_STEPS / 4 && progress_of(job).held_bytes == 0);
+  const uint64_t waits = progress_of(job).queued, taken = API_STEPS / 4 - waits; /* by polled_submit */
+  assert_true(taken <= 1 && progress_of(job).held_bytes == 0);
   struct polled c[100];
-  assert_int_equal(polled_take(job, c, 100, -1), 100);
-  assert_int_equal(progress_of(job).queued, API_STEPS / 4 - 100);
+  assert_int_equal(polled_take(job, c, 100, -1), taken ? 1 : 100);
+  assert_int_equal(progress_of(job).queued, taken ? waits : waits - 100);
   assert_int_equal(polled_wait(job), 0);
   assert_int_equal(progress_of(job).queued, 0);
   api_close(job);
