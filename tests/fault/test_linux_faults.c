@@ -245,10 +245,10 @@ static void a_result_that_is_not_durable_ends_the_job(void **state) {
   assert_int_equal(lsio_context_create(NULL, &context, NULL), 0);
   for (int good = 0; good < 4; good += 3) {
     lsio_job *job = NULL;
+    atomic_store(&syncs_left, good);
     const int rc = polled_submit(context, &o, &job, NULL);
     if (rc == LSIO_ERR_UNSUPPORTED) break; /* no direct reads here */
     assert_int_equal(rc, 0);
-    atomic_store(&syncs_left, good);
     assert_int_equal(polled_wait(job), LSIO_ERR_OUTPUT);
     atomic_store(&syncs_left, 1 << 30);
     assert_non_null(strstr(lsio_error_message(lsio_job_error(job)), "did not reach the disk"));
