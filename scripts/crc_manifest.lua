@@ -5,11 +5,14 @@ local lsio = require "lsio"
 return lsio.job {
   source    = function(params) return lsio.files(params, { whole = true }) end,
   type      = "u8",
-  state     = function() return { lines = {} } end,
+  piece     = "1MiB", -- of what is larger
+  state     = function() return { lines = {}, crc = 0 } end,
   transform = function(chunk, state)
-    local crc = lsio.k.crc32c(chunk.data)
-    table.insert(state.lines, string.format("%s %08x %.0f", chunk.name, crc, chunk.n))
+    state.crc = lsio.k.crc32c(chunk.data, nil, chunk.first and 0 or state.crc)
+    if not chunk.last then return end
+    table.insert(state.lines, string.format("%s %08x %.0f", chunk.name, state.crc, chunk.length))
   end,
+  finish    = function(state) return { lines = state.lines } end,
   reduce    = { lines = "concat" },
   done      = function(r)
     table.sort(r.lines)

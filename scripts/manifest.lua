@@ -2,16 +2,13 @@
 -- Backslashes and newlines in paths are written \\ and \n. "**" leaves hidden names out, as in a shell.
 --   lsio-lua scripts/manifest.lua --out=manifest.txt 'data/**'
 local lsio, buffer = require "lsio", require "string.buffer"
-local BLOCK = 1048576 -- bytes of text in one string
-local escapes = { ["\\"] = "\\\\", ["\n"] = "\\n" }
-local path            -- of the coordinator, where source and done run
-
+local BLOCK, escapes = 1048576, { ["\\"] = "\\\\", ["\n"] = "\\n" } -- BLOCK: bytes of text in one string
+local path, hash -- path: of the coordinator, where source and done run; hash: a worker's
 local function open(out, mode) return out == "" and io.stdout or assert(io.open(out, mode)) end
-
 -- Every line of `parts` starts with its file's index, which is not written.
 local function write(file, parts, first, last)
   local place = {} -- of each line: part and position in one number, 0 for a file that was skipped
-  for i = first, last do place[i - first + 1] = 0 end
+  for i = 1, last - first + 1 do place[i] = 0 end
   for p, text in ipairs(parts) do
     for at, index in text:gmatch("()(%d+)[^\n]*\n") do place[index - first + 1] = p * 2 * BLOCK + at end
   end
@@ -25,11 +22,15 @@ end
 return lsio.job {
   params    = { out = { "", "write to this file instead of standard output" } },
   source    = function(params) path = params.out return lsio.files(params, { whole = true }) end,
+  piece     = "1MiB", -- of what is larger
   state     = function() return { lines = buffer.new(), parts = {}, first = math.huge, last = -1 } end,
   init      = function(_, worker, params) return worker == 0 and open(params.out, "a") end, -- or fails now
   transform = function(chunk, s)
-    s.lines:putf("%d %s %.0f %s\n", chunk.index, lsio.k.sha256(chunk.data), chunk.bytes,
-      chunk.name:gsub("[\\\n]", escapes))
+    hash = hash or lsio.k.sha256_begin()
+    if chunk.first then hash:reset() end
+    hash:update(chunk.data)
+    if not chunk.last then return end
+    s.lines:putf("%d %s %.0f %s\n", chunk.index, hash:hex(), chunk.length, chunk.name:gsub("[\\\n]", escapes))
     s.first, s.last = math.min(s.first, chunk.index), math.max(s.last, chunk.index)
     if #s.lines >= BLOCK then s.parts[#s.parts + 1] = s.lines:get() end
   end,

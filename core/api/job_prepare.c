@@ -103,6 +103,23 @@ static bool is_ordered(const struct lsio_job *job) {
   return job->stream ? streamed : job->results.variable && !job->spec.sink.as_completed;
 }
 
+/* What is read ahead of chunks that come by pieces: enough in flight for any device to be busy. */
+#define AHEAD_USUAL ((uint64_t)8 << 20)
+#define AHEAD_LEAST ((uint64_t)256 << 10)
+
+/* Chunks that are longer are streamed. 0: none are. Two of them may be under way in a worker, in half of its
+ * share; a piece and what is read behind it must fit. */
+static uint64_t ahead_of(const struct lsio_job *job) {
+  const struct lsi_spec *s = &job->spec;
+  if (!s->piece || s->codec != LSI_CODEC_NONE) return 0;
+  const uint64_t share = job->settings.memory / LSI_MAX(job->settings.workers, 1u);
+  const uint64_t ahead = LSI_MAX(LSI_MIN(AHEAD_USUAL, share / 4), AHEAD_LEAST);
+  const uint64_t least = lsi_sat_mul(s->piece, 2);
+  if (least >= ahead) return LSI_MIN(least, (uint64_t)LSI_OP_LONGEST);
+  /* So that no piece lies at both ends of it. */
+  return s->piece % LSI_ALIGN ? ahead : ahead - ahead % s->piece;
+}
+
 static int build_plan(struct lsio_job *job, struct lsi_error *err) {
   struct devices d = {0};
   int rc = model_devices(job->context->facts, job->spec.request, &d, err);
@@ -113,6 +130,7 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
         /* A file may be written from where the chunks were read. */
         .large_apart = job->spec.identity && job->spec.sink.kind != LSI_SINK_NONE &&
                        job->spec.sink.kind != LSI_SINK_MEMORY,
+        .ahead = ahead_of(job),
         .n_devices = d.n,
         .devices = d.models};
     rc = lsi_plan_build(job->spec.request, &options, &job->plan, err);
@@ -156,7 +174,8 @@ static uint64_t history_of(const struct lsio_job *job) {
 /* How many workers find the usual room. */
 static uint32_t usual_workers(const struct lsio_job *job) {
   const struct lsi_spec *s = &job->spec;
-  const uint64_t known = s->decoded ? s->decoded : lsi_sat_mul(job->plan->step_bytes_max, LSI_USUAL_RATIO);
+  const uint64_t stored = lsi_plan_step_most(job->plan, s->request);
+  const uint64_t known = s->decoded ? s->decoded : lsi_sat_mul(stored, LSI_USUAL_RATIO);
   struct lsi_price_request usual = need_of(job, known);
   if (lsi_add_overflow(usual.decoded, history_of(job), &usual.decoded)) usual.decoded = UINT64_MAX;
   struct lsi_price p;
@@ -172,7 +191,8 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
   job->ceiling = ceiling;
   /* Results that wait for their turn live beside the workers' shares. */
   job->window = job->results.variable || (job->stream && is_ordered(job)) ? ceiling / 4 : 0;
-  struct lsi_price_request want = need_of(job, s->decoded ? s->decoded : plan->step_bytes_max);
+  const uint64_t known = s->decoded ? s->decoded : lsi_plan_step_most(plan, s->request);
+  struct lsi_price_request want = need_of(job, known);
   struct lsi_price p;
   int rc = lsi_price(plan, job->spec.request, &want, &p, err);
   if (rc < 0) return rc;

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define LSI_PAD 64u /* bytes that are there behind what is decoded, and may be read */
+
 struct lsi_pool;
 
 struct lsi_buffer {

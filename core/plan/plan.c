@@ -123,6 +123,8 @@ static void shrink(struct lsi_plan *p) {
 static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct lsi_plan_options *o,
                 struct lsi_error *err) {
   p->n_devices = o->n_devices;
+  const uint64_t ahead = LSI_MIN(LSI_MAX(o->ahead, (uint64_t)LSI_AHEAD_LEAST), (uint64_t)LSI_OP_LONGEST);
+  p->ahead = o->ahead ? lsi_round_up(ahead, LSI_ALIGN) : 0;
   p->devices = lsi_calloc(o->n_devices, sizeof *p->devices);
   struct lsi_plan_totals *totals = lsi_calloc(o->n_devices, sizeof *totals);
   struct lsi_plan_counted counted = {0};
@@ -143,6 +145,7 @@ static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct ls
                                           (double)totals[i].bytes);
       p->expected_s = LSI_MAX(p->expected_s, s);
     }
+    if (p->ahead && r->late) p->unit_bytes_max = LSI_MAX(p->unit_bytes_max, lsi_ahead_buffer(p->ahead));
     shrink(p);
   }
   lsi_free(totals);

@@ -18,11 +18,18 @@
 #define LSI_MERGE_AUTO UINT64_MAX
 #define LSI_MERGE_NEVER (UINT64_MAX - 1)
 
+/* Bytes read ahead at least: then an operation, of a quarter of them at most, and pages that belong to two of
+ * them leave room for half. */
+#define LSI_AHEAD_LEAST (16u * LSI_ALIGN)
+
 struct lsi_plan_options {
   uint64_t merge;         /* LSI_MERGE_AUTO, LSI_MERGE_NEVER (neighbours that touch stay apart too;
                              overlaps and duplicates are read each by itself), or the largest gap */
   bool in_request_order;  /* one section, units ordered by their steps' index (ordered results) */
   bool large_apart;       /* large chunks stay apart although they touch: their buffers are kept for long */
+  uint64_t ahead;         /* not 0: a step of one chunk that is longer is streamed. It has a unit of its own
+                             and so many bytes of buffer, through which its bytes go in order. Rounded up to
+                             LSI_ALIGN, and to LSI_AHEAD_LEAST */
   uint32_t n_devices;
   const struct lsi_device_model *devices; /* copied */
 };
@@ -53,6 +60,7 @@ struct lsi_plan {
   uint32_t n_extents;
   struct lsi_extent *extents;
   uint32_t *step_order;   /* n_steps: the steps of unit 0, then of unit 1, ... */
+  uint64_t ahead;         /* of the options, rounded */
   /* what it did */
   uint64_t operations_before; /* one per non-empty chunk */
   uint64_t operations;        /* after merging and splitting */
@@ -63,7 +71,8 @@ struct lsi_plan {
   uint64_t bytes_over_read;   /* planned bytes beyond the distinct ones asked for: the next two */
   uint64_t bytes_gaps;        /* that nobody asked for */
   uint64_t bytes_twice;       /* by which bytes are planned more than once */
-  uint64_t unit_bytes_max;    /* largest unit's buffers, rounded out to LSI_ALIGN */
+  uint64_t unit_bytes_max;    /* largest unit's buffers, rounded out to LSI_ALIGN; with `ahead` and late
+                                 objects at least those of a step that is streamed */
   uint64_t step_bytes_max;    /* largest step's stored bytes */
   uint32_t step_largest;      /* the index of the step that has step_bytes_max */
   double expected_s;          /* by the device models, all devices at once */
@@ -84,6 +93,24 @@ static inline uint64_t lsi_extent_buffer(const struct lsi_extent *e) {
   return e->length ? lsi_round_up(e->offset + e->length, LSI_ALIGN) -
                          lsi_round_down(e->offset, LSI_ALIGN)
                    : 0;
+}
+/* The same of one that is streamed with this `ahead`. */
+static inline uint64_t lsi_ahead_buffer(uint64_t ahead) { return ahead + LSI_ALIGN; }
+/* Is it so, with a step of a chunk of so many bytes? */
+static inline bool lsi_plan_streams(const struct lsi_plan *plan, uint64_t length) {
+  return plan->ahead && length > plan->ahead;
+}
+/* Bytes of the largest step, as far as is known: late objects may be as large as is streamed. */
+static inline uint64_t lsi_plan_step_most(const struct lsi_plan *plan, const struct lsi_request *r) {
+  return plan->ahead && r->late ? LSI_MAX(plan->step_bytes_max, plan->ahead + 1) : plan->step_bytes_max;
+}
+/* The same of a unit's only extent: of a step that stands alone, and has one chunk. */
+static inline bool lsi_unit_streams(const struct lsi_plan *plan, const struct lsi_request *r, uint32_t unit) {
+  const uint32_t first = plan->unit_step[unit];
+  if (!lsi_plan_streams(plan, plan->extents[plan->unit_extent[unit]].length)) return false;
+  return plan->unit_step[unit + 1] - first == 1 &&
+         (!r->step_first || lsi_request_chunk_end(r, plan->step_order[first]) -
+                                    lsi_request_chunk_begin(r, plan->step_order[first]) == 1);
 }
 /* Operations that an extent takes on a device with this op_max (of plan->devices: it is a multiple
  * of LSI_ALIGN there and at most LSI_OP_LONGEST). */

@@ -24,6 +24,7 @@ struct range {
   uint64_t end;
   uint32_t object;
   bool large;   /* holds a chunk that is efficient by itself */
+  bool streams; /* is a step that is streamed, alone */
   uint8_t from; /* in a join: 1 = the unit's, 2 = the step's */
 };
 
@@ -88,7 +89,7 @@ static bool may_merge(const struct sweep *s, const struct lsi_plan_cost *c, cons
 static struct range range_of(const struct sweep *s, uint32_t chunk) {
   const uint64_t offset = s->r->offset[chunk], length = s->r->length[chunk];
   const uint32_t object = s->r->object[chunk];
-  return (struct range){offset, offset + length, object, length >= cost_of(s, object)->large, 2};
+  return (struct range){offset, offset + length, object, length >= cost_of(s, object)->large, false, 2};
 }
 
 static bool room(struct ranges *v, uint32_t n) {
@@ -157,7 +158,7 @@ static int close_unit(struct sweep *s, uint32_t step_end, struct lsi_error *err)
     s->totals[device].operations = lsi_sat_add(s->totals[device].operations, ops);
     s->totals[device].bytes = lsi_sat_add(s->totals[device].bytes, e->length);
     operations = lsi_sat_add(operations, ops);
-    buffers = lsi_sat_add(buffers, lsi_extent_buffer(e));
+    buffers = lsi_sat_add(buffers, a->streams ? lsi_ahead_buffer(p->ahead) : lsi_extent_buffer(e));
   }
   p->operations = lsi_sat_add(p->operations, operations);
   p->bytes_planned = lsi_sat_add(p->bytes_planned, s->unit_bytes);
@@ -180,7 +181,7 @@ static int close_unit(struct sweep *s, uint32_t step_end, struct lsi_error *err)
 /* The common case: a unit of one extent, a step of one chunk. */
 static bool join_one(struct sweep *s, const struct range *b) {
   struct range *a = &s->unit.at[0];
-  if (a->object != b->object) return false;
+  if (a->object != b->object || a->streams || b->streams) return false;
   const struct lsi_plan_cost *c = cost_of(s, a->object);
   if (!(b->start >= a->start ? may_merge(s, c, a, b) : may_merge(s, c, b, a))) return false;
   const uint64_t start = LSI_MIN(a->start, b->start), end = LSI_MAX(a->end, b->end);
@@ -198,6 +199,7 @@ static bool join_one(struct sweep *s, const struct range *b) {
 static int join_many(struct sweep *s, bool *joined, struct lsi_error *err) {
   const struct ranges *u = &s->unit, *o = &s->own;
   *joined = false;
+  if (u->at[0].streams || o->at[0].streams) return 0;
   const uint64_t n = (uint64_t)u->n + o->n;
   if (n > UINT32_MAX || !room(&s->joined, (uint32_t)n))
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to plan a step of many chunks");
@@ -236,13 +238,23 @@ static int start_unit(struct sweep *s, struct lsi_error *err) {
   return 0;
 }
 
+/* A step of one chunk. */
+static struct range range_alone(const struct sweep *s, uint32_t chunk) {
+  struct range a = range_of(s, chunk);
+  a.streams = lsi_plan_streams(s->plan, a.end - a.start);
+  return a;
+}
+
 /* Puts the ranges of a step into s->own, merged by themselves. */
 static int take_step(struct sweep *s, uint32_t begin, uint32_t end, struct lsi_error *err) {
   if (!room(&s->own, end - begin))
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to plan a step of %u chunks", end - begin);
   s->own.n = end - begin;
+  if (s->own.n == 1) {
+    s->own.at[0] = range_alone(s, begin);
+    return 0;
+  }
   for (uint32_t c = begin; c < end; c++) s->own.at[c - begin] = range_of(s, c);
-  if (s->own.n == 1) return 0;
   if (!is_sorted(&s->own)) qsort(s->own.at, s->own.n, sizeof *s->own.at, compare);
   if (!s->apart) merge_sorted(s, &s->own);
   return 0;
@@ -291,7 +303,7 @@ static int sweep_steps(struct sweep *s, bool one_section, struct lsi_error *err)
     if (code) return code;
     bool joined = false;
     if (!s->apart && end - begin == 1 && s->unit.n == 1) {
-      const struct range b = range_of(s, begin);
+      const struct range b = range_alone(s, begin);
       joined = join_one(s, &b);
       if (!joined) s->own.at[0] = b, s->own.n = 1;
     } else {

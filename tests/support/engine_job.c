@@ -56,6 +56,8 @@ struct worker_state {
   struct engine_job *job;
   struct lsi_step *step;
   bool ran;
+  uint64_t at;    /* bytes of its chunk that pieces have shown */
+  uint64_t index; /* of that step */
 };
 
 static int open_worker(void *job, unsigned worker, unsigned n_workers, struct lsi_step *step,
@@ -71,28 +73,54 @@ static int open_worker(void *job, unsigned worker, unsigned n_workers, struct ls
   return 0;
 }
 
+/* Pieces come in order, with no other step between them. True: more of them follow. */
+static bool look_at_piece(struct worker_state *w, const struct lsi_step *s) {
+  const struct lsi_chunk *c = s->chunk;
+  const bool later = s->piece & LSI_PIECE_LATER, more = s->piece & LSI_PIECE_MORE;
+  const bool follows = later ? w->at && w->index == (uint64_t)s->index : !w->at;
+  if (!follows || s->n_chunks != 1 || (uint64_t)s->pos != w->at) atomic_fetch_add(&w->job->wrong_bytes, 1);
+  const uint64_t end = w->at + (uint64_t)c->bytes;
+  if (more ? c->bytes != (double)w->job->spec.piece : end != (uint64_t)c->length)
+    atomic_fetch_add(&w->job->wrong_bytes, 1);
+  w->index = (uint64_t)s->index;
+  w->at = more ? end : 0;
+  return more;
+}
+
+/* What has been shown of the step that has not ended counts no more. */
+static void undo(void *state) {
+  struct worker_state *w = state;
+  if (!w->at) atomic_fetch_add(&w->job->wrong_bytes, 1); /* nothing had been */
+  w->at = 0;
+}
+
 static int step(void *state, struct lsi_step *s, struct lsi_error *err) {
   struct worker_state *w = state;
   struct engine_job *j = w->job;
+  const uint64_t from = w->at;
+  const bool more = (s->piece || from) && look_at_piece(w, s);
   if (s != w->step) atomic_fetch_add(&j->wrong_bytes, 1);
   if (!w->ran) atomic_fetch_add(&j->ran_workers, 1);
   w->ran = true;
   for (uint32_t i = 0; i < s->n_chunks; i++) {
     const struct lsi_chunk *c = &s->chunk[i];
-    if (c->bytes != c->length) atomic_fetch_add(&j->wrong_bytes, 1);
+    if (!s->piece && c->bytes != c->length) atomic_fetch_add(&j->wrong_bytes, 1);
     for (uint64_t b = 0; b < (uint64_t)c->bytes; b++)
       if (((const uint8_t *)c->data)[b] !=
-          j->byte_at(j->ctx, (uint32_t)c->object, (uint64_t)c->offset + b))
+          j->byte_at(j->ctx, (uint32_t)c->object, (uint64_t)c->offset + from + b))
         atomic_fetch_add(&j->wrong_bytes, 1);
   }
   uint64_t index = (uint64_t)s->index;
-  if (j->slow_one_in && index % j->slow_one_in == 0) lsi_os_sleep_ns(1000000);
-  if (j->fail_one_in && index % j->fail_one_in == j->fail_one_in - 1) {
+  if (j->slow_one_in && index % j->slow_one_in == 0 && !from) lsi_os_sleep_ns(1000000);
+  const bool fails = j->fail_one_in && index % j->fail_one_in == j->fail_one_in - 1;
+  if (fails && (!more || from >= index % 5 * j->spec.piece)) {
+    w->at = 0;
     atomic_fetch_add(&j->transform_failures, 1);
     return lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "failed on purpose");
   }
-  atomic_fetch_add(&j->delivered[index], 1);
   s->result = LSI_RESULT_NONE;
+  if (more) return 0;
+  atomic_fetch_add(&j->delivered[index], 1);
   return 0;
 }
 
@@ -103,6 +131,7 @@ static int finish(void *state, struct lsi_error *err) {
 }
 
 static void close_worker(void *state) {
+  if (((struct worker_state *)state)->at) atomic_fetch_add(&((struct worker_state *)state)->job->wrong_bytes, 1);
   atomic_fetch_sub(&((struct worker_state *)state)->job->open_workers, 1);
   lsi_free(state);
 }
@@ -110,6 +139,7 @@ static void close_worker(void *state) {
 static const struct lsi_transform_ops transform = {.name = "test",
                                                     .open_worker = open_worker,
                                                     .step = step,
+                                                    .undo = undo,
                                                     .finish = finish,
                                                     .close = close_worker};
 
@@ -153,6 +183,15 @@ static void begin_request(struct engine_job *j, uint64_t seed, uint32_t n_object
   }
 }
 
+bool engine_job_pieces;
+
+static void choose_pieces(struct engine_job *j, struct lsi_plan_options *options) {
+  if (!engine_job_pieces || engine_job_random(j, 2)) return;
+  static const uint64_t sizes[] = {64, 512, 4096, 5000, 20000, 32768};
+  j->spec.piece = sizes[engine_job_random(j, LSI_COUNTOF(sizes))];
+  if (engine_job_random(j, 4)) options->ahead = 1 + engine_job_random(j, 100000);
+}
+
 static void plan_request(struct engine_job *j, const struct lsi_object_info *infos) {
   struct lsi_request *r = j->spec.request;
   struct lsi_error e;
@@ -169,6 +208,7 @@ static void plan_request(struct engine_job *j, const struct lsi_object_info *inf
                                      .in_request_order = engine_job_random(j, 2),
                                      .n_devices = 2,
                                      .devices = models};
+  choose_pieces(j, &options);
   if (lsi_plan_build(r, &options, &j->plan, &e) < 0) abort();
   j->delivered = lsi_calloc(r->n_steps, sizeof *j->delivered);
   j->spec.type = (struct lsi_dtype){LSI_U8, false};

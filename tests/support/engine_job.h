@@ -28,6 +28,7 @@ struct engine_job {
   uint64_t hash;           /* of a run by turns */
 };
 
+extern bool engine_job_pieces; /* some of the jobs come by pieces, and stream large chunks */
 uint64_t engine_job_random(struct engine_job *j, uint64_t n); /* 0 .. n-1 */
 /* Chances of all faults of a simulated backend but bad blocks. */
 void engine_job_faults(struct engine_job *j, struct lsi_sim *sim);

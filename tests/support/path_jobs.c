@@ -37,6 +37,7 @@
 #define BLOSC "lsio.files('*.blosc', { whole = true }), type = 'f32', codec = 'blosc'"
 #define LATE "lsio.files('many/*', { whole = true }), type = 'f32'"
 #define LARGE "lsio.files('large.bin', { chunk = '256KiB' }), type = 'f32'"
+#define WHOLE "lsio.files('large.bin', { whole = true }), type = 'f32'"
 #define SHAPED "decoded = 196608, "
 #define SHAPE "shape = { 147456 }"
 #define BY(factor) "transform = function(c) lsio.k.scale_offset(c.data, c.n, c.out, " factor ", 0) end"
@@ -86,6 +87,12 @@ const struct path_kind path_kinds[] = {
      .keys = SUMS("10485760 * 10485759 / 2", "10485760")},
     {"large, populated", PATH_MEMORY, .large = true, .factor = 1, .source = LARGE,
      .keys = "sink = lsio.memory(), " BY("1"), .settings = {"direct=always", "memory=16MiB"}},
+    {"streamed", PATH_STATE, .large = true, .source = WHOLE,
+     .keys = "piece = '64KiB', " SUMS("10485760 * 10485759 / 2", "10485760"), .settings = {"memory=4MiB"}},
+    {"streamed, mapped", PATH_STATE, .large = true, .mapped = true, .sigbus = true, .source = WHOLE,
+     .keys = "piece = '64KiB', " SUMS("10485760 * 10485759 / 2", "10485760"), .settings = {"memory=4MiB"}},
+    {"streamed into memory", PATH_MEMORY, .large = true, .factor = 1, .source = WHOLE,
+     .keys = "piece = '256KiB', sink = lsio.memory(), " BY("1"), .settings = {"direct=always"}},
     {"stream as stored", PATH_STREAM, .factor = 1, .source = RAW, .keys = "", .settings = {"direct=always"}},
 };
 const int path_n_kinds = sizeof path_kinds / sizeof *path_kinds;

@@ -134,6 +134,27 @@ static bool check_holes(const struct judge *j, uint32_t u, uint32_t e) {
   return true;
 }
 
+static uint64_t ahead_of(const struct judge *j) {
+  const uint64_t ahead = (j->o->ahead + 4095) / 4096 * 4096;
+  return ahead && ahead < 65536 ? 65536 : ahead;
+}
+
+/* A step that is streamed has a unit for itself, and no more buffer than what it is read ahead. */
+static bool check_streamed(const struct judge *j, uint32_t u, bool *streams) {
+  const struct lsi_plan *p = j->p;
+  const struct lsi_request *r = j->r;
+  const uint64_t ahead = ahead_of(j);
+  *streams = false;
+  for (uint32_t k = p->unit_step[u]; ahead && k < p->unit_step[u + 1]; k++) {
+    const uint32_t c = lsi_request_chunk_begin(r, p->step_order[k]);
+    if (lsi_request_chunk_end(r, p->step_order[k]) - c == 1 && r->length[c] > ahead) *streams = true;
+  }
+  EXPECT(!*streams || (p->unit_step[u + 1] - p->unit_step[u] == 1 && p->unit_extent[u + 1] - p->unit_extent[u] == 1),
+         "unit %u is streamed, and has more than one step", u);
+  EXPECT(lsi_unit_streams(p, r, u) == *streams, "unit %u is streamed or not", u);
+  return true;
+}
+
 static bool check_extents(struct judge *j) {
   const struct lsi_plan *p = j->p;
   const struct lsi_request *r = j->r;
@@ -165,6 +186,9 @@ static bool check_extents(struct judge *j) {
     }
     for (uint32_t k = p->unit_step[u]; k < p->unit_step[u + 1]; k++)
       most = LSI_MAX(most, step_alone(j, p->step_order[k]));
+    bool streams;
+    if (!check_streamed(j, u, &streams)) return false;
+    if (streams) buffers = ahead_of(j) + 4096;
     EXPECT(bytes <= most || p->unit_step[u + 1] - p->unit_step[u] == 1, "unit %u is too large", u);
     buffers_max = LSI_MAX(buffers_max, buffers);
     planned += bytes;

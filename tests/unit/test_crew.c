@@ -200,6 +200,7 @@ static void one_seed_does_the_same_things(void **state) {
 }
 
 int main(void) {
+  engine_job_pieces = true;
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_of_every_run_ends_once),
                                      cmocka_unit_test(one_seed_does_the_same_things)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,7 @@ static void one_seed(uint64_t seed) {
     expect(failed == bad, seed, "steps failed that should not, or the other way round", rc, &e);
     expect(j.spec.on_error == LSI_ON_ERROR_SKIP || !bad, seed, "the job went on after a failure", rc,
            &e);
-    if (w.calm && !bad)
+    if (w.calm && !bad && !j.plan->ahead) /* streamed ones are cut as there is room */
       expect(atomic_load(&w.sim.operations) == j.plan->operations, seed, "not the operations of the plan", rc, &e);
     expect(over_read_is_explained(&w, &j), seed, "bytes were read and nobody knows why", rc, &e);
     expect(!reads_what_moved(&w, &j), seed, "the job went on although an object had changed", rc, &e);
@@ -178,6 +178,7 @@ static void one_seed_does_the_same_things(void **state) {
 }
 
 int main(void) {
+  engine_job_pieces = true;
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_ends_exactly_once),
                                      cmocka_unit_test(every_step_ends_exactly_once_by_turns),
                                      cmocka_unit_test(one_seed_does_the_same_things)};

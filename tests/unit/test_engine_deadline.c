@@ -186,6 +186,7 @@ static void too_late_changes_nothing(void **state) {
 }
 
 int main(void) {
+  engine_job_pieces = true;
   const struct CMUnitTest tests[] = {cmocka_unit_test(it_passes_and_memory_is_short),
                                      cmocka_unit_test(a_million_steps_take_no_million_errors),
                                      cmocka_unit_test(too_late_changes_nothing)};

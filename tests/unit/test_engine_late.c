@@ -135,6 +135,7 @@ static void every_file_ends_exactly_once(void **state) {
 }
 
 int main(void) {
+  engine_job_pieces = true;
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_file_ends_exactly_once)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,7 @@ static void random_plans(uint64_t from, uint64_t count, uint64_t grain, uint64_t
     for (size_t i = 0; i < LSI_COUNTOF(modes); i++) {
       o.merge = modes[i];
       o.in_request_order = rnd(3) == 0;
+      o.ahead = rnd(2) ? (1 + rnd(longest)) * grain : 0;
       judge(r, &o, grain, seed);
     }
     lsi_request_free(r);

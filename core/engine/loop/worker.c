@@ -15,6 +15,7 @@
 #include "engine/state/surplus.h"
 #include "engine/step/prefault.h"
 #include "engine/step/looks.h"
+#include "engine/step/pieces.h"
 #include "engine/step/steps.h"
 #include "engine/step/write_direct.h"
 
@@ -30,23 +31,18 @@
 
 /* ---- units that have landed ---- */
 
-static void keep_ready(struct lsi_worker *w, struct lsi_flight *f) {
-  struct lsi_flight **at = &w->stepper.ready;
-  while (*at && (*at)->unit < f->unit) at = &(*at)->next;
-  f->next = *at;
-  *at = f;
-  w->stepper.n_ready++;
-}
-
-/* The steps of a flight have run: its buffers go back, unless a result is still written from them; a file
- * that nobody else asks for is closed. */
+/* The steps of a flight have run: its buffers go back, unless a result is still written from them, or more is
+ * being read, which a step that failed has no use for; a file that nobody else asks for is closed. */
 static void spent(struct lsi_worker *w, struct lsi_flight *f) {
-  if (f->writes) {
+  if (f->writes || f->ops_left) {
     f->spent = true;
+    w->reader.flights += f->ops_left > 0;
     return;
   }
   struct lsi_slot *slot = f->extents[0].slot;
+  f->spent = false;
   lsi_lease_end(w, f);
+  lsi_ahead_end(w, f);
   lsi_flight_end(w, f);
   if (w->reader.late.any) lsi_late_end(w, slot);
 }
@@ -59,15 +55,17 @@ static bool run_unit(struct lsi_worker *w, struct lsi_flight *f) {
   return ended;
 }
 
+static uint64_t progress_of(const struct lsi_flight *f) { return f->ahead ? f->ahead->used : f->next_step; }
+
 /* Runs what is ready, oldest first, as far as the window of ordered results lets it, as long as there are
  * buffers for results, and while results are polled. */
 static bool run_ready(struct lsi_worker *w) {
   bool any = false;
   while (w->stepper.ready) {
     struct lsi_flight *f = w->stepper.ready;
-    const uint32_t before = f->next_step;
+    const uint64_t before = progress_of(f);
     const bool ended = run_unit(w, f);
-    any |= ended || f->next_step != before;
+    any |= ended || progress_of(f) != before;
     if (!ended) break;
     w->stepper.ready = f->next;
     w->stepper.n_ready--;
@@ -79,11 +77,15 @@ static bool run_ready(struct lsi_worker *w) {
 
 /* Also: their results wait for their turn, or for a look behind what they saw; their file is closed. */
 static void landed_with_more(struct lsi_worker *w, struct lsi_flight *f) {
+  if (f->spent) {
+    spent(w, f);
+    return;
+  }
   if (!w->stepper.ready && run_unit(w, f)) {
     spent(w, f);
     return;
   }
-  keep_ready(w, f);
+  lsi_ready_put(w, f);
   run_ready(w);
 }
 
@@ -96,7 +98,7 @@ static inline void landed(struct lsi_worker *w, struct lsi_flight *f) {
   if (LSI_LIKELY(lsi_steps_run(w, f)))
     lsi_flight_end(w, f);
   else
-    keep_ready(w, f);
+    lsi_ready_put(w, f);
 }
 
 /* ---- traces of operations ---- */
@@ -149,6 +151,7 @@ static bool refill(struct lsi_worker *w) {
     blocked = !lsi_flight_retry(w);
     if (!blocked && lsi_flight_settled(w, f)) landed(w, f);
   }
+  if (w->reader.streamed) lsi_ahead_issue(w);
   if (w->writer) lsi_writes_issue(w);
   /* What is in the page cache is not read ahead of results that wait: it would grow cold. */
   if (w->writer && w->stepper.n_ready && w->reader.depth.hot) blocked = true;
@@ -178,8 +181,11 @@ static inline struct lsi_flight *take_back(struct lsi_worker *w, struct lsi_op *
 
 /* Its steps do not run any more. */
 static __attribute__((noinline)) void drop(struct lsi_worker *w, struct lsi_flight *f) {
-  lsi_left_unit(w, f->unit, f->next_step);
+  if (f->ahead) lsi_step_leave(w, f);
+  if (!f->spent) lsi_left_unit(w, f->unit, f->next_step);
+  f->spent = false;
   lsi_lease_end(w, f);
+  lsi_ahead_end(w, f);
   lsi_flight_end(w, f);
 }
 
@@ -194,7 +200,7 @@ static inline __attribute__((always_inline)) void take_in(struct lsi_op *op) {
     w->reader.flights--;
   } else if (lsi_others_wait(w)) {
     w->reader.flights--;
-    keep_ready(w, f);
+    lsi_ready_put(w, f);
   } else {
     landed(w, f);
   }
@@ -386,12 +392,13 @@ static enum lsi_turn go(struct lsi_worker *w, int64_t most_ns) {
   const bool more = refill(w);
   const bool ran = run_ready(w);
   if (!more && finished(w)) return run_out(w);
+  if (ran && w->reader.streamed && in_flight(w) && reap(w, 0) < 0) lsi_worker_fail(w);
   if (ran || (more && !in_flight(w))) return LSI_TURN_WENT; /* room for more */
   if (!in_flight(w)) return blocked(w);
   int n = w->stepper.prefaults || more ? reap(w, 0) : 0;
   if (n == 0 && !more) {
     if (w->stepper.prefaults && lsi_prefault(w)) return LSI_TURN_WENT;
-    const bool soon = w->stepper.n_ready && !w->writer;
+    const bool soon = w->stepper.n_ready && !w->writer && !lsi_ahead_waits(w->stepper.ready);
     n = reap(w, soon && (most_ns < 0 || most_ns > BLOCKED_NS) ? BLOCKED_NS : most_ns);
   }
   if (n < 0) lsi_worker_fail(w);

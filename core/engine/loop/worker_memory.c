@@ -35,6 +35,7 @@ static uint64_t arena_wanted(const struct lsi_worker *w) {
   }
   /* Results that are written from there keep it a while longer. */
   if (w->run->write_bytes && lsi_writer_lends(w->run)) wanted += LSI_WRITE_BYTES;
+  if (c->plan->ahead) wanted = LSI_MAX(wanted, 2 * lsi_ahead_buffer(c->plan->ahead));
   uint64_t all = c->plan->bytes_planned + (uint64_t)c->plan->n_extents * 2 * LSI_ALIGN;
   return LSI_MAX(LSI_MIN(wanted, all), unit);
 }
@@ -60,7 +61,7 @@ static bool usual_is_guessed(const struct lsi_spec *s) { return s->codec != LSI_
 /* What the largest step decodes to (*known: at least), and what it needs then, as it was priced. */
 static struct lsi_price_request price(const struct lsi_run_config *c, uint64_t *known) {
   struct lsi_price_request step;
-  *known = c->spec->decoded ? c->spec->decoded : c->plan->step_bytes_max;
+  *known = c->spec->decoded ? c->spec->decoded : lsi_plan_step_most(c->plan, c->spec->request);
   uint64_t usual = *known;
   if (usual_is_guessed(c->spec)) usual = lsi_sat_mul(usual, LSI_USUAL_RATIO);
   lsi_price_step(c->spec, usual, c->sink_type, c->sink && !c->in_place, c->stream, &step);

@@ -4,6 +4,7 @@
 #include "engine/loop/depth.h"
 #include "engine/loop/home.h"
 #include "engine/loop/worker_memory.h"
+#include "engine/read/ahead.h"
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
 #include "engine/read/objects.h"
@@ -106,13 +107,13 @@ int lsi_worker_open(struct lsi_worker *w) {
   if (rc < 0) return lsi_fail(&w->error, rc, 0, "no memory for a worker's output buffers");
   w->stepper.defers = c->sink_variable || w->writer || c->stream;
   w->stepper.looks = c->stream;
-  w->lands_plainly = !w->stepper.defers && !w->reader.late.any && !w->stepper.looks;
+  w->lands_plainly = !w->stepper.defers && !w->reader.opens_apart && !w->stepper.looks;
   return 0;
 }
 
 static void free_step_buffers(struct lsi_worker *w) {
   struct lsi_buffer *all[] = {&w->stepper.decoded, &w->stepper.out, &w->stepper.scratch,
-                              &w->stepper.pieces, &w->reader.late.large};
+                              &w->stepper.pieces, &w->reader.late.large, &w->reader.stitches};
   /* As the arena: given up where the kernel may still write there. */
   if (w->broken) w->reader.late.large = (struct lsi_buffer){0};
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) lsi_buffer_clear(all[i]);
@@ -140,6 +141,7 @@ void lsi_worker_close(struct lsi_worker *w) {
   }
   lsi_return_credits(w);
   lsi_flights_clear(w);
+  lsi_aheads_clear(w);
   lsi_ops_clear(&w->reader.eops);
   free_step_buffers(w);
   lsi_surplus_end(w);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "engine/read/ahead.h"
 #include "engine/read/late.h"
 #include "engine/read/lease.h"
 #include "engine/read/lending.h"
@@ -57,6 +58,16 @@ static inline struct lsi_slot *ask(struct lsi_worker *w, uint32_t object) {
   return s;
 }
 
+/* The object of a unit that may be late, or streamed: then it is begun. Returns as begin_extent. */
+static __attribute__((noinline)) int open_apart(struct lsi_worker *w, struct lsi_flight *f,
+                                                struct lsi_flight_extent *x, uint32_t object) {
+  if (w->reader.late.any) return lsi_late_open(w, f, x, object);
+  x->slot = ask(w, object);
+  if (!x->slot) return w->error.code ? w->error.code : 0;
+  x->loan = x->slot->handle.lends;
+  return lsi_unit_streams(f->wave->plan, f->wave->request, f->unit) ? lsi_ahead_begin(w, f) : 1;
+}
+
 /* 1, 0 without room, or negative with w->error. */
 static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                                const struct lsi_extent *e) {
@@ -67,8 +78,8 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->exact = true;
   x->lent = NULL;
   x->issued = 0;
-  if (LSI_UNLIKELY(w->reader.late.any)) {
-    const int rc = lsi_late_open(w, f, x, e->object);
+  if (LSI_UNLIKELY(w->reader.opens_apart)) {
+    const int rc = open_apart(w, f, x, e->object);
     if (rc != 1 || f->put_off || x->data) return rc;
   } else {
     x->slot = ask(w, e->object);
@@ -114,13 +125,7 @@ static __attribute__((noinline)) bool no_memory_for_op(struct lsi_worker *w, uin
 static inline bool issue_op(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_extent *x,
                             uint64_t left) {
   uint64_t length = next_length(w, x, left);
-  if (w->n_queue >= LSI_QUEUE_ISSUE) return false;
-  /* One operation is always allowed, or a depth smaller than it would wait for ever. */
-  if (w->reader.ops_in_flight && (w->reader.ops_in_flight >= w->reader.depth.ops ||
-                           w->reader.bytes_in_flight + length > w->reader.depth.bytes)) {
-    w->reader.depth.hit = true;
-    return false;
-  }
+  if (!lsi_op_may(w, length)) return false;
   uint32_t device = x->slot->device;
   if (!lsi_take_credit(w, device)) return false;
   struct lsi_eop *e = lsi_op_get(w);
@@ -162,6 +167,14 @@ static __attribute__((noinline)) void keep_at_once(struct lsi_worker *w, struct 
   a->end = &f->next;
 }
 
+/* It is among those that are ready from its begin, and its operations are made as there is room for them. */
+static __attribute__((noinline)) int streamed(struct lsi_worker *w, struct lsi_flight *f) {
+  w->served += LSI_ALIGN;
+  lsi_ready_put(w, f);
+  lsi_ahead_issue(w);
+  return 1;
+}
+
 /* Leases what the unit needs and makes its operations, as many as there is room for. w->reader.issuing is a
  * unit that waits for room, or that has none and is looked at next.
  * 1 = it is in flight, or put off; 0 = no room now, negative = the run has failed. */
@@ -176,6 +189,7 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {
     int rc = begin_extent(w, f, x, e);
+    if (LSI_UNLIKELY(rc == LSI_AHEAD_BEGUN)) return streamed(w, f);
     if (LSI_UNLIKELY(rc != 1 || f->put_off)) return not_begun(w, f, rc);
     f->bytes += x->length;
   }
@@ -248,6 +262,8 @@ void lsi_flights_lost(struct lsi_worker *w) {
       if (!f) continue;
       if (f->block) lsi_block_give_up(f->block);
       lsi_lease_end(w, f);
+      lsi_ahead_end(w, f);
+      f->spent = false;
       lsi_flight_end(w, f);
       w->reader.flights--;
     }

@@ -2,6 +2,7 @@
 #ifndef LSI_FLIGHT_H
 #define LSI_FLIGHT_H
 
+#include "engine/read/ahead.h"
 #include "engine/read/operation.h"
 #include "engine/read/retry.h"
 
@@ -39,6 +40,7 @@ static inline struct lsi_flight *lsi_flight_landed(struct lsi_worker *w, struct 
   w->reader.bytes_in_flight -= op->length;
   w->reader.ops_in_flight--;
   lsi_give_credit(w, x->slot->device);
+  if (LSI_UNLIKELY(f->ahead != NULL)) return lsi_ahead_landed(w, e);
   if (op->data && !x->buffer) { /* lent: kept until the flight ends */
     x->data = op->data;
     x->lent = e;

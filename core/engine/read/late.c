@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 
+#include "engine/read/ahead.h"
 #include "engine/read/lease.h"
 #include "engine/read/lending.h"
 #include "engine/read/objects.h"
@@ -22,6 +23,7 @@
 void lsi_late_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   w->reader.late.any = w->run->wave.request->late;
+  w->reader.opens_apart = w->reader.late.any || w->run->wave.plan->ahead;
   uint64_t left = c->share - LSI_MIN(c->share, (uint64_t)w->reader.arena.size);
   left /= lsi_price_per_byte(c->spec, c->sink_type, false, c->stream);
   w->reader.late.most = LSI_MIN(left, (uint64_t)w->reader.arena.size);
@@ -145,6 +147,7 @@ int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_
   lsi_lending_object(w, x->slot);
   x->loan = x->slot->handle.lends;
   set_length(w, f, x, object);
+  if (lsi_plan_streams(f->wave->plan, x->length)) return lsi_ahead_begin(w, f);
   const bool lent = x->loan && x->length <= lsi_lending_most(w, x->slot);
   return lent || x->length <= w->reader.late.most ? 1 : large(w, f, x, object);
 }

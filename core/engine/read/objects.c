@@ -214,6 +214,7 @@ struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, str
 
 int lsi_objects_shed(struct lsi_worker *w) {
   for (struct lsi_flight *f = w->stepper.ready; f; f = f->next) {
+    if (f->ahead) continue; /* more is read of it */
     for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++) {
       if (!x->slot || x->lent) continue;
       x->slot->refs--;

@@ -42,6 +42,17 @@ static inline void lsi_op_prepare(struct lsi_eop *e, struct lsi_flight *f, struc
   e->retries = 0;
 }
 
+/* May one more of so many bytes be in flight? One always may, or with a depth smaller than it all would wait
+ * for ever. */
+static inline bool lsi_op_may(struct lsi_worker *w, uint64_t length) {
+  struct lsi_depth *d = &w->reader.depth;
+  if (w->n_queue >= LSI_QUEUE_ISSUE) return false;
+  const uint32_t ops = w->reader.ops_in_flight;
+  if (!ops || (ops < d->ops && w->reader.bytes_in_flight + length <= d->bytes)) return true;
+  d->hit = true;
+  return false;
+}
+
 static inline void lsi_op_queue(struct lsi_worker *w, struct lsi_eop *e) {
   w->queue[w->n_queue++] = &e->op;
   w->reader.ops_in_flight++;

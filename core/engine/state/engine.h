@@ -15,6 +15,7 @@
  *   read/objects.c      open objects; unchanged.c: are they what planning saw; descriptors.c: none are left
  *   read/late.c         files of which planning only saw the names; resting.c: those being written to
  *   read/flight.c       a unit in flight: leases, operations (operation.c); retry.c what comes short or fails
+ *   read/ahead.c        a step that is streamed: read bit by bit, some of it ahead of its pieces
  *   read/straight.c     reading straight into the result; lease.c: into the blocks of a stream
  *   read/lending.c      whether files that are mapped are used where they lie
  *   step/steps.c        the steps of a unit whose bytes are there

@@ -20,6 +20,7 @@ struct lsi_eop {
   struct lsi_flight_extent *extent; /* of the flight */
   struct lsi_eop *next_free;
   uint32_t chunk;   /* UINT32_MAX, or the chunk that it reads alone after a failure */
+  uint32_t segment; /* of a flight that is streamed */
   uint32_t retries;
 };
 
@@ -48,6 +49,27 @@ struct lsi_flight_extent {
   uint64_t issued;            /* bytes of it given to operations */
 };
 
+/* Bytes of a step that is streamed: those of one operation, from when it is made until they are used. */
+struct lsi_segment {
+  const char *data;     /* where they lie, or will; NULL: they are to be lent */
+  uint64_t length;
+  struct lsi_eop *lent; /* given back when they have been used */
+  bool landed;
+};
+
+#define LSI_AHEAD_SEGMENTS 64u
+
+/* What is read ahead of a step that is streamed: ahead.c. */
+struct lsi_ahead {
+  struct lsi_segment segments[LSI_AHEAD_SEGMENTS]; /* a ring, in the order of the bytes */
+  uint32_t first, n;
+  uint64_t at;          /* bytes of the first one that have been used */
+  uint64_t used;        /* of the chunk */
+  uint64_t wanted;      /* the most that was asked for at a time */
+  bool lent;            /* some were */
+  struct lsi_ahead *next;
+};
+
 /* A unit whose I/O has begun. From `damaged` to `n_old_holes` all is zero until something fails. */
 struct lsi_flight {
   struct lsi_flight *next;
@@ -74,6 +96,7 @@ struct lsi_flight {
   struct lsi_hole *old_holes; /* of the first try */
   uint32_t n_old_holes;
   struct lsi_flight_extent one;
+  struct lsi_ahead *ahead;    /* its step is streamed: `one` is read bit by bit. NULL: it is not */
   struct lsi_block *block;    /* held: `one` lies there, and its results stay there. NULL: not so */
 };
 
@@ -196,6 +219,10 @@ struct lsi_reader {
   struct lsi_flight *issuing;    /* its operations are being made */
   struct lsi_flight *retrying;   /* being read again, chunk by chunk */
   struct lsi_flight *free_flights;
+  struct lsi_ahead *free_aheads;
+  uint32_t streamed;             /* flights that are, among those that are ready */
+  bool opens_apart;              /* units may be late, or streamed */
+  struct lsi_buffer stitches;    /* bytes of several segments, in one place */
   struct lsi_at_once at_once;
   uint32_t flights;              /* in flight, without those that wait for their steps to run */
   uint32_t ops_in_flight;        /* with those in the worker's queue */

@@ -159,6 +159,17 @@ static inline bool lsi_others_wait(const struct lsi_worker *w) {
   return LSI_UNLIKELY(atomic_load_explicit(&w->home->others, memory_order_relaxed) != 0);
 }
 
+/* A flight whose steps may run, among the others: in the order of units, but behind one whose step is under
+ * way. */
+static inline void lsi_ready_put(struct lsi_worker *w, struct lsi_flight *f) {
+  struct lsi_flight **at = &w->stepper.ready;
+  if (w->stepper.by_pieces.begun) at = &(*at)->next;
+  while (*at && (*at)->unit < f->unit) at = &(*at)->next;
+  f->next = *at;
+  *at = f;
+  w->stepper.n_ready++;
+}
+
 static inline bool lsi_take_credit(struct lsi_worker *w, uint32_t device) {
   struct lsi_credit *c = &w->credits[device];
   if (LSI_UNLIKELY(!c->have) && !lsi_lease_credits(w, device)) return false;

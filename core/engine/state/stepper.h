@@ -21,6 +21,28 @@ struct lsi_stores {
   struct lsi_trial trial; /* of plain stores and those, by `done` */
 };
 
+/* What a step yields: elements (data, count) or a record. */
+struct lsi_yield {
+  const void *data;
+  uint64_t count;
+  bool record, nothing;
+  size_t length;
+};
+
+/* A step that is taken piece by piece, between two of them: pieces.c. */
+struct lsi_by_pieces {
+  bool begun;         /* it is under way; no other step of the worker's runs */
+  uint32_t step, chunk;
+  uint64_t bytes;     /* decoded before the piece in hand */
+  uint64_t elements;  /* the same in elements */
+  uint64_t gathered;  /* elements of the result in `out` */
+  bool ran;           /* the transform has taken at least one piece */
+  bool yielded;       /* some piece had something to deliver */
+  uint64_t at_ns;     /* the clock, when it was last read */
+  struct lsi_yield last;
+  struct lsi_outbuf hot; /* where pieces are decoded: in `pieces` */
+};
+
 struct lsi_stepper {
   const struct lsi_wave *wave; /* of the step that runs */
   struct lsi_step step;
@@ -44,6 +66,7 @@ struct lsi_stepper {
   struct lsi_buffer out;
   struct lsi_buffer scratch;
   struct lsi_buffer pieces;   /* with `piece` only: where they are decoded */
+  struct lsi_by_pieces by_pieces;
   uint64_t piece_limit;       /* bytes of memory that this and the decoder may take */
   uint64_t gather_limit;      /* bytes of a result that is put together from pieces */
   uint64_t decode_limit;      /* bytes that a step may decode to */

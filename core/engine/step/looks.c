@@ -54,6 +54,7 @@ static void keep(struct lsi_worker *w, const struct lsi_flight *f, uint32_t to) 
 }
 
 static bool any_lent(const struct lsi_flight *f) {
+  if (f->ahead && f->ahead->lent) return true;
   for (uint32_t i = 0; i < f->n_extents; i++)
     if (f->extents[i].lent) return true;
   return false;

@@ -13,17 +13,9 @@
 #include "engine/step/prepare.h"
 #include "kernels/kernels.h"
 
-struct run {
-  uint32_t step, chunk;
-  uint64_t bytes;     /* decoded before the piece in hand */
-  uint64_t elements;  /* the same in elements */
-  uint64_t gathered;  /* elements of the result in w->stepper.out */
-  bool ran;           /* the transform has taken at least one piece */
-  bool yielded;       /* some piece had something to deliver */
-  uint64_t at_ns;     /* the clock, when it was last read */
-};
+#define REFILL_NS 150000u /* of one after the other, after which the device may run dry */
 
-static void spent(struct run *p, uint64_t *on) {
+static void spent(struct lsi_by_pieces *p, uint64_t *on) {
   const uint64_t now = lsi_os_now_ns();
   *on += now - p->at_ns;
   p->at_ns = now;
@@ -38,7 +30,7 @@ static int grow_pieces(struct lsi_outbuf *out, size_t at_least) {
 }
 
 /* Fixed places: the part of the result that is this piece's. */
-static int fixed_out(struct lsi_worker *w, const struct run *p, uint64_t n, bool more) {
+static int fixed_out(struct lsi_worker *w, const struct lsi_by_pieces *p, uint64_t n, bool more) {
   const struct lsi_run_config *config = &w->run->config;
   const uint64_t room = config->sink_pos[p->step + 1] - config->sink_pos[p->step];
   const uint64_t end = p->elements + n;
@@ -51,7 +43,7 @@ static int fixed_out(struct lsi_worker *w, const struct run *p, uint64_t n, bool
 }
 
 /* Behind what earlier pieces left. With out_max, what is left of that. */
-static int gathered_out(struct lsi_worker *w, const struct run *p, uint64_t n) {
+static int gathered_out(struct lsi_worker *w, const struct lsi_by_pieces *p, uint64_t n) {
   const struct lsi_run_config *config = &w->run->config;
   const uint64_t item = lsi_type_size(config->sink_type.type), at = p->gathered * item;
   const uint64_t count = config->spec->has_out_max ? config->spec->out_max - p->gathered : n;
@@ -84,7 +76,7 @@ static const void *native(struct lsi_worker *w, const void *data, size_t bytes) 
 }
 
 /* Fills w->stepper.step for a piece of `bytes` bytes. */
-static int show(struct lsi_worker *w, const struct run *p, const void *data, size_t bytes,
+static int show(struct lsi_worker *w, const struct lsi_by_pieces *p, const void *data, size_t bytes,
                 bool more) {
   const struct lsi_run_config *config = &w->run->config;
   struct lsi_step *s = &w->stepper.step;
@@ -109,7 +101,7 @@ static int show(struct lsi_worker *w, const struct run *p, const void *data, siz
 }
 
 /* Takes what a piece yielded to its place, or to what is gathered. *last: the result of the step. */
-static int collect(struct lsi_worker *w, struct run *p, bool more, struct lsi_yield *last) {
+static int collect(struct lsi_worker *w, struct lsi_by_pieces *p, bool more, struct lsi_yield *last) {
   const struct lsi_run_config *config = &w->run->config;
   struct lsi_yield y;
   int rc = lsi_step_interpret(w, p->step, &y);
@@ -128,7 +120,7 @@ static int collect(struct lsi_worker *w, struct run *p, bool more, struct lsi_yi
   return 0;
 }
 
-static int one_piece(struct lsi_worker *w, struct run *p, const void *data, size_t bytes, bool more,
+static int one_piece(struct lsi_worker *w, struct lsi_by_pieces *p, const void *data, size_t bytes, bool more,
                      struct lsi_yield *last) {
   const struct lsi_run_config *config = &w->run->config;
   int rc = show(w, p, data, bytes, more);
@@ -148,24 +140,45 @@ static int one_piece(struct lsi_worker *w, struct run *p, const void *data, size
   return rc;
 }
 
-static int all_pieces(struct lsi_worker *w, struct run *p, struct lsi_yield *last) {
+/* Of a chunk that is streamed as it is stored. As lsi_pieces_next, or LSI_STEP_LATER. */
+static int next_as_stored(struct lsi_worker *w, struct lsi_flight *f, const void **data, size_t *bytes) {
+  const uint64_t left = lsi_ahead_left(f);
+  const char *at;
+  *bytes = (size_t)LSI_MIN(left, w->run->config.spec->piece);
+  const int rc = lsi_ahead_get(w, f, *bytes, &at);
+  *data = at;
+  return rc <= 0 ? (rc ? rc : LSI_STEP_LATER) : *bytes < left;
+}
+
+/* Reading ahead must go on meanwhile, and other runs. */
+static bool is_time(const struct lsi_worker *w, const struct lsi_by_pieces *p) {
+  return p->at_ns - w->last_refill_ns >= REFILL_NS;
+}
+
+/* 0; LSI_STEP_LATER: it goes on from here, once there is more; negative: it has failed. */
+static int all_pieces(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_pieces *p) {
   int more;
   do {
     const void *data;
     size_t bytes;
     lsi_set_phase(w, LSI_PHASE_DECODE, p->step);
-    more = lsi_pieces_next(w->stepper.decoder, &data, &bytes, &w->error);
+    more = f->ahead ? next_as_stored(w, f, &data, &bytes)
+                    : lsi_pieces_next(w->stepper.decoder, &data, &bytes, &w->error);
     if (more < 0) return more;
-    int rc = one_piece(w, p, data, bytes, more != 0, last);
+    int rc = one_piece(w, p, data, bytes, more != 0, &p->last);
     if (rc < 0) return rc;
     p->bytes += bytes;
     p->elements = p->bytes >> w->stepper.item_shift;
+    if (!f->ahead) continue;
+    lsi_ahead_use(w, f, bytes);
+    lsi_count(&w->counters.bytes_done, bytes);
+    if (more && is_time(w, p)) return LSI_STEP_LATER;
   } while (more);
   return 0;
 }
 
 /* Once all pieces are in: the result, or what is left to do for one that went piece by piece. */
-static int deliver(struct lsi_worker *w, struct run *p, struct lsi_yield *y) {
+static int deliver(struct lsi_worker *w, struct lsi_by_pieces *p, struct lsi_yield *y) {
   const struct lsi_run_config *config = &w->run->config;
   if (!config->stream && !config->sink) return 0;
   lsi_set_phase(w, LSI_PHASE_PLACE, p->step);
@@ -181,44 +194,69 @@ static int deliver(struct lsi_worker *w, struct run *p, struct lsi_yield *y) {
 }
 
 /* 1 = it is to be taken whole. */
-static int begin(struct lsi_worker *w, struct lsi_flight *f, const struct run *p,
-                 struct lsi_outbuf *hot) {
+static int begin(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_pieces *p) {
   const struct lsi_spec *spec = w->run->config.spec;
   const struct lsi_request *r = w->stepper.wave->request;
+  if (f->ahead) return 0;
   if (lsi_request_chunk_end(r, p->step) - p->chunk != 1) return 1;
   const char *stored = lsi_flight_bytes(w, f, p->chunk, p->step);
   if (!stored) return r->length[p->chunk] ? w->error.code : 1;
   const size_t there = w->stepper.pieces.capacity; /* 0: none yet */
-  *hot = (struct lsi_outbuf){.data = w->stepper.pieces.data,
-                             .capacity = LSI_MIN(there ? there - LSI_PAD : 0, w->stepper.piece_limit),
-                             .limit = w->stepper.piece_limit,
-                             .grow = grow_pieces,
-                             .ctx = w};
+  p->hot = (struct lsi_outbuf){.data = w->stepper.pieces.data,
+                               .capacity = LSI_MIN(there ? there - LSI_PAD : 0, w->stepper.piece_limit),
+                               .limit = w->stepper.piece_limit,
+                               .grow = grow_pieces,
+                               .ctx = w};
   int rc = lsi_pieces_begin(w->stepper.decoder, spec->codec, stored, r->length[p->chunk], spec->piece,
-                            spec->decoded ? spec->decoded : UINT64_MAX, w->stepper.decode_limit, hot,
+                            spec->decoded ? spec->decoded : UINT64_MAX, w->stepper.decode_limit, &p->hot,
                             &w->error);
   return rc < 0 ? rc : !rc;
 }
 
+/* Progress is told as the bytes of a step that is streamed go by; in the end they count once. */
+static void end(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_by_pieces *p) {
+  if (f->ahead) lsi_count(&w->counters.bytes_done, 0 - f->ahead->used);
+  w->stepper.step.piece = 0;
+  p->begun = false;
+}
+
+static void undo(struct lsi_worker *w, const struct lsi_by_pieces *p) {
+  const struct lsi_spec *spec = w->run->config.spec;
+  if (p->ran && spec->transform->undo) spec->transform->undo(w->stepper.transform);
+  lsi_step_parts_undo(w, p->elements);
+}
+
+void lsi_step_leave(struct lsi_worker *w, const struct lsi_flight *f) {
+  struct lsi_by_pieces *p = &w->stepper.by_pieces;
+  if (!p->begun || p->step != f->wave->plan->step_order[f->wave->plan->unit_step[f->unit]]) return;
+  w->stepper.wave = f->wave;
+  end(w, f, p);
+  undo(w, p);
+}
+
 bool lsi_step_by_pieces(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, int *rc) {
   const struct lsi_spec *spec = w->run->config.spec;
-  struct run p = {.step = step,
-                  .chunk = lsi_request_chunk_begin(w->stepper.wave->request, step),
-                  .at_ns = lsi_os_now_ns()};
-  struct lsi_outbuf hot;
+  struct lsi_by_pieces *p = &w->stepper.by_pieces;
   lsi_set_phase(w, LSI_PHASE_DECODE, step);
-  *rc = begin(w, f, &p, &hot);
-  if (*rc) return *rc < 0;
-  struct lsi_yield y = {.nothing = true};
-  *rc = all_pieces(w, &p, &y);
-  w->stepper.step.piece = 0;
-  if (*rc < 0 && p.ran && spec->transform->undo) spec->transform->undo(w->stepper.transform);
-  if (spec->codec != LSI_CODEC_NONE) w->figures.bytes_decoded += p.bytes;
+  if (!p->begun) {
+    *p = (struct lsi_by_pieces){.step = step,
+                                .chunk = lsi_request_chunk_begin(w->stepper.wave->request, step),
+                                .last = {.nothing = true}};
+    p->at_ns = lsi_os_now_ns();
+    *rc = begin(w, f, p);
+    if (*rc) return *rc < 0;
+    p->begun = true;
+  }
+  p->at_ns = lsi_os_now_ns();
+  *rc = all_pieces(w, f, p);
+  if (*rc == LSI_STEP_LATER) return true;
+  end(w, f, p);
+  if (spec->codec != LSI_CODEC_NONE) w->figures.bytes_decoded += p->bytes;
   if (*rc < 0) {
-    lsi_step_parts_undo(w, p.elements);
+    undo(w, p);
     return true;
   }
-  w->stepper.decoded_max = LSI_MAX(w->stepper.decoded_max, p.bytes);
-  *rc = deliver(w, &p, &y);
+  w->stepper.decoded_max = LSI_MAX(w->stepper.decoded_max, p->bytes);
+  *rc = deliver(w, p, &p->last);
   return true;
 }

@@ -95,7 +95,8 @@ static inline const struct lsi_arena *whole_arena(const struct lsi_worker *w) {
 
 static __attribute__((noinline)) int32_t memory_elsewhere(const struct lsi_worker *w, const void *data,
                                                           uint64_t bytes) {
-  const struct lsi_buffer *all[] = {&w->stepper.decoded, &w->stepper.pieces, &w->reader.late.large};
+  const struct lsi_buffer *all[] = {&w->stepper.decoded, &w->stepper.pieces, &w->reader.late.large,
+                                    &w->reader.stitches};
   const struct lsi_arena *a = whole_arena(w);
   if (!bytes || lies_in(data, bytes, a->base, a->size)) return 0; /* at its end */
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) {

@@ -22,8 +22,6 @@ static inline void lsi_set_view(struct lsi_worker *w, struct lsi_chunk *view, ui
   if (w->stepper.shown != object || view != w->stepper.chunks) lsi_name_view(w, view, object);
 }
 
-#define LSI_PAD 64u /* bytes that are there behind what is decoded, and may be read */
-
 /* LSI_MEMORY_* of bytes that a step sees. */
 int32_t lsi_memory_of(const struct lsi_worker *w, const void *data, uint64_t bytes);
 int lsi_no_whole_elements(struct lsi_worker *w, uint64_t bytes); /* w->error and its code */

@@ -4,14 +4,6 @@
 
 #include "engine/state/run.h"
 
-/* What the step yields: elements (data, count) or a record. */
-struct lsi_yield {
-  const void *data;
-  uint64_t count;
-  bool record, nothing;
-  size_t length;
-};
-
 /* Where a step of n elements writes: sets the step's out and out_n. */
 int lsi_step_out(struct lsi_worker *w, uint32_t step, double n);
 /* `fill` in the place of a step that delivers nothing. */

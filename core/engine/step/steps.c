@@ -181,6 +181,7 @@ static bool may_stream(struct lsi_worker *w, uint32_t step) {
 /* False: its result would have to wait, for its turn, for a buffer or for who polls. */
 static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *c = &w->run->config;
+  if (w->stepper.by_pieces.begun) return true; /* it goes on */
   if (c->stream) return may_stream(w, step);
   if (w->writer) return lsi_write_ready(w, f, step);
   return !c->sink_variable || lsi_sink_may_run(c->sink, step, result_bytes_max(w, step));
@@ -198,6 +199,7 @@ static bool is_over(uint64_t *since) {
 
 /* The run is stopped: what is left of the unit does not run. */
 static __attribute__((noinline)) bool leave(struct lsi_worker *w, const struct lsi_flight *f) {
+  if (f->ahead) lsi_step_leave(w, f);
   lsi_left_unit(w, f->unit, f->next_step);
   return true;
 }

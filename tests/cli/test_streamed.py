@@ -1,0 +1,157 @@
+"""Chunks that are far larger than memory and come by pieces, read bit by bit: against hashlib and numpy."""
+import hashlib
+import json
+import os
+import unittest
+
+import numpy as np
+
+from support import RunnerTest
+
+MIB = 1 << 20
+
+HASH = """
+local lsio = require "lsio"
+local hash
+return lsio.job {
+  source = lsio.files(%(files)s, { %(how)s }), piece = "%(piece)s", merge = "never", %(more)s
+  state = function() return { lines = {} } end,
+  transform = function(chunk, state)
+    hash = hash or lsio.k.sha256_begin()
+    if chunk.first then hash:reset() end
+    hash:update(chunk.data, chunk.n)
+    if not chunk.last then assert(chunk.n == %(n)d, chunk.n) return end
+    table.insert(state.lines, ("%%s %%d %%d"):format(hash:hex(), chunk.offset, chunk.length))
+  end,
+  reduce = { lines = "concat" },
+  done = function(r) table.sort(r.lines) print(table.concat(r.lines, "\\n")) end,
+}
+"""
+
+
+class StreamedTest(RunnerTest):
+    def hash_job(self, how="whole = true", piece="1MiB", n=MIB, files='"*.bin"', more=""):
+        return self.write("hash.lua", HASH % dict(how=how, piece=piece, n=n, files=files, more=more))
+
+    def summary(self, *args, code=0):
+        r = self.run_lsio("--json=s.json", *args)
+        self.assertEqual(r.code, code, r)
+        with open(self.path("s.json"), encoding="utf-8") as f:
+            return r, json.load(f)
+
+    def random_file(self, name, size, seed=1):
+        data = np.random.default_rng(seed).integers(0, 256, size, np.uint8).tobytes()
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+        return data
+
+    def test_a_file_that_no_memory_holds(self):
+        size, tail = 5 << 30, b"the end"
+        with open(self.path("a.bin"), "wb") as f:
+            f.truncate(size)
+            f.seek(size - len(tail))
+            f.write(tail)
+        job = self.write("ends.lua", """
+            local lsio = require "lsio"
+            local at
+            return lsio.job {
+              source = lsio.files("a.bin", { whole = true }), piece = "1MiB",
+              state = "double bytes, ends, not_zero;", reduce = { bytes = "sum", ends = "sum", not_zero = "sum" },
+              transform = function(chunk, state)
+                at = chunk.first and 0 or at
+                assert(chunk.pos == at)
+                at = at + chunk.n
+                state.bytes = state.bytes + chunk.n
+                state.not_zero = state.not_zero + chunk.data[0] + chunk.data[chunk.n - 8]
+                if chunk.last then state.ends = chunk.data[chunk.n - 1] end
+              end,
+              done = function(r) print(("%.0f %d %d"):format(r.bytes, r.ends, r.not_zero)) end }""")
+        for options in (["--memory=64MiB"], ["--memory=64MiB", "--backend=mapped"]):
+            r, s = self.summary(*options, job)
+            self.assertEqual(r.out, "%d %d 0\n" % (size, tail[-1]))
+            self.assertLess(s["peak_memory"], 64 * MIB)
+            self.assertEqual(s["steps"], 1)
+
+    def test_every_way_of_reading(self):
+        data = self.random_file("a.bin", 37 * MIB + 12345)
+        want = "%s 0 %d\n" % (hashlib.sha256(data).hexdigest(), len(data))
+        job = self.hash_job()
+        for options in ([], ["--direct=always"], ["--direct=never"], ["--backend=pread"], ["--backend=mapped"],
+                        ["--backend=pread", "--direct=always"], ["--queue-depth=1"], ["--memory=16MiB"],
+                        ["--tune=lend=always"], ["--tune=lend=never"]):
+            with self.subTest(options):
+                r, s = self.summary(*options, job)
+                self.assertEqual(r.out, want)
+                self.assertLess(s["peak_memory"], 32 * MIB)
+
+    def test_any_offsets_and_pieces(self):
+        data = self.random_file("a.bin", 23 * MIB + 77)
+        for offset, chunk, piece in ((5, 9 * MIB + 3, 4096), (70001, 11 * MIB, 100000), (4096, 8 * MIB, 8192),
+                                     (1, 23 * MIB, 3 * MIB + 1), (8191, 9 * MIB, 65536), (0, 12 * MIB, MIB - 1)):
+            cuts = range(offset, len(data), chunk)
+            want = sorted("%s %d %d" % (hashlib.sha256(data[a:a + chunk]).hexdigest(), a, len(data[a:a + chunk]))
+                          for a in cuts)
+            job = self.hash_job("offset = %d, chunk = %d" % (offset, chunk), str(piece), piece)
+            for options in (["--memory=24MiB"], ["--memory=24MiB", "--direct=always"], ["--backend=pread"]):
+                with self.subTest(offset=offset, options=options):
+                    r, _ = self.summary(*options, job)
+                    self.assertEqual(r.out.split("\n")[:-1], want)
+
+    def test_many_large_files_keep_workers_busy(self):
+        want = []
+        for i in range(12):
+            data = self.random_file("%02d.bin" % i, (3 + 5 * (i % 4)) * MIB + i, i)
+            want.append("%s 0 %d" % (hashlib.sha256(data).hexdigest(), len(data)))
+        for files in ('"*.bin"', "{ %s }" % ", ".join('"%02d.bin"' % i for i in range(12))):
+            r, s = self.summary("-j2", "--memory=64MiB", self.hash_job(files=files))
+            self.assertEqual(r.out.split("\n")[:-1], sorted(want))
+            self.assertTrue(all(w["steps"] for w in s["workers"]), s["workers"])
+
+    def test_results_stand_where_they_belong(self):
+        values = np.arange(9 * MIB, dtype="<i2")
+        values.tofile(self.path("a.bin"))
+        values[::-1].tofile(self.path("b.bin"))
+        job = self.write("map.lua", """
+            local lsio = require "lsio"
+            return lsio.job { source = lsio.files("*.bin", { whole = true }), type = "i16", piece = "300KB",
+              sink = lsio.npy("out.npy", { type = "f32", exists = "replace" }),
+              transform = function(c) lsio.k.scale_offset(c.data, c.n, c.out, 0.5, 1) end }""")
+        want = np.concatenate([values, values[::-1]]).astype("<f4") * np.float32(0.5) + 1
+        for options in ([], ["--direct=always"], ["--backend=pread"]):
+            self.summary("--memory=32MiB", *options, job)
+            np.testing.assert_array_equal(np.load(self.path("out.npy")), want)
+
+    def test_a_failure_behind_many_pieces_leaves_no_trace(self):
+        self.random_file("a.bin", 20 * MIB)
+        self.random_file("b.bin", 21 * MIB)
+        job = self.write("skip.lua", """
+            local lsio = require "lsio"
+            return lsio.job { source = lsio.files("*.bin", { whole = true }), piece = "64KiB", on_error = "skip",
+              state = "double bytes;", reduce = { bytes = "sum" },
+              transform = function(chunk, state)
+                state.bytes = state.bytes + chunk.n
+                if chunk.name:find("a.bin") and chunk.pos > 12 * 2^20 then error("enough") end
+              end,
+              done = function(r) print(("%.0f"):format(r.bytes)) end }""")
+        for options in ([], ["--direct=always"], ["-j1"]):
+            r, s = self.summary("--memory=32MiB", *options, job, code=1)
+            self.assertEqual(r.out, "%d\n" % (21 * MIB))
+            self.assertEqual((s["steps"], s["steps_failed"]), (1, 1))
+            self.assertIn("a.bin", r.err)
+
+    def test_big_endian_and_progress(self):
+        values = np.random.default_rng(3).integers(0, 1 << 31, 5 * MIB, np.uint32)
+        values.astype(">u4").tofile(self.path("a.bin"))
+        job = self.write("sum.lua", """
+            local lsio = require "lsio"
+            return lsio.job { source = lsio.files("a.bin", { whole = true }), type = ">u4", piece = "64KiB",
+              state = "double sum;", reduce = { sum = "sum" },
+              transform = function(chunk, state) state.sum = state.sum + lsio.k.sum(chunk.data) end,
+              done = function(r) print(("%.0f"):format(r.sum)) end }""")
+        r, s = self.summary("--memory=16MiB", job)
+        self.assertEqual(int(r.out), int(values.sum(dtype=np.uint64)))
+        self.assertEqual(s["bytes_requested"], os.path.getsize(self.path("a.bin")))
+
+
+if __name__ == "__main__":
+    unittest.main()
