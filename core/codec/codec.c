@@ -43,11 +43,6 @@ static const struct {
     {LSI_CODEC_NONE, 4, {0x26, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
     {LSI_CODEC_NONE, 4, {0x27, 0xB5, 0x2F, 0xFD}, "zstd before 0.8"},
     {LSI_CODEC_NONE, 4, {0x37, 0xA4, 0x30, 0xEC}, "a dictionary of zstd"},
-    {LSI_CODEC_NONE, 3, {0x1F, 0x8B, 0x08}, "gzip"},
-    {LSI_CODEC_NONE, 2, {0x78, 0x01}, "zlib"},
-    {LSI_CODEC_NONE, 2, {0x78, 0x5E}, "zlib"},
-    {LSI_CODEC_NONE, 2, {0x78, 0x9C}, "zlib"},
-    {LSI_CODEC_NONE, 2, {0x78, 0xDA}, "zlib"},
     {LSI_CODEC_NONE, 4, {0xFF, 0x06, 0x00, 0x00}, "snappy"},
     {LSI_CODEC_NONE, 4, {0x50, 0x4B, 0x03, 0x04}, "zip"},
     {LSI_CODEC_NONE, 4, {0xFD, 0x37, 0x7A, 0x58}, "xz"},
@@ -71,7 +66,7 @@ static void say_what_it_is(enum lsi_codec codec, const uint8_t *src, size_t len,
         (foreign[i].only && foreign[i].only != codec))
       continue;
     lsi_error_remedy(err, "it looks like %s, which is not supported: write it again with "
-                          "one of lz4, zstd or blosc", foreign[i].name);
+                          "one of lz4, zstd, gzip or blosc", foreign[i].name);
   }
 }
 

@@ -13,8 +13,14 @@
  *               bits or not at all. Zeros may follow it (z5 writes chunks so), other bytes are corrupt
  *               data; it carries no checksum. Its bytes must not change while they are decoded: the
  *               library reads its header a second time.
+ *   gzip        one member or several, one after the other; zeros may stand behind the last one, as
+ *               gzip(1) takes them, other bytes are corrupt data. CRC-32 and size of each member are
+ *               verified, the checksum of its head where it has one; its size (modulo 2^32) tells
+ *               nothing beforehand. Reserved flags are corrupt data.
+ *   zlib        one stream, with zeros behind it or nothing; its Adler-32 is verified. A preset
+ *               dictionary is LSIO_ERR_UNSUPPORTED.
  * An empty chunk (0 stored bytes) is what the codec's own tool says of an empty file: no data for lz4, and
- * without a codec; corrupt data for zstd, lz4_block and blosc, whose shortest chunks have a few bytes.
+ * without a codec; corrupt data for all others, whose shortest chunks have a few bytes.
  * Skippable frames alone are no data. */
 #ifndef LSI_CODEC_H
 #define LSI_CODEC_H
@@ -50,9 +56,9 @@ int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, siz
  *   until the last piece. `limit`: decoded bytes of the chunk at most. `out` is the buffer, kept
  *   between chunks: its `limit` is what it and the decoder may take together of memory beside the
  *   piece (lz4: 64 KiB of history and a block; zstd: its window, or its content where the header
- *   states more; blosc: about 3 blocks, or 2). `whole`: decoded bytes that the caller can take at
- *   once. What does not fit one way goes the other way: 0 also for what pieces take too much for,
- *   unless it says that it is larger than `whole`: LSIO_ERR_LIMIT.
+ *   states more; blosc: about 3 blocks, or 2; gzip and zlib: 0.1 MiB). `whole`: decoded bytes that the
+ *   caller can take at once. What does not fit one way goes the other way: 0 also for what pieces take
+ *   too much for, unless it says that it is larger than `whole`: LSIO_ERR_LIMIT.
  * next: 1 = more pieces follow, 0 = this is the last one, which may be empty; it is given out only once
  *   all of the chunk is known to be right. *data: valid until the next call; in `out`, or in src with
  *   codec none. After 0 or an error, begin again. */
@@ -66,9 +72,9 @@ int lsi_pieces_next(struct lsi_decoder *d, const void **data, size_t *length,
 int64_t lsi_decode_once(int codec, const void *src, size_t src_len, void *dst, size_t cap);
 
 /* For tests and data generators. lz4 makes a frame with content size and checksum, zstd a frame
- * with content size and checksum, lz4_block a block, blosc a frame of 4-byte elements, shuffled,
- * with lz4. `level` as the libraries count it, 0 = their default. The encoded length, or a negative
- * LSIO_ERR_* (LIMIT: dst is too small). Thread-safe. */
+ * with content size and checksum, lz4_block a block, gzip one member, blosc a frame of 4-byte elements,
+ * shuffled, with lz4. `level` as the libraries count it, 0 = their default. The encoded length, or a
+ * negative LSIO_ERR_* (LIMIT: dst is too small). Thread-safe. */
 size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len); /* 0: too large to encode */
 int64_t lsi_encode(enum lsi_codec codec, int level, const void *src, size_t src_len, void *dst,
                    size_t cap);

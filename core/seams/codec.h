@@ -13,7 +13,9 @@
   X(LZ4, lz4)               \
   X(LZ4_BLOCK, lz4_block)   \
   X(ZSTD, zstd)             \
-  X(BLOSC, blosc)
+  X(BLOSC, blosc)           \
+  X(GZIP, gzip)             \
+  X(ZLIB, zlib)
 
 #define LSI_CODEC_ROW(id, name) LSI_CODEC_##id,
 enum lsi_codec { LSI_CODEC_LIST(LSI_CODEC_ROW) LSI_CODECS /* how many */ };

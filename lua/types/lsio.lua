@@ -129,7 +129,7 @@ local lsio = {}
 ---@class lsio.job_table
 ---@field source lsio.source|fun(params: table): lsio.source
 ---@field type? lsio.type of the elements; default "u8"
----@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"
+---@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"|"gzip"|"zlib"
 ---@field decoded? integer|string decoded size of a chunk, exact or a cap
 ---@field piece? integer|string size, of whole elements: the transform takes large chunks in pieces
 ---@field params? table<string, lsio.default|{ [1]: lsio.default|table, [2]: string? }>
@@ -488,8 +488,7 @@ function sha256:reset() end
 ---@return lsio.sha256
 function lsio.k.sha256_begin() end
 
----Decoders; each returns the bytes it wrote, never more than dst holds.
----@class lsio.codec
+---@class lsio.codec decoders; each returns the bytes it wrote, never more than dst holds
 lsio.codec = {}
 ---@param src lsio.view
 ---@param n? integer
@@ -497,4 +496,5 @@ lsio.codec = {}
 ---@return integer bytes
 function lsio.codec.lz4(src, n, dst) end
 lsio.codec.lz4_block, lsio.codec.zstd, lsio.codec.blosc = lsio.codec.lz4, lsio.codec.lz4, lsio.codec.lz4
+lsio.codec.gzip, lsio.codec.zlib = lsio.codec.lz4, lsio.codec.lz4
 return lsio

@@ -1,4 +1,5 @@
 """Frames as the tools `zstd` and `lz4` write them, with their rarer options."""
+import bz2
 import os
 import gzip
 import json
@@ -103,10 +104,13 @@ class Tools(RunnerTest):
         lz4 = self.tool("lz4", "-q", "-c", data=text)
         rows = [("lz4", self.tool("lz4", "-q", "-c", "-l", data=text), "the legacy format of lz4, which is not supported"),
                 ("lz4_block", lz4, 'codec = "lz4"'), ("lz4_block", zst, 'codec = "zstd"')]
-        for codec in ("lz4", "zstd", "blosc", "lz4_block"):
-            rows.append((codec, gzip.compress(text), "gzip, which is not supported"))
-        for codec in ("lz4", "zstd", "blosc"):
-            rows.append((codec, zlib.compress(text), "zlib, which is not supported"))
+        for codec in ("lz4", "zstd", "blosc", "lz4_block", "zlib"):
+            rows.append((codec, gzip.compress(text), 'codec = "gzip"'))
+        for codec in ("lz4", "zstd", "blosc", "gzip"):
+            rows.append((codec, zlib.compress(text), 'codec = "zlib"'))
+        for codec in ("gzip", "zlib"):
+            rows.append((codec, bz2.compress(text), "bzip2, which is not supported"))
+            rows.append((codec, zst, 'codec = "zstd"'))
         for codec, data, what in rows:
             self.put("a.in", data)
             for way in WAYS if codec != "lz4_block" else ("decoded = 200000,",):

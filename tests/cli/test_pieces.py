@@ -1,9 +1,11 @@
 """`piece`: large chunks decoded and transformed piece by piece, against numpy."""
+import gzip
 import json
 import os
 import shutil
 import subprocess
 import unittest
+import zlib
 
 import numpy as np
 
@@ -58,6 +60,10 @@ def encode(codec, data, block=64):
     """Frames whose blocks hold 64 KiB (zstd: whose window is that large)."""
     if codec == "none":
         return data
+    if codec == "gzip":  # two members
+        return gzip.compress(data[:len(data) // 3]) + gzip.compress(data[len(data) // 3:])
+    if codec == "zlib":
+        return zlib.compress(data)
     if codec == "blosc":
         blosc.set_blocksize(block << 8)  # times the element's size
         try:
@@ -69,7 +75,7 @@ def encode(codec, data, block=64):
     return subprocess.run(how, input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
-CODECS = [c for c in ("none", "lz4", "zstd") if c == "none" or shutil.which(c)] + ["blosc"] * bool(blosc)
+CODECS = [c for c in ("none", "lz4", "zstd") if c == "none" or shutil.which(c)] + ["gzip", "zlib"] + ["blosc"] * bool(blosc)
 
 
 class Pieces(RunnerTest):

@@ -10,6 +10,7 @@ import os
 import struct
 import subprocess
 import sys
+import zlib
 
 import blosc
 import numpy
@@ -67,6 +68,35 @@ def codec_seeds():
     yield "lz4-row", bytes([LZ4, 16]) + small + skip + small
     small = tool("zstd", "-c", "-q", "--no-check", data=text)
     yield "zstd-row", bytes([ZSTD, 16]) + skip + small + skip + small
+
+
+def gzip_member(data, flags=0, how=6, bits=15, wrong=0):
+    """With what its flags say of the head."""
+    head = bytes([0x1F, 0x8B, 8, flags, 1, 2, 3, 4, 2, 255])
+    head += b"\5\0extra" * (flags >> 2 & 1) + b"name\0" * (flags >> 3 & 1) + b"a comment\0" * (flags >> 4 & 1)
+    if flags & 2:
+        head += struct.pack("<H", zlib.crc32(head) & 0xFFFF)
+    c = zlib.compressobj(how % 10, zlib.DEFLATED, -bits, 8, how // 10)
+    return head + c.compress(data) + c.flush() + struct.pack("<II", zlib.crc32(data) ^ wrong, len(data))
+
+
+def gzip_seeds():
+    text = b"".join(b"line %d of a text that repeats itself\n" % i for i in range(40))
+    noise = bytes((i * i * 31 + i // 7) & 255 for i in range(300))
+    far = noise + bytes(32468) + noise  # 32768 back
+    for name, data in (("empty", b""), ("text", text), ("noise", noise), ("far", far)):
+        for how in (0, 1, 6, 9, 16, 26, 36, 46):  # levels; 16 and on: strategies (zlib.h)
+            yield "gzip-%d-%s" % (how, name), b"\x40\x14\1" + gzip_member(data, 0, how)
+            c = zlib.compressobj(how % 10, zlib.DEFLATED, 9 + how % 7, 8, how // 10)
+            yield "zlib-%d-%s" % (how, name), b"\x43\x14\7" + c.compress(data) + c.flush()
+    for flags in range(32):
+        yield "head-%d" % flags, b"\x82\x14\5" + gzip_member(text, flags)
+    yield "reserved", b"\x40\x14\1" + gzip_member(text, 0x20)
+    yield "checksum", b"\x40\x14\1" + gzip_member(text, 0, wrong=1)
+    yield "members", b"\x22\x14\3" + gzip_member(text) + gzip_member(b"", 31) + gzip_member(noise, 8, 0) + bytes(9)
+    yield "garbage", b"\x40\x14\1" + gzip_member(text) + b"garbage"
+    yield "dictionary", b"\x41\x14\1" + b"\x78\xf9\1\2\3\4" + zlib.compress(text)[2:]
+    yield "bomb", b"\x40\x0a\1" + gzip_member(bytes(1 << 20))
 
 
 def npy(array, version=None):
@@ -228,7 +258,7 @@ def plan_seeds():
 
 
 SEEDS = {
-    "codec": codec_seeds, "npy": npy_seeds, "csv": csv_seeds, "plan": plan_seeds,
+    "codec": codec_seeds, "gzip": gzip_seeds, "npy": npy_seeds, "csv": csv_seeds, "plan": plan_seeds,
     "settings": lambda: text_seeds(SETTINGS), "flags": lambda: text_seeds(FLAGS),
     "glob": lambda: text_seeds(GLOBS), "paths": lambda: text_seeds(PATHS), "json": lambda: text_seeds(JSON),
     "proc": lambda: text_seeds([GROUP2, GROUP1, DISK, MOUNTS, NETWORK, GROUP2 + "\n" + DISK,

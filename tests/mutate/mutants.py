@@ -54,7 +54,7 @@ FITS = [
         ("sink*.c", "test_sink test_sink_window test_sink_memory test_sink_faults test_output_order test_output.py"),
         ("os_linux_publish.c", "test_os_files test_output_order test_output_faults test_replace.py test_output.py"),
         ("os_linux_output*.c", "test_os_files test_output_faults"),
-        ("codec*.c", "test_codec test_codec_blosc test_pieces fuzz_codec test_blosc.py test_pieces.py"),
+        ("codec*.c", "test_codec test_codec_blosc test_codec_gzip test_pieces fuzz_codec fuzz_gzip test_blosc.py test_pieces.py"),
         ("*.lua", "busted test_host test_host_steps test_same_results.py"),
         ("xform_lua.c", "test_host test_host_steps test_host_robust"),
         ("script.c", "test_host test_host_steps test_runner.py"),
@@ -388,6 +388,16 @@ m("blosc-part-outside", "codec_blosc.c", "a part that reaches beyond the frame i
   "if (*length > most || *length > b->length - k->at) return NULL;", "if (*length > most) return NULL;")
 m("blosc-rest-whole", "codec_blosc.c", "the short last block is decoded as long as the others",
   "const uint32_t size = rest ? b->nbytes % b->block : b->block;", "const uint32_t size = b->block;")
+m("gzip-checksum", "codec_gzip.c", "a member's checksum is not looked at",
+  "if (stated != g->library->sum(g->state))", "if (stated != g->library->sum(g->state) && !g)")
+m("gzip-size", "codec_gzip.c", "a member's size is not looked at",
+  "if (!g->zlib && lsi_le32(s + 4) != (uint32_t)g->size)", "if (false)")
+m("gzip-head-checksum", "codec_gzip.c", "the checksum of a member's head is not looked at",
+  "== (g->head_sum & 0xFFFF)", "!= 65536")
+m("gzip-zeros", "codec_gzip.c", "a member behind zeros is taken",
+  "if (next && (g->part == ZEROS || g->zlib))", "if (next && g->zlib)")
+m("isal-reads-ahead", "codec_inflate_isal.c", "what the library has read behind a body is lost",
+  "s->tail[sizeof s->tail - held + i]", "s->tail[sizeof s->tail - held]")
 m("pieces-forget-history", "codec_pieces.c", "what later blocks refer to is overwritten",
   "const size_t keep = LSI_MAX(left, LSI_MIN(out->length, p->history));", "const size_t keep = left;")
 m("pieces-cap-not-kept", "codec_pieces.c", "chunks may decode to more than `decoded`",

@@ -35,6 +35,7 @@
 #define LZ4 "lsio.files('*.lz4', { whole = true }), type = 'f32', codec = 'lz4'"
 #define ZSTD "lsio.files('*.zst', { whole = true }), type = 'f32', codec = 'zstd'"
 #define BLOSC "lsio.files('*.blosc', { whole = true }), type = 'f32', codec = 'blosc'"
+#define GZIP "lsio.files('*.gz', { whole = true }), type = 'f32', codec = 'gzip'"
 #define LATE "lsio.files('many/*', { whole = true }), type = 'f32'"
 #define LARGE "lsio.files('large.bin', { chunk = '256KiB' }), type = 'f32'"
 #define WHOLE "lsio.files('large.bin', { whole = true }), type = 'f32'"
@@ -71,6 +72,8 @@ const struct path_kind path_kinds[] = {
      .keys = "piece = '64KiB', out_max = 49152, sink = lsio.memory(), " COUNTED("7")},
     {"lz4 by pieces to a stream", PATH_STREAM, .factor = 8, .source = LZ4, .skips = true,
      .keys = "piece = '64KiB', on_error = 'skip', out_max = 49152, " COUNTED("8")},
+    {"gzip by pieces", PATH_MEMORY, .factor = 2, .source = GZIP,
+     .keys = SHAPED "piece = '32KiB', sink = lsio.memory { " SHAPE " }, " BY("2")},
     {"blosc in place", PATH_MEMORY, .factor = 1, .source = BLOSC,
      .keys = SHAPED "sink = lsio.memory { " SHAPE " }"},
     {"zero copy", PATH_MEMORY, .factor = 1, .source = RAW, .keys = "sink = lsio.memory()",
@@ -118,10 +121,15 @@ static bool put_frames(int i, char *frame, size_t room) {
   size_t n = LZ4F_compressFrame(frame, room, values[i], sizeof values[i], &blocks);
   snprintf(name, sizeof name, "%d.lz4", i);
   if (LZ4F_isError(n) || !put(name, frame, n)) return false;
-  const int64_t packed =
-      lsi_encode(LSI_CODEC_ZSTD, 0, (const char *)values[i], sizeof values[i], frame, room);
-  snprintf(name, sizeof name, "%d.zst", i);
-  if (packed <= 0 || !put(name, frame, (size_t)packed)) return false;
+  static const struct {
+    enum lsi_codec codec;
+    const char *suffix;
+  } others[] = {{LSI_CODEC_ZSTD, "zst"}, {LSI_CODEC_GZIP, "gz"}};
+  for (size_t k = 0; k < LSI_COUNTOF(others); k++) {
+    const int64_t packed = lsi_encode(others[k].codec, 0, (const char *)values[i], sizeof values[i], frame, room);
+    snprintf(name, sizeof name, "%d.%s", i, others[k].suffix);
+    if (packed <= 0 || !put(name, frame, (size_t)packed)) return false;
+  }
   blosc_set_blocksize(16384);
   const int shuffled = blosc_compress(5, 1, sizeof(float), sizeof values[i], values[i], frame, room);
   snprintf(name, sizeof name, "%d.blosc", i);
