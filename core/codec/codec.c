@@ -25,6 +25,47 @@ const char *lsi_codec_name(enum lsi_codec codec) {
   return (size_t)codec < LSI_CODECS ? lsi_codecs[codec]->name : "?";
 }
 
+/* ---- which one it is ---- */
+
+enum lsi_codec lsi_codec_find(const void *src, size_t n) {
+  for (size_t i = 0; i < LSI_CODECS; i++)
+    if (lsi_codecs[i]->looks_like && lsi_codecs[i]->looks_like(src, n) >= 3) return (enum lsi_codec)i;
+  return LSI_CODEC_NONE;
+}
+
+static enum lsi_codec codec_of(enum lsi_codec codec, const void *src, size_t n) {
+  return LSI_UNLIKELY(lsi_codecs[codec]->caps & LSI_CODEC_FOUND) ? lsi_codec_find(src, n) : codec;
+}
+
+static int decode_auto(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
+                       struct lsi_error *err) {
+  return lsi_codecs[lsi_codec_find(src, len)]->decode(d, src, len, out, err);
+}
+
+static uint64_t history_auto(const void *head, size_t n, bool *exact) {
+  const struct lsi_codec_ops *c = lsi_codecs[lsi_codec_find(head, n)];
+  *exact = true;
+  return c->history ? c->history(head, n, exact) : 0;
+}
+
+static size_t bound_auto(size_t len) { return lsi_codec_none.bound(len); }
+
+static int64_t encode_auto(int level, const void *src, size_t len, void *dst, size_t cap) {
+  return lsi_codec_none.encode(level, src, len, dst, cap);
+}
+
+/* It stands here, for it needs all the others. */
+const struct lsi_codec_ops lsi_codec_auto = {
+    .name = "auto",
+    .what = "bytes",
+    .caps = LSI_CODEC_EMPTY | LSI_CODEC_FOUND,
+    .rate = 0.5e9, /* the slowest of them */
+    .decode = decode_auto,
+    .history = history_auto,
+    .bound = bound_auto,
+    .encode = encode_auto,
+};
+
 /* ---- what it is instead ---- */
 
 /* Formats that no codec reads. */
@@ -107,8 +148,9 @@ int lsi_decode(struct lsi_decoder *d, enum lsi_codec codec, const void *src, siz
   out->length = 0;
   if ((size_t)codec >= LSI_CODECS)
     return lsi_fail(err, LSIO_ERR_BUG, 0, "unknown codec %d", (int)codec);
+  if (!src_len) return decode_empty(lsi_codecs[codec], err);
+  codec = codec_of(codec, src, src_len);
   const struct lsi_codec_ops *c = lsi_codecs[codec];
-  if (!src_len) return decode_empty(c, err);
   const int rc = c->decode(d, src, src_len, out, err);
   if (rc) out->length = 0;
   return told(codec, src, src_len, rc, err);
@@ -126,6 +168,7 @@ int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *sr
                      size_t size, uint64_t limit, uint64_t whole, struct lsi_outbuf *out,
                      struct lsi_error *err) {
   out->length = 0;
+  if (src_len) codec = codec_of(codec, src, src_len);
   const struct lsi_codec_ops *c = lsi_codecs[codec];
   if (!src_len || !c->begin) return 0;
   const uint8_t *from = src;

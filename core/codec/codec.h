@@ -19,8 +19,9 @@
  *               nothing beforehand. Reserved flags are corrupt data.
  *   zlib        one stream, with zeros behind it or nothing; its Adler-32 is verified. A preset
  *               dictionary is LSIO_ERR_UNSUPPORTED.
- * An empty chunk (0 stored bytes) is what the codec's own tool says of an empty file: no data for lz4, and
- * without a codec; corrupt data for all others, whose shortest chunks have a few bytes.
+ *   auto        what lsi_codec_find() says of each chunk.
+ * An empty chunk (0 stored bytes) is what the codec's own tool says of an empty file: no data for lz4 and
+ * auto, and without a codec; corrupt data for all others, whose shortest chunks have a few bytes.
  * Skippable frames alone are no data. */
 #ifndef LSI_CODEC_H
 #define LSI_CODEC_H
@@ -30,6 +31,9 @@
 /* By its name in jobs. False when there is none of that name (*out is then unchanged). */
 bool lsi_codec_parse(const char *name, enum lsi_codec *out);
 const char *lsi_codec_name(enum lsi_codec codec);
+/* What codec `auto` does with a chunk, by its first bytes: gzip, zstd or lz4, which three bytes or more tell;
+ * else none. Two bytes, as of zlib and blosc, would take every hundredth array of numbers for compressed. */
+enum lsi_codec lsi_codec_find(const void *src, size_t n);
 
 /* Reusable state, one per worker; not thread-safe. It stays usable after every error. */
 struct lsi_decoder *lsi_decoder_create(void); /* NULL: no memory */

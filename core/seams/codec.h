@@ -15,7 +15,8 @@
   X(ZSTD, zstd)             \
   X(BLOSC, blosc)           \
   X(GZIP, gzip)             \
-  X(ZLIB, zlib)
+  X(ZLIB, zlib)             \
+  X(AUTO, auto)
 
 #define LSI_CODEC_ROW(id, name) LSI_CODEC_##id,
 enum lsi_codec { LSI_CODEC_LIST(LSI_CODEC_ROW) LSI_CODECS /* how many */ };
@@ -40,6 +41,7 @@ struct lsi_outbuf {
 enum lsi_codec_caps {
   LSI_CODEC_EMPTY = 1u << 0, /* no stored bytes are no data; else they are corrupt data */
   LSI_CODEC_SIZED = 1u << 1, /* its bytes do not say what they decode to: a job must (`decoded`) */
+  LSI_CODEC_FOUND = 1u << 2, /* it stands for the codec that each chunk is of, by lsi_codec_find() */
 };
 
 #define LSI_CODEC_HEAD 18 /* bytes that `history` looks at */

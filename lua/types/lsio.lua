@@ -129,7 +129,7 @@ local lsio = {}
 ---@class lsio.job_table
 ---@field source lsio.source|fun(params: table): lsio.source
 ---@field type? lsio.type of the elements; default "u8"
----@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"|"gzip"|"zlib"
+---@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"|"gzip"|"zlib"|"auto"
 ---@field decoded? integer|string decoded size of a chunk, exact or a cap
 ---@field piece? integer|string size, of whole elements: the transform takes large chunks in pieces
 ---@field params? table<string, lsio.default|{ [1]: lsio.default|table, [2]: string? }>

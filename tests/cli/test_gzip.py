@@ -148,6 +148,20 @@ return lsio.job { source = lsio.files("*.in", { whole = true }), out_max = 500, 
         with open(self.path("out"), "rb") as f:
             self.assertEqual(f.read(), b"abc" * 200, r)
 
+    def test_files_of_several_codecs(self):
+        data = self.data(300000)
+        stored = [gzip.compress(data), data, b"", zlib.compress(data), b"\x1f\x8b\x08"[:2]]
+        want = [data, data, b"", zlib.compress(data), b"\x1f\x8b"]
+        for tool in ("zstd", "lz4"):
+            if shutil.which(tool):
+                stored.append(self.tool(tool, "-q", "-c", data=data))
+                want.append(data)
+        for i, s in enumerate(stored):
+            self.put("%d.in" % i, s)
+        self.expect_all(b"".join(want), "auto")
+        self.put("1.in", gzip.compress(data)[:-1])
+        self.fails(8, "a gzip member is cut short", "1.in", codec="auto")
+
     def test_a_dictionary_of_zlib(self):
         c = zlib.compressobj(zdict=b"hello")
         self.put("a.in", c.compress(b"hello hello") + c.flush())

@@ -35,7 +35,7 @@ static void fails(enum lsi_codec codec, const void *src, size_t n, int code, con
 static void empty_chunks(void **state) {
   (void)state;
   for (int c = LSI_CODEC_NONE; c < LSI_CODECS; c++) {
-    const int want = c == LSI_CODEC_NONE || c == LSI_CODEC_LZ4 ? 0 : LSIO_ERR_CORRUPT;
+    const int want = c == LSI_CODEC_NONE || c == LSI_CODEC_LZ4 || c == LSI_CODEC_AUTO ? 0 : LSIO_ERR_CORRUPT;
     uint8_t room[8];
     struct lsi_outbuf out = {.limit = 100};
     assert_int_equal(lsi_decode(decoder, (enum lsi_codec)c, NULL, 0, &out, NULL), want);
@@ -106,6 +106,45 @@ static void looks_like_another_codec(void **state) {
   }
 }
 
+/* `auto`: by the first bytes of each chunk, where they tell. */
+static void codecs_that_are_found(void **state) {
+  (void)state;
+  uint8_t data[3000], stored[8000], decoded[4000];
+  for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(next(4) * i);
+  for (int c = LSI_CODEC_NONE; c < LSI_CODECS; c++) {
+    const int64_t n = lsi_encode((enum lsi_codec)c, 0, data, sizeof data, stored + 11, sizeof stored - 11);
+    const bool tells = c == LSI_CODEC_LZ4 || c == LSI_CODEC_ZSTD || c == LSI_CODEC_GZIP;
+    assert_int_equal(lsi_codec_find(stored + 11, (size_t)n), tells ? c : LSI_CODEC_NONE);
+    for (size_t k = 0; tells && k < 3; k++) assert_int_equal(lsi_codec_find(stored + 11, k), LSI_CODEC_NONE);
+    if (!tells) assert_int_equal(lsi_decode_once(LSI_CODEC_AUTO, stored + 11, (size_t)n, decoded, 4000), n);
+    else assert_int_equal(lsi_decode_once(LSI_CODEC_AUTO, stored + 11, (size_t)n, decoded, 4000), sizeof data);
+    assert_memory_equal(decoded, tells ? data : stored + 11, tells ? sizeof data : (size_t)n);
+    struct lsi_outbuf hot = {.limit = 8 << 20, .grow = grow};
+    size_t at = 0, length;
+    const void *p;
+    int rc = lsi_pieces_begin(decoder, LSI_CODEC_AUTO, stored + 11, (size_t)n, 100, 1 << 20, 1 << 20, &hot, &error);
+    while (rc == 1 && (rc = lsi_pieces_next(decoder, &p, &length, &error)) >= 0) {
+      assert_memory_equal(p, decoded + at, length);
+      at += length;
+    }
+    assert_int_equal(rc, 0);
+    assert_true(at == (tells ? sizeof data : (size_t)n) || (c != LSI_CODEC_GZIP && tells && !at)); /* one block */
+    lsi_free(hot.data);
+    /* Skippable frames before it, as pzstd writes them, belong to both. */
+    memcpy(stored, "\x50\x2A\x4D\x18\3\0\0\0abc", 11);
+    if (c == LSI_CODEC_LZ4 || c == LSI_CODEC_ZSTD) assert_int_equal(lsi_codec_find(stored, 11 + (size_t)n), c);
+    assert_int_equal(lsi_codec_find(stored, 11), LSI_CODEC_NONE);
+    if (!tells) continue;
+    /* Damage is told in the words of its codec, and not that it looks like it. */
+    lsi_error_clear(&error);
+    struct lsi_outbuf out = {.limit = 1 << 20, .grow = grow};
+    assert_int_equal(lsi_decode(decoder, LSI_CODEC_AUTO, stored + 11, (size_t)n - 3, &out, &error), LSIO_ERR_CORRUPT);
+    assert_non_null(strstr(error.what, lsi_codec_name((enum lsi_codec)c)));
+    assert_string_equal(error.remedy, "");
+    lsi_free(out.data);
+  }
+}
+
 /* Whole and by pieces. */
 static void needs_dictionary(enum lsi_codec codec, const uint8_t *src, size_t n, uint32_t id) {
   char what[80];
@@ -170,6 +209,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(empty_chunks),
       TEST(looks_like_another_codec),
+      TEST(codecs_that_are_found),
       TEST(lz4_frames_with_a_dictionary),
       TEST(zstd_frames_with_a_dictionary),
   };
