@@ -58,7 +58,7 @@ static int64_t encode_auto(int level, const void *src, size_t len, void *dst, si
 const struct lsi_codec_ops lsi_codec_auto = {
     .name = "auto",
     .what = "bytes",
-    .caps = LSI_CODEC_EMPTY | LSI_CODEC_FOUND,
+    .caps = LSI_CODEC_EMPTY | LSI_CODEC_FOUND | LSI_CODEC_DICTIONARY,
     .rate = 0.5e9, /* the slowest of them */
     .decode = decode_auto,
     .history = history_auto,
@@ -124,6 +124,10 @@ static int told(enum lsi_codec codec, const uint8_t *src, size_t len, int rc, st
 /* ---- decoding ---- */
 
 struct lsi_decoder *lsi_decoder_create(void) { return lsi_calloc(1, sizeof(struct lsi_decoder)); }
+
+void lsi_decoder_use(struct lsi_decoder *d, const struct lsi_dictionary *dictionary) {
+  d->dictionary = dictionary;
+}
 
 static void clear(struct lsi_decoder *d) {
   for (size_t i = 0; i < LSI_CODECS; i++)

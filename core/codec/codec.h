@@ -6,7 +6,7 @@
  *               the last frame that are not a frame, and a frame cut short, are corrupt data.
  *               Checksums that a frame carries are verified. Frames of formats older than LZ4 1.4
  *               and Zstandard 0.8 are refused as corrupt data, saying what they are, and those that
- *               name a dictionary as LSIO_ERR_UNSUPPORTED.
+ *               name a dictionary as LSIO_ERR_UNSUPPORTED, unless it is the one that the decoder has.
  *   lz4_block   one LZ4 block without a frame; it does not say its size, so the limit is its size or
  *               more.
  *   blosc       one frame of blosc 1: any of its compressors that libblosc has, shuffled by bytes, by
@@ -38,6 +38,15 @@ enum lsi_codec lsi_codec_find(const void *src, size_t n);
 /* Reusable state, one per worker; not thread-safe. It stays usable after every error. */
 struct lsi_decoder *lsi_decoder_create(void); /* NULL: no memory */
 void lsi_decoder_destroy(struct lsi_decoder *d); /* NULL is fine */
+
+/* A dictionary of zstd, for any number of decoders at a time; any thread. What does not begin as one is taken
+ * as bytes that frames refer to. LSIO_ERR_CORRUPT, LSIO_ERR_NOMEM. */
+struct lsi_dictionary;
+int lsi_dictionary_create(const void *bytes, size_t n, struct lsi_dictionary **out, struct lsi_error *err);
+void lsi_dictionary_free(struct lsi_dictionary *dictionary); /* NULL is fine */
+/* Frames of zstd are decoded with it, also those that name none; NULL: without one. Before the first chunk;
+ * borrowed until destroy. */
+void lsi_decoder_use(struct lsi_decoder *d, const struct lsi_dictionary *dictionary);
 
 /* Decodes src[0 .. src_len) to the start of *out and sets out->length. A frame that states its size
  * makes `out` grow once, to that size, after it has been checked against the limit and against what

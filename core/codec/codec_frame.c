@@ -50,8 +50,12 @@ int lsi_fail_begin(const struct lsi_codec_ops *codec, struct lsi_error *err) {
 }
 
 int lsi_fail_dictionary(const struct lsi_codec_ops *codec, uint32_t id, struct lsi_error *err) {
-  lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0,
-           "%s needs the dictionary with ID %u, which LSIO can't be given yet", codec->what, id);
+  const bool may = codec->caps & LSI_CODEC_DICTIONARY;
+  lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "%s needs the dictionary with ID %u, which %s", codec->what, id,
+           may ? "the job has not been given" : "LSIO can't be given yet");
+  if (may)
+    lsi_error_remedy(err, "write dictionary = \"PATH\" beside codec = \"%s\"; --on-error skip leaves "
+                          "such steps out", codec->name);
   lsi_error_remedy(err, "decompress it with its dictionary (`%s -d -D FILE`) and write it again without "
                         "a dictionary; --on-error skip leaves such steps out", codec->name);
   return LSIO_ERR_UNSUPPORTED;

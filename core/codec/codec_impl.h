@@ -112,7 +112,13 @@ struct lsi_piece_state {
   uint32_t block, group;           /* of blosc */
 };
 
+struct lsi_dictionary {
+  void *zstd; /* ZSTD_DDict */
+  uint32_t id; /* 0: it has none */
+};
+
 struct lsi_decoder {
+  const struct lsi_dictionary *dictionary;
   void *own[LSI_CODECS]; /* what each codec keeps from chunk to chunk, made when first needed */
   uint8_t *copy;         /* blosc: blocks as a frame of their own, or a block before it is unshuffled */
   size_t copy_bytes;

@@ -1,9 +1,11 @@
 /* Zstandard frames, each decoded in one call to its final place: that needs no window, so the only
  * memory of its own is a context of fixed size (about 150 KiB), whatever a frame asks for. */
+#include <stdio.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "codec/codec_impl.h"
+#include "ground/mem.h"
 
 /* Of zstd's versions only the last one's frames: each older one would take a decoder of its own. */
 #define MAGIC 0xFD2FB528u
@@ -27,16 +29,54 @@ static int library_says(size_t result, struct lsi_error *err) {
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a zstd frame is corrupt (%s)", ZSTD_getErrorName(result));
 }
 
+/* ---- dictionaries ---- */
+
+int lsi_dictionary_create(const void *bytes, size_t n, struct lsi_dictionary **out, struct lsi_error *err) {
+  struct lsi_dictionary *d = lsi_malloc(sizeof *d);
+  if (!d) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a dictionary");
+  *d = (struct lsi_dictionary){.zstd = ZSTD_createDDict(bytes, n)};
+  if (!d->zstd) {
+    const bool named = ZSTD_getDictID_fromDict(bytes, n) != 0;
+    lsi_free(d);
+    return named ? lsi_fail(err, LSIO_ERR_CORRUPT, 0, "a dictionary of zstd is damaged")
+                 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a dictionary");
+  }
+  d->id = ZSTD_getDictID_fromDDict(d->zstd);
+  *out = d;
+  return 0;
+}
+
+void lsi_dictionary_free(struct lsi_dictionary *d) {
+  if (d) ZSTD_freeDDict(d->zstd);
+  lsi_free(d);
+}
+
+/* What a frame names must be what there is; one that names none may need it all the same. */
+static int check_dictionary(const struct lsi_decoder *d, uint32_t id, struct lsi_error *err) {
+  const struct lsi_dictionary *has = d->dictionary;
+  if (!id || (has && has->id == id)) return 0;
+  if (!has) return lsi_fail_dictionary(&lsi_codec_zstd, id, err);
+  char text[32] = "none";
+  if (has->id) snprintf(text, sizeof text, "the ID %u", has->id);
+  lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0,
+           "a zstd frame needs the dictionary with ID %u, but that of the job has %s", id, text);
+  lsi_error_remedy(err, "give the job the dictionary that the frame was written with (`dictionary`); "
+                        "--on-error skip leaves such steps out");
+  return LSIO_ERR_UNSUPPORTED;
+}
+
+/* ---- whole chunks ---- */
+
 /* The frame's length and, when it states one, the size of its content. */
-static int measure(const uint8_t *src, size_t left, size_t *length, bool *known, uint64_t *size,
-                   struct lsi_error *err) {
+static int measure(const struct lsi_decoder *d, const uint8_t *src, size_t left, size_t *length, bool *known,
+                   uint64_t *size, struct lsi_error *err) {
   *length = ZSTD_findFrameCompressedSize(src, left);
   if (ZSTD_isError(*length))
     return ZSTD_getErrorCode(*length) == ZSTD_error_srcSize_wrong
                ? corrupt(err, "a zstd frame is cut short")
                : library_says(*length, err);
-  const unsigned dictionary = ZSTD_getDictID_fromFrame(src, *length);
-  if (dictionary) return lsi_fail_dictionary(&lsi_codec_zstd, dictionary, err);
+  int rc = check_dictionary(d, ZSTD_getDictID_fromFrame(src, *length), err);
+  if (rc) return rc;
   *size = ZSTD_getFrameContentSize(src, *length);
   if (*size == ZSTD_CONTENTSIZE_ERROR)
     return corrupt(err, "the header of a zstd frame is not valid");
@@ -52,7 +92,7 @@ static int frame(struct lsi_decoder *d, const uint8_t **src, size_t left, struct
   size_t length;
   uint64_t size;
   bool known;
-  int rc = measure(*src, left, &length, &known, &size, err);
+  int rc = measure(d, *src, left, &length, &known, &size, err);
   if (rc) return rc;
   if (known && (rc = lsi_outbuf_need(out, size, false, err))) return rc;
   for (;;) {
@@ -85,6 +125,7 @@ int lsi_zstd_make(struct lsi_decoder *d, struct lsi_error *err) {
   if (!c) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder");
   /* Who decodes by pieces holds what a frame takes against a limit of his own. */
   ZSTD_DCtx_setParameter(c, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+  if (d->dictionary) ZSTD_DCtx_refDDict(c, d->dictionary->zstd); /* for all frames to come */
   return 0;
 }
 
@@ -176,7 +217,7 @@ static int open_frame(struct lsi_decoder *d, const uint8_t *src, const uint8_t *
   int rc = lsi_zstd_make(d, err);
   if (rc) return rc;
   *f = (struct lsi_zstd_frame){.src = src};
-  rc = measure(src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
+  rc = measure(d, src, (size_t)(end - src), &f->length, &f->known, &f->size, err);
   if (rc) return rc;
   uint64_t most;
   if (!walk_blocks(src, f->length, &most)) return corrupt(err, "a zstd frame has a block of no bytes");
@@ -311,6 +352,7 @@ static unsigned looks_like(const uint8_t *src, size_t n) { return lsi_frame_look
 const struct lsi_codec_ops lsi_codec_zstd = {
     .name = "zstd",
     .what = "a zstd frame",
+    .caps = LSI_CODEC_DICTIONARY,
     .rate = 0.45e9, /* zstd 1.5 on a Xeon, of data that shrinks to half */
     .decode = decode,
     .begin = begin,

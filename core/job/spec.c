@@ -12,5 +12,6 @@ void lsi_spec_init(struct lsi_spec *s) {
 void lsi_spec_clear(struct lsi_spec *s) {
   lsi_request_free(s->request);
   lsi_free(s->sink.path);
+  lsi_dictionary_free(s->dictionary);
   lsi_spec_init(s);
 }

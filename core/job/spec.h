@@ -27,6 +27,7 @@ struct lsi_spec {
   struct lsi_request *request; /* owned */
   struct lsi_dtype type;
   uint8_t codec;               /* enum lsi_codec */
+  struct lsi_dictionary *dictionary; /* owned, the workers' decoders share it; NULL: none */
   uint64_t piece;              /* bytes; the transform takes pieces of about this; 0 = whole chunks only */
   uint64_t decoded;            /* decoded bytes of a chunk: exact or cap; 0 = not given */
   bool identity;               /* no transform: elements go to the sink as they are */

@@ -42,6 +42,7 @@ enum lsi_codec_caps {
   LSI_CODEC_EMPTY = 1u << 0, /* no stored bytes are no data; else they are corrupt data */
   LSI_CODEC_SIZED = 1u << 1, /* its bytes do not say what they decode to: a job must (`decoded`) */
   LSI_CODEC_FOUND = 1u << 2, /* it stands for the codec that each chunk is of, by lsi_codec_find() */
+  LSI_CODEC_DICTIONARY = 1u << 3, /* it may be given one: lsi_decoder_use() */
 };
 
 #define LSI_CODEC_HEAD 18 /* bytes that `history` looks at */

@@ -31,6 +31,7 @@ struct lsi_vt {
   int (*codec)(const char *name);   /* enum lsi_codec, -1 = unknown */
   const char *(*codec_name)(int codec); /* from 0 on; NULL: there are no more */
   bool (*codec_is_sized)(int codec);    /* it needs `decoded` */
+  bool (*codec_takes_dictionary)(int codec);
   /* Decodes n bytes at src into dst of `cap` bytes: how many there are, or a negative LSIO_ERR_*. */
   double (*decode)(int codec, const void *src, size_t n, void *dst, size_t cap);
   /* See core/codec/hash.h. */
@@ -55,6 +56,7 @@ struct lsi_vt {
   int (*paths_add)(struct lsi_paths *paths, const char *path, struct lsi_error *err);
   int (*paths_later)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);
   bool (*source_file)(struct lsi_lua_source *source, const char *text, size_t length); /* as sink_path */
+  bool (*source_dictionary)(struct lsi_lua_source *source, const char *text, size_t length);
   /* An array of n zeros that lives as long as the job is open. NULL: no memory. */
   struct lsi_value *(*array)(struct lsi_lua_arrays *arrays, int type, double n);
   void *(*array_data)(struct lsi_value *array);
@@ -76,6 +78,7 @@ struct lsi_lua_source {
   struct lsi_paths *paths; /* an empty list at first. FILES: what is to be listed; the last two: objects */
   struct lsi_lua_cut cut;  /* FILES and LIST: paths of standard input */
   char *file;              /* RANGES: a CSV, or a .npy */
+  char *dictionary;        /* where that of the codec is; NULL: none */
   double n;                /* ARRAYS, of so many ranges; tag, group: NULL = none */
   uint32_t *object;
   int64_t *offset, *length, *tag, *group;

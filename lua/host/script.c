@@ -376,6 +376,19 @@ static int locked_merge(struct lsi_script *s, struct lsi_state_json *json, struc
   return rc;
 }
 
+/* Once for all workers. */
+static int read_dictionary(const char *path, struct lsi_spec *spec, struct lsi_error *err) {
+  char *bytes;
+  size_t n;
+  int rc = lsi_paths_read(path, &bytes, &n, err);
+  if (rc < 0) return rc;
+  rc = n ? lsi_dictionary_create(bytes, n, &spec->dictionary, err)
+         : lsi_fail(err, LSIO_ERR_SOURCE, 0, "a dictionary is empty");
+  lsi_free(bytes);
+  if (rc < 0) lsi_error_at(err, path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  return rc;
+}
+
 /* Other jobs have the coordinator while this one's source is listed and looked at. */
 static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error *err) {
   if (!spec->request) spec->request = lsi_request_create();
@@ -385,6 +398,7 @@ static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct ls
   lock(s->host);
   int rc = prepare(s, spec, &source, err);
   unlock(s->host);
+  if (rc >= 0 && source.dictionary) rc = read_dictionary(source.dictionary, spec, err);
   if (rc >= 0 && !s->sourced) rc = lsi_lua_source_open(&source, spec->request, err);
   lsi_lua_source_clear(&source);
   return rc;

@@ -36,6 +36,7 @@ static void free_arrays(struct lsi_lua_source *s) {
 void lsi_lua_source_clear(struct lsi_lua_source *s) {
   lsi_paths_free(s->paths);
   lsi_free(s->file);
+  lsi_free(s->dictionary);
   free_arrays(s);
   *s = (struct lsi_lua_source){0};
 }

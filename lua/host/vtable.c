@@ -47,6 +47,8 @@ static const char *vt_codec_name(int codec) { return codec < LSI_CODECS ? lsi_co
 
 static bool vt_codec_is_sized(int codec) { return lsi_codecs[codec]->caps & LSI_CODEC_SIZED; }
 
+static bool vt_codec_takes_dictionary(int codec) { return lsi_codecs[codec]->caps & LSI_CODEC_DICTIONARY; }
+
 static double vt_decode(int codec, const void *src, size_t n, void *dst, size_t cap) {
   return (double)lsi_decode_once(codec, src, n, dst, cap);
 }
@@ -98,6 +100,10 @@ static bool vt_source_file(struct lsi_lua_source *source, const char *text, size
   return (source->file = lsi_strndup(text, length)) != NULL;
 }
 
+static bool vt_source_dictionary(struct lsi_lua_source *source, const char *text, size_t length) {
+  return (source->dictionary = lsi_strndup(text, length)) != NULL;
+}
+
 static void *vt_array_data(struct lsi_value *array) {
   return (void *)(uintptr_t)lsi_value_elements(array); /* our own memory */
 }
@@ -111,6 +117,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .codec = vt_codec,
       .codec_name = vt_codec_name,
       .codec_is_sized = vt_codec_is_sized,
+      .codec_takes_dictionary = vt_codec_takes_dictionary,
       .decode = vt_decode,
       .sha256_create = lsi_sha256_create,
       .sha256_free = lsi_sha256_free,
@@ -130,6 +137,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .paths_add = lsi_paths_add,
       .paths_later = lsi_paths_later,
       .source_file = vt_source_file,
+      .source_dictionary = vt_source_dictionary,
       .array = lsi_lua_array,
       .array_data = vt_array_data,
       .source_arrays = lsi_lua_source_arrays,

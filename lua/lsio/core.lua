@@ -17,14 +17,14 @@ local function functions_of(vt, cdef)
   return out
 end
 
--- The names of all codecs in order, and which of them need `decoded`.
+-- The names of all codecs in order, and by them: which need `decoded`, which take a dictionary.
 local function codecs_of(vt)
-  local names, sized = {}, {}
+  local names, sized, dictionary = {}, {}, {}
   for id = 0, math.huge do
     local name = vt.codec_name(id)
-    if name == nil then return names, sized end
-    names[id + 1] = ffi.string(name)
-    sized[names[id + 1]] = vt.codec_is_sized(id)
+    if name == nil then return names, sized, dictionary end
+    name = ffi.string(name)
+    names[id + 1], sized[name], dictionary[name] = name, vt.codec_is_sized(id), vt.codec_takes_dictionary(id)
   end
 end
 
@@ -38,7 +38,7 @@ function M.init(cdef, kernels, vt, err, generator, lua)
     M.err = ffi.cast("struct lsi_error *", err)
     M.failed = err -- the error value that means "see M.err": C knows it by its address
     M.lua = ffi.cast("struct lsi_lua *", lua) -- this state, as C knows it
-    M.codecs, M.codec_is_sized = codecs_of(M.vt)
+    M.codecs, M.codec_is_sized, M.codec_takes_dictionary = codecs_of(M.vt)
     M.generator = ffi.cast("uint64_t **", generator) -- [0]: of the job that runs now
   end
 end

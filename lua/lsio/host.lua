@@ -230,7 +230,10 @@ function M.prepare(address)
     for key, v in pairs(more or {}) do entry.params[key] = v end
   end
   give(call, entry, reduce.encode(reduce.plain(entry.params, "params", entry.lent)))
-  local s = source_of(entry)
+  local s, dictionary = source_of(entry), j.dictionary
+  if dictionary and not core.vt.source_dictionary(call.source, dictionary, #dictionary) then
+    core.fail(core.NOMEM, "no memory for the path of the dictionary")
+  end
   prepare_data(entry, call.spec)
   prepare_sink(entry, call.spec)
   if s then

@@ -18,7 +18,8 @@ local JOB = { __name = "job" }
 function M.is(v) return type(v) == "table" and getmetatable(v) == JOB end
 
 M.keys = {
-  source = true, type = true, codec = true, decoded = true, params = true, setup = true, init = true,
+  source = true, type = true, codec = true, dictionary = true, decoded = true, params = true, setup = true,
+  init = true,
   transform = true, finish = true, state = true, reduce = true, done = true, sink = true,
   out_max = true, piece = true, on_error = true, fill = true, merge = true, options = true, seed = true,
 }
@@ -69,6 +70,10 @@ local function check_codec(t, job)
   end
   if core.codec_is_sized[job.codec] and t.decoded == nil then
     fail(("codec %s needs decoded: the decoded size of a chunk, or a cap for it"):format(job.codec), "codec")
+  end
+  job.dictionary = want(t, "dictionary", "string")
+  if job.dictionary and not core.codec_takes_dictionary[job.codec] then
+    fail(('dictionary is for codec = "zstd" or "auto", not "%s"'):format(job.codec), "dictionary")
   end
 end
 

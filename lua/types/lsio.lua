@@ -131,6 +131,7 @@ local lsio = {}
 ---@field type? lsio.type of the elements; default "u8"
 ---@field codec? "none"|"lz4"|"lz4_block"|"zstd"|"blosc"|"gzip"|"zlib"|"auto"
 ---@field decoded? integer|string decoded size of a chunk, exact or a cap
+---@field dictionary? string path of the dictionary that zstd frames were written with
 ---@field piece? integer|string size, of whole elements: the transform takes large chunks in pieces
 ---@field params? table<string, lsio.default|{ [1]: lsio.default|table, [2]: string? }>
 ---@field setup? fun(params: table): table?
@@ -487,7 +488,6 @@ function sha256:bytes(dst) end
 function sha256:reset() end
 ---@return lsio.sha256
 function lsio.k.sha256_begin() end
-
 ---@class lsio.codec decoders; each returns the bytes it wrote, never more than dst holds
 lsio.codec = {}
 ---@param src lsio.view
@@ -495,6 +495,6 @@ lsio.codec = {}
 ---@param dst lsio.view
 ---@return integer bytes
 function lsio.codec.lz4(src, n, dst) end
-lsio.codec.lz4_block, lsio.codec.zstd, lsio.codec.blosc = lsio.codec.lz4, lsio.codec.lz4, lsio.codec.lz4
-lsio.codec.gzip, lsio.codec.zlib = lsio.codec.lz4, lsio.codec.lz4
+local c, d = lsio.codec, lsio.codec.lz4
+c.lz4_block, c.zstd, c.blosc, c.gzip, c.zlib, c.auto = d, d, d, d, d, d
 return lsio

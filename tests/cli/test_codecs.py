@@ -72,9 +72,9 @@ class Tools(RunnerTest):
             for way in WAYS:
                 r = self.run_lsio("-e", SUM % ("zstd", way))
                 self.assertEqual(r.code, 5, r)
-                self.assertIn("a zstd frame needs the dictionary with ID %d, which LSIO can't be given yet: object "
-                              "'b.in', offset 0" % number, r.err)
-                self.assertIn("`zstd -d -D FILE`", r.err)
+                self.assertIn("a zstd frame needs the dictionary with ID %d, which the job has not been given: "
+                              "object 'b.in', offset 0" % number, r.err)
+                self.assertIn('write dictionary = "PATH" beside codec = "zstd"', r.err)
                 r = self.run_lsio("--on-error=skip", "--errors=e.jsonl", "-e", SUM % ("zstd", way))
                 self.assertEqual(r.code, 1, r)
                 self.assertEqual(r.out.split()[:2], [str(sum(text)), str(len(text))])
@@ -97,6 +97,54 @@ class Tools(RunnerTest):
                 self.assertEqual("or was written with a dictionary" in r.err, tells, (n, r))
             told.add(tells)
         self.assertEqual(told, {False, True})
+
+    def test_frames_with_their_dictionary(self):
+        text = self.text()
+        self.put("text", text)
+        names = ("right", "wrong", "raw")
+        self.tool("zstd", "-q", "--train", "-B2000", "text", "-o", "right")
+        self.tool("zstd", "-q", "--train", "-B3000", "--dictID=77", "text", "-o", "wrong")
+        self.put("raw", text[:5000])
+        with open(self.path("right"), "rb") as f:
+            number = int.from_bytes(f.read(8)[4:], "little")
+        frames = {name: self.tool("zstd", "-q", "-c", *options, data=text) for name, options in {
+            "named": ("-D", "right"), "unnamed": ("-D", "right", "--no-dictID"), "stream": ("-D", "right", "--long=27"),
+            "raw": ("-D", "raw"), "plain": ()}.items()}
+        want = [str(sum(text)), str(len(text))]
+        for codec in ("zstd", "auto"):
+            for dictionary in names + (None,):
+                for kind, frame in frames.items():
+                    self.put("a.in", frame + frames["plain"] if kind == "stream" else frame)
+                    if kind == "stream":
+                        want2 = [str(2 * sum(text)), str(2 * len(text))]
+                    own = {"raw": "raw", "plain": dictionary}.get(kind, "right")
+                    for way in WAYS:
+                        more = way + ('dictionary = "%s",' % dictionary if dictionary else "")
+                        r = self.run_lsio("-j2", "-e", SUM % (codec, more))
+                        where = (codec, dictionary, kind, way, r)
+                        if own == dictionary:
+                            self.assertEqual(r.code, 0, where)
+                            self.assertEqual(r.out.split()[:2], want2 if kind == "stream" else want, where)
+                        elif kind in ("named", "stream"):
+                            self.assertEqual(r.code, 5, where)
+                            self.assertIn("needs the dictionary with ID %d, " % number, r.err)
+                            self.assertIn({"wrong": "but that of the job has the ID 77", "raw": "but that of the job has none",
+                                           None: "which the job has not been given"}[dictionary], r.err)
+                        else:
+                            self.assertEqual(r.code, 8, where)
+
+    def test_dictionaries_that_are_none(self):
+        self.put("a.in", self.tool("zstd", "-q", "-c", data=b"text"))
+        self.put("empty", b"")
+        self.put("damaged", b"\x37\xa4\x30\xec\1\0\0\0" + b"damaged" * 100)
+        for name, code, what in (("missing", 4, "object 'missing'"), ("empty", 4, "a dictionary is empty"),
+                                 ("damaged", 8, "a dictionary of zstd is damaged: object 'damaged'")):
+            r = self.run_lsio("-e", SUM % ("zstd", 'dictionary = "%s",' % name))
+            self.assertEqual(r.code, code, r)
+            self.assertIn(what, r.err)
+        r = self.run_lsio("-e", SUM % ("lz4", 'dictionary = "empty",'))
+        self.assertEqual(r.code, 3, r)
+        self.assertIn('dictionary is for codec = "zstd" or "auto", not "lz4"', r.err)
 
     def test_formats_that_are_not_read(self):
         text = self.text()

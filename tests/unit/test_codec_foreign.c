@@ -147,10 +147,11 @@ static void codecs_that_are_found(void **state) {
 
 /* Whole and by pieces. */
 static void needs_dictionary(enum lsi_codec codec, const uint8_t *src, size_t n, uint32_t id) {
-  char what[80];
-  snprintf(what, sizeof what, "needs the dictionary with ID %u, which", id);
+  char what[120];
+  snprintf(what, sizeof what, "needs the dictionary with ID %u, which %s", id,
+           codec == LSI_CODEC_ZSTD ? "the job has not been given" : "LSIO can't be given yet");
   fails(codec, src, n, LSIO_ERR_UNSUPPORTED, what);
-  assert_non_null(strstr(error.remedy, "without a dictionary"));
+  assert_non_null(strstr(error.remedy, codec == LSI_CODEC_ZSTD ? "dictionary = \"PATH\"" : "without a dictionary"));
   struct lsi_outbuf hot = {.limit = 64 << 20, .grow = grow};
   const void *data;
   size_t length;
@@ -204,6 +205,50 @@ static void zstd_frames_with_a_dictionary(void **state) {
   ZSTD_freeCCtx(c);
 }
 
+/* One for several decoders; and a frame that names none, whole and by pieces. */
+static void zstd_frames_with_their_dictionary(void **state) {
+  (void)state;
+  uint8_t refers_to[N + 500], data[N], frame[ROOM], decoded[N];
+  for (size_t i = 0; i < sizeof refers_to; i++) refers_to[i] = (uint8_t)next(256);
+  memcpy(data, refers_to + 300, N);
+  ZSTD_CCtx *c = ZSTD_createCCtx();
+  const size_t n = ZSTD_compress_usingDict(c, frame, sizeof frame, data, N, refers_to, sizeof refers_to, 19);
+  ZSTD_freeCCtx(c);
+  assert_true(n < N / 2);
+  struct lsi_dictionary *dictionary = NULL;
+  lsi_error_clear(&error);
+  lsi_mem_fail_nth(1, false);
+  assert_int_equal(lsi_dictionary_create(refers_to, sizeof refers_to, &dictionary, &error), LSIO_ERR_NOMEM);
+  lsi_mem_fail_nth(0, false);
+  assert_int_equal(lsi_dictionary_create(refers_to, sizeof refers_to, &dictionary, NULL), 0);
+  fails(LSI_CODEC_ZSTD, frame, n, LSIO_ERR_CORRUPT, "a zstd frame"); /* without it */
+  for (int i = 0; i < 3; i++) {
+    struct lsi_decoder *d = lsi_decoder_create();
+    lsi_decoder_use(d, dictionary);
+    for (int again = 0; again < 2; again++) {
+      struct lsi_outbuf out = {.data = decoded, .capacity = N, .limit = N};
+      memset(decoded, 0, N);
+      assert_int_equal(lsi_decode(d, LSI_CODEC_ZSTD, frame, n, &out, NULL), 0);
+      assert_true(out.length == N && !memcmp(decoded, data, N));
+      struct lsi_outbuf hot = {.limit = 8 << 20, .grow = grow};
+      size_t at = 0, length;
+      const void *p;
+      /* It is one window, and too large to be taken whole. */
+      int rc = lsi_pieces_begin(d, LSI_CODEC_ZSTD, frame, n, 700, N, N - 1, &hot, NULL);
+      assert_int_equal(rc, 1);
+      while (rc == 1 && (rc = lsi_pieces_next(d, &p, &length, NULL)) >= 0) {
+        assert_memory_equal(p, data + at, length);
+        at += length;
+      }
+      assert_true(rc == 0 && at == N);
+      lsi_free(hot.data);
+    }
+    lsi_decoder_destroy(d);
+  }
+  lsi_dictionary_free(dictionary);
+  lsi_dictionary_free(NULL);
+}
+
 int main(void) {
   seed_from_env();
   const struct CMUnitTest tests[] = {
@@ -212,6 +257,7 @@ int main(void) {
       TEST(codecs_that_are_found),
       TEST(lz4_frames_with_a_dictionary),
       TEST(zstd_frames_with_a_dictionary),
+      TEST(zstd_frames_with_their_dictionary),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

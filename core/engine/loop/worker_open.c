@@ -64,6 +64,7 @@ static int open_memory(struct lsi_worker *w) {
   w->stepper.pos_unknown = spec->piece ? 0 : -1;
   if ((spec->codec != LSI_CODEC_NONE || spec->piece) && !(w->stepper.decoder = lsi_decoder_create()))
     return LSIO_ERR_NOMEM;
+  if (spec->dictionary) lsi_decoder_use(w->stepper.decoder, spec->dictionary);
   const uint32_t slots = LSI_MIN(LSI_MAX(w->home->open_limit / 4 / run->n_workers, 8u), 1024u);
   return lsi_objects_init(&w->reader.objects, LSI_MIN(slots, LSI_MAX(run->wave.request->n_objects, 8u)));
 }
