@@ -165,13 +165,7 @@ static int take_ranges(const struct lsio_request *g, uint32_t at, uint32_t n, st
   const bool one = o->n_objects == 1;
   FILL(object, o->object, n, at, one ? 0 : at + k);
   FILL(offset, o->offset, n, at, 0);
-  for (uint32_t k = 0; k < n; k++) {
-    /* What is no object, or behind its end, is told when it is added. */
-    const int64_t size = object[k] < r->n_objects ? (int64_t)r->objects[object[k]].size : 0;
-    const int64_t from = offset[k] < -size || offset[k] > size ? size : offset[k];
-    const int64_t to_end = from < 0 ? -from : size - from;
-    length[k] = o->length ? o->length[at + k] : to_end;
-  }
+  FILL(length, o->length, n, at, LSI_TO_END);
   return lsi_request_add_chunks(r, n, object, offset, length, o->tag ? o->tag + at : NULL, err);
 }
 

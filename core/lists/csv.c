@@ -296,8 +296,11 @@ static int read_row(struct csv *c) {
     if ((rc = read_field(c, &f))) return rc;
     if (i == 0)
       rc = read_path(c, line, &f, &object);
-    else if (!parse_number(&f, &values[i]) || (i == 2 && values[i] < 0))
-      rc = bad(c, line, i == 2 ? "a number of bytes, 0 or more" : "a whole number of 64 bits",
+    else if (i == 2 && !f.length)
+      values[i] = -1;
+    else if (!parse_number(&f, &values[i]) || (i == 2 && values[i] < -1))
+      rc = bad(c, line, i == 2 ? "a number of bytes, 0 or more, or nothing or -1 (to the end)"
+                               : "a whole number of 64 bits",
                f.text, f.length);
     if (rc) return rc;
     if (f.last == (i + 1 == c->columns)) continue;

@@ -12,8 +12,8 @@
  *   "b,2.f32",-4096,4096           quotes, with its quotes doubled (RFC 4180)
  *
  * Paths are bytes, with no NUL. Numbers are decimal int64 without blanks; a negative offset counts
- * from the object's end, a length is at least 0. Numbers may be quoted too. The last line may lack its
- * end; blank lines may follow it. `file_name` is for messages, which name line and column. *out is set
+ * from the object's end, a length is at least 0, or -1 or nothing: to that end. Numbers may be quoted
+ * too. The last line may lack its end; blank lines may follow it. `file_name` is for messages, which name line and column. *out is set
  * on success only; lsi_ranges_free.
  * 0, LSIO_ERR_USAGE (the file is not as above), LSIO_ERR_LIMIT (too many rows) or LSIO_ERR_NOMEM. */
 int lsi_csv_ranges(const char *text, size_t len, const char *file_name, struct lsi_ranges *out,

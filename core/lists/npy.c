@@ -243,10 +243,10 @@ static int fill_ranges(const struct parser *p, const uint8_t *data, struct lsi_r
       return lsi_fail(p->err, LSIO_ERR_USAGE, 0,
                       "'%s', row %zu: the object is %" PRId64 ", expected 0 to 4294967294", p->name,
                       i, object);
-    if (r->length[i] < 0)
+    if (r->length[i] < -1)
       return lsi_fail(p->err, LSIO_ERR_USAGE, 0,
-                      "'%s', row %zu: the length is %" PRId64 ", expected 0 or more", p->name, i,
-                      r->length[i]);
+                      "'%s', row %zu: the length is %" PRId64 ", expected 0 or more, or -1 (to the end)",
+                      p->name, i, r->length[i]);
     r->object[i] = (uint32_t)object;
     r->n_objects = LSI_MAX(r->n_objects, (uint32_t)object + 1);
   }

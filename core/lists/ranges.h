@@ -9,7 +9,7 @@ struct lsi_ranges {
   uint64_t n;            /* rows, at most 2^32 - 1 */
   uint32_t *object;      /* n */
   int64_t *offset;       /* n, bytes; negative counts from the object's end */
-  int64_t *length;       /* n, bytes, >= 0 */
+  int64_t *length;       /* n, bytes, >= 0, or -1: up to the object's end */
   int64_t *tag;          /* n, or NULL: the file has none */
   /* CSV: the distinct paths in the order of their first row. .npy: names and name_at are NULL and
    * n_objects is the greatest index + 1. */

@@ -35,7 +35,7 @@ struct lsio_request_options {
   const uint32_t *object;     /* indices of objects, from 0 on. NULL: all of the only one; or of several, as
                                  many as there are ranges, each its own */
   const int64_t *offset;      /* in bytes; negative ones count from the object's end. NULL: all 0 */
-  const int64_t *length;      /* in bytes, may be 0. NULL: each to its object's end */
+  const int64_t *length;      /* in bytes, may be 0; -1: to the object's end. NULL: all of them -1 */
   const int64_t *tag;         /* what results are known by, besides their step. NULL: all 0 */
   /* NULL, or called once, when the arrays are not read any more: when the last reference goes, which may be a
    * job's, on a thread of its context; with all copied, or on failure, before lsio_request_create returns. */

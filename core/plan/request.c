@@ -155,9 +155,24 @@ int lsi_request_reserve(struct lsi_request *r, uint64_t chunks, struct lsi_error
   return code || !r->step_first ? code : reserve_steps(r, chunks, err);
 }
 
+static int outside(const struct lsi_request *r, uint32_t object, int64_t offset, int64_t length,
+                   struct lsi_error *err) {
+  const int64_t size = (int64_t)r->objects[object].size;
+  int code = length == LSI_TO_END
+                 ? lsi_fail(err, LSIO_ERR_USAGE, 0,
+                            "the range from offset %" PRId64 " to the end does not lie within its object of "
+                            "%" PRId64 " bytes", offset, size)
+                 : lsi_fail(err, LSIO_ERR_USAGE, 0,
+                            "the range of offset %" PRId64 " and length %" PRId64
+                            " does not lie within its object of %" PRId64 " bytes", offset, length, size);
+  if (length < LSI_TO_END) lsi_error_remedy(err, "lengths are 0 or more, or -1: to the object's end");
+  lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  return code;
+}
+
 /* The range as absolute offset and length, checked against the object. */
 static int resolve(const struct lsi_request *r, uint32_t object, int64_t offset, int64_t length,
-                   uint64_t *begin, struct lsi_error *err) {
+                   uint64_t *begin, uint64_t *bytes, struct lsi_error *err) {
   if (LSI_UNLIKELY(object >= r->n_objects))
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "a chunk names object %" PRIu32 ", but there are %" PRIu32
@@ -165,16 +180,12 @@ static int resolve(const struct lsi_request *r, uint32_t object, int64_t offset,
                     object, r->n_objects);
   const int64_t size = (int64_t)r->objects[object].size;
   const int64_t at = offset < 0 ? offset + size : offset;
-  if (LSI_LIKELY(at >= 0 && at <= size && length >= 0 && length <= size - at)) {
+  if (LSI_LIKELY(at >= 0 && at <= size && length >= LSI_TO_END && length <= size - at)) {
     *begin = (uint64_t)at;
+    *bytes = (uint64_t)(length == LSI_TO_END ? size - at : length);
     return 0;
   }
-  int code = lsi_fail(err, LSIO_ERR_USAGE, 0,
-                      "the range of offset %" PRId64 " and length %" PRId64
-                      " does not lie within its object of %" PRId64 " bytes",
-                      offset, length, size);
-  lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  return code;
+  return outside(r, object, offset, length, err);
 }
 
 /* Writes n checked chunks behind the last one without counting them yet, so that a failure leaves the
@@ -187,15 +198,15 @@ static int write_chunks(struct lsi_request *r, uint64_t n, bool one_step, const 
   const uint32_t base = r->n_chunks;
   bool tagged = r->tag != NULL;
   for (uint64_t i = 0; i < n; i++) {
-    uint64_t begin = 0;
-    code = resolve(r, object[i], offset[i], length[i], &begin, err);
+    uint64_t begin = 0, bytes = 0;
+    code = resolve(r, object[i], offset[i], length[i], &begin, &bytes, err);
     if (LSI_UNLIKELY(code != 0)) {
       lsi_error_at(err, NULL, LSI_NO_OFFSET, 0, r->n_steps + (one_step ? 0 : i));
       return code;
     }
     r->object[base + i] = object[i];
     r->offset[base + i] = begin;
-    r->length[base + i] = (uint64_t)length[i];
+    r->length[base + i] = bytes;
     tagged |= tag && tag[i];
   }
   if (!tagged) return 0;
@@ -244,7 +255,7 @@ int lsi_request_cut(struct lsi_request *r, uint32_t object, uint64_t offset, uin
                     uint64_t chunk, struct lsi_error *err) {
   if (object >= r->n_objects) {
     uint64_t unused;
-    return resolve(r, object, 0, 0, &unused, err);
+    return resolve(r, object, 0, 0, &unused, &unused, err);
   }
   const uint64_t size = r->objects[object].size;
   const bool to_end = length == UINT64_MAX;

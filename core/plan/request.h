@@ -7,6 +7,7 @@
 #include "seams/object.h"
 
 #define LSI_MAX_CHUNKS UINT32_MAX
+#define LSI_TO_END ((int64_t)-1) /* as a length: up to the object's end */
 #define LSI_LATE_BYTES (16u << 10) /* what planning takes a file for whose size it does not know */
 
 struct lsi_watch; /* core/seams/watch.h */
@@ -64,8 +65,8 @@ int lsi_request_take_names(struct lsi_request *r, struct lsi_names *names, uint3
 void lsi_request_set_late(struct lsi_request *r, uint32_t object, const struct lsi_object_info *beside);
 /* Room for n more chunks (optional). */
 int lsi_request_reserve(struct lsi_request *r, uint64_t chunks, struct lsi_error *err);
-/* Adds one chunk as one step. A negative offset counts from the object's end. Errors (USAGE) name the
- * object and the range when it does not lie within it. */
+/* Adds one chunk as one step. A negative offset counts from the object's end, a length may be LSI_TO_END.
+ * Errors (USAGE) name the object and the range when it does not lie within it. */
 int lsi_request_add_chunk(struct lsi_request *r, uint32_t object, int64_t offset, int64_t length,
                           int64_t tag, struct lsi_error *err);
 /* n of them; `object`, `offset`, `length`, `tag` (or NULL) are arrays of n. */

@@ -9,6 +9,8 @@ local SOURCE = { __name = "source" }
 
 function M.is(v) return type(v) == "table" and getmetatable(v) == SOURCE end
 
+local TO_END = -1 -- as a length: up to the object's end
+
 local function fail(fmt, ...) error(fmt:format(...), 0) end
 
 -- A size in an option: bytes as a number, or text like "256KiB".
@@ -35,7 +37,9 @@ local function check_files(options, who)
   util.only_keys(options, file_options, "option of " .. who, fail_text)
   if options.chunk ~= nil then out.chunk = size(options.chunk, who .. ": chunk", 1) end
   out.offset = options.offset ~= nil and size(options.offset, who .. ": offset", 0) or 0
-  if options.length ~= nil then out.length = size(options.length, who .. ": length", 0) end
+  if options.length ~= nil and options.length ~= TO_END then
+    out.length = size(options.length, who .. ": length", 0)
+  end
   if options.whole ~= nil and type(options.whole) ~= "boolean" then
     fail("%s: whole must be true or false, not %s", who, util.show(options.whole))
   end
@@ -92,7 +96,7 @@ function M.ranges(t)
   for _, key in ipairs { "object", "offset", "length", "tag", "group" } do
     local v = t[key]
     local ok = type(v) == "table" or type(v) == "cdata"
-    if key == "length" then ok = ok or type(v) == "number" or type(v) == "string" end
+    if key == "length" then ok = ok or v == nil or type(v) == "number" or type(v) == "string" end
     if key == "object" then ok = ok or (v == nil and #s.objects == 1) end
     if key == "tag" or key == "group" then ok = ok or v == nil end
     if not ok then
@@ -100,7 +104,8 @@ function M.ranges(t)
     end
     s[key] = v
   end
-  if type(s.length) == "number" or type(s.length) == "string" then
+  if s.length == nil then s.length = TO_END end
+  if type(s.length) == "string" or (type(s.length) == "number" and s.length ~= TO_END) then
     s.length = size(s.length, "lsio.ranges: length", 0)
   end
   return setmetatable(s, SOURCE)
@@ -113,6 +118,8 @@ local function count_of(v, key)
   if not array then fail("lsio.ranges: %s: %s", key, why) end
   return array.n
 end
+
+local from = { [0] = " from 0", [TO_END] = " from 0, or -1: up to the object's end" }
 
 -- Fills the FFI array `out` from v; every element is checked, with its position in the message.
 local function fill(out, v, n, key, low)
@@ -127,7 +134,7 @@ local function fill(out, v, n, key, low)
     if type(x) == "cdata" then x = tonumber(x) end -- int64: exact below 2^53, checked next
     if type(x) ~= "number" or x < low or x > 9007199254740992 or x ~= math.floor(x) then
       fail("lsio.ranges: %s[%d] is %s, not a whole number%s", key, i + shift, util.show(x),
-        low == 0 and " from 0" or "")
+        from[low] or "")
     end
     out[i] = x
   end
@@ -168,7 +175,7 @@ local function describe_arrays(s, to)
   if type(s.length) == "number" then
     for i = 0, n - 1 do length[i] = s.length end
   else
-    fill(length, s.length, n, "length", 0)
+    fill(length, s.length, n, "length", TO_END)
   end
   if s.tag ~= nil then fill_tags(to.tag, s.tag, n) end
   if s.group ~= nil then fill(to.group, s.group, n, "group", 0) end

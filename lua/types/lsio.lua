@@ -155,7 +155,7 @@ function lsio.job(job) end
 ---@class lsio.file_options
 ---@field chunk? integer|string size of a chunk
 ---@field offset? integer|string where to begin in each file
----@field length? integer|string how much to take from there
+---@field length? integer|string how much to take from there; default, and -1: to the end
 ---@field whole? boolean one chunk a file
 
 ---Names that begin with a point match only patterns that do.
@@ -168,7 +168,7 @@ function lsio.files(paths, options) end
 ---@field objects? string|string[] paths
 ---@field object? any array, 0-based
 ---@field offset? any array of bytes; negative counts from the end
----@field length? any array of bytes, or one size for all
+---@field length? any array of bytes, or one size for all; -1, and without it: to the object's end
 ---@field tag? any array
 ---@field group? any array of numbers that never fall: in streams all of a group come before the next
 ---@field file? string CSV or .npy

@@ -250,7 +250,7 @@ class Ranges(RunnerTest):
                 ("a.bin,99999999999999999999999,1", "line 2"), ("a.bin,nan,1", "line 2"),
                 ("a.bin,NaN,1", "line 2"), ("a.bin,inf,1", "line 2"), ("a.bin,1e3,1", "line 2"),
                 ("a.bin,1.5,1", "line 2"), ("a.bin,0x10,1", "line 2"), ("a.bin,,1", "line 2"),
-                ("a.bin,1,", "line 2"), ("a.bin,0,-4", "line 2|length"), ("a.bin,0", "line 2"),
+                ("a.bin,4001,", "4000"), ("a.bin,0,-4", "line 2|length"), ("a.bin,-4001,-1", "4000"), ("a.bin,0", "line 2"),
                 ("a.bin,0,1,2,3", "line 2"), (",0,1", "line 2"), ('"a.bin,0,1', "line 2"),
                 ('"a.bin"x,0,1', "line 2"), ("a.bin,1 2,1", "line 2"), ("none.bin,0,1", "none.bin")):
             r = self.refused(self.csv("path,offset,length\n%s\n" % line), word)
@@ -287,7 +287,7 @@ class Ranges(RunnerTest):
 
     def test_npy_rows(self):
         big = 1 << 62
-        for row in ((2, 0, 1), (-1, 0, 1), (1 << 32, 0, 1), (big, 0, 1), (0, 4000, 1), (0, 0, -1),
+        for row in ((2, 0, 1), (-1, 0, 1), (1 << 32, 0, 1), (big, 0, 1), (0, 4000, 1), (0, 0, -2), (0, 4001, -1),
                     (0, -4001, 1), (0, 0, 4001), (0, big, big), (0, -big, 1), (0, 1, (1 << 63) - 1),
                     (0, -(1 << 63), 1), (0, (1 << 63) - 1, (1 << 63) - 1), (-(1 << 63), 0, 1)):
             self.refused(self.npy(np.array([(0, 0, 1), row], "<i8")), r"list\.npy|a\.bin")
@@ -319,7 +319,9 @@ class Ranges(RunnerTest):
         for arrays in ("offset = { -4001 }, length = { 1 }", "offset = { 0/0 }, length = { 1 }",
                        "offset = { 1/0 }, length = { 1 }", "offset = { 2^63 }, length = { 1 }",
                        "offset = { 2^53 }, length = { 2^53 }", "offset = { 0.5 }, length = { 1 }",
-                       "offset = { 0, 1 }, length = { 1 }", "offset = { 0 }, length = { -1 }",
+                       "offset = { 0, 1 }, length = { 1 }", "offset = { 0 }, length = { -2 }",
+                       "offset = { 4001 }, length = { -1 }", "offset = { 4001 }", "offset = { -4001 }",
+                       "offset = { 0 }, length = -2", "offset = { 0 }, length = { 2^53 + 2 }",
                        "offset = { 0 }, length = { 4001 }", 'offset = { "x" }, length = { 1 }',
                        "offset = { 0 }, length = { 1 }, object = { 1 }",
                        "offset = { 0 }, length = { 1 }, object = { -1 }"):

@@ -78,10 +78,10 @@ static void draw_request(struct drawn *d, int64_t item) {
     const int64_t to_end = size - from, some = item * (int64_t)draw(600);
     d->object[i] = k;
     d->offset[i] = from && draw(2) ? from - size : from;
-    d->length[i] = LSI_MIN(some, to_end);
+    d->length[i] = some < to_end ? some : lengths && draw(2) ? -1 : to_end;
     d->tag[i] = (int64_t)draw(1000) - 500;
     d->data[i] = data + from;
-    d->bytes[i] = (uint64_t)(lengths ? d->length[i] : to_end);
+    d->bytes[i] = (uint64_t)(lengths && some < to_end ? some : to_end);
     if (lengths || n < 20) d->all += d->bytes[i];
     d->tag_of[i] = tags ? d->tag[i] : 0;
   }

@@ -44,7 +44,7 @@ static void add_chunks(struct fuzz_bytes *in, struct lsi_request *r, unsigned wi
     for (uint32_t i = 0; i < n; i++) {
       object[i] = (uint32_t)fuzz_take(in, 1) % (r->n_objects + (what == 255));
       offset[i] = (int64_t)(fuzz_take(in, width) << (64 - 8 * width)) >> (64 - 8 * width);
-      length[i] = (int64_t)fuzz_take(in, width);
+      length[i] = (int64_t)(fuzz_take(in, width) << (64 - 8 * width)) >> (64 - 8 * width);
       tag[i] = offset[i];
     }
     int rc = 0;

@@ -111,6 +111,7 @@ def npy_seeds():
     yield "ranges3", npy(rows[:, :3].copy())
     yield "ranges-fortran", npy(numpy.asfortranarray(rows))
     yield "ranges-big", npy(rows.astype(">i8"))
+    yield "ranges-ends", npy(numpy.array([[0, 0, -1], [1, -100, -1]], dtype="<i8"))
     yield "ranges-none", npy(numpy.zeros((0, 3), dtype="<i8"))
     yield "scalar", npy(numpy.float32(1.5))
     yield "version2", npy(numpy.arange(6, dtype="<u2").reshape(2, 3), version=(2, 0))
@@ -138,6 +139,7 @@ def csv_seeds():
         tagged[1:], tagged[0], lineterminator="\n", quoting=csv.QUOTE_ALL)
     yield "numbers", csv_text([("x", -2**63, 2**63 - 1), ("x", 2**63 - 1, 0)], names, lineterminator="\n")
     yield "header", b"path,offset,length\n"
+    yield "ends", csv_text([("a.f32", 4096, -1, 1), ("a.f32", -4096, "", 2)], tags)
 
 
 def text_seeds(lines):

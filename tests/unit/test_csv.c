@@ -68,6 +68,22 @@ static void tags_and_extremes(void **state) {
   lsi_ranges_free(&r);
 }
 
+static void to_the_end(void **state) {
+  (void)state;
+  struct lsi_ranges r;
+  expect_ok("path,offset,length,tag\na,1,,5\na,-2,\"\",6\na,3,-1,7\n", &r);
+  assert_int_equal(r.n, 3);
+  expect_row(&r, 0, "a", 1, -1, 5);
+  expect_row(&r, 1, "a", -2, -1, 6);
+  expect_row(&r, 2, "a", 3, -1, 7);
+  lsi_ranges_free(&r);
+  expect_ok("path,offset,length\r\na,1,\r\na,2,", &r);
+  assert_int_equal(r.n, 2);
+  expect_row(&r, 0, "a", 1, -1, 0);
+  expect_row(&r, 1, "a", 2, -1, 0);
+  lsi_ranges_free(&r);
+}
+
 static void line_ends_bom_and_blank_ends(void **state) {
   (void)state;
   static const char *const texts[] = {
@@ -153,7 +169,8 @@ static void mistakes(void **state) {
       {HEAD "a,9223372036854775808,2\n", "line 2, offset", "a whole number of 64 bits"},
       {HEAD "a,-9223372036854775809,2\n", "line 2, offset", "a whole number of 64 bits"},
       {HEAD "a,18446744073709551617,2\n", "line 2, offset", "a whole number of 64 bits"},
-      {HEAD "a,1,-1\n", "line 2, length", "0 or more"},
+      {HEAD "a,1,-2\n", "line 2, length", "0 or more"},
+      {HEAD "a,1,-\n", "line 2, length", "nothing or -1"},
       {HEAD "a,1,9223372036854775808\n", "line 2, length", "0 or more"},
       {HEAD "a,1,2\n\na,1,2\n", "line 3", "blank lines"},
       {HEAD "a,1,2\nb\"c,1,2\n", "line 3, path", "quotes around the whole field"},
@@ -244,7 +261,7 @@ static void random_texts(void **state) {
     if (rc != 0 && (rc != LSIO_ERR_USAGE || !error.what[0]))
       fail_msg("seed %#llx, text %d: code %d", (unsigned long long)seed, i, rc);
     for (uint64_t k = 0; k < r.n; k++)
-      if (r.object[k] >= r.n_objects || r.length[k] < 0 || !*lsi_ranges_name(&r, r.object[k]))
+      if (r.object[k] >= r.n_objects || r.length[k] < -1 || !*lsi_ranges_name(&r, r.object[k]))
         fail_msg("seed %#llx, text %d: a bad row", (unsigned long long)seed, i);
     lsi_ranges_free(&r);
   }
@@ -279,6 +296,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(plain),
       cmocka_unit_test(tags_and_extremes),
+      cmocka_unit_test(to_the_end),
       cmocka_unit_test(line_ends_bom_and_blank_ends),
       cmocka_unit_test(no_rows),
       cmocka_unit_test(quoted_paths),

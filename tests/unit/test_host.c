@@ -265,6 +265,15 @@ static void test_ranges(void **state) {
          " tag = ffi.new('int64_t[3]', { 5, 6, -7 })", 3, want);
   static const int64_t one[] = {0, 8, 16, 0};
   ranges("objects = path, offset = { 8 }, length = { 16 }", 1, one);
+  static const int64_t ends[] = {0, 8, 3992, 0, 0, 3998, 2, 0};
+  ranges("objects = path, offset = { 8, -2 }", 2, ends);
+  ranges("objects = path, offset = { 8, -2 }, length = -1", 2, ends);
+  ranges("objects = path, offset = { 8, -2 }, length = { -1, -1 }", 2, ends);
+  ranges("objects = path, offset = { 8, -2 }, length = ffi.new('int64_t[2]', -1, 2)", 2, ends);
+  host_prepare_fails("local lsio = require 'lsio'\nreturn lsio.job { source = lsio.ranges { "
+      "objects = 'null',"
+              " offset = { 0 }, length = { -2 } } }",
+              LSIO_ERR_SCRIPT, "length[1] is -2, not a whole number from 0, or -1: up to the object's end");
   host_prepare_fails("local lsio = require 'lsio'\nreturn lsio.job { source = lsio.ranges { "
       "objects = 'null',"
               " object = { 1 }, offset = { 0 }, length = { 0 } } }",

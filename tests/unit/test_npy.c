@@ -262,9 +262,10 @@ static void tables(void **state) {
     }
     lsi_ranges_free(&r);
   }
-  static const int64_t three[] = {0, 1, 2, 3, 4, 5};
+  static const int64_t three[] = {0, 1, -1, 3, 4, 5};
   assert_int_equal(read_table(buf, make_table(buf, "<i8", false, 2, 3, three), &r), 0);
   assert_null(r.tag);
+  assert_int_equal(r.length[0], -1);
   assert_int_equal(r.length[1], 5);
   assert_int_equal(r.n_objects, 4);
   lsi_ranges_free(&r);
@@ -277,7 +278,7 @@ static void wrong_tables(void **state) {
   (void)state;
   static const int64_t good[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
   static const int64_t negative_object[] = {0, 0, 0, -1, 0, 0}, large[] = {4294967295, 0, 0},
-                       negative_length[] = {0, 0, 0, 0, 0, -1};
+                       negative_length[] = {0, 0, 0, 0, 0, -2};
   char buf[1024];
   struct lsi_ranges r;
   size_t n = make_table(buf, "<i8", false, 2, 3, good);
@@ -295,7 +296,7 @@ static void wrong_tables(void **state) {
   assert_int_equal(read_table(buf, make_table(buf, "<i8", false, 1, 3, large), &r), LSIO_ERR_USAGE);
   assert_int_equal(read_table(buf, make_table(buf, "<i8", false, 2, 3, negative_length), &r),
                    LSIO_ERR_USAGE);
-  assert_non_null(strstr(error.what, "row 1: the length is -1"));
+  assert_non_null(strstr(error.what, "row 1: the length is -2"));
   const int64_t live = lsi_mem_live();
   n = make_table(buf, "<i8", false, 2, 4, good);
   for (uint64_t k = 1; k <= 4; k++) {

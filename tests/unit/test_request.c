@@ -107,8 +107,10 @@ static void chunks_are_checked_and_made_absolute(void **unused) {
     uint32_t object;
     int64_t offset, length;
   } bad[] = {{0, 0, 101},         {0, 100, 1},         {0, 101, 0},         {0, -101, 1},
-             {0, -10, 11},        {0, 5, -1},          {1, 0, 1},           {2, 0, 0},
+             {0, -10, 11},        {0, 5, -2},          {1, 0, 1},           {2, 0, 0},
              {0, INT64_MAX, 1},   {0, INT64_MIN, 1},   {0, 50, INT64_MAX},  {0, -1, INT64_MAX},
+             {0, 101, -1},        {0, -101, -1},       {1, 1, -1},          {1, -1, -1},
+             {0, INT64_MAX, -1},  {0, INT64_MIN, -1},  {2, 0, -1},          {0, 0, INT64_MIN},
              {0, INT64_MIN, INT64_MIN}};
   for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
     struct lsi_error err = {0};
@@ -122,6 +124,31 @@ static void chunks_are_checked_and_made_absolute(void **unused) {
     assert_int_equal(r->n_chunks, 4);
     assert_int_equal(r->n_steps, 4);
   }
+  lsi_request_free(r);
+}
+
+static void to_the_end(void **unused) {
+  (void)unused;
+  const uint64_t sizes[] = {100, INT64_MAX};
+  struct lsi_request *r = with_objects(sizes, 2);
+  static const uint32_t object[] = {0, 0, 0, 0, 1, 1, 1};
+  static const int64_t offset[] = {0, 99, 100, -100, 0, INT64_MAX, -1}, length[] = {-1, -1, -1, -1, -1, -1, -1};
+  static const uint64_t begin[] = {0, 99, 100, 0, 0, INT64_MAX, INT64_MAX - 1},
+                        bytes[] = {100, 1, 0, 100, INT64_MAX, 0, 1};
+  assert_int_equal(lsi_request_add_chunks(r, 7, object, offset, length, NULL, NULL), 0);
+  assert_int_equal(lsi_request_add_step(r, 2, object, offset, length, NULL, NULL), 0);
+  assert_int_equal(r->n_chunks, 9);
+  for (uint32_t i = 0; i < r->n_chunks; i++) {
+    assert_int_equal(r->offset[i], begin[i % 7]);
+    assert_int_equal(r->length[i], bytes[i % 7]);
+  }
+  struct lsi_error err = {0};
+  assert_int_equal(lsi_request_add_chunk(r, 0, 101, -1, 0, &err), LSIO_ERR_USAGE);
+  assert_string_equal(err.what, "the range from offset 101 to the end does not lie within its object of 100 bytes");
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_request_add_chunk(r, 0, 1, -2, 0, &err), LSIO_ERR_USAGE);
+  assert_non_null(strstr(err.what, "length -2"));
+  assert_non_null(strstr(err.remedy, "-1: to the object's end"));
   lsi_request_free(r);
 }
 
@@ -318,6 +345,7 @@ int main(void) {
       cmocka_unit_test(objects_keep_names_and_infos),
       cmocka_unit_test(names_are_taken_over_or_copied),
       cmocka_unit_test(chunks_are_checked_and_made_absolute),
+      cmocka_unit_test(to_the_end),
       cmocka_unit_test(a_bad_chunk_of_many_adds_none),
       cmocka_unit_test(tags_begin_late_and_stay),
       cmocka_unit_test(cutting),

@@ -1,0 +1,81 @@
+"""Ranges and lists of paths as people have them."""
+import unittest
+
+import numpy as np
+
+from support import RunnerTest
+
+# The bytes of each chunk, and what it is.
+JOB = """local lsio = require "lsio"
+return lsio.job {
+  source = %s,
+  sink = lsio.raw("out.raw", { exists = "replace" }),
+  state = function() return { lines = "" } end,
+  transform = function(chunk, state)
+    state.lines = state.lines .. ("%%s %%.0f %%.0f %%.0f\\n"):format(chunk.name, chunk.offset, chunk.length, chunk.tag)
+    lsio.k.copy(chunk.data, chunk.n, chunk.out)
+  end,
+  reduce = { lines = "concat" },
+  done = function(r) io.write(r.lines) end,
+}"""
+SIZES = {"a.bin": 1000, "b.bin": 37, "c.bin": 0}
+
+
+class ListTest(RunnerTest):
+    def setUp(self):
+        super().setUp()
+        self.bytes = {}
+        for i, (name, size) in enumerate(SIZES.items()):
+            self.bytes[name] = np.random.RandomState(i).bytes(size)
+            with open(self.path(name), "wb") as f:
+                f.write(self.bytes[name])
+
+    def check(self, source, rows, **more):
+        """A job on that source reads these rows: name, offset, length, tag; -1 and negative offsets as in lists."""
+        want = []
+        for name, offset, length, tag in rows:
+            at = offset if offset >= 0 else SIZES[name] + offset
+            want.append((name, at, SIZES[name] - at if length == -1 else length, tag))
+        r = self.expect(0, "-j1", "-e", JOB % source, **more)
+        got = [line.rsplit(" ", 3) for line in r.out.splitlines()]
+        self.assertEqual(sorted((name, int(o), int(n), int(t)) for name, o, n, t in got), sorted(want))
+        with open(self.path("out.raw"), "rb") as f:
+            self.assertEqual(f.read(), b"".join(self.bytes[name][at:at + n] for name, at, n, _ in want))
+
+    def refused(self, source, code, *words, **more):
+        r = self.expect(code, "-e", JOB % source, **more)
+        for word in words:
+            self.assertIn(word, r.said)
+        return r
+
+
+class ToTheEnd(ListTest):
+    ROWS = [("a.bin", 10, -1, 1), ("a.bin", -10, -1, 2), ("b.bin", 0, -1, 3), ("b.bin", 37, -1, 4),
+            ("c.bin", 0, -1, 5), ("a.bin", 5, 6, 6)]
+
+    def test_csv(self):
+        for end in ("", "-1", '""', '"-1"'):
+            self.write("r.csv", "path,offset,length,tag\n" + "".join(
+                "%s,%d,%s,%d\n" % (p, o, end if n == -1 else n, t) for p, o, n, t in self.ROWS))
+            self.check('lsio.ranges { file = "r.csv" }', self.ROWS)
+
+    def test_npy(self):
+        names = list(SIZES)
+        np.save(self.path("r.npy"), np.array([(names.index(p), o, n, t) for p, o, n, t in self.ROWS]))
+        self.check('lsio.ranges { file = "r.npy", objects = { "a.bin", "b.bin", "c.bin" } }', self.ROWS)
+
+    def test_arrays(self):
+        for length in ("", ", length = -1", ", length = { -1, -1 }"):
+            self.check('lsio.ranges { objects = "a.bin", offset = { 10, -10 }, tag = { 1, 2 }%s }' % length,
+                       self.ROWS[:2])
+
+    def test_what_lies_outside_is_named(self):
+        for offset, length in ((1001, ""), (-1001, "-1"), (1 << 62, "")):
+            self.write("r.csv", "path,offset,length\na.bin,%d,%s\n" % (offset, length))
+            self.refused('lsio.ranges { file = "r.csv" }', 2, "a.bin", "offset %d to the end" % offset, "1000 bytes")
+        self.write("r.csv", "path,offset,length\na.bin,0,-2\n")
+        self.refused('lsio.ranges { file = "r.csv" }', 2, "'r.csv', line 2, length", "nothing or -1")
+
+
+if __name__ == "__main__":
+    unittest.main()
