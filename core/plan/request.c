@@ -251,38 +251,42 @@ int lsi_request_add_step(struct lsi_request *r, uint32_t n, const uint32_t *obje
   return 0;
 }
 
-int lsi_request_cut(struct lsi_request *r, uint32_t object, uint64_t offset, uint64_t length,
+static int cut_outside(const struct lsi_request *r, uint32_t object, int64_t offset, uint64_t length,
+                       struct lsi_error *err) {
+  const uint64_t size = r->objects[object].size;
+  int code = length == UINT64_MAX
+                 ? lsi_fail(err, LSIO_ERR_USAGE, 0, "the offset %" PRId64 " lies %s of its object of %" PRIu64
+                            " bytes", offset, offset < 0 ? "before the beginning" : "behind the end", size)
+                 : lsi_fail(err, LSIO_ERR_USAGE, 0,
+                            "the range of offset %" PRId64 " and length %" PRIu64
+                            " does not lie within its object of %" PRIu64 " bytes", offset, length, size);
+  lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  return code;
+}
+
+int lsi_request_cut(struct lsi_request *r, uint32_t object, int64_t offset, uint64_t length,
                     uint64_t chunk, struct lsi_error *err) {
   if (object >= r->n_objects) {
     uint64_t unused;
     return resolve(r, object, 0, 0, &unused, &unused, err);
   }
-  const uint64_t size = r->objects[object].size;
-  const bool to_end = length == UINT64_MAX;
-  if (offset <= size && to_end) length = size - offset;
-  if (offset > size || length > size - offset) {
-    int code = to_end ? lsi_fail(err, LSIO_ERR_USAGE, 0,
-                                 "the offset %" PRIu64 " lies behind the end of its object of %" PRIu64
-                                 " bytes",
-                                 offset, size)
-                      : lsi_fail(err, LSIO_ERR_USAGE, 0,
-                                 "the range of offset %" PRIu64 " and length %" PRIu64
-                                 " does not lie within its object of %" PRIu64 " bytes",
-                                 offset, length, size);
-    lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
-    return code;
-  }
+  const int64_t size = (int64_t)r->objects[object].size;
+  const int64_t at = offset < 0 ? offset + size : offset;
+  const bool inside = at >= 0 && at <= size;
+  if (!inside || (length != UINT64_MAX && length > (uint64_t)(size - at)))
+    return cut_outside(r, object, offset, length, err);
+  if (length == UINT64_MAX) length = (uint64_t)(size - at);
   if (chunk == 0 || chunk > length) chunk = length;
   const uint64_t n = length == 0 ? 1 : length / chunk + (length % chunk != 0);
   int code = reserve_chunks(r, n, false, err);
   if (!code && r->step_first) code = reserve_steps(r, n, err);
   if (code) return code;
   for (uint64_t i = 0; i < n; i++) {
-    const uint32_t at = r->n_chunks++;
-    r->object[at] = object;
-    r->offset[at] = offset + i * chunk;
-    r->length[at] = LSI_MIN(chunk, length - i * chunk);
-    if (r->tag) r->tag[at] = 0;
+    const uint32_t c = r->n_chunks++;
+    r->object[c] = object;
+    r->offset[c] = (uint64_t)at + i * chunk;
+    r->length[c] = LSI_MIN(chunk, length - i * chunk);
+    if (r->tag) r->tag[c] = 0;
     r->n_steps++;
     if (r->step_first) r->step_first[r->n_steps] = r->n_chunks;
   }

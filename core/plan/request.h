@@ -80,9 +80,10 @@ int lsi_request_add_step(struct lsi_request *r, uint32_t n, const uint32_t *obje
 /* Once all steps have been added: their groups, n numbers from 0 on that never fall. Steps next to each other
  * with the same number are one. USAGE: they are no such numbers. */
 int lsi_request_set_groups(struct lsi_request *r, const int64_t *group, uint64_t n, struct lsi_error *err);
-/* Cuts [offset, offset + length) of an object (length UINT64_MAX = to its end) into chunks of `chunk`
- * bytes (0 = one chunk), one step each; the last may be shorter; an empty range is one empty step. */
-int lsi_request_cut(struct lsi_request *r, uint32_t object, uint64_t offset, uint64_t length,
+/* Cuts [offset, offset + length) of an object (a negative offset counts from its end, length UINT64_MAX = to
+ * it) into chunks of `chunk` bytes (0 = one chunk), one step each; the last may be shorter; an empty range is
+ * one empty step. */
+int lsi_request_cut(struct lsi_request *r, uint32_t object, int64_t offset, uint64_t length,
                     uint64_t chunk, struct lsi_error *err);
 /* Keeps steps floor(i*S/n) up to floor((i+1)*S/n) of S, then at most `limit` (0 = all). Before planning. */
 int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,

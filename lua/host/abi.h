@@ -65,8 +65,8 @@ struct lsi_vt {
                        struct lsi_error *err);
 };
 
-/* How files are cut into chunks: length -1 = to the end, chunk 0 = whole. may_be_late: nobody needs to know
- * the sizes of many files before they are read. */
+/* How files are cut into chunks: a negative offset counts from the end, length -1 = to it, chunk 0 = whole.
+ * may_be_late: nobody needs to know the sizes of many files before they are read. */
 struct lsi_lua_cut {
   double offset, length, chunk;
   bool may_be_late;

@@ -136,7 +136,7 @@ static int files(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_err
   int rc = late ? add_late_objects(r, s->paths, &first, err) : with_names(r, s->paths, &first, err);
   if (rc >= 0) rc = lsi_request_reserve(r, r->n_objects - first, err);
   for (uint32_t i = first; rc >= 0 && i < r->n_objects; i++)
-    rc = lsi_request_cut(r, i, (uint64_t)c->offset, c->length < 0 ? UINT64_MAX : (uint64_t)c->length,
+    rc = lsi_request_cut(r, i, (int64_t)c->offset, c->length < 0 ? UINT64_MAX : (uint64_t)c->length,
                          (uint64_t)c->chunk, err);
   return rc;
 }

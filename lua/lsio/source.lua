@@ -24,6 +24,14 @@ local function size(v, what, least)
 end
 M.size = size
 
+-- A size that may be negative too: -4096, "-4KiB".
+local function signed_size(v, what)
+  local behind_sign = type(v) == "string" and v:match "^%-(.*)"
+  local n = behind_sign and -core.vt.size(behind_sign) or v
+  if util.whole(n, -2 ^ 53, 0) then return n end
+  return size(v, what, 0)
+end
+
 local function fail_text(text) fail("%s", text) end
 
 local file_options = { chunk = true, offset = true, length = true, whole = true }
@@ -36,7 +44,7 @@ local function check_files(options, who)
   options = options or {}
   util.only_keys(options, file_options, "option of " .. who, fail_text)
   if options.chunk ~= nil then out.chunk = size(options.chunk, who .. ": chunk", 1) end
-  out.offset = options.offset ~= nil and size(options.offset, who .. ": offset", 0) or 0
+  out.offset = options.offset ~= nil and signed_size(options.offset, who .. ": offset") or 0
   if options.length ~= nil and options.length ~= TO_END then
     out.length = size(options.length, who .. ": length", 0)
   end

@@ -154,7 +154,7 @@ function lsio.job(job) end
 
 ---@class lsio.file_options
 ---@field chunk? integer|string size of a chunk
----@field offset? integer|string where to begin in each file
+---@field offset? integer|string where to begin in each file; negative (-4096, "-4KiB") counts from its end
 ---@field length? integer|string how much to take from there; default, and -1: to the end
 ---@field whole? boolean one chunk a file
 

@@ -77,5 +77,22 @@ class ToTheEnd(ListTest):
         self.refused('lsio.ranges { file = "r.csv" }', 2, "'r.csv', line 2, length", "nothing or -1")
 
 
+class Files(ListTest):
+    def test_negative_offsets_count_from_the_end(self):
+        for offset in ("-20", '"-20"', "-20.0"):
+            self.check('lsio.files({ "a.bin", "b.bin" }, { offset = %s })' % offset,
+                       [("a.bin", -20, -1, 0), ("b.bin", -20, -1, 0)])
+        self.check('lsio.files("a.bin", { offset = "-0.5KiB", length = 100, chunk = 60 })',
+                   [("a.bin", -512, 60, 0), ("a.bin", -452, 40, 0)])
+        self.check('lsio.files("*.bin", { offset = 0, length = -1, whole = true })',
+                   [(name, 0, -1, 0) for name in SIZES])
+
+    def test_what_lies_outside_is_named(self):
+        self.refused('lsio.files("*.bin", { offset = -38 })', 2, "b.bin", "offset -38", "37 bytes")
+        self.refused('lsio.files("a.bin", { offset = -10, length = 11 })', 2, "a.bin", "offset -10", "length 11")
+        for offset in ('"-x"', '"--1"', '"-"', "-0.5", "-2 ^ 60", "-1 / 0", "{}"):
+            self.refused('lsio.files("a.bin", { offset = %s })' % offset, 3, "offset must be a size")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -26,7 +26,8 @@ static void add_objects(struct fuzz_bytes *in, struct lsi_request *r, bool small
 /* A cut makes a chunk for each part: not millions of them here. */
 static void cut(struct fuzz_bytes *in, struct lsi_request *r, uint32_t object, unsigned width,
                 struct lsi_error *err) {
-  const uint64_t offset = fuzz_take(in, width), length = fuzz_take(in, width);
+  const int64_t offset = (int64_t)(fuzz_take(in, width) << (64 - 8 * width)) >> (64 - 8 * width);
+  const uint64_t length = fuzz_take(in, width);
   const uint64_t least = r->objects[object].size / CHUNKS_MAX + 1;
   uint64_t chunk = fuzz_take(in, width);
   if (chunk && chunk < least) chunk = least;

@@ -213,11 +213,45 @@ static void cutting(void **unused) {
   assert_int_equal(lsi_request_cut(r, 0, 0, UINT64_MAX, 1, NULL), LSIO_ERR_LIMIT);
   assert_int_equal(lsi_request_cut(r, 0, INT64_MAX, 1, 1, NULL), LSIO_ERR_USAGE);
   assert_int_equal(lsi_request_cut(r, 0, 1, INT64_MAX, 1, NULL), LSIO_ERR_USAGE);
-  assert_int_equal(lsi_request_cut(r, 0, UINT64_MAX, UINT64_MAX, 1, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(lsi_request_cut(r, 0, INT64_MIN, UINT64_MAX, 1, NULL), LSIO_ERR_USAGE);
+  assert_int_equal(lsi_request_cut(r, 0, -1, 2, 1, NULL), LSIO_ERR_USAGE);
   assert_int_equal(lsi_request_cut(r, 1, 0, UINT64_MAX, 1, NULL), LSIO_ERR_USAGE);
   assert_int_equal(r->n_chunks, 0);
   for (int i = 0; i < 3; i++) assert_int_equal(lsi_request_cut(r, 0, 0, UINT64_MAX, 0, NULL), 0);
   assert_true(lsi_request_bytes(r) == UINT64_MAX); /* saturates */
+  lsi_request_free(r);
+}
+
+static void cuts_from_the_end(void **unused) {
+  (void)unused;
+  const uint64_t sizes[] = {100, 0};
+  struct lsi_request *r = with_objects(sizes, 2);
+  assert_int_equal(lsi_request_cut(r, 0, -100, UINT64_MAX, 0, NULL), 0);
+  assert_int_equal(lsi_request_cut(r, 0, -30, UINT64_MAX, 20, NULL), 0);
+  assert_int_equal(lsi_request_cut(r, 0, -30, 5, 0, NULL), 0);
+  static const uint64_t want[][2] = {{0, 100}, {70, 20}, {90, 10}, {70, 5}};
+  assert_int_equal(r->n_chunks, LSI_COUNTOF(want));
+  for (uint32_t i = 0; i < r->n_chunks; i++) {
+    assert_int_equal(r->offset[i], want[i][0]);
+    assert_int_equal(r->length[i], want[i][1]);
+  }
+  static const struct {
+    uint32_t object;
+    int64_t offset;
+    uint64_t length;
+    const char *says;
+  } bad[] = {{0, -101, UINT64_MAX, "the offset -101 lies before the beginning of its object of 100 bytes"},
+             {1, -1, UINT64_MAX, "the offset -1 lies before the beginning of its object of 0 bytes"},
+             {0, 101, UINT64_MAX, "the offset 101 lies behind the end"},
+             {0, INT64_MIN, UINT64_MAX, "lies before the beginning"},
+             {0, -10, 11, "offset -10 and length 11 does not lie within"},
+             {0, -1, UINT64_MAX - 1, "does not lie within"}};
+  for (size_t i = 0; i < LSI_COUNTOF(bad); i++) {
+    struct lsi_error err = {0};
+    assert_int_equal(lsi_request_cut(r, bad[i].object, bad[i].offset, bad[i].length, 1, &err), LSIO_ERR_USAGE);
+    if (!strstr(err.what, bad[i].says)) fail_msg("case %zu: %s", i, err.what);
+    assert_string_equal(err.object, bad[i].object ? "dir/b.f32" : "a.f32");
+  }
   lsi_request_free(r);
 }
 
@@ -349,6 +383,7 @@ int main(void) {
       cmocka_unit_test(a_bad_chunk_of_many_adds_none),
       cmocka_unit_test(tags_begin_late_and_stay),
       cmocka_unit_test(cutting),
+      cmocka_unit_test(cuts_from_the_end),
       cmocka_unit_test(steps_of_several_chunks),
       cmocka_unit_test(shards_cover_every_step_once),
       cmocka_unit_test(limits),
