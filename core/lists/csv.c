@@ -7,9 +7,15 @@
 
 #include "ground/mem.h"
 
-#define COLUMNS 4u
+/* What is known of columns; the header says which is which. */
+enum column { PATH, OFFSET, LENGTH, TAG, COLUMNS };
 
 static const char *const column_names[COLUMNS] = {"path", "offset", "length", "tag"};
+
+struct place {
+  uint64_t at; /* of the row's fields */
+  enum column column;
+};
 
 struct field {
   const char *text;
@@ -25,7 +31,11 @@ struct slot {
 struct csv {
   const char *at, *end, *file;
   uint64_t line;        /* of `at`, from 1 */
-  unsigned columns, column;
+  uint64_t fields;      /* of each row, those of columns that are not known among them */
+  struct place places[COLUMNS];
+  unsigned n_places;
+  bool tagged;
+  enum column column;   /* of the field in hand; COLUMNS: not known */
   char *unquoted;       /* a field whose quotes were doubled */
   size_t unquoted_cap;
   struct slot *slots;   /* n_slots, a power of two */
@@ -95,6 +105,17 @@ static int unquote(struct csv *c, struct field *f) {
   return 0;
 }
 
+static bool is_blank(char b) { return b == ' ' || b == '\t'; }
+
+static void skip_blanks(struct csv *c) {
+  while (c->at < c->end && is_blank(*c->at)) c->at++;
+}
+
+static void trim(struct field *f) {
+  while (f->length && is_blank(*f->text)) f->text++, f->length--;
+  while (f->length && is_blank(f->text[f->length - 1])) f->length--;
+}
+
 static int quoted_field(struct csv *c, struct field *f) {
   const uint64_t line = c->line;
   const char *open = c->at++;
@@ -111,6 +132,7 @@ static int quoted_field(struct csv *c, struct field *f) {
     c->at++;
   }
   f->length = (size_t)(c->at - 1 - f->text);
+  skip_blanks(c);
   if (!end_field(c, f))
     return bad(c, c->line, "a comma or the line's end after the closing quote", c->at,
                (size_t)LSI_MIN(c->end - c->at, 8));
@@ -118,16 +140,18 @@ static int quoted_field(struct csv *c, struct field *f) {
 }
 
 static int read_field(struct csv *c, struct field *f) {
+  skip_blanks(c);
   if (c->at < c->end && *c->at == '"') return quoted_field(c, f);
-  const char *p = c->at;
+  const char *text = c->at, *p = text;
   while (p < c->end && *p != ',' && *p != '\n' && *p != '\r' && *p != '"') p++;
-  f->text = c->at;
-  f->length = (size_t)(p - c->at);
+  f->text = text;
+  f->length = (size_t)(p - text);
   c->at = p;
+  trim(f);
   if (end_field(c, f)) return 0;
   return bad(c, c->line, *p == '"' ? "quotes around the whole field"
                                    : "CR only before LF or within quotes",
-             f->text, f->length + 1);
+             text, (size_t)(p - text) + 1);
 }
 
 static bool parse_number(const struct field *f, int64_t *out) {
@@ -237,22 +261,49 @@ static int intern(struct csv *c, const struct field *f, uint32_t *object) {
 
 /* ---- rows ---- */
 
+/* Steps over blank lines; true when the text ends after them. */
+static bool at_end(struct csv *c) {
+  for (;;) {
+    const char *p = c->at;
+    while (p < c->end && is_blank(*p)) p++;
+    if (p == c->end) return true;
+    if (*p == '\r' && c->end - p > 1 && p[1] == '\n') p++;
+    if (*p != '\n') return false;
+    c->at = p + 1;
+    c->line++;
+  }
+}
+
+static enum column find_column(const struct field *f) {
+  for (unsigned i = 0; i < COLUMNS; i++)
+    if (strlen(column_names[i]) == f->length && !memcmp(column_names[i], f->text, f->length))
+      return (enum column)i;
+  return COLUMNS;
+}
+
 static int read_header(struct csv *c) {
-  struct field f;
+  struct field f = {.last = false};
   if (c->end - c->at >= 3 && !memcmp(c->at, "\xEF\xBB\xBF", 3)) c->at += 3;
+  const uint64_t number = at_end(c) ? 1 : c->line;
   const char *line = c->at;
-  for (c->column = COLUMNS, c->columns = 0;; c->columns++) {
+  unsigned seen = 0;
+  for (; !f.last; c->fields++) {
+    c->column = COLUMNS;
     int rc = read_field(c, &f);
     if (rc) return rc;
-    if (c->columns == COLUMNS || strlen(column_names[c->columns]) != f.length ||
-        memcmp(column_names[c->columns], f.text, f.length))
-      break;
-    if (!f.last) continue;
-    if (++c->columns >= 3) return 0;
-    break;
+    trim(&f);
+    const enum column column = find_column(&f);
+    if (column == COLUMNS) continue;
+    c->column = column;
+    if (seen & 1u << column) return bad(c, number, "one column of this name", "another", 7);
+    seen |= 1u << column;
+    c->places[c->n_places++] = (struct place){c->fields, column};
   }
+  c->tagged = seen & 1u << TAG;
+  if ((seen | 1u << TAG) == (1u << COLUMNS) - 1) return 0;
+  c->column = COLUMNS;
   const char *end = line < c->end ? memchr(line, '\n', (size_t)(c->end - line)) : NULL;
-  return bad(c, 1, "the header path,offset,length or path,offset,length,tag", line,
+  return bad(c, number, "the header path,offset,length (in any order; tag and others may be there)", line,
              (size_t)((end ? end : c->end) - line));
 }
 
@@ -269,7 +320,7 @@ static int reserve_row(struct csv *c) {
   r->offset = p;
   if (!(p = lsi_reallocarray(r->length, cap, sizeof *r->length))) return no_memory(c);
   r->length = p;
-  if (c->columns == COLUMNS) {
+  if (c->tagged) {
     if (!(p = lsi_reallocarray(r->tag, cap, sizeof *r->tag))) return no_memory(c);
     r->tag = p;
   }
@@ -283,61 +334,51 @@ static int read_path(struct csv *c, uint64_t line, const struct field *f, uint32
   return intern(c, f, object);
 }
 
+static int read_number(struct csv *c, uint64_t line, struct field *f, int64_t *out) {
+  trim(f);
+  if (c->column != LENGTH)
+    return parse_number(f, out) ? 0 : bad(c, line, "a whole number of 64 bits", f->text, f->length);
+  *out = -1;
+  if (!f->length || (parse_number(f, out) && *out >= -1)) return 0;
+  return bad(c, line, "a number of bytes, 0 or more, or nothing or -1 (to the end)", f->text, f->length);
+}
+
+static int wrong_count(struct csv *c, uint64_t line, bool fewer) {
+  char expected[40];
+  snprintf(expected, sizeof expected, "%" PRIu64 " fields", c->fields);
+  c->column = COLUMNS;
+  return bad(c, line, expected, fewer ? "fewer" : "more", fewer ? 5 : 4);
+}
+
 static int read_row(struct csv *c) {
   struct lsi_ranges *r = &c->r;
   int64_t values[COLUMNS] = {0};
   uint32_t object = 0;
+  const struct place *next = c->places, *end = next + c->n_places;
   int rc = reserve_row(c);
   if (rc) return rc;
-  for (unsigned i = 0; i < c->columns; i++) {
+  for (uint64_t i = 0; i < c->fields; i++) {
     struct field f;
     uint64_t line = c->line;
-    c->column = i;
+    const bool known = next < end && next->at == i;
+    c->column = known ? next++->column : COLUMNS;
     if ((rc = read_field(c, &f))) return rc;
-    if (i == 0)
-      rc = read_path(c, line, &f, &object);
-    else if (i == 2 && !f.length)
-      values[i] = -1;
-    else if (!parse_number(&f, &values[i]) || (i == 2 && values[i] < -1))
-      rc = bad(c, line, i == 2 ? "a number of bytes, 0 or more, or nothing or -1 (to the end)"
-                               : "a whole number of 64 bits",
-               f.text, f.length);
+    if (c->column == PATH) rc = read_path(c, line, &f, &object);
+    else if (known) rc = read_number(c, line, &f, &values[c->column]);
     if (rc) return rc;
-    if (f.last == (i + 1 == c->columns)) continue;
-    c->column = COLUMNS;
-    return bad(c, line, c->columns == 3 ? "3 fields" : "4 fields",
-               f.last ? "fewer" : "more", f.last ? 5 : 4);
+    if (f.last != (i + 1 == c->fields)) return wrong_count(c, line, f.last);
   }
   r->object[r->n] = object;
-  r->offset[r->n] = values[1];
-  r->length[r->n] = values[2];
-  if (r->tag) r->tag[r->n] = values[3];
+  r->offset[r->n] = values[OFFSET];
+  r->length[r->n] = values[LENGTH];
+  if (r->tag) r->tag[r->n] = values[TAG];
   r->n++;
   return 0;
 }
 
-/* Steps over blank lines; true when the text ends after them. */
-static bool at_end(struct csv *c) {
-  while (c->at < c->end) {
-    if (*c->at == '\r' && c->end - c->at > 1 && c->at[1] == '\n') c->at++;
-    if (*c->at != '\n') return false;
-    c->at++;
-    c->line++;
-  }
-  return true;
-}
-
 static int read_all(struct csv *c) {
   int rc = read_header(c);
-  while (!rc) {
-    uint64_t line = c->line;
-    if (at_end(c)) return 0;
-    if (c->line != line) {
-      c->column = COLUMNS;
-      return bad(c, line, "a row (blank lines may only be the last ones)", "", 0);
-    }
-    rc = read_row(c);
-  }
+  while (!rc && !at_end(c)) rc = read_row(c);
   return rc;
 }
 

@@ -258,7 +258,8 @@ class Ranges(RunnerTest):
 
     def test_csv_files(self):
         for text in (b"", b"\n", b"path,offset\na.bin,1\n", b"offset,length\n1,2\n", b"a.bin,0,4\n",
-                     b"path,offset,length,weight\na.bin,0,1,1\n", b"\0" * 100, os.urandom(1000),
+                     b"path,offset,Length,weight\na.bin,0,1,1\n", b"path,offset,length,path\na.bin,0,1,a.bin\n",
+                     b"path,offset,length,weight\na.bin,0,1\n", b"\0" * 100, os.urandom(1000),
                      b"\x93NUMPY", b"path,offset,length\na\0.bin,0,4\n", b"path,offset,length\na.bin,\0,4\n",
                      b"path,offset,length\n" + b"x" * 100000, b"path;offset;length\na.bin;0;1\n"):
             self.refused(self.csv(text), r"list\.csv")

@@ -1,4 +1,8 @@
 """Ranges and lists of paths as people have them."""
+import csv
+import io
+import os
+import random
 import unittest
 
 import numpy as np
@@ -75,6 +79,83 @@ class ToTheEnd(ListTest):
             self.refused('lsio.ranges { file = "r.csv" }', 2, "a.bin", "offset %d to the end" % offset, "1000 bytes")
         self.write("r.csv", "path,offset,length\na.bin,0,-2\n")
         self.refused('lsio.ranges { file = "r.csv" }', 2, "'r.csv', line 2, length", "nothing or -1")
+
+
+class Csv(ListTest):
+    """Written in all the ways that people and programs write them; Python's csv module says what they mean."""
+
+    def setUp(self):
+        super().setUp()
+        self.dice = random.Random(os.environ.get("LSIO_TEST_SEED", "12"))
+
+    def field(self, text):
+        quoted = any(c in text for c in ',"\r\n') or text != text.strip() or self.dice.random() < 0.2
+        blanks = [self.dice.choice(["", "", "", " ", "\t", "  "]) for _ in range(2)]
+        if quoted:
+            blanks[0] = " " * len(blanks[0])  # Python knows no tab before quotes
+        return blanks[0] + ('"%s"' % text.replace('"', '""') if quoted else text) + blanks[1]
+
+    def text(self, rows, tagged):
+        """As a CSV, in some way."""
+        columns = ["path", "offset", "length"] + ["tag"] * tagged
+        columns += self.dice.sample(["", "name", "Path", "x y", "a,b", "path2", 'q"', "note"], self.dice.randrange(4))
+        self.dice.shuffle(columns)
+        end = self.dice.choice(["\n", "\r\n"])
+        lines = [",".join(map(self.field, columns))]
+        for row in rows:
+            values = dict(zip(("path", "offset", "length", "tag"), map(str, row)))
+            if row[2] == -1 and self.dice.random() < 0.7:
+                values["length"] = ""
+            lines.append(",".join(self.field(values.get(c, self.dice.choice(["", "7", "x, y", 'say "x"', "two\nlines"])))
+                                  for c in columns))
+        for i in range(self.dice.randrange(4)):
+            lines.insert(self.dice.randrange(len(lines) + 1), self.dice.choice(["", " ", "\t "]))
+        return self.dice.choice(["", "\ufeff"]) + end.join(lines) + self.dice.choice(["", end, end + end])
+
+    def theirs(self, text, tagged):
+        """What Python reads; a blank behind quotes it takes for the field's."""
+        lines = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), skipinitialspace=True)
+                 if [field.strip() for field in row] not in ([], [""])]
+        rows = []
+        for row in lines[1:]:
+            row = dict(zip((name.strip() for name in lines[0]), (field.strip() for field in row)))
+            rows.append((row["path"], int(row["offset"]), int(row["length"] or -1), int(row["tag"]) if tagged else 0))
+        return rows
+
+    def test_they_mean_what_python_reads(self):
+        for _ in range(40):
+            tagged = self.dice.random() < 0.5
+            rows = []
+            for _ in range(self.dice.randrange(9)):
+                name = self.dice.choice(list(SIZES))
+                offset = self.dice.randrange(SIZES[name] + 1)
+                length = self.dice.choice([-1, self.dice.randrange(SIZES[name] - offset + 1)])
+                if offset and self.dice.random() < 0.5:
+                    offset -= SIZES[name]
+                rows.append((name, offset, length, self.dice.randrange(-9, 9) if tagged else 0))
+            text = self.text(rows, tagged)
+            self.assertEqual(self.theirs(text, tagged), rows, text)
+            with open(self.path("r.csv"), "w", newline="") as f:
+                f.write(text)
+            with self.subTest(text=text):
+                self.check('lsio.ranges { file = "r.csv" }', rows)
+
+    def test_blanks_in_quotes_belong_to_the_path(self):
+        SIZES[" s.bin "] = 5
+        self.addCleanup(SIZES.pop, " s.bin ")
+        self.bytes[" s.bin "] = b"blank"
+        self.write(" s.bin ", "blank")
+        self.write("r.csv", 'path,offset,length\n " s.bin " , 1 , 2 \n')
+        self.check('lsio.ranges { file = "r.csv" }', [(" s.bin ", 1, 2, 0)])
+
+    def test_messages_name_the_line(self):
+        for text, line in (("\n\nlength,note,path,offset\n\n1,,a.bin,0\n 1x ,,a.bin,0\n", "line 6, length"),
+                           ("path,offset,length,note\na.bin,0,1,\"two\nlines\"\na.bin, one ,1,\n", "line 4, offset"),
+                           ("path,offset,length,note\na.bin,0,1\n", "line 2: expected 4 fields, got 'fewer'"),
+                           ("\npath,offset,note\na.bin,0,1\n", "line 2: expected the header path,offset,length"),
+                           ("path,offset,length, path\na.bin,0,1,a.bin\n", "line 1, path: expected one column")):
+            self.write("r.csv", text)
+            self.refused('lsio.ranges { file = "r.csv" }', 2, "'r.csv', " + line)
 
 
 class Files(ListTest):

@@ -137,6 +137,8 @@ def csv_seeds():
     # Numbers may stand in quotes, the header may not.
     yield "quoted", b"path,offset,length,tag\n" + csv_text(
         tagged[1:], tagged[0], lineterminator="\n", quoting=csv.QUOTE_ALL)
+    yield "columns", csv_text([(i,) + row[::-1] for i, row in enumerate(tagged)], ("", "tag", "length", "offset", "path"))
+    yield "blanks", b"\n path ,\toffset, \"length\" \n\n a.f32 , 0 ,\t7\n \t\n \" b\" ,\" -4\", \n\n"
     yield "numbers", csv_text([("x", -2**63, 2**63 - 1), ("x", 2**63 - 1, 0)], names, lineterminator="\n")
     yield "header", b"path,offset,length\n"
     yield "ends", csv_text([("a.f32", 4096, -1, 1), ("a.f32", -4096, "", 2)], tags)

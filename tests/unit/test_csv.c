@@ -102,6 +102,56 @@ static void line_ends_bom_and_blank_ends(void **state) {
   }
 }
 
+static void other_columns_and_orders(void **state) {
+  (void)state;
+  static const char *const texts[] = {
+      "offset,path,length\n1,a,2\n3,b,4\n",
+      "length,offset,path\r\n2,1,a\r\n4,3,b",
+      "path,offset,length,\na,1,2,x\nb,3,4,\n",          /* a column without a name */
+      ",path,offset,length\n0,a,1,2\n1,b,3,4\n",          /* as pandas writes its index */
+      "Path,length,weight,path,offset\n\"x,\ny\",2,,a,1\n,4,0.5,b,3\n",
+      "x,x,path,offset,length\n,,a,1,2\n,,b,3,4\n",
+  };
+  for (size_t i = 0; i < LSI_COUNTOF(texts); i++) {
+    struct lsi_ranges r;
+    expect_ok(texts[i], &r);
+    assert_int_equal(r.n, 2);
+    assert_null(r.tag);
+    expect_row(&r, 0, "a", 1, 2, 0);
+    expect_row(&r, 1, "b", 3, 4, 0);
+    lsi_ranges_free(&r);
+  }
+  struct lsi_ranges r;
+  expect_ok("tag,length,note,offset,path\n7,2,\"\"\"\",1,\"a\"\"\"\n-8,,,-3,\"a\"\"\"\n", &r);
+  expect_row(&r, 0, "a\"", 1, 2, 7);
+  expect_row(&r, 1, "a\"", -3, -1, -8);
+  assert_int_equal(r.n_objects, 1);
+  lsi_ranges_free(&r);
+}
+
+static void blanks(void **state) {
+  (void)state;
+  static const char *const texts[] = {
+      "path , offset, length\na, 1,\t2\nb ,3 , 4 \n",
+      "\n \t\r\n path\t,\"offset\" ,\" length \"\n\n\"a\" , \" 1\",\"2 \" \n\t\nb,3,4\n \n  ",
+      "\xEF\xBB\xBF\r\npath,offset,length\r\n\r\na,1,2  \r\n  \r\n  b,3,4",
+  };
+  for (size_t i = 0; i < LSI_COUNTOF(texts); i++) {
+    struct lsi_ranges r;
+    expect_ok(texts[i], &r);
+    assert_int_equal(r.n, 2);
+    expect_row(&r, 0, "a", 1, 2, 0);
+    expect_row(&r, 1, "b", 3, 4, 0);
+    lsi_ranges_free(&r);
+  }
+  struct lsi_ranges r;
+  expect_ok("path,offset,length\n  a b\t, 1 , \n \" a b\t\" , -2,\t\" \"", &r);
+  expect_row(&r, 0, "a b", 1, -1, 0);
+  expect_row(&r, 1, " a b\t", -2, -1, 0);
+  assert_int_equal(r.n, 2);
+  lsi_ranges_free(&r);
+}
+
 static void no_rows(void **state) {
   (void)state;
   struct lsi_ranges r;
@@ -147,11 +197,12 @@ static void mistakes(void **state) {
       {"\n", "line 1", "the header"},
       {"a,1,2\n", "line 1", "the header"},
       {"path,offset\n", "line 1", "the header"},
-      {"path,offset,length,\n", "line 1", "the header"},
-      {"path,offset,length,tag,x\n", "line 1", "the header"},
+      {"\n \n", "line 1", "the header"},
+      {"\n\npath,offset\n", "line 3", "got 'path,offset'"},
+      {"path,offset,tag\n", "line 1", "the header"},
+      {"path,offset,length,offset\n", "line 1, offset", "one column of this name"},
       {"Path,offset,length\n", "line 1", "the header"},
-      {"path,length,offset\n", "line 1", "got 'path,length,offset'"},
-      {"path, offset,length\n", "line 1", "the header"},
+      {"path,off set,length\n", "line 1", "got 'path,off set,length'"},
       {"path;offset;length\n", "line 1", "the header"},
       {HEAD "a,1\n", "line 2", "3 fields"},
       {HEAD "a\n", "line 2", "3 fields"},
@@ -162,7 +213,14 @@ static void mistakes(void **state) {
       {HEAD "a,,2\n", "line 2, offset", "a whole number"},
       {HEAD "a,-,2\n", "line 2, offset", "a whole number"},
       {HEAD "a,+1,2\n", "line 2, offset", "a whole number"},
-      {HEAD "a, 1,2\n", "line 2, offset", "a whole number"},
+      {HEAD "a,1 1,2\n", "line 2, offset", "got '1 1'"},
+      {HEAD "a,- 1,2\n", "line 2, offset", "a whole number"},
+      {HEAD "a, ,2\n", "line 2, offset", "a whole number"},
+      {HEAD " ,1,2\n", "line 2, path", "a path"},
+      {"x,length,path,y,offset\n1,2,a,3\n", "line 2", "5 fields, got 'fewer'"},
+      {"x,length,path,y,offset\n1,2,a,3,4,5\n", "line 2", "5 fields, got 'more'"},
+      {"x,length,path,y,offset\n\n1,z,a,3,4\n", "line 3, length", "got 'z'"},
+      {"x,length,path,y,offset\n1\"2,,a,3,4\n", "line 2:", "quotes around the whole field"},
       {HEAD "a,1.0,2\n", "line 2, offset", "got '1.0'"},
       {HEAD "a,0x10,2\n", "line 2, offset", "a whole number"},
       {HEAD "a,1e3,2\n", "line 2, offset", "a whole number"},
@@ -172,10 +230,12 @@ static void mistakes(void **state) {
       {HEAD "a,1,-2\n", "line 2, length", "0 or more"},
       {HEAD "a,1,-\n", "line 2, length", "nothing or -1"},
       {HEAD "a,1,9223372036854775808\n", "line 2, length", "0 or more"},
-      {HEAD "a,1,2\n\na,1,2\n", "line 3", "blank lines"},
+      {HEAD "a,1,2\n \t\n\na,1,2,\n", "line 5", "3 fields"},
+      {HEAD "a,1,2\r\r\n", "line 2, length", "CR only before LF"},
       {HEAD "a,1,2\nb\"c,1,2\n", "line 3, path", "quotes around the whole field"},
       {HEAD "a,1,2\n\"bc,1,2\n", "line 3, path", "a closing quote"},
       {HEAD "\"b\"c,1,2\n", "line 2, path", "after the closing quote"},
+      {HEAD "\"b\" c,1,2\n", "line 2, path", "got 'c,1,2"},
       {HEAD "\"x\ny\",1,2\nb,1,z\n", "line 4, length", "got 'z'"},
       {HEAD "a\rb,1,2\n", "line 2, path", "CR only before LF"},
       {HEAD "a,1,2\r", "line 2, length", "CR only before LF"},
@@ -250,7 +310,8 @@ static void random_texts(void **state) {
   for (int i = 0; i < 30000; i++) {
     char text[256];
     size_t n = 0;
-    if (next(8)) n = (size_t)snprintf(text, sizeof text, "%s", next(2) ? HEAD : "path,offset,length,tag\n");
+    static const char *const heads[] = {HEAD, "path,offset,length,tag\n", "\nx,length, path,\"tag\",offset\r\n"};
+    if (next(8)) n = (size_t)snprintf(text, sizeof text, "%s", heads[next(LSI_COUNTOF(heads))]);
     for (uint32_t k = next(12); k; k--) {
       const char *part = parts[next(LSI_COUNTOF(parts))];
       memcpy(text + n, part, strlen(part));
@@ -298,6 +359,8 @@ int main(void) {
       cmocka_unit_test(tags_and_extremes),
       cmocka_unit_test(to_the_end),
       cmocka_unit_test(line_ends_bom_and_blank_ends),
+      cmocka_unit_test(other_columns_and_orders),
+      cmocka_unit_test(blanks),
       cmocka_unit_test(no_rows),
       cmocka_unit_test(quoted_paths),
       cmocka_unit_test(mistakes),
