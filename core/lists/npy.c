@@ -207,46 +207,68 @@ size_t lsi_npy_write_header(char *buf, size_t cap, struct lsi_dtype type, uint32
 
 /* ---- ranges ---- */
 
-static int64_t load_i64(const uint8_t *p, bool big) {
+static inline uint64_t bytes_at(const uint8_t *p, int n, bool big) {
   uint64_t v = 0;
-  for (int i = 0; i < 8; i++) v |= (uint64_t)p[big ? 7 - i : i] << (8 * i);
-  return (int64_t)v;
+  for (int i = 0; i < n; i++) v |= (uint64_t)p[big ? n - 1 - i : i] << (8 * i);
+  return v;
+}
+
+/* A u64 beyond 63 bits comes as a negative number. */
+static inline int64_t load(const uint8_t *p, struct lsi_dtype type) {
+  if (type.type == LSI_I32) return (int32_t)(uint32_t)bytes_at(p, 4, type.big);
+  if (type.type == LSI_U32) return (int64_t)bytes_at(p, 4, type.big);
+  return (int64_t)bytes_at(p, 8, type.big);
+}
+
+static bool is_of_ranges(enum lsi_type type) {
+  return type == LSI_I64 || type == LSI_U64 || type == LSI_I32 || type == LSI_U32;
 }
 
 static int check_table(const struct parser *p, size_t len) {
   const struct lsi_npy_header *h = p->h;
-  if (h->type.type != LSI_I64 || h->ndim != 2 || (h->shape[1] != 3 && h->shape[1] != 4)) {
+  if (!is_of_ranges(h->type.type) || h->ndim != 2 || (h->shape[1] != 3 && h->shape[1] != 4)) {
     lsi_fail(p->err, LSIO_ERR_USAGE, 0,
-             "'%s' does not hold ranges: they are int64 of shape (N, 3) or (N, 4)", p->name);
+             "'%s' does not hold ranges: they are int64, uint64, int32 or uint32 of shape (N, 3) or (N, 4)",
+             p->name);
     lsi_error_remedy(p->err, "the columns are object, offset, length and, with 4, tag");
     return LSIO_ERR_USAGE;
   }
-  if (len - h->data_offset != h->count * 8)
-    return corrupt(p, len - h->data_offset < h->count * 8 ? "it is cut short"
-                                                          : "bytes follow its data");
+  const uint64_t bytes = h->count * lsi_type_size(h->type.type); /* fits */
+  if (len - h->data_offset != bytes)
+    return corrupt(p, len - h->data_offset < bytes ? "it is cut short" : "bytes follow its data");
   if (h->shape[0] > UINT32_MAX)
     return lsi_fail(p->err, LSIO_ERR_LIMIT, 0, "'%s' has more than %u rows", p->name, UINT32_MAX);
   return 0;
 }
 
+#define MOST "9223372036854775807"
+
+static int bad_value(const struct parser *p, size_t row, const char *column, int64_t v,
+                     const char *expected) {
+  char digits[24];
+  if (p->h->type.type == LSI_U64) snprintf(digits, sizeof digits, "%" PRIu64, (uint64_t)v);
+  else snprintf(digits, sizeof digits, "%" PRId64, v);
+  return lsi_fail(p->err, LSIO_ERR_USAGE, 0, "'%s', row %zu: the %s is %s, expected %s", p->name, row, column,
+                  digits, expected);
+}
+
 static int fill_ranges(const struct parser *p, const uint8_t *data, struct lsi_ranges *r) {
   const struct lsi_npy_header *h = p->h;
-  const bool big = h->type.big;
-  const size_t columns = (size_t)h->shape[1], n = r->n;
-  const size_t row = 8 * (h->fortran ? 1 : columns), column = 8 * (h->fortran ? n : 1);
+  const struct lsi_dtype type = h->type;
+  const int64_t least = type.type == LSI_U64 ? 0 : INT64_MIN; /* of what is any number */
+  const size_t columns = (size_t)h->shape[1], n = r->n, size = lsi_type_size(type.type);
+  const size_t row = size * (h->fortran ? 1 : columns), column = size * (h->fortran ? n : 1);
   for (size_t i = 0; i < n; i++, data += row) {
-    int64_t object = load_i64(data, big);
-    r->offset[i] = load_i64(data + column, big);
-    r->length[i] = load_i64(data + 2 * column, big);
-    if (r->tag) r->tag[i] = load_i64(data + 3 * column, big);
-    if (object < 0 || object >= UINT32_MAX)
-      return lsi_fail(p->err, LSIO_ERR_USAGE, 0,
-                      "'%s', row %zu: the object is %" PRId64 ", expected 0 to 4294967294", p->name,
-                      i, object);
-    if (r->length[i] < -1)
-      return lsi_fail(p->err, LSIO_ERR_USAGE, 0,
-                      "'%s', row %zu: the length is %" PRId64 ", expected 0 or more, or -1 (to the end)",
-                      p->name, i, r->length[i]);
+    int64_t object = load(data, type);
+    r->offset[i] = load(data + column, type);
+    r->length[i] = load(data + 2 * column, type);
+    if (r->tag) r->tag[i] = load(data + 3 * column, type);
+    if (object < 0 || object >= UINT32_MAX) return bad_value(p, i, "object", object, "0 to 4294967294");
+    if (r->offset[i] < least) return bad_value(p, i, "offset", r->offset[i], "0 to " MOST);
+    if (r->length[i] < LSI_MAX(least, -1))
+      return bad_value(p, i, "length", r->length[i],
+                       least ? "0 or more, or -1 (to the end)" : "0 to " MOST " (int64 has -1, to the end)");
+    if (r->tag && r->tag[i] < least) return bad_value(p, i, "tag", r->tag[i], "0 to " MOST);
     r->object[i] = (uint32_t)object;
     r->n_objects = LSI_MAX(r->n_objects, (uint32_t)object + 1);
   }

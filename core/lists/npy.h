@@ -30,7 +30,7 @@ int lsi_npy_read_header(const void *bytes, size_t len, const char *name, struct 
 size_t lsi_npy_write_header(char *buf, size_t cap, struct lsi_dtype type, uint32_t ndim,
                             const int64_t *shape);
 
-/* A whole .npy file, int64 of either byte order, shape (N,3) or (N,4), in C or Fortran order:
+/* A whole .npy file, i64, u64, i32 or u32 of either byte order, shape (N,3) or (N,4), in C or Fortran order:
  * object (0-based), offset, length (-1: to the end), tag. *out is set on success only; lsi_ranges_free.
  * 0, LSIO_ERR_CORRUPT, LSIO_ERR_USAGE (wrong type, shape or value; the message names the row),
  * LSIO_ERR_LIMIT (too many rows) or LSIO_ERR_NOMEM. */

@@ -295,9 +295,9 @@ class Ranges(RunnerTest):
 
     def test_npy_files(self):
         good = np.array([(0, 0, 1)] * 4, "<i8")
-        for array in (good.astype("<f8"), good.astype("<i4"), good[:, :2], good[0],
+        for array in (good.astype("<f8"), good.astype("<i2"), good[:, :2], good[0],
                       np.zeros((2, 3, 4), "<i8"), np.zeros((4, 5), "<i8"),
-                      np.array(["a"]), good.astype("<u8"), np.full((2, 3), np.nan)):
+                      np.array(["a"]), good.astype("?"), (good - 1).astype("<u8"), np.full((2, 3), np.nan)):
             self.refused(self.npy(array), r"list\.npy")
         self.npy(good)
         with open(self.path("list.npy"), "rb") as f:

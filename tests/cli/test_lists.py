@@ -81,6 +81,30 @@ class ToTheEnd(ListTest):
         self.refused('lsio.ranges { file = "r.csv" }', 2, "'r.csv', line 2, length", "nothing or -1")
 
 
+class Npy(ListTest):
+    def test_all_types_and_orders(self):
+        rows = [("a.bin", 10, 20, 1), ("b.bin", 37, 0, 2), ("a.bin", 0, 1000, 3), ("c.bin", 0, 0, 100)]
+        names = list(SIZES)
+        table = np.array([(names.index(p), o, n, t) for p, o, n, t in rows])
+        source = 'lsio.ranges { file = "r.npy", objects = { "a.bin", "b.bin", "c.bin" } }'
+        for dtype in ("i8", "u8", "i4", "u4"):
+            signed = dtype[0] == "i"
+            for order in "<>":
+                for layout in "CF":
+                    more = [("b.bin", -7, -1, -4)] if signed else []
+                    t = np.vstack([table, np.array([[1, -7, -1, -4]])]) if signed else table
+                    np.save(self.path("r.npy"), t.astype(order + dtype, order=layout))
+                    self.check(source, rows + more)
+
+    def test_values_that_do_not_fit_are_named(self):
+        for row, words in (((0, 1 << 63, 1), "row 1: the offset is 9223372036854775808"),
+                           ((0, 0, (1 << 64) - 1), "row 1: the length is 18446744073709551615"),
+                           (((1 << 64) - 1, 0, 1), "row 1: the object is 18446744073709551615"),
+                           ((1 << 32, 0, 1), "row 1: the object is 4294967296")):
+            np.save(self.path("r.npy"), np.array([(0, 0, 1), row], "<u8"))
+            self.refused('lsio.ranges { file = "r.npy", objects = "a.bin" }', 2, "r.npy", words)
+
+
 class Csv(ListTest):
     """Written in all the ways that people and programs write them; Python's csv module says what they mean."""
 

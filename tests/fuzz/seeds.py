@@ -112,6 +112,9 @@ def npy_seeds():
     yield "ranges-fortran", npy(numpy.asfortranarray(rows))
     yield "ranges-big", npy(rows.astype(">i8"))
     yield "ranges-ends", npy(numpy.array([[0, 0, -1], [1, -100, -1]], dtype="<i8"))
+    for dtype in ("<u8", "<i4", ">i4", "<u4"):
+        yield "ranges-" + dtype.replace("<", "").replace(">", "big-"), npy(abs(rows % 100000).astype(dtype))
+    yield "ranges-beyond", npy(numpy.array([[0, 1 << 63, 0]], dtype="<u8"))
     yield "ranges-none", npy(numpy.zeros((0, 3), dtype="<i8"))
     yield "scalar", npy(numpy.float32(1.5))
     yield "version2", npy(numpy.arange(6, dtype="<u2").reshape(2, 3), version=(2, 0))

@@ -225,8 +225,9 @@ static size_t make_table(char *buf, const char *descr, bool fortran, int64_t n, 
   size_t at = make(buf, 1, text, strlen(text));
   for (int64_t i = 0; i < n * columns; i++) {
     int64_t from = fortran ? i % n * columns + i / n : i;
-    for (int b = 0; b < 8; b++)
-      buf[at++] = (char)((uint64_t)values[from] >> 8 * (descr[0] == '>' ? 7 - b : b));
+    const int size = descr[2] - '0';
+    for (int b = 0; b < size; b++)
+      buf[at++] = (char)((uint64_t)values[from] >> 8 * (descr[0] == '>' ? size - 1 - b : b));
   }
   return at;
 }
@@ -262,6 +263,22 @@ static void tables(void **state) {
     }
     lsi_ranges_free(&r);
   }
+  /* Other whole numbers, as far as they go. */
+  static const struct {
+    const char *descr;
+    int64_t values[8];
+  } others[] = {{"i4", {1, -4096, INT32_MAX, -1, 0, INT32_MIN, -1, INT32_MIN}},
+                {"u4", {UINT32_MAX - 1, UINT32_MAX, 1u << 31, UINT32_MAX, 0, 0, 0, 7}},
+                {"u8", {4294967294, INT64_MAX, INT64_MAX, INT64_MAX, 0, 0, 0, 5}}};
+  for (size_t k = 0; k < 4 * LSI_COUNTOF(others); k++) {
+    char descr[4];
+    snprintf(descr, sizeof descr, "%c%s", k & 1 ? '>' : '<', others[k / 4].descr);
+    const int64_t *v = others[k / 4].values;
+    if (read_table(buf, make_table(buf, descr, k & 2, 2, 4, v), &r)) fail_msg("%s: %s", descr, error.what);
+    for (int i = 0; i < 2; i++, v += 4)
+      assert_true(r.object[i] == v[0] && r.offset[i] == v[1] && r.length[i] == v[2] && r.tag[i] == v[3]);
+    lsi_ranges_free(&r);
+  }
   static const int64_t three[] = {0, 1, -1, 3, 4, 5};
   assert_int_equal(read_table(buf, make_table(buf, "<i8", false, 2, 3, three), &r), 0);
   assert_null(r.tag);
@@ -285,7 +302,19 @@ static void wrong_tables(void **state) {
   for (size_t cut = 1; cut < n; cut++)
     assert_int_equal(read_table(buf, cut, &r), LSIO_ERR_CORRUPT);
   assert_int_equal(read_table(buf, n + 1, &r), LSIO_ERR_CORRUPT);
-  assert_int_equal(read_table(buf, make_table(buf, "<u8", false, 2, 3, good), &r), LSIO_ERR_USAGE);
+  assert_int_equal(read_table(buf, make_table(buf, "<u2", false, 2, 3, good), &r), LSIO_ERR_USAGE);
+  static const struct {
+    int64_t values[4];
+    const char *says;
+  } beyond[] = {{{-1, 0, 0, 0}, "row 0: the object is 18446744073709551615, expected 0 to 4294967294"},
+                {{0, INT64_MIN, 0, 0}, "row 0: the offset is 9223372036854775808, expected 0 to 9223372036854775807"},
+                {{0, 0, -1, 0}, "row 0: the length is 18446744073709551615, expected 0 to"},
+                {{0, 0, 0, -2}, "row 0: the tag is 18446744073709551614, expected"}};
+  for (size_t i = 0; i < 2 * LSI_COUNTOF(beyond); i++) {
+    const char *descr = i & 1 ? ">u8" : "<u8";
+    assert_int_equal(read_table(buf, make_table(buf, descr, false, 1, 4, beyond[i / 2].values), &r), LSIO_ERR_USAGE);
+    if (!strstr(error.what, beyond[i / 2].says)) fail_msg("%s", error.what);
+  }
   assert_int_equal(read_table(buf, make_table(buf, "<f8", false, 2, 3, good), &r), LSIO_ERR_USAGE);
   assert_int_equal(read_table(buf, make_table(buf, "<i8", false, 2, 2, good), &r), LSIO_ERR_USAGE);
   assert_int_equal(read_table(buf, make_table(buf, "<i8", false, 2, 5, good), &r), LSIO_ERR_USAGE);
