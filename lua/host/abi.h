@@ -76,9 +76,10 @@ struct lsi_lua_cut {
 struct lsi_lua_source {
   int32_t kind;            /* enum lsi_lua_source_kind */
   struct lsi_paths *paths; /* an empty list at first. FILES: what is to be listed; the last two: objects */
-  struct lsi_lua_cut cut;  /* FILES and LIST: paths of standard input */
-  char *file;              /* RANGES: a CSV, or a .npy */
+  struct lsi_lua_cut cut;  /* FILES and LIST */
+  char *file;              /* LIST: of paths; RANGES: a CSV, or a .npy */
   char *dictionary;        /* where that of the codec is; NULL: none */
+  bool nul;                /* LIST: paths end with a NUL, not with a line */
   double n;                /* ARRAYS, of so many ranges; tag, group: NULL = none */
   uint32_t *object;
   int64_t *offset, *length, *tag, *group;

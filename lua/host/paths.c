@@ -114,20 +114,26 @@ int lsi_paths_read(const char *name, char **text, size_t *length, struct lsi_err
   return rc;
 }
 
-int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err) {
+static int nul_in_line(const char *file, size_t line, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_USAGE, 0, "line %zu of the list of paths holds a NUL byte", line);
+  lsi_error_at(err, strcmp(file, "-") == 0 ? "standard input" : file, LSI_NO_OFFSET, 0, LSI_NO_STEP);
+  lsi_error_remedy(err, "a list as of find -print0 is lsio.list(\"%.64s\", { nul = true })", file);
+  return LSIO_ERR_USAGE;
+}
+
+int lsi_paths_list(struct lsi_paths *p, const char *file, bool nul, struct lsi_error *err) {
   char *text;
   size_t length;
   int rc = lsi_paths_read(file, &text, &length, err);
   if (rc < 0) return rc;
   size_t begin = 0, line = 0;
   while (rc == 0 && begin < length) {
-    const char *newline = memchr(text + begin, '\n', length - begin);
-    size_t end = newline ? (size_t)(newline - text) : length;
+    const char *stop = memchr(text + begin, nul ? 0 : '\n', length - begin);
+    size_t end = stop ? (size_t)(stop - text) : length;
     size_t n = end - begin;
     line++;
-    if (n && text[end - 1] == '\r') n--;
-    if (memchr(text + begin, 0, n))
-      rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "line %zu of the list of paths holds a NUL byte", line);
+    if (!nul && n && text[end - 1] == '\r') n--;
+    if (!nul && memchr(text + begin, 0, n)) rc = nul_in_line(file, line, err);
     text[begin + n] = 0; /* for the last one, there is room for it */
     if (rc == 0 && n) rc = lsi_paths_add(p, text + begin, err);
     begin = end + 1;

@@ -19,8 +19,9 @@ int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err);
 /* A plain path as it is, or a pattern in whose place lsi_paths_expand puts what it matches. */
 int lsi_paths_later(struct lsi_paths *p, const char *pattern, struct lsi_error *err);
 int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err);
-/* The lines of a file ("-": standard input), without their ends; empty ones are left out. */
-int lsi_paths_lines(struct lsi_paths *p, const char *file, struct lsi_error *err);
+/* The lines of a file ("-": standard input), without their ends, or (`nul`) what ends with a NUL, as it is;
+ * empty ones are left out. */
+int lsi_paths_list(struct lsi_paths *p, const char *file, bool nul, struct lsi_error *err);
 /* A whole object, such as a list of ranges, in memory (lsi_free). */
 int lsi_paths_read(const char *name, char **text, size_t *length, struct lsi_error *err);
 /* Bytewise. LSIO_ERR_NOMEM leaves it as it was. */

@@ -215,7 +215,7 @@ int lsi_lua_source_open(struct lsi_lua_source *s, struct lsi_request *r, struct 
       rc = lsi_paths_expand(s->paths, err);
       if (rc >= 0) rc = lsi_paths_sort(s->paths, err);
       break;
-    case LSI_SOURCE_LIST: rc = lsi_paths_lines(s->paths, "-", err); break;
+    case LSI_SOURCE_LIST: rc = lsi_paths_list(s->paths, s->file, s->nul, err); break;
     case LSI_SOURCE_ARRAYS: rc = arrays(s, r, err); break;
     default: rc = list_of_ranges(s, r, err);
   }

@@ -31,6 +31,7 @@ end
 return closed({
   job = job.job,
   files = source.files,
+  list = source.list,
   ranges = source.ranges,
   stdin = source.stdin,
   npy = sink.npy,

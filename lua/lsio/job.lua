@@ -114,7 +114,7 @@ end
 local function check_ends(t, job)
   local s = t.source
   if s ~= nil and type(s) ~= "function" and not source.is(s) then
-    fail(("source must be lsio.files(...), lsio.ranges{...}, lsio.stdin() or a function, not %s"):format(
+    fail(("source must be lsio.files(...), lsio.list(...), lsio.ranges{...} or a function, not %s"):format(
       util.show(s)), "source")
   end
   job.source = s
@@ -275,7 +275,7 @@ function M.check_source(script, given)
       .. "the script has a source, and the program gives the job a request; leave one of them out", 0)
   end
   if not given and not s then
-    error("source is missing: lsio.files(...), lsio.ranges{...} or lsio.stdin()", 0)
+    error("source is missing: lsio.files(...), lsio.list(...) or lsio.ranges{...}", 0)
   end
 end
 

@@ -35,14 +35,15 @@ end
 local function fail_text(text) fail("%s", text) end
 
 local file_options = { chunk = true, offset = true, length = true, whole = true }
+local list_options = { chunk = true, offset = true, length = true, whole = true, nul = true }
 
-local function check_files(options, who)
+local function check_files(options, who, valid)
   if options ~= nil and type(options) ~= "table" then
     fail("%s: options must be a table such as { chunk = \"256KiB\" }, not %s", who, util.show(options))
   end
   local out = {}
   options = options or {}
-  util.only_keys(options, file_options, "option of " .. who, fail_text)
+  util.only_keys(options, valid, "option of " .. who, fail_text)
   if options.chunk ~= nil then out.chunk = size(options.chunk, who .. ": chunk", 1) end
   out.offset = options.offset ~= nil and signed_size(options.offset, who .. ": offset") or 0
   if options.length ~= nil and options.length ~= TO_END then
@@ -70,7 +71,7 @@ local function check_paths(paths, who)
 end
 
 function M.files(paths, options)
-  local s = check_files(options, "lsio.files")
+  local s = check_files(options, "lsio.files", file_options)
   s.kind, s.paths = "files", check_paths(paths, "lsio.files")
   if #s.paths == 0 then
     fail "lsio.files: the list of paths is empty; if the script takes them from params, write them behind it"
@@ -78,10 +79,21 @@ function M.files(paths, options)
   return setmetatable(s, SOURCE)
 end
 
-function M.stdin(options)
-  local s = check_files(options, "lsio.stdin")
-  s.kind = "stdin"
+function M.list(path, options)
+  local s = check_files(options, "lsio.list", list_options)
+  if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
+    fail('lsio.list wants the name of a list of paths, or "-" (standard input), not %s', util.show(path))
+  end
+  s.nul = options and options.nul
+  if s.nul ~= nil and type(s.nul) ~= "boolean" then
+    fail("lsio.list: nul must be true (names end with a NUL byte) or false, not %s", util.show(s.nul))
+  end
+  s.kind, s.file = "list", path
   return setmetatable(s, SOURCE)
+end
+
+function M.stdin()
+  fail 'lsio.stdin takes no paths: where standard input lists them, write lsio.list("-")'
 end
 
 local range_keys = { objects = true, object = true, offset = true, length = true, tag = true, group = true,
@@ -196,7 +208,13 @@ end
 -- Bytes of a chunk when neither chunk nor whole was given: compressed files are taken whole.
 local default_chunk = 1048576
 
-local kinds = { files = 1, stdin = 2, arrays = 3, ranges = 4 } -- enum lsi_lua_source_kind
+local kinds = { files = 1, list = 2, arrays = 3, ranges = 4 } -- enum lsi_lua_source_kind
+
+local function name_list(to, file)
+  if not core.vt.source_file(to, file, #file) then
+    core.fail(core.NOMEM, "no memory for the name of a list")
+  end
+end
 
 -- Says in the struct `to` what is to be opened; may_be_late: the job needs no sizes before it reads.
 function M.describe(s, to, compressed, may_be_late)
@@ -208,12 +226,14 @@ function M.describe(s, to, compressed, may_be_late)
       to.kind = kinds.arrays
       return describe_arrays(s, to)
     end
-    if not vt.source_file(to, s.file, #s.file) then
-      core.fail(core.NOMEM, "no memory for the name of a list")
-    end
-    return
+    return name_list(to, s.file)
   end
-  if s.kind == "files" then add_paths(vt.paths_later, to.paths, s.paths) end
+  if s.kind == "files" then
+    add_paths(vt.paths_later, to.paths, s.paths)
+  else
+    name_list(to, s.file)
+    if s.nul then to.nul = true end
+  end
   local whole = s.whole or (s.whole == nil and not s.chunk and compressed)
   local cut = to.cut
   cut.offset, cut.length = s.offset, s.length or -1

@@ -177,9 +177,14 @@ function lsio.files(paths, options) end
 ---@return lsio.source
 function lsio.ranges(ranges) end
 
----@param options? lsio.file_options
+---@class lsio.list_options : lsio.file_options
+---@field nul? boolean paths end with a NUL byte (find -print0), not with a line; they may hold line ends
+
+---All files that a list names, in its order: one path or file:// URL a line, no patterns.
+---@param path string of the list; "-": standard input
+---@param options? lsio.list_options
 ---@return lsio.source
-function lsio.stdin(options) end
+function lsio.list(path, options) end
 
 ---@alias lsio.order "request"|"completed"
 ---@alias lsio.exists "error"|"replace"
@@ -241,14 +246,7 @@ function lsio.k.sum(src, n) end
 ---@param n? integer
 ---@return ffi.cdata* int64
 function lsio.k.sum_i64(src, n) end
----@param src lsio.view
----@param n? integer
----@return number
-function lsio.k.min(src, n) end
----@param src lsio.view
----@param n? integer
----@return number
-function lsio.k.max(src, n) end
+lsio.k.min, lsio.k.max = lsio.k.sum, lsio.k.sum
 ---@param src lsio.view
 ---@param n? integer
 ---@return number least, number greatest

@@ -3,6 +3,7 @@ import csv
 import io
 import os
 import random
+import subprocess
 import unittest
 
 import numpy as np
@@ -197,6 +198,58 @@ class Files(ListTest):
         self.refused('lsio.files("a.bin", { offset = -10, length = 11 })', 2, "a.bin", "offset -10", "length 11")
         for offset in ('"-x"', '"--1"', '"-"', "-0.5", "-2 ^ 60", "-1 / 0", "{}"):
             self.refused('lsio.files("a.bin", { offset = %s })' % offset, 3, "offset must be a size")
+
+
+class Lists(ListTest):
+    def test_of_a_file_and_of_standard_input(self):
+        rows = [("b.bin", 0, -1, 0), ("a.bin", 0, -1, 0), ("b.bin", 0, -1, 0), ("c.bin", 0, -1, 0)]
+        for end, last in (("\n", "\n"), ("\n", ""), ("\r\n", "\r\n"), ("\n\n", "\n\n"), ("\0", "\0"), ("\0", ""), ("\0\0", "")):
+            text = end.join(name for name, _, _, _ in rows) + last
+            nul = ", { nul = true }" if "\0" in end else ""
+            with open(self.path("names"), "w", newline="") as f:
+                f.write(text)
+            self.check('lsio.list("names"%s)' % nul, rows)
+            self.check('lsio.list("file://%s"%s)' % (self.path("names"), nul), rows)
+            self.check('lsio.list("-"%s)' % nul, rows, input=text)
+        self.check('lsio.list("-", { nul = false, offset = -30, chunk = 20 })',
+                   [("a.bin", -30, 20, 0), ("a.bin", -10, 10, 0)], input="a.bin")
+        self.check('function() return lsio.list("names", { nul = true, whole = true }) end', rows)
+
+    def test_names_with_line_ends(self):
+        strange = ["two\nlines", "\r\n", "end\r", " x", "*.bin", "{a,b}"]
+        for name in strange:
+            self.bytes[name] = name.encode()
+            SIZES[name] = len(self.bytes[name])
+            self.addCleanup(SIZES.pop, name)
+            with open(self.path(name), "wb") as f:
+                f.write(self.bytes[name])
+        job = (JOB % 'lsio.list("-", { nul = true })').replace("chunk.name,", '(chunk.name:gsub("[\\r\\n]", "|")),')
+        r = self.expect(0, "-j1", "-e", job, input="\0".join(strange))
+        self.assertEqual(sorted(r.out.splitlines()), sorted("%s 0 %d 0" % (n.replace("\n", "|").replace("\r", "|"), len(n))
+                                                            for n in strange))
+        with open(self.path("out.raw"), "rb") as f:
+            self.assertEqual(f.read(), "".join(strange).encode())
+        found = subprocess.run(["find", ".", "-type", "f", "-newer", "c.bin", "-print0"], cwd=self.dir,
+                               stdout=subprocess.PIPE, check=True).stdout.decode()
+        self.expect(0, "-e", JOB % 'lsio.list("-", { nul = true })', input=found)
+
+    def test_what_is_wrong_is_named(self):
+        self.refused('lsio.list("-")', 2, "line 2", "NUL byte", "standard input", 'lsio.list("-", { nul = true })',
+                         input="a.bin\nb.bin\0c.bin\n")
+        self.write("names", "a.bin\0b.bin\0")
+        self.refused('lsio.list("names")', 2, "line 1", "object 'names'", 'lsio.list("names", { nul = true })')
+        self.refused('lsio.list("nowhere")', 4, "nowhere")
+        self.refused('lsio.list(".")', 4, "'.'")
+        self.refused('lsio.list("-")', 4, "none.bin", input="a.bin\nnone.bin\n")
+        self.refused('lsio.list("-", { nul = true })', 4, "a.bin\n", input="a.bin\n")
+        for args, words in (("", "not nil"), ("{ 'a.bin' }", "not a table"), ('""', 'not ""'), ("3", "not 3"),
+                            ('"-", { nul = 0 }', "nul must be true"), ('"-", { null = true }', 'did you mean "nul"?'),
+                            ('"-", "nul"', "options must be a table"), ('"-", { chunk = 1, whole = true }', "either chunk")):
+            r = self.refused("lsio.list(%s)" % args, 3, "lsio.list", words)
+            self.assertIn(":3:", r.err)
+        for args in ("", "{}", "{ whole = true }"):
+            self.refused("lsio.stdin(%s)" % args, 3, ":3:", 'write lsio.list("-")')
+        self.assertIn("lsio.list(...)", self.expect(3, "-e", "return require 'lsio'.job {}").err)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class Runs(RunnerTest):
 
     def test_paths_on_standard_input(self):
         values = np.concatenate([self.data("b.f32", 50), self.data("c d.f32", 70)])
-        job = COPY.replace('lsio.files("a.f32", { chunk = "400" })', "lsio.stdin()")
+        job = COPY.replace('lsio.files("a.f32", { chunk = "400" })', 'lsio.list("-")')
         self.expect(0, "-e", job, input="b.f32\nc d.f32\n")
         np.testing.assert_array_equal(np.load(self.path("out.npy")), values)
         r = self.expect(4, "-e", job.replace("out.npy", "x.npy"), input="none.f32\n")

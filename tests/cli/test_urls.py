@@ -50,7 +50,7 @@ class Urls(RunnerTest):
         lines = [self.url(self.names[2]), "", self.names[0], self.url(self.names[1])]
         for end in ("\n", "\r\n"):
             for last in ("", end):
-                self.assertEqual(self.lines("lsio.stdin()", input=end.join(lines) + last), self.want(2, 0, 1))
+                self.assertEqual(self.lines('lsio.list("-")', input=end.join(lines) + last), self.want(2, 0, 1))
 
     def test_ranges(self):
         objects = "{'%s','%s'}" % (self.url(self.names[1]), self.names[2])
@@ -70,7 +70,7 @@ class Urls(RunnerTest):
             self.assertIn(url, r.err)
         self.write("r.csv", "path,offset,length\nfile://data/x,0,10\n")
         self.assertIn("file:///data/x", self.expect(4, "-e", JOB % "lsio.ranges{file='r.csv'}").err)
-        r = self.expect(4, "-e", JOB % "lsio.stdin()", input="file://data/x\n")
+        r = self.expect(4, "-e", JOB % 'lsio.list("-")', input="file://data/x\n")
         self.assertIn("file:///data/x", r.err)
 
 
