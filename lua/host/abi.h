@@ -53,7 +53,6 @@ struct lsi_vt {
                  struct lsi_error *err);
   bool (*setting_skip)(const struct lsi_settings *settings); /* on_error is "skip" */
 
-  int (*paths_add)(struct lsi_paths *paths, const char *path, struct lsi_error *err);
   int (*paths_later)(struct lsi_paths *paths, const char *pattern, struct lsi_error *err);
   bool (*source_file)(struct lsi_lua_source *source, const char *text, size_t length); /* as sink_path */
   bool (*source_dictionary)(struct lsi_lua_source *source, const char *text, size_t length);
@@ -75,11 +74,13 @@ struct lsi_lua_cut {
 /* What prepare() says of the source. It is opened when Lua has returned. */
 struct lsi_lua_source {
   int32_t kind;            /* enum lsi_lua_source_kind */
-  struct lsi_paths *paths; /* an empty list at first. FILES: what is to be listed; the last two: objects */
+  struct lsi_paths *paths; /* an empty list at first. FILES, and the last two for their objects: what is to
+                              be listed */
   struct lsi_lua_cut cut;  /* FILES and LIST */
   char *file;              /* LIST: of paths; RANGES: a CSV, or a .npy */
   char *dictionary;        /* where that of the codec is; NULL: none */
   bool nul;                /* LIST: paths end with a NUL, not with a line */
+  bool of_one;             /* ARRAYS: all of the only object */
   double n;                /* ARRAYS, of so many ranges; tag, group: NULL = none */
   uint32_t *object;
   int64_t *offset, *length, *tag, *group;

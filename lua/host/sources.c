@@ -1,6 +1,7 @@
 /* See sources.h. */
 #include "host/sources.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "ground/mem.h"
@@ -141,9 +142,27 @@ static int files(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_err
   return rc;
 }
 
+/* How many objects patterns stand for shows only now. */
+static int check_objects(const struct lsi_lua_source *s, struct lsi_error *err) {
+  const size_t n = lsi_paths_count(s->paths);
+  if (s->of_one && n != 1) {
+    lsi_fail(err, LSIO_ERR_SCRIPT, 0, "lsio.ranges: object is missing, and there are %zu objects", n);
+    lsi_error_remedy(err, "write for each range which of them it is of, from 0 on: object = { 0, ... }");
+    return LSIO_ERR_SCRIPT;
+  }
+  for (size_t i = 0; i < (size_t)s->n; i++)
+    if (s->object[i] >= n)
+      return lsi_fail(err, LSIO_ERR_SCRIPT, 0,
+                      "lsio.ranges: object %" PRIu32 " (position %zu) is not among the %zu objects; they "
+                      "count from 0", s->object[i], i, n);
+  return 0;
+}
+
 static int arrays(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_error *err) {
   uint32_t first = 0;
-  int rc = with_names(r, s->paths, &first, err);
+  int rc = lsi_paths_expand(s->paths, err);
+  if (rc >= 0) rc = check_objects(s, err);
+  if (rc >= 0) rc = with_names(r, s->paths, &first, err);
   if (rc >= 0) rc = lsi_request_add_chunks(r, (uint64_t)s->n, s->object, s->offset, s->length, s->tag, err);
   if (rc >= 0 && s->group) rc = lsi_request_set_groups(r, s->group, (uint64_t)s->n, err);
   free_arrays(s);
@@ -182,6 +201,8 @@ static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges,
                       "%s is a CSV, which names its objects itself: leave out objects", file);
     return csv_objects(r, ranges, p, file, err);
   }
+  int rc = lsi_paths_expand(p, err);
+  if (rc < 0) return rc;
   if (ranges->n_objects > lsi_paths_count(p))
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "%s speaks of object %u, but there are %zu objects (they count from 0)", file,

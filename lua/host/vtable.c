@@ -134,7 +134,6 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .random = vt_random,
       .setting = vt_setting,
       .setting_skip = vt_setting_skip,
-      .paths_add = lsi_paths_add,
       .paths_later = lsi_paths_later,
       .source_file = vt_source_file,
       .source_dictionary = vt_source_dictionary,

@@ -142,7 +142,7 @@ end
 local from = { [0] = " from 0", [TO_END] = " from 0, or -1: up to the object's end" }
 
 -- Fills the FFI array `out` from v; every element is checked, with its position in the message.
-local function fill(out, v, n, key, low)
+local function fill(out, v, n, key, low, high)
   local at, shift = v, 0
   if type(v) == "table" then
     shift = 1
@@ -152,9 +152,9 @@ local function fill(out, v, n, key, low)
   for i = 0, n - 1 do
     local x = at[i + shift]
     if type(x) == "cdata" then x = tonumber(x) end -- int64: exact below 2^53, checked next
-    if type(x) ~= "number" or x < low or x > 9007199254740992 or x ~= math.floor(x) then
-      fail("lsio.ranges: %s[%d] is %s, not a whole number%s", key, i + shift, util.show(x),
-        from[low] or "")
+    if type(x) ~= "number" or x < low or x > (high or 9007199254740992) or x ~= math.floor(x) then
+      fail("lsio.ranges: %s[%d] is %s, not a whole number%s%s", key, i + shift, util.show(x),
+        from[low] or "", high and (" to %.0f"):format(high) or "")
     end
     out[i] = x
   end
@@ -181,16 +181,8 @@ local function describe_arrays(s, to)
     end
   end
   core.check(core.vt.source_arrays(to, n, s.tag ~= nil, s.group ~= nil, core.err))
-  local object, length = to.object, to.length
-  if s.object then
-    fill(object, s.object, n, "object", 0)
-    for i = 0, n - 1 do
-      if object[i] >= #s.objects then
-        fail("lsio.ranges: object %d (position %d) is not among the %d objects; they count from 0",
-          object[i], i, #s.objects)
-      end
-    end
-  end
+  local length = to.length
+  if s.object then fill(to.object, s.object, n, "object", 0, 4294967295) else to.of_one = true end
   fill(to.offset, s.offset, n, "offset", -9007199254740992)
   if type(s.length) == "number" then
     for i = 0, n - 1 do length[i] = s.length end
@@ -201,8 +193,8 @@ local function describe_arrays(s, to)
   if s.group ~= nil then fill(to.group, s.group, n, "group", 0) end
 end
 
-local function add_paths(add, list, paths)
-  for i = 1, #paths do core.check(add(list, paths[i], core.err)) end
+local function add_paths(list, paths)
+  for i = 1, #paths do core.check(core.vt.paths_later(list, paths[i], core.err)) end
 end
 
 -- Bytes of a chunk when neither chunk nor whole was given: compressed files are taken whole.
@@ -218,10 +210,9 @@ end
 
 -- Says in the struct `to` what is to be opened; may_be_late: the job needs no sizes before it reads.
 function M.describe(s, to, compressed, may_be_late)
-  local vt = core.vt
   to.kind = kinds[s.kind]
   if s.kind == "ranges" then
-    if s.objects then add_paths(vt.paths_add, to.paths, s.objects) end
+    if s.objects then add_paths(to.paths, s.objects) end
     if not s.file then
       to.kind = kinds.arrays
       return describe_arrays(s, to)
@@ -229,7 +220,7 @@ function M.describe(s, to, compressed, may_be_late)
     return name_list(to, s.file)
   end
   if s.kind == "files" then
-    add_paths(vt.paths_later, to.paths, s.paths)
+    add_paths(to.paths, s.paths)
   else
     name_list(to, s.file)
     if s.nul then to.nul = true end

@@ -165,7 +165,7 @@ function lsio.job(job) end
 function lsio.files(paths, options) end
 
 ---@class lsio.range_table
----@field objects? string|string[] paths
+---@field objects? string|string[] paths or patterns, each of which stands for what it finds, sorted
 ---@field object? any array, 0-based
 ---@field offset? any array of bytes; negative counts from the end
 ---@field length? any array of bytes, or one size for all; -1, and without it: to the object's end

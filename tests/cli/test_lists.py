@@ -200,6 +200,41 @@ class Files(ListTest):
             self.refused('lsio.files("a.bin", { offset = %s })' % offset, 3, "offset must be a size")
 
 
+class Objects(ListTest):
+    def test_patterns(self):
+        """Each stands for what it finds, in its place among the others."""
+        arrays = "object = { 0, 1, 2 }, offset = { 0, 0, 0 }"
+        for objects, names in (('"*.bin"', "abc"), ('{ "c*", "[ab].bin" }', "cab"), ('{ "b.bin", "?.bin" }', "bab"),
+                               ('{ "{b,a}.bin", "c.bin" }', "abc"), ('"file://%s/?.bin"' % self.dir, "abc")):
+            rows = [("%s.bin" % c, 0, -1, 0) for c in names]
+            if "file" in objects:
+                r = self.expect(0, "-j1", "-e", JOB % ("lsio.ranges { objects = %s, %s }" % (objects, arrays)))
+                self.assertEqual(len(r.out.splitlines()), 3)
+            else:
+                self.check("lsio.ranges { objects = %s, %s }" % (objects, arrays), rows)
+        self.check('lsio.ranges { objects = "a*", offset = { 3, -3 } }', [("a.bin", 3, -1, 0), ("a.bin", -3, -1, 0)])
+        np.save(self.path("r.npy"), np.array([(2, 0, 0), (0, 999, 1), (1, -1, -1)]))
+        self.check('lsio.ranges { objects = "*.bin", file = "r.npy" }',
+                   [("c.bin", 0, 0, 0), ("a.bin", 999, 1, 0), ("b.bin", -1, -1, 0)])
+
+    def test_a_file_that_is_called_like_a_pattern(self):
+        self.write("[ab].bin", "0123")
+        SIZES["[ab].bin"], self.bytes["[ab].bin"] = 4, b"0123"
+        self.addCleanup(SIZES.pop, "[ab].bin")
+        self.check('lsio.ranges { objects = "[ab].bin", offset = { 1 } }', [("[ab].bin", 1, -1, 0)])
+
+    def test_what_is_wrong_is_named(self):
+        self.refused('lsio.ranges { objects = "x*", offset = { 0 } }', 4, "no file matches", "x*")
+        self.refused('lsio.ranges { objects = "*.bin", offset = { 0 } }', 3, "object is missing", "3 objects",
+                     "object = { 0, ... }")
+        self.refused('lsio.ranges { objects = "*.bin", object = { 0, 3 }, offset = { 0, 0 } }', 3, "object 3 (position 1)",
+                     "not among the 3 objects")
+        self.refused('lsio.ranges { objects = "*.bin", object = { 0, 2 ^ 32 }, offset = { 0, 0 } }', 3,
+                     "object[2] is 4294967296, not a whole number from 0 to 4294967295")
+        np.save(self.path("r.npy"), np.array([(3, 0, 0)]))
+        self.refused('lsio.ranges { objects = "*.bin", file = "r.npy" }', 2, "r.npy", "object 3", "3 objects")
+
+
 class Lists(ListTest):
     def test_of_a_file_and_of_standard_input(self):
         rows = [("b.bin", 0, -1, 0), ("a.bin", 0, -1, 0), ("b.bin", 0, -1, 0), ("c.bin", 0, -1, 0)]

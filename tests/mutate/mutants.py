@@ -438,8 +438,8 @@ m("state-array-overlaps", "state.lua", "arrays of a state are one element short 
   "one element too much lies unused behind the array: only memory changes")
 m("chunk-random-low", "chunk.lua", "random(a, b) never gives b",
   "return a + math.floor(r * (b - a + 1))", "return a + math.floor(r * (b - a))")
-m("source-length-of-stdin", "source.lua", "object numbers one past the list are taken",
-  "if object[i] >= #s.objects then", "if object[i] > #s.objects then")
+m("source-object-behind-the-last", "sources.c", "object numbers one past the list are taken",
+  "if (s->object[i] >= n)", "if (s->object[i] > n)")
 
 # ---- backends ----
 
