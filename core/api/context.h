@@ -219,6 +219,9 @@ void lsi_queue_drop(struct lsio_queue *queue);
 /* job_prepare.c: from the script's spec to everything that a run needs. */
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err);
 
+/* job_numbers.c. LSIO_ERR_SCRIPT names a .npy whose header would be read as numbers. */
+int lsi_job_check_numbers(const struct lsio_job *job, struct lsi_error *err);
+
 /* job_output.c: where results go. */
 /* Is an output array of the caller's what the script's sink can use? One without a sink is a sink. */
 int lsi_job_check_output(struct lsio_job *job, struct lsi_error *err);

@@ -232,6 +232,7 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
   int rc = check_order(job, err);
   if (rc >= 0) rc = lsi_job_check_output(job, err);
   if (rc >= 0) rc = select_steps(job, err);
+  if (rc >= 0) rc = lsi_job_check_numbers(job, err);
   if (rc < 0) return rc;
   lsi_job_decide_results(job);
   rc = lsi_c_transform_use(&job->transform, spec, job->results.type, job->results.in_place, job->script, err);

@@ -155,12 +155,14 @@ static int count_elements(struct parser *p) {
   return 0;
 }
 
+bool lsi_npy_begins(const void *bytes, size_t len) { return len >= 6 && memcmp(bytes, MAGIC, 6) == 0; }
+
 int lsi_npy_read_header(const void *bytes, size_t len, const char *name, struct lsi_npy_header *out,
                         struct lsi_error *err) {
   const uint8_t *b = bytes;
   struct lsi_npy_header h = {0};
   struct parser p = {.name = name, .h = &h, .err = err};
-  if (len < 6 || memcmp(b, MAGIC, 6)) return corrupt(&p, "it does not begin with \\x93NUMPY");
+  if (!lsi_npy_begins(b, len)) return corrupt(&p, "it does not begin with \\x93NUMPY");
   if (len < 10) return corrupt(&p, "it is cut short");
   if (b[6] < 1 || b[6] > 3) return corrupt(&p, "its format version is unknown");
   size_t start = b[6] == 1 ? 10 : 12;

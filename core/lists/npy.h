@@ -18,6 +18,9 @@ struct lsi_npy_header {
   uint64_t count;       /* elements; count * element size fits in 63 bits */
 };
 
+/* Do bytes[0 .. len) begin as a .npy file does? */
+bool lsi_npy_begins(const void *bytes, size_t len);
+
 /* Reads the header in bytes[0 .. len), format versions 1 to 3; the data need not be there. `name`
  * is for messages. 0, or LSIO_ERR_CORRUPT (not a .npy, cut short, nonsense) or LSIO_ERR_USAGE (an
  * element type that LSIO does not have; message names it). *out is set on success only. */

@@ -216,8 +216,8 @@ static int list_of_ranges(struct lsi_lua_source *s, struct lsi_request *r, struc
   int rc = lsi_paths_read(s->file, &bytes, &length, err);
   if (rc < 0) return rc;
   struct lsi_ranges ranges = {0};
-  bool npy = length >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0;
-  rc = npy ? lsi_npy_ranges(bytes, length, s->file, &ranges, err)
+  rc = lsi_npy_begins(bytes, length)
+           ? lsi_npy_ranges(bytes, length, s->file, &ranges, err)
            : lsi_csv_ranges(bytes, length, s->file, &ranges, err);
   lsi_free(bytes);
   if (rc < 0) return rc;

@@ -287,5 +287,83 @@ class Lists(ListTest):
         self.assertIn("lsio.list(...)", self.expect(3, "-e", "return require 'lsio'.job {}").err)
 
 
+class Arrays(RunnerTest):
+    """A .npy that is read from its start as numbers would give its header as elements."""
+    JOB = """local lsio = require "lsio"
+return lsio.job {
+  source = %s, type = "%s", state = "double n, sum;", reduce = { n = "sum", sum = "sum" },
+  transform = function(chunk, state) state.n = state.n + chunk.n state.sum = state.sum + lsio.k.sum(chunk.data) end,
+  done = function(r) print(r.n, r.sum) end,
+}"""
+
+    def refused(self, source, type, *words, options=()):
+        r = self.expect(3, *options, "-e", self.JOB % (source, type))
+        for word in words + ("NumPy array",):
+            self.assertIn(word, r.said)
+        return r
+
+    def test_what_to_write_is_said_and_works(self):
+        for dtype, name in (("<f4", "f32"), (">f4", "f32be"), ("<f8", "f64"), ("|i1", "i8"), ("|u1", "u8"), (">u2", "u16be"),
+                            ("<i8", "i64")):
+            for shape, order, text in (((1000,), "C", "{ 1000 }"), ((4, 30), "C", "{ 4, 30 }"), ((), "C", "{ }"),
+                                       ((8, 16, 2), "F", "{ 8, 16, 2 } in Fortran order")):
+                for version in ((1, 0), (2, 0))[:1 + (order == "F")]:
+                    values = (np.arange(np.prod(shape, dtype=int)) % 97).reshape(shape).astype(dtype, order=order)
+                    with open(self.path("a.npy"), "wb") as f:
+                        np.lib.format.write_array(f, values, version=version)
+                        offset = f.tell() - values.nbytes
+                    r = self.refused('lsio.files("a.npy")', "i32", "a.npy", "type i32",
+                                     'type = "%s" and, for the source, offset = %d; its shape is %s' % (name, offset, text))
+                    r = self.expect(0, "-e", self.JOB % ('lsio.files("a.npy", { offset = %d })' % offset, name))
+                    self.assertEqual(list(map(float, r.out.split())), [values.size, float(values.sum(dtype="f8"))])
+
+    def test_however_it_is_read(self):
+        values = np.arange(1000, dtype="<f4")
+        np.save(self.path("a.npy"), values)
+        os.rename(self.path("a.npy"), self.path("array"))
+        values.tofile(self.path("b.f32"))
+        for source in ('lsio.files("array", { whole = true })', 'lsio.files("array", { chunk = 8 })',
+                       'lsio.files("array", { length = 64 })', 'lsio.list("names")',
+                       'lsio.ranges { objects = { "b.f32", "array" }, object = { 1 }, offset = { 0 } }',
+                       'lsio.ranges { objects = "array", offset = { -4128 } }'):
+            self.write("names", "array\n")
+            for options in ((), ("--on-error=skip",), ("--explain",), ("--backend=pread",), ("--limit=1",)):
+                self.refused(source, "f32", "array", "offset = 128", options=options)
+        os.rename(self.path("array"), self.path("c.npy"))
+        for source in ('lsio.files("*")', 'lsio.list("names")',
+                       'lsio.ranges { objects = { "b.f32", "c.npy" }, object = { 0, 0, 1 }, offset = { 0, 8, 0 } }'):
+            self.write("names", "b.f32\nc.npy\n")
+            self.refused(source, "f32", "c.npy" if "*" not in source else "'c.npy'", "offset = 128")
+
+    def test_of_many_files_too(self):
+        os.mkdir(self.path("many"))
+        for i in range(1100):
+            np.save(self.path("many/%04d.npy" % i), np.zeros(4, "<f4"))
+        self.refused('lsio.files("many/*", { whole = true })', "f32", "many/0000.npy", "its shape is { 4 }")
+        np.zeros(4, "<f4").tofile(self.path("many/0000.npy"))
+        self.refused('lsio.files("many/*", { whole = true })', "f32", "many/0001.npy")
+
+    def test_what_is_no_mistake(self):
+        np.save(self.path("a.npy"), np.arange(1000, dtype="<f4"))
+        np.arange(8, dtype="<f4").tofile(self.path("b.npy"))  # only called so
+        for source, type in (('lsio.files("a.npy")', "u8"), ('lsio.files("a.npy", { offset = 64 })', "f32"),
+                             ('lsio.files("a.npy", { offset = -4000 })', "f32"), ('lsio.files("b.npy")', "f32"),
+                             ('lsio.ranges { objects = "?.npy", object = { 1, 0 }, offset = { 0, 4 } }', "f32"),
+                             ('lsio.ranges { objects = "a.npy", offset = { 0 }, length = 0 }', "f32")):
+            self.expect(0, "-e", self.JOB % (source, type))
+
+    def test_headers_that_say_too_little(self):
+        np.save(self.path("a.npy"), np.zeros(4, dtype=[("a", "<f4"), ("b", "<i2")]))
+        self.refused('lsio.files("a.npy", { whole = true })', "i16", "a type that LSIO does not have: a structure")
+        header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (0, %s)}" % b", ".join([b"1000000000000"] * 20)
+        with open(self.path("a.npy"), "wb") as f:
+            f.write(b"\x93NUMPY\x01\x00" + bytes([len(header) & 255, len(header) >> 8]) + header)
+        self.refused('lsio.files("a.npy")', "f32", 'type = "f64"', "{ 0, 1000000000000, 1000000000000,", ", ... }")
+        for data in (b"\x93NUMPY\x01\x00", b"\x93NUMPY\x01\x00\xff\xff" + bytes(6), b"\x93NUMPY" + bytes(10)):
+            with open(self.path("a.npy"), "wb") as f:
+                f.write(data)
+            self.refused('lsio.files("a.npy")', "u16", "a.npy", "is not a valid .npy file")
+
+
 if __name__ == "__main__":
     unittest.main()
