@@ -1,5 +1,6 @@
 /* One pattern of file names (braces expanded), component by component. Text only. Names that start with a
- * point match only a pattern that does. */
+ * point match only a pattern that does. `?` and brackets stand for one character of UTF-8, or for a byte that
+ * belongs to none. */
 #ifndef LSI_OS_LINUX_PATTERN_H
 #define LSI_OS_LINUX_PATTERN_H
 

@@ -235,6 +235,26 @@ class Objects(ListTest):
         self.refused('lsio.ranges { objects = "*.bin", file = "r.npy" }', 2, "r.npy", "object 3", "3 objects")
 
 
+class Patterns(RunnerTest):
+    JOB = """local lsio = require "lsio"
+return lsio.job { source = lsio.files("%s"), transform = function(chunk) print(chunk.name) end }"""
+
+    def found(self, pattern, *more):
+        return sorted(self.expect(0, "-j1", "-e", self.JOB % pattern, *more).out.splitlines())
+
+    def test_a_question_mark_is_a_character(self):
+        for name in ("a.bin", "\u00e4.bin", "\u20ac.bin", "\U0001f600.bin", "ab.bin", "\u00e4\u00f6.bin"):
+            self.write(name, "x")
+        one = sorted(["a.bin", "\u00e4.bin", "\u20ac.bin", "\U0001f600.bin"])
+        for locale in ("C", "C.UTF-8"):
+            self.env["LC_ALL"] = locale
+            self.assertEqual(self.found("?.bin"), one)
+            self.assertEqual(self.found("??.bin"), ["ab.bin", "\u00e4\u00f6.bin"])
+            self.assertEqual(self.found("[!a].bin"), sorted(set(one) - {"a.bin"}))
+            self.assertEqual(self.found("[\u00e4-\u00f6].bin"), ["\u00e4.bin"])
+            self.assertEqual(self.found("*\u00f6.bin"), ["\u00e4\u00f6.bin"])
+
+
 class Lists(ListTest):
     def test_of_a_file_and_of_standard_input(self):
         rows = [("b.bin", 0, -1, 0), ("a.bin", 0, -1, 0), ("b.bin", 0, -1, 0), ("c.bin", 0, -1, 0)]
