@@ -1,6 +1,7 @@
 /* The store `file` on Linux: file name patterns. Braces are expanded first; then each pattern is walked
  * (os_linux_walk.c). */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,9 @@
 struct glob {
   struct lsi_names patterns;
   struct lsi_names found; /* marked 'r' where known to be regular files, else '?' */
+  struct lsi_names broken; /* symbolic links that lead nowhere, found by several patterns perhaps */
+  uint64_t empty;          /* patterns that find nothing, */
+  const char *first_empty; /* and the first of them */
   lsi_each_name *add;
   void *ctx;
   bool any;
@@ -122,21 +126,58 @@ static int report(void *ctx, const char *path, size_t length, bool regular) {
   return g->add(g->ctx, path, length, regular);
 }
 
+/* One of the patterns that braces have expanded to. */
+static int walk(struct glob *g, const char *pattern, bool sorted) {
+  const uint64_t found = g->found.n, broken = g->broken.n;
+  struct lsi_folder *root;
+  int rc = lsi_walk(pattern, g->watch, &root, &g->broken, g->err);
+  if (rc < 0) return rc;
+  rc = lsi_folder_each(root, sorted ? report : collect, g);
+  lsi_folder_free(root);
+  if (g->patterns.n == 1 || g->found.n > found || g->broken.n > broken) return rc;
+  if (!g->empty++) g->first_empty = pattern;
+  return rc;
+}
+
+/* How many of the broken links differ, and the first. */
+static int count_broken(struct glob *g, uint64_t *n, const char **first) {
+  *n = 0;
+  if (!g->broken.n) return 0;
+  uint64_t *order = lsi_reallocarray(NULL, g->broken.n, 2 * sizeof *order);
+  if (!order) return no_memory(g);
+  lsi_names_order(&g->broken, order);
+  *first = lsi_names_get(&g->broken, order[0]);
+  const char *last = NULL;
+  for (uint64_t i = 0; i < g->broken.n; i++) {
+    const char *path = lsi_names_get(&g->broken, order[i]);
+    *n += !last || strcmp(last, path) != 0;
+    last = path;
+  }
+  lsi_free(order);
+  return 0;
+}
+
 static int expand(struct glob *g, const char *pattern) {
   int rc = expand_braces(g, pattern);
   bool sorted = rc == 0 && g->patterns.n == 1 && lsi_pattern_sorted(lsi_names_get(&g->patterns, 0));
-  for (uint64_t i = 0; rc == 0 && i < g->patterns.n; i++) {
-    struct lsi_folder *root;
-    rc = lsi_walk(lsi_names_get(&g->patterns, i), g->watch, &root, g->err);
-    if (rc < 0) break;
-    rc = lsi_folder_each(root, sorted ? report : collect, g);
-    lsi_folder_free(root);
-  }
+  for (uint64_t i = 0; rc == 0 && i < g->patterns.n; i++)
+    rc = walk(g, lsi_names_get(&g->patterns, i), sorted);
   if (rc == 0 && !sorted) {
     g->any = g->found.n > 0;
     rc = report_sorted(g);
   }
-  if (rc != 0 || g->any) return rc;
+  uint64_t broken;
+  const char *first;
+  if (rc == 0) rc = count_broken(g, &broken, &first);
+  if (rc != 0) return rc;
+  if (g->any) {
+    if (g->watch && broken) lsi_left_out_add(&g->watch->links, broken, first);
+    if (g->watch && g->empty) lsi_left_out_add(&g->watch->alternatives, g->empty, g->first_empty);
+    return 0;
+  }
+  if (broken)
+    lsi_fail(g->err, LSIO_ERR_SOURCE, ENOENT,
+             "all that matches a pattern is broken symbolic links (%" PRIu64 ")", broken);
   lsi_fail(g->err, LSIO_ERR_SOURCE, ENOENT, "no file matches a pattern");
   lsi_error_at(g->err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   lsi_linux_missing_remedy(pattern, "check it with ls; quote it so that the shell leaves it alone", g->err);
@@ -154,6 +195,7 @@ int lsi_file_list(const void *user, const char *pattern, struct lsi_watch *watch
   int rc = expand(&g, pattern);
   if (rc < 0 && err->code) lsi_error_at(err, pattern, LSI_NO_OFFSET, 0, LSI_NO_STEP);
   lsi_names_free(&g.found);
+  lsi_names_free(&g.broken);
   lsi_names_free(&g.patterns);
   return rc;
 }

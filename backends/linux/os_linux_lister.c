@@ -75,6 +75,7 @@ void lsi_lister_drop(struct lsi_lister *l) {
 
 void lsi_lister_free(struct lsi_lister *l) {
   lsi_names_free(&l->names);
+  lsi_names_free(&l->broken);
   lsi_free(l->folders);
 }
 
@@ -96,8 +97,10 @@ static size_t append(struct lsi_lister *l, size_t at, const char *name, size_t n
 /* Keeps l->path if it names a file. */
 static int keep(struct lsi_lister *l, size_t at) {
   struct stat st;
-  if (stat(l->path, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) return 0;
-  return add(l, at, LSI_ENTRY_OTHER, NULL);
+  if (stat(l->path, &st) == 0)
+    return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? add(l, at, LSI_ENTRY_OTHER, NULL) : 0;
+  if (lstat(l->path, &st) < 0 || !S_ISLNK(st.st_mode)) return 0;
+  return lsi_names_add(&l->broken, 0, l->path, at) ? 0 : no_memory(l);
 }
 
 /* Notes that the folder l->path is to be listed for a pattern. */

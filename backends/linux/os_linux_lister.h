@@ -13,6 +13,7 @@ struct lsi_lister {
   struct lsi_folder *in;       /* being listed */
   struct lsi_names names;      /* of entries that matched, marked with their kinds */
   struct lsi_folder **folders; /* for each name the folder, or NULL */
+  struct lsi_names broken;     /* whole paths of symbolic links that match and lead nowhere, of all folders */
   uint64_t folders_cap;
   uint64_t gave_way_ns;
   char path[LSI_PATH_LONGEST];

@@ -1,5 +1,7 @@
 #include "linux/os_linux_walk.h"
 
+#include <string.h>
+
 #include "ground/mem.h"
 #include "linux/os_linux_lister.h"
 #include "seams/os.h"
@@ -100,7 +102,17 @@ static void begin_threads(struct walker *me) {
   }
 }
 
-static int run(struct crew *c, const char *pattern, struct lsi_error *err) {
+/* Takes over what one thread found broken. */
+static bool take_broken(const struct walker *w, struct lsi_names *broken) {
+  const struct lsi_names *own = &w->list.broken;
+  for (uint64_t i = 0; i < own->n; i++) {
+    const char *name = lsi_names_get(own, i);
+    if (!lsi_names_add(broken, 0, name, strlen(name))) return false;
+  }
+  return true;
+}
+
+static int run(struct crew *c, const char *pattern, struct lsi_names *broken, struct lsi_error *err) {
   struct walker *me = &c->me;
   int rc = lsi_lister_begin(&me->list, pattern);
   lsi_lister_drop(&me->list);
@@ -117,16 +129,19 @@ static int run(struct crew *c, const char *pattern, struct lsi_error *err) {
   }
   work(me, begin_threads);
   lsi_os_unlock(all->mutex);
+  bool taken = take_broken(me, broken);
   for (unsigned i = 0; i < c->n; i++) {
     lsi_os_thread_join(c->threads[i]);
+    taken = taken && take_broken(c->walkers[i], broken);
     lsi_lister_free(&c->walkers[i]->list);
     lsi_free(c->walkers[i]);
   }
   if (all->stop) *err = all->error;
-  return all->stop ? all->error.code : 0;
+  if (all->stop) return all->error.code;
+  return taken ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a list of names");
 }
 
-int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **out,
+int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **out, struct lsi_names *broken,
              struct lsi_error *err) {
   struct walk all = {.mutex = lsi_os_mutex_create(), .cond = lsi_os_cond_create()};
   struct crew *c = lsi_calloc(1, sizeof *c);
@@ -139,7 +154,7 @@ int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **o
     c->me.walk = &all;
     c->me.list.watch = watch;
     c->me.list.in = root;
-    rc = run(c, pattern, err);
+    rc = run(c, pattern, broken, err);
   }
   if (c) {
     lsi_lister_free(&c->me.list);

@@ -5,9 +5,12 @@
 
 #include "linux/os_linux_folder.h"
 
-/* 0 and *out (lsi_folder_free); LSIO_ERR_SOURCE with the folder's name where one can't be listed,
+struct lsi_names;
+
+/* 0, *out (lsi_folder_free), and whole paths of symbolic links that the pattern finds and that lead nowhere,
+ * in no order, added to `broken`. LSIO_ERR_SOURCE with the folder's name where one can't be listed,
  * LSIO_ERR_CANCELLED when the watch says stop. */
-int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **out,
+int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **out, struct lsi_names *broken,
              struct lsi_error *err);
 
 #endif

@@ -33,8 +33,8 @@ struct lsi_store {
                  struct lsi_error *err);
   /* Required. Expands a pattern (*, ?, [..], ** for any depth, {a,b}) in bytewise order; a name that is
    * none is passed on unseen. Calls add for each, on this thread, and returns what that returns if it is
-   * not 0. A pattern without matches is LSIO_ERR_SOURCE, one where nothing can be listed
-   * LSIO_ERR_UNSUPPORTED; errors name the pattern. */
+   * not 0. `watch` is told what was left out. A pattern without matches is LSIO_ERR_SOURCE, one where
+   * nothing can be listed LSIO_ERR_UNSUPPORTED; errors name the pattern. */
   int (*list)(const void *user, const char *pattern, struct lsi_watch *watch, lsi_each_name *add, void *ctx,
               struct lsi_error *err);
   /* Required. A whole object in memory (lsi_free), at most `limit` bytes (else LSIO_ERR_LIMIT), and a NUL

@@ -1,6 +1,8 @@
 #include "seams/watch.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "seams/os.h"
 
@@ -19,4 +21,12 @@ int lsi_watch_tell(struct lsi_watch *w, uint64_t listed, uint64_t looked_at, str
   w->next_ns = now + BETWEEN_NS;
   if (w->tell(w->user, listed + w->listed_before, looked_at) == 0) return 0;
   return lsi_fail(err, LSIO_ERR_CANCELLED, 0, "the job was cancelled while its sources were listed");
+}
+
+void lsi_left_out_add(struct lsi_left_out *l, uint64_t n, const char *first) {
+  const size_t length = strlen(first), room = sizeof l->first - 1;
+  if (n && !l->n)
+    snprintf(l->first, sizeof l->first, "%s%s", length > room ? "..." : "",
+             first + (length > room ? length - room + 3 : 0));
+  l->n += n;
 }

@@ -1,8 +1,10 @@
 /* Jobs written in Lua: the operations that core calls, each one call of a function of lsio.host. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ground/log.h"
 #include "ground/mem.h"
 #include "host/host.h"
 #include "host/info.h"
@@ -11,6 +13,7 @@
 #include "host/values.h"
 #include "job/summary.h"
 #include "seams/os.h"
+#include "seams/watch.h"
 
 #define LARGE_TEXT 65536u /* bytes that Lua is not to hold until the job is closed */
 
@@ -389,6 +392,24 @@ static int read_dictionary(const char *path, struct lsi_spec *spec, struct lsi_e
   return rc;
 }
 
+static void warn(const struct lsi_script *s, const struct lsi_left_out *l, const char *one,
+                 const char *more) {
+  char text[512], name[sizeof l->first];
+  if (!l->n) return;
+  size_t n = strlen(l->first);
+  for (size_t i = 0; i <= n; i++) name[i] = i < n && (unsigned char)l->first[i] < 32 ? '?' : l->first[i];
+  if (l->n == 1) snprintf(text, sizeof text, "1 %s: '%s'", one, name);
+  else snprintf(text, sizeof text, "%" PRIu64 " %s, the first of them '%s'", l->n, more, name);
+  lsi_log_warn(s->host->log, s->number, text);
+}
+
+static void warn_left_out(const struct lsi_script *s, const struct lsi_watch *w) {
+  warn(s, &w->links, "broken symbolic link matches a pattern and is left out",
+       "broken symbolic links match patterns and are left out");
+  warn(s, &w->alternatives, "alternative in braces matches no file",
+       "alternatives in braces match no file");
+}
+
 /* Other jobs have the coordinator while this one's source is listed and looked at. */
 static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct lsi_error *err) {
   if (!spec->request) spec->request = lsi_request_create();
@@ -400,6 +421,7 @@ static int locked_prepare(struct lsi_script *s, struct lsi_spec *spec, struct ls
   unlock(s->host);
   if (rc >= 0 && source.dictionary) rc = read_dictionary(source.dictionary, spec, err);
   if (rc >= 0 && !s->sourced) rc = lsi_lua_source_open(&source, spec->request, err);
+  if (rc >= 0 && spec->request->watch) warn_left_out(s, spec->request->watch);
   lsi_lua_source_clear(&source);
   return rc;
 }

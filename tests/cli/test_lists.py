@@ -254,6 +254,34 @@ return lsio.job { source = lsio.files("%s"), transform = function(chunk) print(c
             self.assertEqual(self.found("[\u00e4-\u00f6].bin"), ["\u00e4.bin"])
             self.assertEqual(self.found("*\u00f6.bin"), ["\u00e4\u00f6.bin"])
 
+    def warned(self, source, *words):
+        r = self.expect(0, "--quiet", "-e", "local lsio = require 'lsio' return lsio.job "
+                        "{ source = %s, transform = function() end }" % source)
+        self.assertEqual(r.err.splitlines(), ["lsio: warning: " + w for w in words])
+
+    def test_what_patterns_leave_out_is_warned_of(self):
+        self.write("a.bin", "x")
+        os.mkdir(self.path("d"))
+        self.write("d/b.bin", "x")
+        self.warned("lsio.files('*.bin')")
+        self.warned("lsio.files('{a,d/b}.bin')")
+        os.symlink("nowhere", self.path("dead.bin"))
+        one = "1 broken symbolic link matches a pattern and is left out: 'dead.bin'"
+        self.warned("lsio.files('*.bin')", one)
+        self.warned("lsio.files('{*,dead,?}.bin')", one)
+        self.warned("lsio.ranges { objects = '*.bin', offset = { 0 } }", one)
+        os.symlink("loop\n.bin", self.path("d/loop\n.bin"))
+        self.warned("lsio.files('**/*.bin')", "2 broken symbolic links match patterns and are left out, the first of them 'd/loop?.bin'")
+        self.warned("lsio.files { 'd/*.bin', '?.bin', 'd/*' }",
+                    "2 broken symbolic links match patterns and are left out, the first of them 'd/loop?.bin'")
+        self.warned("lsio.files('{a,missing}.bin')", "1 alternative in braces matches no file: 'missing.bin'")
+        self.warned("lsio.files { '{x,a,y*,dead}.bin', 'd/{b,c}.bin' }", one,
+                    "3 alternatives in braces match no file, the first of them 'x.bin'")
+        os.unlink(self.path("a.bin"))
+        r = self.expect(4, "-e", self.JOB % "*.bin")
+        self.assertIn("all that matches a pattern is broken symbolic links (1): object '*.bin'", r.said)
+        self.assertNotIn("warning", r.err)
+
 
 class Lists(ListTest):
     def test_of_a_file_and_of_standard_input(self):

@@ -103,6 +103,48 @@ static void patterns_expand_in_order(void **state) {
   expect_glob("{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}", NULL);
 }
 
+static void expect_left_out(const char *pattern, uint64_t links, const char *link, uint64_t alternatives,
+                            const char *alternative) {
+  struct collected c = {""};
+  struct lsi_error err = {0};
+  struct lsi_watch watch = {0};
+  if (lsi_store_file.list(NULL, pattern, &watch, collect, &c, &err)) fail_msg("%s: %s", pattern, err.what);
+  assert_int_equal(watch.links.n, links);
+  assert_int_equal(watch.alternatives.n, alternatives);
+  assert_string_equal(watch.links.first, link);
+  assert_string_equal(watch.alternatives.first, alternative);
+}
+
+static void what_patterns_leave_out_is_counted(void **state) {
+  (void)state;
+  char name[300], path[600];
+  memset(name, 'n', sizeof name);
+  name[255] = 0;
+  assert_int_equal(mkdir("l", 0755) | mkdir("l/m", 0755), 0);
+  touch("l/a", "");
+  touch("l/m/a", "");
+  assert_int_equal(symlink("no", "l/dead1") | symlink("no", "l/dead2") | symlink("dead1", "l/dead3"), 0);
+  assert_int_equal(symlink("loop", "l/loop") | symlink("m", "l/folder") | symlink("/nowhere", "l/m/dead"), 0);
+  expect_left_out("l/*", 4, "l/dead1", 0, "");
+  expect_left_out("l/**", 5, "l/dead1", 0, "");
+  expect_left_out("l/**/a", 0, "", 0, "");
+  expect_left_out("l/*/{a,dead}", 2, "l/folder/dead", 0, "");
+  expect_left_out("{l/a,l/dead1}", 1, "l/dead1", 0, "");
+  expect_left_out("l/{a,dead*,*}", 4, "l/dead1", 0, ""); /* each once */
+  expect_left_out("l/{a,no}", 0, "", 1, "l/no");
+  expect_left_out("l/{x,y?,{a,z}}", 0, "", 3, "l/x");
+  expect_left_out("l/{a,m/no*}", 0, "", 1, "l/m/no*");
+  expect_left_out("l/a", 0, "", 0, "");
+  snprintf(path, sizeof path, "l/m/%s", name);
+  assert_int_equal(symlink("no", path), 0);
+  snprintf(path, sizeof path, "...%s", name + 255 - 252); /* 255 bytes: its end */
+  expect_left_out("l/m/{a,n*}", 1, path, 0, "");
+  struct collected c = {""};
+  struct lsi_error err = {0};
+  assert_int_equal(lsi_store_file.list(NULL, "l/d*", NULL, collect, &c, &err), LSIO_ERR_SOURCE);
+  assert_string_equal(err.what, "all that matches a pattern is broken symbolic links (3)");
+}
+
 static int list_secret(void *arg) {
   struct lsi_error err = {0};
   struct collected c = {""};
@@ -360,7 +402,8 @@ static void a_full_disk_is_an_error(void **state) {
 int main(void) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      T(patterns_expand_in_order), T(urls_of_files_are_paths), T(patterns_find_what_find_finds),
+      T(patterns_expand_in_order), T(what_patterns_leave_out_is_counted),
+      T(urls_of_files_are_paths), T(patterns_find_what_find_finds),
       T(who_watches_may_stop_the_listing), T(a_folder_that_cannot_be_listed_is_an_error),
       T(outputs_appear_whole), T(outputs_go_where_they_were_begun),
       T(outputs_that_cannot_be_say_why), T(a_full_disk_is_an_error),
