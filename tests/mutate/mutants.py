@@ -62,7 +62,10 @@ FITS = [
         ("job.c", "test_api_publish test_api test_api_stream test_job_alloc"),
         ("helpers.c", "test_helpers test_api_publish"),
         ("sources.c", "test_host test_api_listing test_engine_late test_urls.py"),
-        ("paths.c", "test_host fuzz_paths test_urls.py"),
+        ("paths.c", "test_host fuzz_paths test_lists.py test_urls.py"),
+        ("csv.c", "test_csv test_lists.py fuzz_csv"),
+        ("npy.c", "test_npy test_lists.py fuzz_npy"),
+        ("os_linux_pattern.c", "test_pattern test_os_files test_lists.py"),
         ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
         ("pread*.c", "test_backends test_backends_exact test_backend_faults test_writes"),
         ("linux_*.c", "test_linux_faults test_backends test_small test_sigbus test_mapped test_hostile.py"),
@@ -440,6 +443,30 @@ m("chunk-random-low", "chunk.lua", "random(a, b) never gives b",
   "return a + math.floor(r * (b - a + 1))", "return a + math.floor(r * (b - a))")
 m("source-object-behind-the-last", "sources.c", "object numbers one past the list are taken",
   "if (s->object[i] >= n)", "if (s->object[i] > n)")
+
+# ---- lists and patterns ----
+
+m("range-to-the-end-of-the-size", "request.c", "a range to the end is as long as the whole object",
+  "length == LSI_TO_END ? size - at : length", "length == LSI_TO_END ? size : length")
+m("cut-before-the-beginning", "request.c", "a negative offset may lie before the beginning",
+  "const bool inside = at >= 0 && at <= size;", "const bool inside = at <= size;")
+m("csv-blanks-belong-to-fields", "csv.c", "blanks behind a field are part of it",
+  "  trim(f);\n  if (end_field", "  if (end_field")
+m("csv-other-columns-count", "csv.c", "columns that are not known are taken for the next known one",
+  "const bool known = next < end && next->at == i;", "const bool known = next < end;")
+m("csv-no-length-is-zero", "csv.c", "an empty length is 0", "  *out = -1;\n", "  *out = 0;\n")
+m("npy-u64-wraps", "npy.c", "u64 of more than 63 bits are negative numbers",
+  "const int64_t least = type.type == LSI_U64 ? 0 : INT64_MIN;", "const int64_t least = INT64_MIN;")
+m("numbers-of-others", "job_numbers.c", "behind the first file, those called .npy are not looked at",
+  "(!first && !is_called_npy(name))", "(!first && is_called_npy(name))")
+m("list-of-nul-loses-cr", "paths.c", "names that end with CR lose it in a list with NUL, too",
+  "if (!nul && n && text[end - 1] == '\\r') n--;", "if (n && text[end - 1] == '\\r') n--;")
+m("pattern-takes-long-forms", "os_linux_pattern.c", "forms of UTF-8 that are too long are characters",
+  "c < least[n] || ", "(c < least[n] && n > 3) || ")
+m("star-takes-bytes", "os_linux_pattern.c", "a star goes on by bytes, into the middle of characters",
+  "      next_char(&from);\n", "      from++;\n")
+m("broken-links-twice", "os_linux_glob.c", "links that two alternatives find count twice",
+  "*n += !last || strcmp(last, path) != 0;", "*n += !last || last != path;")
 
 # ---- backends ----
 
