@@ -11,66 +11,6 @@ def m(name, file, what, old, new, equivalent=None):
     MUTANTS.append(Mutant(name, file, what, old, new, equivalent))
 
 
-# Which tests fit a file (patterns of base names; names of C programs and of files of tests/cli): they
-# run first.
-FITS = [
-    (p, names.split()) for p, names in (
-        ("looks.c", "test_engine_mapped test_engine_stream test_engine_lend test_mapped test_api_mapped"),
-        ("held.c", "test_engine_mapped test_engine_stream test_engine_lend test_mapped test_api_mapped"),
-        ("lending.c", "test_engine_lend test_engine_mapped test_mapped"),
-        ("straight.c", "test_engine_straight test_api_output test_sink_memory"),
-        ("nontemporal.c", "test_engine_tune test_api_output test_sink_memory"),
-        ("outcome.c", "test_engine_mapped test_engine test_api_stream test_api_queue test_api"),
-        ("figures.c", "test_engine test_summary test_api"),
-        ("retry.c", "test_engine_mapped test_engine test_backend_faults"),
-        ("handout.c", "test_handout test_engine_window test_engine test_api_stream"),
-        ("worker.c", "test_engine_window test_engine test_engine_late test_engine_write test_backend_faults "
-         "test_crew test_crew_turns test_path_faults"),
-        ("flight.c", "test_engine_mapped test_engine test_backend_faults test_engine_lend test_api_stream"),
-        ("flight.h", "test_engine test_backend_faults test_engine_lend"),
-        ("unchanged.c", "test_engine_mapped test_engine_stream test_engine test_changing.py"),
-        ("object.c", "test_store test_stores test_engine_mapped test_changing.py"),
-        ("*store*.c", "test_store test_stores test_os_files test_urls.py"),
-        ("objects.c", "test_engine_mapped test_engine test_engine_stream test_api_descriptors test_changing.py"),
-        ("late.c", "test_engine_late test_api_memory"),
-        ("prepare.c", "test_engine_codec test_engine_straight test_engine test_host_steps test_same_results.py"),
-        ("buffer.c", "test_engine_codec test_engine test_host_steps test_same_results.py"),
-        ("steps.c", "test_engine_mapped test_engine test_host_steps test_engine_write test_runner.py"),
-        ("pieces.c", "test_pieces test_pieces.py"),
-        ("deliver.c", "test_engine test_host_steps test_api_output test_output.py"),
-        ("result.c", "test_engine test_host_steps test_api_output test_output.py"),
-        ("write_direct.c", "test_linux_faults test_engine_write test_writes test_output_faults test_direct_output.py"),
-        ("worker_open.c", "test_api test_engine test_hostile_scripts.py"),
-        ("arena.c", "test_arena test_engine test_crew"),
-        ("member.c", "test_crew_turns test_crew test_crew_faults test_plain test_api"),
-        ("crew.c", "test_crew_turns test_crew test_crew_faults test_plain test_api"),
-        ("home.[ch]", "test_crew test_crew_faults test_backend_faults test_path_faults test_linux_faults"),
-        ("engine.c", "test_crew test_crew_faults test_engine test_api"),
-        ("trace.c", "test_trace test_path_faults test_trace.py"),
-        ("loaded.c", "test_lua_entries test_api_script test_crew_faults"),
-        ("plan*.c", "test_plan test_plan_property fuzz_plan"),
-        ("price.c", "test_plan test_explain test_api_memory"),
-        ("request.c", "test_request test_plan"),
-        ("sink*.c", "test_sink test_sink_window test_sink_memory test_sink_faults test_output_order test_output.py"),
-        ("os_linux_publish.c", "test_os_files test_output_order test_output_faults test_replace.py test_output.py"),
-        ("os_linux_output*.c", "test_os_files test_output_faults"),
-        ("codec*.c", "test_codec test_codec_blosc test_codec_gzip test_pieces fuzz_codec fuzz_gzip test_blosc.py test_pieces.py"),
-        ("*.lua", "busted test_host test_host_steps test_same_results.py"),
-        ("xform_lua.c", "test_host test_host_steps test_host_robust"),
-        ("script.c", "test_host test_host_steps test_runner.py"),
-        ("host.c", "test_host test_host_robust test_bytecode* test_hostile_scripts.py"),
-        ("job.c", "test_api_publish test_api test_api_stream test_job_alloc"),
-        ("helpers.c", "test_helpers test_api_publish"),
-        ("sources.c", "test_host test_api_listing test_engine_late test_urls.py"),
-        ("paths.c", "test_host fuzz_paths test_lists.py test_urls.py"),
-        ("csv.c", "test_csv test_lists.py fuzz_csv"),
-        ("npy.c", "test_npy test_lists.py fuzz_npy"),
-        ("os_linux_pattern.c", "test_pattern test_os_files test_lists.py"),
-        ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
-        ("pread*.c", "test_backends test_backends_exact test_backend_faults test_writes"),
-        ("linux_*.c", "test_linux_faults test_backends test_small test_sigbus test_mapped test_hostile.py"),
-    )]
-
 # ---- mapped, objects, late: what changes while it is read ----
 
 m("lent-unit-waits-not", "looks.c", "steps that saw the page cache itself count without a look behind them",
