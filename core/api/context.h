@@ -82,7 +82,7 @@ struct lsi_job_ending {
 struct lsi_job_texts {
   char *summary, *summary_json;
   uint64_t state_bytes;   /* of the state in the summary, if that is large and made already */
-  char *explain, *explain_json;
+  char *explain, *explain_json, *failures;
 };
 
 /* Where it is. */

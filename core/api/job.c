@@ -264,6 +264,12 @@ const char *lsio_job_summary_text(lsio_job *job) {
   return job->texts.summary;
 }
 
+const char *lsio_job_failures_text(lsio_job *job) {
+  if (lsi_is_parents(job->context)) return NULL;
+  if (job->ended && !job->texts.failures) job->texts.failures = lsi_failures_text(&job->summary);
+  return job->texts.failures;
+}
+
 void lsi_job_free(struct lsio_job *job) {
   if (!job) return;
   if (job->run && lsi_run_broke(job->run)) {
@@ -281,8 +287,9 @@ void lsi_job_free(struct lsio_job *job) {
   lsio_value_release(job->params); /* the script's views of it are gone */
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);
-  char *owned[] = {job->script_text,   job->script_name,        job->results.path,  job->state.text,
-                   job->texts.summary, job->texts.summary_json, job->texts.explain, job->texts.explain_json};
+  char *owned[] = {job->script_text,        job->script_name,     job->results.path,  job->state.text,
+                   job->texts.summary,      job->texts.failures,  job->texts.explain, job->texts.explain_json,
+                   job->texts.summary_json};
   for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);
   lsi_free(job->results.pos);
   lsi_free(job->device_ids);

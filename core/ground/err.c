@@ -97,6 +97,22 @@ size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
   return len;
 }
 
+size_t lsi_error_line(const struct lsi_error *e, char *buf, size_t cap) {
+  size_t len = 0;
+  if (cap) buf[0] = 0;
+  if (e->object[0]) put(buf, cap, &len, "%s: ", e->object);
+  const size_t named = len;
+  if (e->offset != LSI_NO_OFFSET && e->offset)
+    put(buf, cap, &len, "offset %llu%s", (unsigned long long)e->offset, e->step != LSI_NO_STEP ? ", " : ": ");
+  if (e->step != LSI_NO_STEP) put(buf, cap, &len, "step %llu: ", (unsigned long long)e->step);
+  put(buf, cap, &len, "%s", e->what[0] ? e->what : lsio_strerror(e->code));
+  if (e->os_code > 0) put(buf, cap, &len, ": %s", strerror(e->os_code));
+  if (cap) disarm(buf);
+  for (size_t i = 0; cap && buf[i]; i++)
+    if (buf[i] == '\n' || buf[i] == '\t') buf[i] = i < named ? '?' : ' ';
+  return len;
+}
+
 /* ---- kinds ---- */
 
 /* What an errno says by itself, of sources, outputs and reads; 0: nothing. */

@@ -44,6 +44,10 @@ void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) LSI_PRINTF(2, 3
  * Writes at most `cap` bytes with the NUL and returns the length it has or would have. */
 size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap);
 
+/* "x.f32: offset 4096, step 5: what: No such file or directory", for lists of many: the name first, no line
+ * break, no remedy, and no offset where that is 0. */
+size_t lsi_error_line(const struct lsi_error *e, char *buf, size_t cap);
+
 /* LSIO_KIND_*. */
 int lsi_error_kind(const struct lsi_error *e);
 /* See lsio_error_is_retryable. */

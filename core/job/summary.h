@@ -2,6 +2,7 @@
 #ifndef LSI_SUMMARY_H
 #define LSI_SUMMARY_H
 
+#include "job/failures.h"
 #include "seams/xform.h"
 
 /* What a worker found out by trying. */
@@ -75,8 +76,9 @@ struct lsi_summary {
   uint32_t workers_wanted; /* more than n_workers: the memory ceiling allowed no more */
   const struct lsi_worker_summary *workers;
   uint64_t error_count;            /* in all, kept or not */
-  const struct lsi_error *errors;  /* the first n_errors_kept */
+  const struct lsi_error *errors;  /* n_errors_kept of them: by steps, those that were not run at the end */
   uint32_t n_errors_kept;
+  const struct lsi_failed_kind *kinds; /* LSI_KINDS of them; NULL: no step has failed */
   const struct lsi_state_json *state; /* NULL: workers were not merged */
 };
 
@@ -86,6 +88,8 @@ char *lsi_error_json(const struct lsi_error *e);
 char *lsi_summary_json(const struct lsi_summary *s);
 /* A paragraph for people (lsi_free), in lines of at most 80 columns. NULL = no memory. */
 char *lsi_summary_text(const struct lsi_summary *s);
+/* The failures of steps that were run, at a glance: see lsio_job_failures_text. "": there are none. */
+char *lsi_failures_text(const struct lsi_summary *s);
 double lsi_summary_total_s(const struct lsi_summary *s); /* all parts */
 
 #endif

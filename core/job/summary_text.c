@@ -9,6 +9,7 @@
 
 #define COLUMNS 80
 #define INDENT 4
+#define FAILURES_SHOWN 10
 
 static void say_count(struct lsi_text *t, uint64_t n, const char *one, const char *many) {
   lsi_text_add(t, "%s %s", lsi_show_count(n).text, n == 1 ? one : many);
@@ -113,6 +114,35 @@ static const char *bound_sentence(const struct lsi_summary *s) {
   return NULL;
 }
 
+/* ---- failures ---- */
+
+/* Of a kind, but for those that are shown. */
+static uint64_t count_of(const struct lsi_summary *s, int kind, uint32_t shown) {
+  uint64_t n = s->kinds[kind].n;
+  for (uint32_t i = 0; i < shown; i++) n -= lsi_error_kind(&s->errors[i]) == kind;
+  return n;
+}
+
+static void say_kind(struct lsi_text *t, int kind) {
+  for (const char *p = lsio_error_kind_name(kind); *p; p++) lsi_text_add(t, "%c", *p == '_' ? ' ' : *p);
+}
+
+/* " (60 corrupt, 24 not found)", the most first. */
+static void say_kinds(struct lsi_text *t, const struct lsi_summary *s, uint32_t shown) {
+  uint64_t left[LSI_KINDS], n_kinds = 0;
+  for (int k = 0; k < LSI_KINDS; k++) n_kinds += (left[k] = count_of(s, k, shown)) != 0;
+  for (uint64_t i = 0; i < n_kinds; i++) {
+    int most = 0;
+    for (int k = 1; k < LSI_KINDS; k++)
+      if (left[k] > left[most]) most = k;
+    lsi_text_add(t, "%s", i ? ", " : " (");
+    if (n_kinds > 1) lsi_text_add(t, "%s ", lsi_show_count(left[most]).text);
+    say_kind(t, most);
+    left[most] = 0;
+  }
+  lsi_text_add(t, ")");
+}
+
 static void say_errors(struct lsi_text *t, const struct lsi_summary *s) {
   if (!s->steps_failed) return;
   say_count(t, s->steps_failed, "step", "steps");
@@ -120,13 +150,45 @@ static void say_errors(struct lsi_text *t, const struct lsi_summary *s) {
   if (s->exit_code == 1 || s->steps_left)
     lsi_text_add(t, " and %s left out", s->steps_failed == 1 ? "was" : "were");
   if (s->steps_left) lsi_text_add(t, ", %s of them not run", lsi_show_count(s->steps_left).text);
-  if (s->n_errors_kept) {
-    char message[2048];
-    lsi_error_format(&s->errors[0], message, sizeof message);
-    lsi_text_add(t, "%s %s", s->steps_failed == 1 ? ":" : "; the first:", message);
-  }
+  if (s->kinds) say_kinds(t, s, 0);
   lsi_text_add(t, "\n");
 }
+
+/* Once a kind, whatever its steps are. */
+static void say_remedies(struct lsi_text *t, const struct lsi_summary *s) {
+  for (int k = 0; k < LSI_KINDS; k++) {
+    if (!s->kinds[k].remedy[0]) continue;
+    say_kind(t, k);
+    lsi_text_add(t, ": %s%s\n", s->kinds[k].remedy,
+                 s->kinds[k].differ ? " (the first of them; others say something else)" : "");
+  }
+}
+
+char *lsi_failures_text(const struct lsi_summary *s) {
+  struct lsi_text lines = {0}, text = {0};
+  if (!s->kinds) return lsi_text_take(&text);
+  /* Those that were not run need no line each: the deadline has one. */
+  const uint64_t ran = s->error_count - LSI_MIN(s->steps_left, s->error_count);
+  const uint32_t shown = LSI_MIN((uint32_t)LSI_MIN(ran, (uint64_t)FAILURES_SHOWN), s->n_errors_kept);
+  for (uint32_t i = 0; i < shown; i++) {
+    char line[2048];
+    lsi_error_line(&s->errors[i], line, sizeof line);
+    lsi_text_add(&lines, "%s\n", line);
+  }
+  if (s->error_count > shown) {
+    lsi_text_add(&lines, "%s%s", lsi_show_count(s->error_count - shown).text, shown ? " more" : " failed");
+    say_kinds(&lines, s, shown);
+    lsi_text_add(&lines, "\n");
+  }
+  say_remedies(&lines, s);
+  char *all = lsi_text_take(&lines);
+  if (!all) return NULL;
+  lsi_text_wrap(&text, all, COLUMNS, INDENT);
+  lsi_free(all);
+  return lsi_text_take(&text);
+}
+
+/* ---- the whole ---- */
 
 char *lsi_summary_text(const struct lsi_summary *s) {
   struct lsi_text lines = {0}, text = {0};

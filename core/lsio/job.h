@@ -216,7 +216,8 @@ LSIO_API const lsio_error *lsio_job_state_error(const lsio_job *job);
  *   LSIO_ERR_BUSY before the end; LSIO_ERR_USAGE without the flag; the job's error when it has failed;
  * LSIO_ERR_OUTPUT when something in the state is no value, as a function. */
 LSIO_API int lsio_job_state_value(const lsio_job *job, lsio_value **out, lsio_error **error);
-/* The errors of steps that failed: their count, and the first of them (at most 100 are kept). */
+/* The errors of steps that failed: their count, and those with the lowest steps, at most 100, in the order of
+ * these. Steps that were not run, because a deadline had passed, come behind the others. */
 LSIO_API uint64_t lsio_job_error_count(const lsio_job *job);
 LSIO_API const lsio_error *lsio_job_step_error(const lsio_job *job, size_t i);
 /* The plan, for people (json = 0) or machines (json = 1). Belongs to the job. NULL: there is none (or not
@@ -251,8 +252,14 @@ LSIO_API void *lsio_job_state(const lsio_job *job);
  * `publish_s`, `done_s`. `wall_s` and `cpu_s` are of reading and publishing.
  * Belongs to the job. NULL before the end or when out of memory. */
 LSIO_API const char *lsio_job_summary_json(lsio_job *job);
-/* The same in one paragraph for people, in lines of at most 80 columns. Belongs to the job. */
+/* The same in one paragraph for people, in lines of at most 80 columns. How many steps failed stands there,
+ * by kind; lsio_job_failures_text tells which. Belongs to the job. */
 LSIO_API const char *lsio_job_summary_text(lsio_job *job);
+/* Steps that failed, for people, in lines of at most 80 columns: of the first ten a line each, which begins
+ * with the name of the object ("x.f32: offset 4096, step 5: ..."); how many more there are, by kind; what
+ * can be done, once a kind. "": none has failed. Belongs to the job. NULL before the end or when out of
+ * memory. */
+LSIO_API const char *lsio_job_failures_text(lsio_job *job);
 
 /* Once more, or once less: with the last one the job is cancelled if it still runs, and ends by itself, with
  * its `output` borrowed until then. After that nothing is told of it; an event that another thread is about

@@ -12,7 +12,7 @@
 #include "runner/runner.h"
 
 #define SCRIPT_MAX (64u << 20) /* bytes: anything longer is no script but a mistake */
-#define FAILURES_SHOWN 10
+#define FAILURES_SHOWN 10 /* by lsio_job_failures_text */
 #define BATCH 64
 
 #ifndef LSIO_BUILT_WITH
@@ -186,18 +186,19 @@ static void follow(lsio_queue *queue, lsio_job *job, struct report *report) {
   progress_clear();
 }
 
-static void tell_failures(lsio_job *job, uint64_t first) {
-  const uint64_t n = lsio_job_error_count(job);
-  for (uint64_t i = first; i < n && i < FAILURES_SHOWN; i++) {
-    const lsio_error *e = lsio_job_step_error(job, (size_t)i);
-    if (e) say("failed: %s", lsio_error_message(e));
-  }
-  if (n > FAILURES_SHOWN)
-    say("%llu more failed (--errors=FILE lists them all)",
-        (unsigned long long)(n - FAILURES_SHOWN));
+/* Steps that failed: where --errors has them all, only that. `counted`: how many has been said. */
+static void tell_failures(lsio_job *job, const struct flags *f, bool counted) {
+  const unsigned long long n = lsio_job_error_count(job);
+  const char *steps = n == 1 ? "step" : "steps", *were = n == 1 ? "was" : "were";
+  if (!counted) say("%llu %s failed and %s left out", n, steps, were);
+  if (f->errors) say("%s has a line for each of the %llu %s that failed", f->errors, n, steps);
+  const char *text = f->quiet || f->errors ? NULL : lsio_job_failures_text(job);
+  if (!text) return;
+  fputs(text, stderr);
+  if (n > FAILURES_SHOWN) say("--errors=FILE lists them all");
 }
 
-static void tell_end(lsio_job *job, const struct flags *f, int exit_code) {
+static void tell_end(lsio_job *job, const struct flags *f) {
   const int code = lsio_job_status(job);
   if (code == LSIO_ERR_CANCELLED && interrupt_signal()) {
     struct lsio_progress g = {.struct_size = sizeof g};
@@ -212,11 +213,8 @@ static void tell_end(lsio_job *job, const struct flags *f, int exit_code) {
   }
   const bool summary = !f->quiet && f->progress != WHEN_NEVER;
   const char *text = summary ? lsio_job_summary_text(job) : NULL;
-  if (text) fputs(text, stderr); /* tells the first failure */
-  if (exit_code != EXIT_SKIPPED && exit_code != EXIT_LIMIT) return;
-  if (!text)
-    say("%llu steps failed and were left out", (unsigned long long)lsio_job_error_count(job));
-  if (!f->quiet) tell_failures(job, text ? 1 : 0);
+  if (text) fputs(text, stderr);
+  if (lsio_job_error_count(job)) tell_failures(job, f, text != NULL);
 }
 
 static int explain(lsio_job *job, const struct flags *f) {
@@ -246,7 +244,7 @@ static int tell_ended(lsio_job *job, const struct flags *f, struct report *repor
   if (lsio_job_status(job) == LSIO_ERR_CANCELLED && interrupt_signal()) exit_code = 128 + interrupt_signal();
   fflush(stdout); /* the job's own words first */
   report_error(report, lsio_job_error(job));
-  tell_end(job, f, exit_code);
+  tell_end(job, f);
   const lsio_error *state_error = lsio_job_state_error(job);
   if (state_error) say_error(state_error, lsio_error_code(state_error));
   report_error(report, state_error);

@@ -75,7 +75,7 @@ local lsio = {}
 ---@field backend string
 ---@field bound "device"|"decode"|"transform"|"sink"|"latency"|"consumer"
 ---@field error_count integer
----@field errors lsio.step_error[] the first 100
+---@field errors lsio.step_error[] those of the 100 lowest steps, in their order
 ---@field workers lsio.worker_info[]
 
 ---@class lsio.step_error

@@ -137,7 +137,7 @@ static int begin(void **state) {
   ended = api_submit(ENDS, 0);
   assert_int_equal(polled_wait(ended), 0);
   assert_true(lsio_job_state_error(ended) && lsio_job_error_count(ended) && lsio_job_step_error(ended, 0) &&
-              lsio_job_summary_json(ended) && lsio_job_summary_text(ended));
+              lsio_job_summary_json(ended) && lsio_job_summary_text(ended) && lsio_job_failures_text(ended));
   memset(output, 0, sizeof output);
   waited = submit_waiting(API_HEAD "}", 0, NULL, output);
   queued = submit_waiting(API_HEAD "}", LSIO_JOB_STREAM, queue, NULL);
@@ -361,6 +361,7 @@ static bool is_refusal(const lsio_error *of_job) {
   X(lsio_job_explain, !lsio_job_explain(waited, 0))                                                    \
   X(lsio_job_summary_json, !lsio_job_summary_json(ended))                                              \
   X(lsio_job_summary_text, !lsio_job_summary_text(ended))                                              \
+  X(lsio_job_failures_text, !lsio_job_failures_text(ended))                                            \
   X(lsio_job_output, lsio_job_output(waited, &(struct lsio_array){.struct_size = sizeof array}) ==     \
                          LSIO_ERR_FORKED)                                                              \
   X(lsio_job_take_output, lsio_job_take_output(waited, &(struct lsio_array){                           \

@@ -129,6 +129,7 @@ static void read_end(lsio_job *job, int status) {
   COUNTED("job_error_count", lsio_job_error_count(job));
   COUNTED("job_exit_code", lsio_job_exit_code(job));
   COUNTED("job_summary_text", assert_non_null(lsio_job_summary_text(job)));
+  COUNTED("job_failures_text", assert_non_null(lsio_job_failures_text(job)));
   COUNTED("job_summary_json", assert_non_null(lsio_job_summary_json(job)));
 
   char *activity = NULL;

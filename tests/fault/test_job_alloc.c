@@ -121,6 +121,7 @@ static void drive(lsio_job *job, struct outcome *o) {
   note_error(o, lsio_job_status(job), lsio_job_error(job));
   lsio_job_summary_json(job);
   lsio_job_summary_text(job);
+  lsio_job_failures_text(job);
 }
 
 /* Everything that a program does, from its context on. */

@@ -1,4 +1,5 @@
 /* The summary as JSON and as text: all fields, hostile strings, no memory. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -269,6 +270,20 @@ static void test_text_of_over_read(void **state) {
   }
 }
 
+/* Hands over what is kept of these, and shows it in the summary. */
+static struct lsi_failures *failures(struct lsi_summary *s, uint32_t n, const struct lsi_error *e) {
+  struct lsi_failures *f = lsi_malloc(sizeof *f);
+  assert_non_null(f);
+  lsi_failures_init(f);
+  for (uint32_t i = 0; i < n; i++) lsi_failures_add(f, &e[i]);
+  lsi_failures_sort(f);
+  s->errors = f->kept;
+  s->n_errors_kept = f->n_kept;
+  s->error_count = f->n;
+  s->kinds = f->n ? f->kinds : NULL;
+  return f;
+}
+
 static void test_text_of_failures(void **state) {
   (void)state;
   struct lsi_summary s = example();
@@ -278,11 +293,10 @@ static void test_text_of_failures(void **state) {
   s.status = "skipped";
   s.exit_code = 1;
   s.steps_failed = 1;
-  s.errors = &e;
-  s.n_errors_kept = 1;
+  struct lsi_failures *f = failures(&s, 1, &e);
   char *text = lsi_summary_text(&s);
   assert_non_null(strstr(text, "done, with failures"));
-  assert_non_null(strstr(text, "1 step failed and was left out: job.lua:3: no"));
+  assert_non_null(strstr(text, "1 step failed and was left out (transform)\n"));
   assert_null(strstr(text, "deadline"));
   lsi_free(text);
   s.exit_code = 9;
@@ -292,12 +306,13 @@ static void test_text_of_failures(void **state) {
   text = lsi_summary_text(&s);
   assert_non_null(strstr(text, "stopped at its deadline: "));
   assert_non_null(strstr(text, "\nthe deadline of 2 s has passed\n"));
-  assert_non_null(strstr(text, "8 steps failed and were left out, 7 of them not run; the first: job.lua:3"));
+  assert_non_null(strstr(text, "8 steps failed and were left out, 7 of them not run (transform)\n"));
   lsi_free(text);
   json_t *o = parse(&s);
   assert_int_equal(integer(o, "steps_left"), 7);
   assert_string_equal(json_string_value(json_object_get(o, "at_deadline")), "the deadline of 2 s has passed");
   json_decref(o);
+  lsi_free(f);
   s.at_deadline = NULL;
   s.steps_left = 0;
   char name[300];
@@ -306,7 +321,8 @@ static void test_text_of_failures(void **state) {
   lsi_error_clear(&e);
   lsi_fail(&e, LSIO_ERR_TRANSFORM, 0, "job.lua:3: no");
   lsi_error_at(&e, name, 0, 1, 2);
-  text = lsi_summary_text(&s);
+  f = failures(&s, 1, &e);
+  text = lsi_failures_text(&s);
   size_t column = 0, ns = 0;
   for (const char *p = text; *p; p++) {
     column = *p == '\n' ? 0 : column + 1;
@@ -314,6 +330,93 @@ static void test_text_of_failures(void **state) {
     assert_in_range(column, 0, 80);
   }
   assert_in_range(ns, 299, 400);
+  lsi_free(text);
+  lsi_free(f);
+}
+
+/* A step fails in one of four ways. */
+static struct lsi_error failed_step(uint64_t step) {
+  struct lsi_error e = {0};
+  char name[16];
+  snprintf(name, sizeof name, "%llu\n", (unsigned long long)step);
+  if (step % 8 == 0) lsi_fail(&e, LSIO_ERR_SOURCE, ENOENT, "it is gone");
+  else if (step % 8 == 1) lsi_fail(&e, LSIO_ERR_TRANSFORM, 0, "two\nlines");
+  else lsi_fail(&e, LSIO_ERR_CORRUPT, 0, "bad");
+  lsi_error_at(&e, name, step % 3, 7, step);
+  if (step % 8 == 0) lsi_error_remedy(&e, "put it back");
+  if (step % 8 >= 2) lsi_error_remedy(&e, step == 602 ? "write it again" : "read it again");
+  return e;
+}
+
+/* Whatever the order in which they come. */
+static void test_failures_that_are_kept(void **state) {
+  (void)state;
+  enum { N = 700 };
+  static struct lsi_error e[N];
+  uint64_t dice = 1;
+  for (int round = 0; round < 20; round++) {
+    for (uint32_t i = 0; i < N; i++) e[i] = failed_step(round ? i : N - 1 - i);
+    for (uint32_t i = N - 1; round > 1 && i; i--) {
+      dice = dice * 6364136223846793005u + 1442695040888963407u;
+      const uint32_t j = (uint32_t)((dice >> 33) % (i + 1));
+      const struct lsi_error swapped = e[i];
+      e[i] = e[j], e[j] = swapped;
+    }
+    struct lsi_summary s = example();
+    const uint32_t n = round % 2 ? N : (uint32_t)round;
+    struct lsi_failures *f = failures(&s, n, e);
+    assert_int_equal(f->n, n);
+    assert_int_equal(f->n_kept, n < LSI_ERRORS_KEPT ? n : LSI_ERRORS_KEPT);
+    for (uint32_t i = 1; i < f->n_kept; i++) assert_true(f->kept[i - 1].step < f->kept[i].step);
+    if (n == N) {
+      assert_int_equal(f->kept[LSI_ERRORS_KEPT - 1].step, LSI_ERRORS_KEPT - 1);
+      assert_int_equal(f->kinds[LSIO_KIND_NOT_FOUND].n, 88);
+      assert_int_equal(f->kinds[LSIO_KIND_TRANSFORM].n, 88);
+      assert_int_equal(f->kinds[LSIO_KIND_CORRUPT].n, 524);
+      assert_string_equal(f->kinds[LSIO_KIND_CORRUPT].remedy, "read it again");
+      assert_true(f->kinds[LSIO_KIND_CORRUPT].differ && !f->kinds[LSIO_KIND_NOT_FOUND].differ);
+    }
+    lsi_free(f);
+  }
+}
+
+static void test_failures_at_a_glance(void **state) {
+  (void)state;
+  static struct lsi_error e[20];
+  for (uint32_t i = 0; i < 20; i++) e[i] = failed_step(i);
+  struct lsi_summary s = example();
+  struct lsi_failures *f = failures(&s, 20, e);
+  s.steps_failed = 20;
+  char *text = lsi_failures_text(&s);
+  assert_string_equal(text, "0?: step 0: it is gone: No such file or directory\n"
+                            "1?: offset 1, step 1: two lines\n"
+                            "2?: offset 2, step 2: bad\n"
+                            "3?: step 3: bad\n"
+                            "4?: offset 1, step 4: bad\n"
+                            "5?: offset 2, step 5: bad\n"
+                            "6?: step 6: bad\n"
+                            "7?: offset 1, step 7: bad\n"
+                            "8?: offset 2, step 8: it is gone: No such file or directory\n"
+                            "9?: step 9: two lines\n"
+                            "10 more (8 corrupt, 1 not found, 1 transform)\n"
+                            "not found: put it back\n"
+                            "corrupt: read it again\n");
+  lsi_free(text);
+  text = lsi_summary_text(&s);
+  assert_non_null(strstr(text, "20 steps failed (14 corrupt, 3 not found, 3 transform)\n"));
+  lsi_free(text);
+  lsi_free(f);
+  f = failures(&s, 2, e);
+  s.steps_left = 1; /* what was not run has no line */
+  text = lsi_failures_text(&s);
+  assert_string_equal(text, "0?: step 0: it is gone: No such file or directory\n"
+                            "1 more (transform)\n"
+                            "not found: put it back\n");
+  lsi_free(text);
+  lsi_free(f);
+  s = example();
+  text = lsi_failures_text(&s);
+  assert_string_equal(text, "");
   lsi_free(text);
 }
 
@@ -347,6 +450,8 @@ int main(void) {
       cmocka_unit_test(test_odd_numbers),   cmocka_unit_test(test_text),
       cmocka_unit_test(test_json_times),    cmocka_unit_test(test_text_of_times),
       cmocka_unit_test(test_text_of_over_read), cmocka_unit_test(test_text_of_failures),
+      cmocka_unit_test(test_failures_that_are_kept),
+      cmocka_unit_test(test_failures_at_a_glance),
       cmocka_unit_test(test_each_bound_has_its_sentence),
       cmocka_unit_test(test_no_memory),
   };

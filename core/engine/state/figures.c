@@ -142,9 +142,10 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
   s.backend = (fell_back == run->n_workers ? run->config.fallback : run->config.backend)->name;
   s.n_workers = run->n_workers;
   s.workers = run->summaries;
-  s.errors = run->outcome.errors;
-  s.error_count = run->outcome.error_count;
-  s.n_errors_kept = run->outcome.n_kept;
+  s.errors = run->outcome.failures->kept;
+  s.error_count = run->outcome.failures->n;
+  s.n_errors_kept = run->outcome.failures->n_kept;
+  s.kinds = s.error_count ? run->outcome.failures->kinds : NULL;
   s.bound = lsi_run_bound(run, &s);
   *out = s;
 }

@@ -89,8 +89,7 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
   atomic_fetch_add_explicit(&w->counters.failed, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&w->counters.chunks_failed, chunks, memory_order_relaxed);
   lsi_os_lock(run->mutex);
-  run->outcome.error_count++;
-  if (run->outcome.n_kept < LSI_ERRORS_KEPT) run->outcome.errors[run->outcome.n_kept++] = *e;
+  lsi_failures_add(run->outcome.failures, e);
   lsi_os_unlock(run->mutex);
   struct lsi_run_completion *c = run->config.untold ? NULL : failure(run, step, e);
   if (c) lsi_run_complete(run, c, true);
@@ -111,11 +110,12 @@ static void describe_left(const struct lsi_run *run, uint32_t step, struct lsi_e
   lsi_error_remedy(e, "allow more time with --deadline");
 }
 
-/* All workers have ended, and nothing has failed for good: what has not run has failed. */
+/* All workers have ended, and nothing has failed for good: what has not run has failed. Errors of steps that
+ * did run come before those. */
 static void count_left(struct lsi_run *run) {
   const struct lsi_request *r = run->wave.request;
-  struct lsi_outcome *o = &run->outcome;
-  if (o->error.code) return;
+  struct lsi_failures *f = run->outcome.failures;
+  if (run->outcome.error.code) return;
   const int64_t n = lsi_left_count(run);
   if (n < 0) {
     fail_for_memory(run, "no memory to tell which steps have run");
@@ -127,9 +127,12 @@ static void count_left(struct lsi_run *run) {
   struct lsi_counters *counters = &run->workers[0].counters;
   atomic_fetch_add(&counters->failed, (uint64_t)n);
   atomic_fetch_add(&counters->chunks_failed, chunks);
-  o->error_count += (uint64_t)n;
-  for (uint32_t s = 0; o->n_kept < LSI_ERRORS_KEPT && (s = lsi_left_next(run, s)) != UINT32_MAX; s++)
-    describe_left(run, s, &o->errors[o->n_kept++]);
+  if (!n) return;
+  struct lsi_error first;
+  describe_left(run, lsi_left_next(run, 0), &first);
+  lsi_failures_count(f, &first, (uint64_t)n);
+  for (uint32_t s = 0; f->n_kept < LSI_ERRORS_KEPT && (s = lsi_left_next(run, s)) != UINT32_MAX; s++)
+    describe_left(run, s, &f->kept[f->n_kept++]);
 }
 
 /* The next of them, or what has waited for it behind the gate; NULL: there is none. */
@@ -172,6 +175,7 @@ static void workers_ended(struct lsi_run *run, uint32_t n) {
   /* Who sees no worker running may end the run: others begin with its memory before that. Two that end at
    * once both see the other one running. */
   const bool settles = atomic_fetch_sub(&run->unsettled, n) == n;
+  if (settles) lsi_failures_sort(run->outcome.failures);
   if (settles && lsi_keeps(run)) count_left(run);
   if (settles && run->config.ledger) lsi_ledger_give_back(run->config.ledger, &run->claim);
   lsi_os_lock(run->mutex);

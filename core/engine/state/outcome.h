@@ -6,20 +6,18 @@
 #include <stdatomic.h>
 
 #include "ground/err.h"
+#include "job/failures.h"
 
 struct lsi_run;
 struct lsi_run_completion;
 struct lsi_worker;
 
-#define LSI_ERRORS_KEPT 100
 #define LSI_QUEUED_BYTES_MAX ((uint64_t)16 << 20) /* of results that nobody takes */
 
 /* Under the run's mutex. */
 struct lsi_outcome {
   struct lsi_error error;            /* that ended the run; code 0: none */
-  struct lsi_error *errors;          /* of steps: the first LSI_ERRORS_KEPT */
-  uint32_t n_kept;                   /* of them */
-  uint64_t error_count;              /* of all steps that failed */
+  struct lsi_failures *failures;     /* of steps */
   struct lsi_run_completion *first;  /* waiting to be taken */
   struct lsi_run_completion *last;
   atomic_uint_fast64_t queued_bytes; /* that they take; read without the mutex */

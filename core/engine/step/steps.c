@@ -27,7 +27,8 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
                r->first_index + step);
   if (e->code == LSIO_ERR_CORRUPT)
     lsi_error_remedy(e, "the data is damaged or not complete, or its chunks are not what was written as "
-                        "one; --on-error skip leaves such steps out");
+                        "one%s",
+                     w->run->on_error == LSI_ON_ERROR_FAIL ? "; --on-error skip leaves such steps out" : "");
   fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || e->code == LSIO_ERR_SOURCE ||
            e->code == LSIO_ERR_OUTPUT || e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
   lsi_run_step_failed(w, step, e);
