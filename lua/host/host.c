@@ -339,8 +339,12 @@ int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct ls
              "another one was being reported";
     } else if (is_out_of_memory(text)) {
       code = LSIO_ERR_NOMEM;
+    } else if (lua->unwritten && strstr(text, "can't write to standard ")) {
+      code = LSIO_ERR_OUTPUT; /* by lsio.host: as of other outputs, the next step would fare no better */
     }
     lsi_fail(err, code, 0, "%s", text);
+    if (is_new && code == LSIO_ERR_OUTPUT) lsi_error_is(err, LSIO_KIND_IO);
+    lua->unwritten = false;
   }
   if (is_new) tell_place(lua, code, err);
   lua->raised.length = 0;

@@ -69,7 +69,9 @@ static uint64_t speaker(const struct lsi_lua *lua) {
 }
 
 static int vt_say(struct lsi_lua *lua, int level, const char *text, size_t length) {
-  return lsi_log_line(lua->log, speaker(lua), level, text, length);
+  const int rc = lsi_log_line(lua->log, speaker(lua), level, text, length);
+  if (rc < 0) lua->unwritten = true;
+  return rc;
 }
 
 static uint64_t mix(uint64_t x) {

@@ -92,7 +92,8 @@ void flags_print_help(void) {
         "\n"
         "Exit codes: 0 done, 1 done but steps were skipped, 2 wrong usage, 3 the script does not\n"
         "load, 4 a source is missing or changed, 5 I/O error, 6 output error, 7 the transform\n"
-        "failed, 8 corrupt data, 9 a limit was reached, 130 interrupted, 143 terminated.\n",
+        "failed, 8 corrupt data, 9 a limit was reached, 130 interrupted, 141 nobody reads its\n"
+        "standard output any more (as after | head), 143 terminated.\n",
         stdout);
 }
 

@@ -21,6 +21,7 @@ static volatile sig_atomic_t came;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static lsio_job *watched; /* under mutex */
 static atomic_bool ended;
+static atomic_bool handles; /* there is a thread that does what signals want */
 
 static void on_signal(int number) {
   const int saved = errno;
@@ -30,15 +31,32 @@ static void on_signal(int number) {
   errno = saved;
 }
 
-/* True when another signal has arrived within the time. */
-static bool wait_signal(int timeout_ms) {
+/* Programs that a script starts do not inherit a handler, as they would inherit that the signal is ignored.
+ * The pipe that broke may be another one: --errors, or a program's that the script has started. */
+void interrupt_on_pipe(int number) {
+  const int saved = errno;
+  if (!came && output_without_reader()) {
+    if (atomic_load(&handles)) on_signal(number);
+    else came = number;
+  }
+  errno = saved;
+}
+
+bool interrupt_by_output(void) {
+  const bool unread = output_unread();
+  if (unread) interrupt_on_pipe(SIGPIPE);
+  return unread;
+}
+
+/* The signal that has arrived within the time, 0: none has. */
+static int wait_signal(int timeout_ms) {
   struct pollfd fd = {.fd = signal_pipe[0], .events = POLLIN};
   int n;
   do {
     n = poll(&fd, 1, timeout_ms);
   } while (n < 0 && errno == EINTR);
   char byte;
-  return n > 0 && read(signal_pipe[0], &byte, 1) == 1;
+  return n > 0 && read(signal_pipe[0], &byte, 1) == 1 ? byte : 0;
 }
 
 /* Not through stdio: the coordinator may hold its locks while it waits for a reader that reads no
@@ -57,6 +75,7 @@ static void leave(const char *why, int exit_code) {
     pthread_mutex_lock(&mutex);
     char *activity = watched ? lsio_job_activity(watched) : NULL;
     if (watched) lsio_job_abandon(watched);
+    if (came == SIGPIPE) _exit(exit_code);
     size_t n = activity ? strlen(activity) : 0;
     while (n && activity[n - 1] == '\n') activity[--n] = 0;
     tell(why);
@@ -69,16 +88,20 @@ static void leave(const char *why, int exit_code) {
 }
 
 static void leave_interrupted(void) {
-  leave("interrupted; stopping without waiting for", 128 + (int)came);
+  leave("interrupted; stopping without waiting for", EXIT_SIGNAL + (int)came);
 }
 
 void leave_late(void) { leave("the deadline has passed; stopping without waiting for", EXIT_LIMIT); }
 
 static void *watch(void *unused) {
   (void)unused;
-  while (!wait_signal(-1)) {
+  int number = 0;
+  bool late = true;
+  while (!number || (number == SIGPIPE && late)) { /* `done` has printed, and is over */
+    number = wait_signal(-1);
+    late = atomic_load(&ended);
   }
-  if (atomic_load(&ended)) leave_interrupted();
+  if (late) leave_interrupted();
   pthread_mutex_lock(&mutex);
   if (watched) lsio_cancel(watched);
   pthread_mutex_unlock(&mutex);
@@ -96,6 +119,7 @@ int interrupt_start(void) {
   int rc = pthread_create(&thread, NULL, watch, NULL);
   if (rc) return rc;
   pthread_detach(thread);
+  atomic_store(&handles, true);
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
     struct sigaction action, old;
     memset(&action, 0, sizeof action);
@@ -118,6 +142,7 @@ void interrupt_watch(lsio_job *job) {
 
 void interrupt_ended(void) {
   atomic_store(&ended, true);
+  atomic_store(&handles, false); /* output without a reader is no hurry any more */
   pthread_mutex_lock(&mutex);
   watched = NULL;
   pthread_mutex_unlock(&mutex);

@@ -174,6 +174,7 @@ static void follow(lsio_queue *queue, lsio_job *job, struct report *report) {
     struct lsio_progress g = {.struct_size = sizeof g};
     lsio_job_progress(job, &g);
     watch_deadline(&g, &late_since);
+    interrupt_by_output();
     const bool ends = g.began && (g.steps >= g.steps_requested || !g.workers_running);
     if (ends) progress_clear();
     else if (g.began) progress_show(job);
@@ -228,12 +229,20 @@ static int explain(lsio_job *job, const struct flags *f) {
   return 0;
 }
 
+/* It ended as it did because nobody reads its output, or well. */
+static bool lost_its_reader(int code, const lsio_error *e) {
+  if (!interrupt_by_output()) return false;
+  if (code == LSIO_ERR_OUTPUT) return e && strstr(lsio_error_message(e), "standard output");
+  return !code || code == LSIO_ERR_CANCELLED || code == LSIO_ERR_TRANSFORM || code == LSIO_ERR_SCRIPT;
+}
+
 /* It was not started. */
 static int tell_unstarted(const lsio_error *error, int code, struct report *report) {
-  const bool interrupted = code == LSIO_ERR_CANCELLED && interrupt_signal();
-  const int exit_code = interrupted ? 128 + interrupt_signal() : exit_code_of(code);
-  if (interrupted) say("interrupted while files were listed; nothing was read");
-  else say_error(error, code);
+  const bool unread = lost_its_reader(code, error);
+  const bool interrupted = unread || (code == LSIO_ERR_CANCELLED && interrupt_signal());
+  const int exit_code = interrupted ? EXIT_SIGNAL + interrupt_signal() : exit_code_of(code);
+  if (interrupted && !unread) say("interrupted while files were listed; nothing was read");
+  else if (!unread) say_error(error, code);
   report_error(report, error);
   report_summary(report, NULL, error, exit_code);
   return exit_code;
@@ -241,10 +250,12 @@ static int tell_unstarted(const lsio_error *error, int code, struct report *repo
 
 static int tell_ended(lsio_job *job, const struct flags *f, struct report *report) {
   int exit_code = lsio_job_exit_code(job);
-  if (lsio_job_status(job) == LSIO_ERR_CANCELLED && interrupt_signal()) exit_code = 128 + interrupt_signal();
   fflush(stdout); /* the job's own words first */
+  const bool unread = lost_its_reader(lsio_job_status(job), lsio_job_error(job));
+  if (unread || (lsio_job_status(job) == LSIO_ERR_CANCELLED && interrupt_signal()))
+    exit_code = EXIT_SIGNAL + interrupt_signal();
   report_error(report, lsio_job_error(job));
-  tell_end(job, f);
+  if (!unread) tell_end(job, f);
   const lsio_error *state_error = lsio_job_state_error(job);
   if (state_error) say_error(state_error, lsio_error_code(state_error));
   report_error(report, state_error);
@@ -376,9 +387,8 @@ static int act(const struct flags *f, struct script *s, struct report *report) {
   return EXIT_USAGE;
 }
 
-/* A reader that has gone, or a file that may grow no further, is an error of ours, not the end of us.
- * Programs that a script starts do not inherit a handler, as they would inherit that the signal is
- * ignored. */
+/* A file that may grow no further is an error of ours, not the end of us. Programs that a script starts do
+ * not inherit a handler, as they would inherit that the signal is ignored. */
 static void on_failing_write(int number) { (void)number; }
 
 int main(int argc, char **argv) {
@@ -387,7 +397,7 @@ int main(int argc, char **argv) {
   /* What is printed at once is written at once: the errno of a write in between would be lost. */
   static char room[64 << 10];
   setvbuf(stdout, room, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, sizeof room);
-  signal(SIGPIPE, on_failing_write);
+  signal(SIGPIPE, interrupt_on_pipe);
   signal(SIGXFSZ, on_failing_write);
   struct flags f;
   struct script s = {0};

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +41,16 @@ void say(const char *fmt, ...) {
 void say_error(const lsio_error *e, int code) {
   say("error: %s", e ? lsio_error_message(e) : lsio_strerror(code));
 }
+
+/* ---- standard output ---- */
+
+bool output_without_reader(void) {
+  struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  return poll(&fd, 1, 0) == 1 && (fd.revents & (POLLERR | POLLHUP));
+}
+
+/* Without the lock, which a worker may hold that waits for a reader. */
+bool output_unread(void) { return ferror_unlocked(stdout) && output_without_reader(); }
 
 /* ---- files ---- */
 
@@ -191,13 +203,14 @@ int report_close(struct report *r, int exit_code) {
   if (!r->summarised) report_summary(r, NULL, NULL, exit_code); /* it did not come to a job */
   errno = 0;
   const bool broken = fflush(stdout) != 0 || ferror(stdout) || (r->json == stdout && r->json_failed);
-  if (broken)
+  const bool unread = broken && output_unread();
+  if (broken && !unread)
     say("standard output could not be written%s%s", errno ? ": " : "",
         errno ? strerror(errno) : "");
   int files = close_summary(r);
   if (close_file(r->errors, r->errors_failed, "--errors", r->errors_path)) files = EXIT_OUTPUT;
   current = NULL;
   free(r);
-  if (broken && explains(exit_code)) return EXIT_OUTPUT;
+  if (broken && explains(exit_code)) return unread ? EXIT_SIGNAL + SIGPIPE : EXIT_OUTPUT;
   return files && exit_code <= EXIT_SKIPPED ? EXIT_OUTPUT : exit_code;
 }

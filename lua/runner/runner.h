@@ -10,7 +10,7 @@
 #include "lsio.h"
 
 enum { EXIT_SKIPPED = 1, EXIT_USAGE = 2, EXIT_SCRIPT = 3, EXIT_OUTPUT = 6,
-       EXIT_TRANSFORM = 7, EXIT_LIMIT = 9 };
+       EXIT_TRANSFORM = 7, EXIT_LIMIT = 9, EXIT_SIGNAL = 128 };
 
 /* ---- flags.c: the command line ---- */
 
@@ -58,8 +58,13 @@ int interrupt_start(void);
 void interrupt_watch(lsio_job *job);
 /* The job has ended: from here on a signal ends the process at once. */
 void interrupt_ended(void);
-/* The signal that came, 0 = none. */
+/* The signal that came, 0 = none. SIGPIPE: nobody reads standard output any more, and a write to it has
+ * failed. Then the job ends as by other signals, without a word. */
 int interrupt_signal(void);
+/* For the coordinator, now and then while workers write: true where SIGPIPE is meant above. */
+bool interrupt_by_output(void);
+/* The handler of SIGPIPE, which only threads of the program's own get. */
+void interrupt_on_pipe(int number);
 /* The job's deadline has passed, and its workers have not returned: ends the process as a signal does. */
 void leave_late(void);
 
@@ -78,6 +83,11 @@ void report_summary(struct report *r, lsio_job *job, const lsio_error *e, int ex
 int report_close(struct report *r, int exit_code);
 /* Leaving in a hurry: nothing unfinished stays. */
 void report_abandon(void);
+
+/* Standard output is a pipe or socket whose other end is closed. In signal handlers, too. */
+bool output_without_reader(void);
+/* It is, and something that was written to it is lost. */
+bool output_unread(void);
 
 /* "lsio-lua: ..." on stderr, a line by itself also when progress is shown. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,5 +1,6 @@
 """Outputs: names that are taken, disks that are full, stdout that is closed; and the terminal."""
 import fcntl
+import json
 import os
 import pty
 import select
@@ -134,11 +135,25 @@ class Outputs(RunnerTest):
         slow = STATS.replace("done = function(r)", "done = function(r) os.execute('sleep 0.3')")
         p = subprocess.run(["bash", "-c", shell], cwd=self.dir, env=dict(self.env, JOB=slow),
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
-        self.assertEqual(p.stdout, b"6\n", p)
+        self.assertEqual((p.stdout, p.stderr), (b"141\n", b""))
         p = subprocess.run(["bash", "-c", '"%s" -q -e "$JOB" >&-; echo $?' % RUNNER], cwd=self.dir,
                            env=dict(self.env, JOB=STATS), stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(p.stdout, b"6\n", p)
+
+    def test_a_print_that_fails_stops_the_job(self):
+        """As any other output; it is no failure of the step that printed."""
+        self.data()
+        job = COPY.replace("type =", """on_error = "skip", fill = 0, transform = function(chunk)
+            print(chunk.index) end, type =""")
+        with open("/dev/full", "w") as full:
+            r = self.run_lsio("--errors=e.jsonl", "-e", job, stdout=full)
+        self.assertEqual(r.code, 6, r)
+        self.assertIn("can't write to standard output", r.err)
+        self.assertEqual(self.left(), ["a.f32", "e.jsonl"])
+        with open(self.path("e.jsonl")) as f:
+            line = json.loads(f.readline())
+        self.assertEqual((line["code"], line["kind"]), ("LSIO_ERR_OUTPUT", "io"))
 
     def test_files_of_the_runner(self):
         self.data()
