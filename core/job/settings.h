@@ -58,7 +58,4 @@ void lsi_settings_adopt(struct lsi_settings *context, const struct lsi_settings 
 enum { LSI_BEYOND_WORKERS = 1, LSI_BEYOND_MEMORY = 2, LSI_BEYOND_BACKEND = 4, LSI_BEYOND_PIN = 8 };
 unsigned lsi_settings_within(struct lsi_settings *job, const struct lsi_settings *context);
 
-/* The candidate nearest to `word` by edit distance, or NULL if none is near. */
-const char *lsi_nearest(const char *word, const char *const *candidates, size_t n);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "codec/codec.h"
 #include "fuzz.h"
+#include "job/nearest.h"
 #include "job/settings.h"
 #include "ground/types.h"
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "plan/plan.h"
+#include "job/nearest.h"
 #include "job/settings.h"
 
 static struct lsi_settings s;
