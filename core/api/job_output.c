@@ -124,6 +124,20 @@ static int choose_memory(struct lsio_job *job, struct lsi_sink_config *c, struct
 
 /* ---- the sink ---- */
 
+/* A step that runs alone leaves the whole output as it is: "out.npy" becomes "out.step84.npy". */
+static int step_path(struct lsio_job *job, struct lsi_error *err) {
+  char *path = job->results.path;
+  if (job->settings.step == LSI_NO_STEP) return 0;
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+  const size_t n = dot && dot > name ? (size_t)(dot - path) : strlen(path), cap = strlen(path) + 32;
+  job->results.path = lsi_malloc(cap);
+  if (job->results.path)
+    snprintf(job->results.path, cap, "%.*s.step%llu%s", (int)n, path, (unsigned long long)job->settings.step,
+             path + n);
+  lsi_free(path);
+  return job->results.path ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a path");
+}
+
 /* "{shard}" becomes "0003-of-0016"; a job with shards must have it. */
 static int shard_path(struct lsio_job *job, struct lsi_error *err) {
   static const char mark[] = "{shard}";
@@ -176,6 +190,7 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "a streamed job can't have a sink as well");
   const bool in_memory = job->spec.sink.kind == LSI_SINK_MEMORY;
   int rc = in_memory ? 0 : shard_path(job, err);
+  if (rc >= 0 && !in_memory) rc = step_path(job, err);
   if (rc >= 0 && !job->results.variable) rc = fixed_places(job, err);
   if (rc < 0) return rc;
   struct lsi_sink_config config = {

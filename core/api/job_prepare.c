@@ -1,5 +1,7 @@
 /* From a script's spec to everything that a run needs: steps selected, backend chosen, devices
  * modelled, plan built, memory priced; and what the plan will do, in words. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/forked.h"
@@ -206,11 +208,34 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
 
 /* ---- steps ---- */
 
+static int no_such_step(const struct lsio_job *job, uint64_t all, struct lsi_error *err) {
+  const struct lsi_settings *s = &job->settings;
+  const struct lsi_request *r = job->spec.request;
+  char range[64] = "";
+  if (r->n_steps)
+    snprintf(range, sizeof range, ", %" PRIu64 " to %" PRIu64, r->first_index,
+             r->first_index + r->n_steps - 1);
+  if (s->step >= all)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0, "there is no step %" PRIu64 ": the request has %" PRIu64 " %s%s",
+                    s->step, all, all == 1 ? "step" : "steps", s->shard_count ? "" : range);
+  lsi_fail(err, LSIO_ERR_USAGE, 0,
+           "step %" PRIu64 " is not in shard %" PRIu32 "/%" PRIu32 ", which has %" PRIu32 " of %" PRIu64
+           " steps%s", s->step, s->shard_index, s->shard_count, r->n_steps, all, range);
+  lsi_error_remedy(err, "leave --shard out, or take the shard that has it");
+  return LSIO_ERR_USAGE;
+}
+
 static int select_steps(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_settings *s = &job->settings;
-  if (!s->shard_count && !s->limit) return 0;
-  return lsi_request_select(job->spec.request, s->shard_index, s->shard_count ? s->shard_count : 1,
-                            s->limit, err);
+  const uint64_t all = job->spec.request->n_steps;
+  const bool alone = s->step != LSI_NO_STEP; /* how many there may be is no question then */
+  int rc = s->shard_count || s->limit
+               ? lsi_request_select(job->spec.request, s->shard_index, s->shard_count ? s->shard_count : 1,
+                                    alone ? 0 : s->limit, err)
+               : 0;
+  if (rc < 0 || !alone) return rc;
+  job->spec.sink.part = true;
+  return lsi_request_select_step(job->spec.request, s->step) ? 0 : no_such_step(job, all, err);
 }
 
 static int check_order(const struct lsio_job *job, struct lsi_error *err) {

@@ -29,6 +29,9 @@
   X(JOB, limit, "limit", "N", "LSIO_LIMIT", "run only the first N steps of the request")        \
   X(JOB, shard, "shard", "I/N", "LSIO_SHARD",                                                   \
     "run part I (from 0) of N equal parts; output paths must contain {shard}")                  \
+  X(JOB, step, "step", "N|all", "LSIO_STEP",                                                    \
+    "run step N alone, by the number that messages and --errors give it; its output goes to "   \
+    "a file of its own, NAME.stepN (default: all)")                                             \
   X(JOB, on_error, "on-error", "fail|skip", "LSIO_ON_ERROR",                                    \
     "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)") \
   X(JOB, deadline, "deadline", "TIME|never", "LSIO_DEADLINE",                                   \
@@ -165,6 +168,14 @@ static const char *set_shard(struct lsi_settings *s, const char *value) {
   return NULL;
 }
 
+static const char *set_step(struct lsi_settings *s, const char *value) {
+  uint64_t n = LSI_NO_STEP;
+  if (strcmp(value, "all") != 0 && !parse_whole(value, 0, LSI_NO_STEP - 1, &n))
+    return "the number of a step, as messages and --errors give it, or all";
+  s->step = n;
+  return NULL;
+}
+
 static const char *set_on_error(struct lsi_settings *s, const char *value) {
   static const char *const words[] = {"fail", "skip", NULL};
   int i = parse_word(value, words);
@@ -278,6 +289,7 @@ void lsi_settings_init(struct lsi_settings *s) {
   snprintf(s->backend, sizeof s->backend, "auto");
   s->direct = LSI_AUTO;
   s->merge = LSI_MERGE_AUTO;
+  s->step = LSI_NO_STEP;
   s->pin = LSI_AUTO;
 }
 

@@ -30,6 +30,7 @@ struct lsi_settings {
   uint64_t limit;        /* first N steps, 0 = all */
   uint32_t shard_index;
   uint32_t shard_count;  /* 0 = no shards */
+  uint64_t step;         /* this one alone, by its index in the whole request; LSI_NO_STEP = all */
   uint8_t on_error;      /* enum lsi_on_error */
   uint8_t pin;           /* context; enum lsi_auto */
   uint8_t priority;      /* enum lsi_priority */
@@ -37,7 +38,7 @@ struct lsi_settings {
   uint64_t seed;
   uint64_t deadline_ns;  /* from the job's submission; 0 = none */
   struct lsi_tune tune;
-  uint8_t origin[16];    /* by row of the table: enum lsi_origin that set it */
+  uint8_t origin[24];    /* by row of the table: enum lsi_origin that set it */
 };
 
 void lsi_settings_init(struct lsi_settings *s); /* of a job */

@@ -17,6 +17,7 @@ struct lsi_sink_spec {
   struct lsi_dtype type;   /* of the elements written; default: the source's, native order */
   uint32_t ndim;           /* 0 = one dimension, as many as there are */
   int64_t shape[32];       /* one may be -1 */
+  bool part;               /* of the result, one step's: as many dimensions of `shape` as it fills */
   bool replace;            /* exists = "replace" */
   bool as_completed;       /* order = "completed" */
   uint8_t durability;      /* enum lsi_durability */

@@ -318,15 +318,8 @@ static void select_groups(struct lsi_request *r, uint32_t begin, uint32_t end) {
   r->n_groups = n;
 }
 
-int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,
-                       struct lsi_error *err) {
-  if (n == 0 || i >= n)
-    return lsi_fail(err, LSIO_ERR_USAGE, 0,
-                    "shard %" PRIu32 " of %" PRIu32 " does not exist (shards count from 0)", i, n);
-  const uint32_t begin = share(i, r->n_steps, n);
-  uint32_t end = share(i + 1, r->n_steps, n);
-  if (limit && limit < end - begin) end = begin + (uint32_t)limit;
-  if (begin == 0 && end == r->n_steps) return 0;
+static void select_steps(struct lsi_request *r, uint32_t begin, uint32_t end) {
+  if (begin == 0 && end == r->n_steps) return;
   const uint32_t c0 = lsi_request_chunk_begin(r, begin);
   const uint32_t c1 = begin == end ? c0 : lsi_request_chunk_end(r, end - 1);
   keep(&r->object, c0, c1 - c0, sizeof *r->object);
@@ -342,7 +335,25 @@ int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t l
   select_groups(r, begin, end);
   r->n_steps = end - begin;
   r->first_index += begin;
+}
+
+int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,
+                       struct lsi_error *err) {
+  if (n == 0 || i >= n)
+    return lsi_fail(err, LSIO_ERR_USAGE, 0,
+                    "shard %" PRIu32 " of %" PRIu32 " does not exist (shards count from 0)", i, n);
+  const uint32_t begin = share(i, r->n_steps, n);
+  uint32_t end = share(i + 1, r->n_steps, n);
+  if (limit && limit < end - begin) end = begin + (uint32_t)limit;
+  select_steps(r, begin, end);
   return 0;
+}
+
+bool lsi_request_select_step(struct lsi_request *r, uint64_t index) {
+  if (index < r->first_index || index - r->first_index >= r->n_steps) return false;
+  const uint32_t step = (uint32_t)(index - r->first_index);
+  select_steps(r, step, step + 1);
+  return true;
 }
 
 static int check_groups(const int64_t *group, uint64_t n, uint32_t *n_groups, struct lsi_error *err) {

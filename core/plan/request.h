@@ -88,6 +88,8 @@ int lsi_request_cut(struct lsi_request *r, uint32_t object, int64_t offset, uint
 /* Keeps steps floor(i*S/n) up to floor((i+1)*S/n) of S, then at most `limit` (0 = all). Before planning. */
 int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,
                        struct lsi_error *err);
+/* Keeps the step of that index in the whole request alone. False: it is not among those that are there. */
+bool lsi_request_select_step(struct lsi_request *r, uint64_t index);
 /* Sum of lengths, saturating; without objects that are late and have not been opened. */
 uint64_t lsi_request_bytes(const struct lsi_request *r);
 uint64_t lsi_request_memory(const struct lsi_request *r); /* bytes its arrays take */

@@ -23,8 +23,15 @@ static const char *shape_text(const struct lsi_sink_spec *spec, char *buf, size_
   return buf;
 }
 
+static bool has_free_axis(const struct lsi_sink_spec *spec) {
+  for (uint32_t i = 0; i < spec->ndim; i++)
+    if (spec->shape[i] == -1) return true;
+  return false;
+}
+
 /* Puts the number of elements where the shape says -1. `out` has 32 places. `code` is what a shape
- * that does not fit is: a mistake of the script before the run, an output error after it. */
+ * that does not fit is: a mistake of the script before the run, an output error after it. A part of the
+ * result has its rows, or one dimension. */
 static int resolve_shape(const struct lsi_sink_spec *spec, uint64_t total, int code, int64_t *out,
                          uint32_t *ndim, struct lsi_error *err) {
   char text[800] = "";
@@ -35,8 +42,9 @@ static int resolve_shape(const struct lsi_sink_spec *spec, uint64_t total, int c
   }
   uint64_t product = 1;
   int free_axis = -1;
+  const bool frees_first = spec->part && !has_free_axis(spec);
   for (uint32_t i = 0; i < spec->ndim; i++) {
-    out[i] = spec->shape[i];
+    out[i] = frees_first && !i ? -1 : spec->shape[i];
     if (out[i] == -1 && free_axis < 0) {
       free_axis = (int)i;
     } else if (out[i] < 0 || lsi_mul_overflow(product, (uint64_t)out[i], &product)) {
@@ -51,6 +59,11 @@ static int resolve_shape(const struct lsi_sink_spec *spec, uint64_t total, int c
     return 0;
   }
   if (free_axis < 0 && product == total) return 0;
+  if (spec->part) {
+    out[0] = (int64_t)total;
+    *ndim = 1;
+    return 0;
+  }
   lsi_fail(err, code, 0, "the sink's shape {%s} does not hold %llu elements",
            shape_text(spec, text, sizeof text), (unsigned long long)total);
   if (free_axis >= 0)

@@ -76,6 +76,7 @@ void flags_print_help(void) {
         "  lsio-lua --explain job.lua             what it would read, and how\n"
         "  lsio-lua -j4 --limit 100 job.lua       four workers, the first 100 steps only\n"
         "  lsio-lua --on-error skip --errors=bad.jsonl job.lua\n"
+        "  lsio-lua --step 84 job.lua             that step alone, which has failed\n"
         "\n"
         "How a job runs (each also as a variable, LSIO_WORKERS for --workers; and in the\n"
         "script's `options`):\n",

@@ -323,6 +323,31 @@ static void limits(void **unused) {
   lsi_request_free(r);
 }
 
+static void steps_alone(void **unused) {
+  (void)unused;
+  for (uint32_t s = 0; s < 20; s++) {
+    struct lsi_request *r = mixed();
+    assert_int_equal(lsi_request_select(r, 1, 3, 0, NULL), 0);
+    const bool there = s >= 6 && s < 13;
+    assert_int_equal(lsi_request_select_step(r, s), there);
+    assert_int_equal(r->n_steps, there ? 1 : 7);
+    assert_int_equal(r->first_index, there ? s : 6);
+    assert_int_equal(r->n_chunks, there ? 1 + s % 3 : 1 + 2 + 3 + 1 + 2 + 3 + 1);
+    assert_int_equal(r->tag[0], there ? s : 6);
+    assert_false(lsi_request_select_step(r, UINT64_MAX));
+    lsi_request_free(r);
+  }
+  struct lsi_request *r = mixed();
+  int64_t group[20];
+  for (int i = 0; i < 20; i++) group[i] = i / 7;
+  assert_int_equal(lsi_request_set_groups(r, group, 20, NULL), 0);
+  assert_true(lsi_request_select_step(r, 14));
+  assert_int_equal(r->n_groups, 1);
+  assert_int_equal(r->group_first[0], 0);
+  assert_int_equal(r->group_first[1], 1);
+  lsi_request_free(r);
+}
+
 static void memory_is_small(void **unused) {
   (void)unused;
   const uint64_t sizes[] = {1 << 30};
@@ -387,6 +412,7 @@ int main(void) {
       cmocka_unit_test(steps_of_several_chunks),
       cmocka_unit_test(shards_cover_every_step_once),
       cmocka_unit_test(limits),
+      cmocka_unit_test(steps_alone),
       cmocka_unit_test(memory_is_small),
       cmocka_unit_test(no_allocation_failure_leaks),
   };
