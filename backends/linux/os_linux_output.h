@@ -46,7 +46,8 @@ void lsi_output_free(struct lsi_os_file *f); /* closes; removes nothing */
 int lsi_output_error(const char *path, int code, const char *what, struct lsi_error *err);
 /* The same in the words of f->what and f->remedy where they say what is wrong. */
 int lsi_output_fail(const struct lsi_os_file *f, int code, const char *what, struct lsi_error *err);
-#define LSI_OUTPUT_EXISTS "remove it, choose another name, or write exists = \"replace\" in the sink"
+#define LSI_OUTPUT_EXISTS \
+  "choose another name, or replace it: with --replace, or exists = \"replace\" in the sink"
 
 /* os_linux_target.c: sets dir, name and old from path and replace. 0 or an errno; EINVAL with
  * f->what: the name is that of something that is no plain file. */

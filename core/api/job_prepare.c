@@ -254,6 +254,7 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
     if (rc < 0) return rc;
   }
   spec->on_error = job->settings.on_error;
+  if (job->settings.replace) spec->sink.replace = true;
   int rc = check_order(job, err);
   if (rc >= 0) rc = lsi_job_check_output(job, err);
   if (rc >= 0) rc = select_steps(job, err);

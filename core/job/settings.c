@@ -32,6 +32,8 @@
   X(JOB, step, "step", "N|all", "LSIO_STEP",                                                    \
     "run step N alone, by the number that messages and --errors give it; its output goes to "   \
     "a file of its own, NAME.stepN (default: all)")                                             \
+  X(JOB, replace, "replace", "[=yes|no]", "LSIO_REPLACE",                                       \
+    "replace an output that is there, as `exists = \"replace\"` of its sink (default: no)")       \
   X(JOB, on_error, "on-error", "fail|skip", "LSIO_ON_ERROR",                                    \
     "stop at the first failed step, or leave failed steps out and exit with 1 (default: fail)") \
   X(JOB, deadline, "deadline", "TIME|never", "LSIO_DEADLINE",                                   \
@@ -173,6 +175,14 @@ static const char *set_step(struct lsi_settings *s, const char *value) {
   if (strcmp(value, "all") != 0 && !parse_whole(value, 0, LSI_NO_STEP - 1, &n))
     return "the number of a step, as messages and --errors give it, or all";
   s->step = n;
+  return NULL;
+}
+
+static const char *set_replace(struct lsi_settings *s, const char *value) {
+  static const char *const words[] = {"no", "yes", "0", "1", "false", "true", NULL};
+  int i = parse_word(value, words);
+  if (i < 0) return "yes or no";
+  s->replace = i % 2 == 1;
   return NULL;
 }
 
@@ -338,7 +348,7 @@ static const char *nearest_value(const struct lsio_setting *row, const char *val
     parse_tune(value, &tune, &near);
     return near;
   }
-  if (!strchr(row->argument, '|') || strlen(row->argument) >= cap) return NULL;
+  if (!strchr(row->argument, '|') || row->argument[0] == '[' || strlen(row->argument) >= cap) return NULL;
   snprintf(buf, cap, "%s", row->argument);
   for (char *p = buf; p && n < LSI_COUNTOF(words);) {
     char *bar = strchr(p, '|');

@@ -31,6 +31,7 @@ struct lsi_settings {
   uint32_t shard_index;
   uint32_t shard_count;  /* 0 = no shards */
   uint64_t step;         /* this one alone, by its index in the whole request; LSI_NO_STEP = all */
+  bool replace;          /* whatever a sink's `exists` says */
   uint8_t on_error;      /* enum lsi_on_error */
   uint8_t pin;           /* context; enum lsi_auto */
   uint8_t priority;      /* enum lsi_priority */

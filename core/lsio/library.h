@@ -24,7 +24,7 @@ LSIO_API const char *lsio_size_format(uint64_t bytes, char *buf, size_t n);
  * NULL-named row ends it. Static. */
 struct lsio_setting {
   const char *name;     /* "queue-depth" */
-  const char *argument; /* "N", "SIZE", "auto|always|never"; NULL = a switch */
+  const char *argument; /* "N", "SIZE", "auto|always|never"; "[=yes|no]": of a switch, alone it means yes */
   const char *env;      /* "LSIO_QUEUE_DEPTH" */
   const char *help;     /* one line */
 };

@@ -247,7 +247,7 @@ static int option_with(struct flags *f, struct words *w, const struct lsio_setti
     say("%s takes no value", origin);
     return EXIT_USAGE;
   }
-  return is_own ? set_own(f, row->name, value, origin) : add_setting(f, row->name, value);
+  return is_own ? set_own(f, row->name, value, origin) : add_setting(f, row->name, value ? value : "yes");
 }
 
 static int long_option(struct flags *f, struct words *w, const char *word) {

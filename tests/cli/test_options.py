@@ -13,7 +13,7 @@ class Options(RunnerTest):
         self.assertEqual(r.err, "")
         self.assertTrue(r.out.startswith("usage: lsio-lua [options] job.lua [parameters]\n"))
         for name in ("workers", "memory", "queue-depth", "backend", "direct", "merge", "limit",
-                     "shard", "step", "explain", "json", "errors", "trace", "progress", "on-error", "pin", "priority", "tune", "deadline",
+                     "shard", "step", "replace", "explain", "json", "errors", "trace", "progress", "on-error", "pin", "priority", "tune", "deadline",
                      "version", "doctor", "help"):
             self.assertIn("--" + name, r.out)
         for word in ("-j,", "-e CODE", "Exit codes: 0 done", "LSIO_WORKERS", "powers of 1024"):

@@ -441,5 +441,44 @@ class FilesOfTheRunner(ReplaceTest):
         self.assertEqual(["a.f32", "out", "s.json"], self.left())
 
 
+
+class Option(ReplaceTest):
+    """--replace: as if the sink said so."""
+
+    def test_replaces(self):
+        job = self.job(exists="error")
+        for kind in job, job.replace("source =", VARIABLE % "" + " source ="):
+            for args, env in (["--replace"], {}), (["--replace=yes"], {}), ([], {"LSIO_REPLACE": "1"}):
+                self.old()
+                self.expect(0, *args, "-e", kind, env=env)
+                with open(self.path("out"), "rb") as f:
+                    self.assertEqual(f.read(), self.values.tobytes())
+                self.assertEqual(stat.S_IMODE(os.stat(self.path("out")).st_mode), 0o600)
+        self.old()
+        self.expect(0, "-e", job.replace("source =", 'options = { replace = "yes" }, source ='))
+        self.assertEqual(os.path.getsize(self.path("out")), self.values.nbytes)
+        os.unlink(self.path("out"))
+        self.expect(0, "--replace", "-e", job)  # nothing is there
+        # A step alone has an output of its own, which may be there from the last look.
+        for _ in range(2):
+            self.expect(0, "--replace", "--step=1", "-e", job)
+        self.assertEqual(os.path.getsize(self.path("out.step1")), 400)
+
+    def test_not(self):
+        job = self.job(exists="error")
+        self.old()
+        for args, env in ([], {}), (["--replace=no"], {}), (["--replace=no"], {"LSIO_REPLACE": "1"}):
+            r = self.expect(6, *args, "-e", job, env=env)
+            self.assertIn("--replace", r.err)
+        with open(self.path("out")) as f:
+            self.assertEqual(f.read(), "old")
+        self.expect(0, "--replace=no", "-e", self.job())  # the sink says so itself
+        self.assertIn("'replace' must be yes or no", self.expect(2, "--replace=maybe", "-e", job).err)
+        os.unlink(self.path("out"))
+        os.mkdir(self.path("out"))
+        self.expect(6, "--replace", "-e", job)
+        self.assertEqual(os.listdir(self.path("out")), [])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -71,6 +71,11 @@ static void test_good_values(void **state) {
   assert_true(s.step == 0);
   assert_int_equal(set("step", "all"), 0);
   assert_true(s.step == LSI_NO_STEP);
+  assert_false(s.replace);
+  assert_int_equal(set("replace", "yes"), 0);
+  assert_true(s.replace);
+  assert_int_equal(set("replace", "0"), 0);
+  assert_false(s.replace);
   assert_int_equal(set("shard", "3/16"), 0);
   assert_int_equal(s.shard_index, 3);
   assert_int_equal(s.shard_count, 16);
@@ -113,6 +118,7 @@ static void test_bad_values(void **state) {
       {"limit", "4294967296", "steps"},
       {"step", "18446744073709551615", "number of a step"},
       {"step", "", "number of a step"},
+      {"replace", "maybe", "yes or no"},
       {"shard", "4/4", "0 <= I < N"},
       {"shard", "1", "0 <= I < N"},
       {"shard", "/3", "0 <= I < N"},
@@ -279,7 +285,7 @@ static void test_of_a_context(void **state) {
   assert_int_equal(set("memory", "none"), LSIO_ERR_USAGE);
   const struct lsi_settings before = s;
   static const char *const jobs[] = {"queue-depth", "direct", "merge", "limit", "shard",
-                                     "on_error",    "seed",   "tune",  "priority", "step"};
+                                     "on_error",    "seed",   "tune",  "priority", "step", "replace"};
   for (size_t i = 0; i < LSI_COUNTOF(jobs); i++) {
     assert_int_equal(set(jobs[i], "1"), LSIO_ERR_USAGE);
     assert_non_null(strstr(err.what, "is a job's, not a context's"));
@@ -409,7 +415,7 @@ static void test_table(void **state) {
     assert_int_equal(set(row->name, "\x01"), LSIO_ERR_USAGE);
     assert_non_null(strstr(err.what, row->name));
   }
-  assert_int_equal(rows, 15);
+  assert_int_equal(rows, 16);
 }
 
 int main(void) {
