@@ -216,6 +216,56 @@ static int from_environment(struct flags *f) {
   return 0;
 }
 
+/* ---- options in the wrong place ---- */
+
+/* The option that a word is, whose name ends at its '=' or end; NULL: none. */
+static const struct lsio_setting *option_of(const char *word) {
+  char name[NAME_MAX_LENGTH + 1] = "";
+  const size_t n = strcspn(word, "=");
+  if (strncmp(word, "--", 2) == 0) {
+    if (n - 2 < sizeof name) snprintf(name, sizeof name, "%.*s", (int)n - 2, word + 2);
+  } else {
+    for (size_t i = 0; word[0] == '-' && i < sizeof letters / sizeof letters[0]; i++)
+      if (letters[i].letter == word[1]) snprintf(name, sizeof name, "%s", letters[i].name);
+  }
+  const struct lsio_setting *row = find(lsio_settings(), name);
+  return row ? row : find(own, name);
+}
+
+static bool takes_value(const struct lsio_setting *row) { return row->argument && row->argument[0] != '['; }
+
+/* Somebody has forgotten a value, rather than that a file's name begins so. */
+static bool is_no_value(const char *word) {
+  return strncmp(word, "--", 2) == 0 || strcmp(word, "-e") == 0 || option_of(word);
+}
+
+/* By the words of lsio.params. */
+static bool is_refused(const char *message, const char *word) {
+  static const char *const refusals[] = {"unknown parameter ", "unknown option "};
+  const size_t n = word[1] == '-' ? strcspn(word, "=") : strlen(word);
+  for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+    const char *at = strstr(message, refusals[i]);
+    if (at) at += strlen(refusals[i]);
+    if (at && *at == '"') at++;
+    if (at && strncmp(at, word, n) == 0 && strchr(":\"", at[n])) return true;
+  }
+  return false;
+}
+
+void flags_explain(const struct flags *f, const char *message) {
+  for (size_t i = 0; i < f->n_args && strcmp(f->args[i], "--") != 0; i++) {
+    const char *word = f->args[i];
+    const struct lsio_setting *row = option_of(word);
+    if (!row || !is_refused(message, word)) continue;
+    const bool alone = word[1] == '-' ? !strchr(word, '=') : !word[2];
+    const char *value = alone && takes_value(row) && i + 1 < f->n_args ? f->args[i + 1] : NULL;
+    say("%.*s is an option of lsio-lua, and those stand before the script: lsio-lua %s%s%s %s%s",
+        word[1] == '-' ? (int)strcspn(word, "=") : 2, word, word, value ? " " : "", value ? value : "",
+        f->code ? "-e CODE" : f->script, f->n_args > (value ? 2u : 1u) ? " ..." : "");
+    return;
+  }
+}
+
 /* ---- parsing ---- */
 
 struct words {
@@ -234,10 +284,18 @@ static int option_with(struct flags *f, struct words *w, const struct lsio_setti
                        const char *word, const char *value) {
   char origin[64];
   snprintf(origin, sizeof origin, "--%s", row->name);
-  const bool takes = row->argument && row->argument[0] != '[';
-  if (takes && !value && !(value = next_word(w))) {
-    say("%s needs a value: %s", word, row->argument);
-    return EXIT_USAGE;
+  const bool takes = takes_value(row);
+  if (takes && !value) {
+    value = next_word(w);
+    if (!value) {
+      say("%s needs a value: %s", word, row->argument);
+      return EXIT_USAGE;
+    }
+    if (is_no_value(value)) {
+      say("%s needs a value: %s; %s, which follows, is an option (if it is meant as the value: %s=%s)", word,
+          row->argument, value, origin, value);
+      return EXIT_USAGE;
+    }
   }
   if (takes && !*value) {
     say("%s has an empty value: it takes %s", origin, row->argument);

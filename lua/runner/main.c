@@ -237,12 +237,13 @@ static bool lost_its_reader(int code, const lsio_error *e) {
 }
 
 /* It was not started. */
-static int tell_unstarted(const lsio_error *error, int code, struct report *report) {
+static int tell_unstarted(const struct flags *f, const lsio_error *error, int code, struct report *report) {
   const bool unread = lost_its_reader(code, error);
   const bool interrupted = unread || (code == LSIO_ERR_CANCELLED && interrupt_signal());
   const int exit_code = interrupted ? EXIT_SIGNAL + interrupt_signal() : exit_code_of(code);
   if (interrupted && !unread) say("interrupted while files were listed; nothing was read");
   else if (!unread) say_error(error, code);
+  if (error && code == LSIO_ERR_USAGE) flags_explain(f, lsio_error_message(error));
   report_error(report, error);
   report_summary(report, NULL, error, exit_code);
   return exit_code;
@@ -271,7 +272,7 @@ static int run_job(lsio_context *context, lsio_queue *queue, const struct flags 
   progress_start(f->quiet ? WHEN_NEVER : f->progress);
   const int rc = lsio_submit(context, &options, &job, &error);
   if (rc < 0) {
-    const int exit_code = tell_unstarted(error, rc, report);
+    const int exit_code = tell_unstarted(f, error, rc, report);
     lsio_error_free(error);
     return exit_code;
   }
@@ -282,7 +283,7 @@ static int run_job(lsio_context *context, lsio_queue *queue, const struct flags 
   lsio_job_progress(job, &g);
   const int code = lsio_job_status(job);
   const int exit_code = g.began                ? tell_ended(job, f, report)
-                        : code || !f->explain ? tell_unstarted(lsio_job_error(job), code, report)
+                        : code || !f->explain ? tell_unstarted(f, lsio_job_error(job), code, report)
                                               : explain(job, f);
   lsio_job_release(job);
   return exit_code;

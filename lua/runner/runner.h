@@ -35,6 +35,8 @@ struct flags {
 /* 0, or the exit code after a message on stderr. */
 int flags_parse(struct flags *f, int argc, char **argv);
 void flags_free(struct flags *f);
+/* The job has been refused for this reason: says where a word belongs that is no parameter but an option. */
+void flags_explain(const struct flags *f, const char *message);
 void flags_print_help(void);
 
 /* ---- progress.c: the line on the terminal ---- */

@@ -72,6 +72,49 @@ class Options(RunnerTest):
             self.assertIn(words, r.err, args)
             self.assertEqual(r.out, "", args)
 
+    def test_options_behind_the_script(self):
+        """They belong to the script. Where it has none of that name, the answer says where to write them."""
+        self.data()
+        for job in STATS, STATS.replace("params =", "params = {} or"):  # with parameters and without
+            self.write("job.lua", job)
+            for args, right in (
+                    (["--workers", "2"], "--workers 2 job.lua"), (["--workers=2"], "--workers=2 job.lua"),
+                    (["-j2"], "-j2 job.lua"), (["-j", "2"], "-j 2 job.lua"), (["-q"], "-q job.lua"),
+                    (["--quiet"], "--quiet job.lua"), (["--replace"], "--replace job.lua"),
+                    (["--errors", "e.jsonl"], "--errors e.jsonl job.lua"), (["--workers"], "--workers job.lua"),
+                    (["--explain=json", "x"], "--explain=json job.lua ..."),
+                    (["--on-error", "skip", "x"], "--on-error skip job.lua ...")):
+                r = self.expect(2, "job.lua", *args)
+                name = right.split()[0].split("=")[0][:None if "--" in right else 2]
+                self.assertRegex(r.err, r"\Alsio-lua: error: [^\n]*unknown (parameter|option) [^\n]*\n"
+                                 "lsio-lua: %s is an option of lsio-lua, and those stand before the script: "
+                                 "lsio-lua %s\n\\Z" % (name, right.replace(".", r"\.")))
+                self.assertEqual(self.left(), ["a.f32", "job.lua"])
+        r = self.expect(2, "-e", STATS, "--limit=3")
+        self.assertIn("lsio-lua --limit=3 -e CODE\n", r.err)
+        # Not of the script's own, of others, or of what stands behind "--".
+        for args in ["--threshold=x"], ["--treshold=1", "--workers=2"], ["--lim=2"], ["-x"]:
+            self.assertNotIn("is an option of lsio-lua", self.expect(2, "job.lua", *args).err)
+        job = STATS.replace("threshold", "limit")
+        self.assertNotIn("is an option", self.expect(2, "-e", job, "--limit=x").err)
+        self.expect(0, "-e", job, "--limit=3")
+
+    def test_an_option_is_no_value(self):
+        self.data()
+        self.write("job.lua", STATS)
+        for args in (["--json", "--errors"], ["--errors", "--progress=never"], ["--json", "-q"], ["-j", "-q"],
+                     ["--limit", "--step=3"], ["--json", "-j4"], ["--trace", "--unheard-of"], ["--json", "-e"],
+                     ["--json", "--"], ["--memory", "-h"]):
+            r = self.expect(2, *args, "job.lua")
+            self.assertRegex(r.err, r"\Alsio-lua: %s needs a value: \w+; %s, which follows, is an option \(if it is meant "
+                             r"as the value: --[a-z]+=%s\)\n\Z" % (args[0], args[1], args[1]))
+            self.assertEqual((r.out, self.left()), ("", ["a.f32", "job.lua"]))
+        self.expect(0, "-q", "--json=--errors", "job.lua")
+        self.assertEqual(self.left(), ["--errors", "a.f32", "job.lua"])
+        self.expect(0, "-q", "--json", "-", "job.lua")
+        self.expect(0, "-q", "--json", "-s.json", "job.lua")
+        self.assertIn("must be a size", self.expect(2, "--memory", "-5", "job.lua").err)
+
     def test_environment(self):
         self.write("job.lua", STATS)
         self.data()
