@@ -175,7 +175,7 @@ static void follow(lsio_queue *queue, lsio_job *job, struct report *report) {
     lsio_job_progress(job, &g);
     watch_deadline(&g, &late_since);
     interrupt_by_output();
-    const bool ends = g.began && (g.steps >= g.steps_requested || !g.workers_running);
+    const bool ends = g.began && (g.steps + g.steps_failed >= g.steps_requested || !g.workers_running);
     if (ends) progress_clear();
     else if (g.began) progress_show(job);
     const int n = lsio_queue_take(queue, batch, BATCH, ends ? -1 : 100);

@@ -51,10 +51,11 @@ static void update_rate(double now, uint64_t done) {
   p.last_done = done;
 }
 
+/* What a narrow terminal cuts off is least missed at the end. */
 static void format_line(const struct lsio_progress *g, char *line, size_t cap) {
   char a[32], b[32], left[40] = "", failed[40] = "", rate[40];
   const bool by_bytes = g->bytes_requested > 0;
-  const uint64_t done = by_bytes ? g->bytes_done : g->steps;
+  const uint64_t done = by_bytes ? g->bytes_done : g->steps + g->steps_failed;
   const uint64_t all = by_bytes ? g->bytes_requested : g->steps_requested;
   update_rate(g->elapsed_s, done);
   if (p.rate > 0 && all > done)
@@ -64,12 +65,12 @@ static void format_line(const struct lsio_progress *g, char *line, size_t cap) {
     snprintf(failed, sizeof failed, "  %llu failed", (unsigned long long)g->steps_failed);
   const double percent = all ? 100.0 * (double)done / (double)all : 100;
   if (by_bytes) {
-    snprintf(line, cap, "%3.0f %%  %s of %s  %s/s%s%s", percent, lsio_size_format(done, a, sizeof a),
-             lsio_size_format(all, b, sizeof b), lsio_size_format((uint64_t)p.rate, rate, sizeof rate),
-             left, failed);
+    snprintf(line, cap, "%3.0f %%  %s of %s%s  %s/s%s", percent, lsio_size_format(done, a, sizeof a),
+             lsio_size_format(all, b, sizeof b), failed,
+             lsio_size_format((uint64_t)p.rate, rate, sizeof rate), left);
   } else {
-    snprintf(line, cap, "%3.0f %%  %llu of %llu steps  %.0f steps/s%s%s", percent,
-             (unsigned long long)done, (unsigned long long)all, p.rate, left, failed);
+    snprintf(line, cap, "%3.0f %%  %llu of %llu steps%s  %.0f steps/s%s", percent,
+             (unsigned long long)done, (unsigned long long)all, failed, p.rate, left);
   }
 }
 
@@ -109,7 +110,7 @@ void progress_show(const lsio_job *job) {
   if (p.mode == OFF) return;
   struct lsio_progress g = {.struct_size = sizeof g};
   lsio_job_progress(job, &g);
-  if (g.elapsed_s < p.next_s || g.steps >= g.steps_requested) return;
+  if (g.elapsed_s < p.next_s || g.steps + g.steps_failed >= g.steps_requested) return;
   char line[256];
   format_line(&g, line, sizeof line);
   if (p.mode == PLAIN) {

@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -169,10 +170,10 @@ class Outputs(RunnerTest):
 
 
 class Terminal(RunnerTest):
-    def on_terminal(self, *args):
-        """What appears on a terminal of 60 columns that is the runner's stderr."""
+    def on_terminal(self, *args, columns=60, code=0):
+        """What appears on a terminal of that width that is the runner's stderr."""
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 60, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
         p = subprocess.Popen([RUNNER] + list(args), cwd=self.dir, stderr=slave,
                              stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
                              env=dict(self.env, TERM="xterm"), preexec_fn=normal_signals)
@@ -190,7 +191,7 @@ class Terminal(RunnerTest):
         os.close(master)
         out = p.stdout.read()
         p.stdout.close()
-        self.assertEqual(p.wait(timeout=30), 0, seen)
+        self.assertEqual(p.wait(timeout=30), code, seen)
         return seen.decode(), out.decode()
 
     def slow(self):
@@ -209,6 +210,27 @@ class Terminal(RunnerTest):
         # The line is gone before the summary is printed.
         self.assertIn("\r\x1b[Kdone: 10 steps", seen)
         self.assertTrue(out.startswith("result "))
+
+    def test_failures_so_far(self):
+        """They stand where a narrow terminal does not cut them off, and are steps that have ended."""
+        self.data()
+        job = self.slow().replace("type =", 'on_error = "skip", type =').replace("local t = os.time()", """
+            if chunk.index > 0 then os.execute("sleep 0.1") error("no") end""")
+        seen, _ = self.on_terminal("-j1", "--progress=always", "-e", job, columns=46, code=1)
+        failed = [int(n) for n in re.findall(r"\r *\d+ %  [\d.]+ \w+ of 3\.91 KiB  (\d) failed", seen)]
+        self.assertGreaterEqual(len(set(failed)), 3, seen)
+        self.assertEqual(failed, sorted(failed))
+        os.mkdir(self.path("d"))
+        for i in range(1100):  # of so many the sizes are not known, and steps are counted
+            self.data("d/%d.f32" % i, n=1)
+        job = job.replace('"*.f32", { chunk = "400" }', '"d/*.f32", { whole = true }').replace(
+            'os.execute("sleep 0.1")', "for i = 1, 3e6 do state.n = state.n + i end")
+        seen, _ = self.on_terminal("-j2", "--progress=always", "-e", job, code=1)
+        shown = re.findall(r"\r *(\d+) %  (\d+) of 1100 steps  (\d+) failed", seen)
+        self.assertGreaterEqual(len(shown), 3, seen)
+        for percent, done, failed in shown:
+            self.assertIn(int(done) - int(failed), (0, 1))
+            self.assertIn(int(percent), (int(done) * 100 // 1100, int(done) * 100 // 1100 + 1))
 
     def test_no_line_when_not_wanted(self):
         for option in ("--progress=never", "--quiet"):
