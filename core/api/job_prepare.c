@@ -109,17 +109,17 @@ static bool is_ordered(const struct lsio_job *job) {
 #define AHEAD_USUAL ((uint64_t)8 << 20)
 #define AHEAD_LEAST ((uint64_t)256 << 10)
 
-/* Chunks that are longer are streamed. 0: none are. Two of them may be under way in a worker, in half of its
- * share; a piece and what is read behind it must fit. */
+/* Chunks that are longer are streamed. 0: none are. A piece, or a block of the codec's, must fit twice. */
 static uint64_t ahead_of(const struct lsio_job *job) {
   const struct lsi_spec *s = &job->spec;
-  if (!s->piece || s->codec != LSI_CODEC_NONE) return 0;
+  if (!s->piece || (s->codec != LSI_CODEC_NONE && !lsi_codec_feeds(s->codec))) return 0;
   const uint64_t share = job->settings.memory / LSI_MAX(job->settings.workers, 1u);
-  const uint64_t ahead = LSI_MAX(LSI_MIN(AHEAD_USUAL, share / 4), AHEAD_LEAST);
+  const uint64_t usual = LSI_MAX(AHEAD_USUAL, 2 * (uint64_t)lsi_codecs[s->codec]->feed_most);
+  const uint64_t ahead = LSI_MAX(LSI_MIN(usual, share / 4), AHEAD_LEAST);
   const uint64_t least = lsi_sat_mul(s->piece, 2);
   if (least >= ahead) return LSI_MIN(least, (uint64_t)LSI_OP_LONGEST);
   /* So that no piece lies at both ends of it. */
-  return s->piece % LSI_ALIGN ? ahead : ahead - ahead % s->piece;
+  return s->codec || s->piece % LSI_ALIGN ? ahead : ahead - ahead % s->piece;
 }
 
 static int build_plan(struct lsio_job *job, struct lsi_error *err) {

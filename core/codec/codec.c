@@ -181,6 +181,21 @@ int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *sr
   return told(codec, src, src_len, c->begin(d, err), err);
 }
 
+bool lsi_codec_feeds(enum lsi_codec codec) { return lsi_codecs[codec]->feed; }
+
+int lsi_pieces_feed(struct lsi_decoder *d, enum lsi_codec codec, struct lsi_feed *feed, size_t size,
+                    uint64_t limit, struct lsi_outbuf *out, struct lsi_error *err) {
+  const struct lsi_codec_ops *c = lsi_codecs[codec];
+  const uint8_t *src;
+  size_t n = (size_t)LSI_MIN(feed->left, (uint64_t)LSI_CODEC_HEAD);
+  int rc = feed->get(feed->ctx, &n, &src, err);
+  if (rc) return rc;
+  out->length = 0;
+  d->pieces = (struct lsi_piece_state){.codec = c, .feed = feed, .size = size, .limit = limit,
+                                       .whole = UINT64_MAX, .out = out, .unsure = true};
+  return told(codec, src, n, c->feed_begin(d, src, n, err), err);
+}
+
 /* ---- encoding ---- */
 
 size_t lsi_encode_bound(enum lsi_codec codec, size_t src_len) {

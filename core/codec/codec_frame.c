@@ -36,10 +36,12 @@ int lsi_outbuf_need(struct lsi_outbuf *out, uint64_t more, bool doubling, struct
   return 0;
 }
 
+static bool is_skippable(const uint8_t *src) { return (lsi_le32(src) & 0xFFFFFFF0u) == 0x184D2A50u; }
+
 /* lz4 and zstd have the same skippable frames. If one stands at src, its whole length is returned;
  * 0 = none; -1 = one that is cut short. */
 static int64_t skippable_frame(const uint8_t *src, size_t len) {
-  if (len < 4 || (lsi_le32(src) & 0xFFFFFFF0u) != 0x184D2A50u) return 0;
+  if (len < 4 || !is_skippable(src)) return 0;
   if (len < 8) return -1;
   uint64_t whole = 8 + (uint64_t)lsi_le32(src + 4);
   return whole <= len ? (int64_t)whole : -1;
@@ -75,6 +77,45 @@ int lsi_next_frame(const struct lsi_codec_ops *codec, uint32_t magic, const uint
                                    codec->what);
   }
   return 0;
+}
+
+/* What is left of one that is skipped. */
+static int skip_rest(struct lsi_piece_state *p, struct lsi_error *err) {
+  while (p->skips) {
+    const uint8_t *src;
+    size_t n = 1;
+    int rc = lsi_feed_get(p, &n, &src, err);
+    if (rc) return rc;
+    n = (size_t)LSI_MIN(p->skips, (uint64_t)n);
+    p->skips -= n;
+    lsi_feed_use(p, n);
+  }
+  return 0;
+}
+
+int lsi_feed_begins(const struct lsi_codec_ops *codec, uint32_t magic, const uint8_t *src, size_t n,
+                    struct lsi_error *err) {
+  if (skippable_frame(src, n)) return 0; /* however much of it is there */
+  const uint8_t *at = src;
+  const int rc = lsi_next_frame(codec, magic, src, &at, src + n, err);
+  return LSI_MIN(rc, 0);
+}
+
+int lsi_feed_frame(struct lsi_piece_state *p, uint32_t magic, size_t head, const uint8_t **src, size_t *n,
+                   struct lsi_error *err) {
+  for (;;) {
+    int rc = skip_rest(p, err);
+    if (rc || !p->feed->left) return rc;
+    *n = (size_t)LSI_MIN(p->feed->left, (uint64_t)LSI_MAX(head, (size_t)8));
+    if ((rc = lsi_feed_get(p, n, src, err))) return rc;
+    const uint64_t skips = *n >= 8 && is_skippable(*src) ? 8 + (uint64_t)lsi_le32(*src + 4) : 0;
+    if (!skips || skips > p->feed->left) { /* as of a chunk that is all there */
+      const uint8_t *at = *src;
+      return lsi_next_frame(p->codec, magic, p->total || p->begin ? at - 1 : at, &at, *src + *n, err);
+    }
+    p->begin = *src; /* something has been before */
+    p->skips = skips;
+  }
 }
 
 unsigned lsi_frame_looks_like(uint32_t magic, const uint8_t *src, size_t n) {

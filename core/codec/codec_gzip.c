@@ -327,6 +327,44 @@ static int begin(struct lsi_decoder *d, bool zlib, struct lsi_error *err) {
   return rc;
 }
 
+/* ---- bit by bit ---- */
+
+static int feed_begin(struct lsi_decoder *d, bool zlib, const uint8_t *src, size_t n, struct lsi_error *err) {
+  struct lsi_piece_state *p = &d->pieces;
+  struct lsi_gunzip *g = gunzip_of(d, zlib, err);
+  if (!g) return LSIO_ERR_NOMEM;
+  memcpy(g->some, src, LSI_MIN(n, (size_t)4));
+  g->n_some = (unsigned)LSI_MIN(n, (size_t)(zlib ? 2 : 4));
+  int rc = zlib ? check_zlib(g, err) : check_gzip(g, err);
+  g->n_some = 0;
+  if (rc) return rc;
+  const uint64_t inside = sizeof *g + g->library->bytes + g->library->outside;
+  return lsi_pieces_take(p, LSI_MIN(p->size, UNIT), 0, inside, err);
+}
+
+/* Some of what the piece lacks, of what has come. */
+static int feed(struct lsi_decoder *d, struct lsi_error *err) {
+  struct lsi_piece_state *p = &d->pieces;
+  const uint8_t *src = NULL;
+  uint8_t none;
+  size_t n = p->feed->left > 0;
+  int rc = lsi_pieces_room(p, err);
+  if (!rc && n) rc = lsi_feed_get(p, &n, &src, err);
+  if (rc) return rc;
+  const size_t room = LSI_MIN(p->size - lsi_pieces_unread(p), p->out->capacity - p->out->length);
+  struct lsi_inflate_io io = {.in = n ? src : &none, .end = n ? src + n : &none, .room = room,
+                              .out = room ? (uint8_t *)p->out->data + p->out->length : &none};
+  rc = lsi_gunzip_run(d->own[LSI_CODEC_GZIP], &io, n == p->feed->left, err);
+  if (rc < 0) return rc;
+  const size_t used = n ? (size_t)(io.in - src) : 0, got = room - io.room;
+  const bool stands = !used && !got && rc;
+  if (used) lsi_feed_use(p, used);
+  p->out->length += got;
+  p->ended = rc == 0;
+  p->unsure = !stands; /* what waits for room is there */
+  return lsi_pieces_count(p, got, err);
+}
+
 /* ---- the rows ---- */
 
 static int decode_gzip(struct lsi_decoder *d, const uint8_t *src, size_t len, struct lsi_outbuf *out,
@@ -341,6 +379,14 @@ static int decode_zlib(struct lsi_decoder *d, const uint8_t *src, size_t len, st
 
 static int begin_gzip(struct lsi_decoder *d, struct lsi_error *err) { return begin(d, false, err); }
 static int begin_zlib(struct lsi_decoder *d, struct lsi_error *err) { return begin(d, true, err); }
+
+static int feed_begin_gzip(struct lsi_decoder *d, const uint8_t *src, size_t n, struct lsi_error *err) {
+  return feed_begin(d, false, src, n, err);
+}
+
+static int feed_begin_zlib(struct lsi_decoder *d, const uint8_t *src, size_t n, struct lsi_error *err) {
+  return feed_begin(d, true, src, n, err);
+}
 
 static unsigned like_gzip(const uint8_t *src, size_t n) {
   return n >= 3 && src[0] == 0x1F && src[1] == 0x8B && src[2] == 8 ? 3 : 0;
@@ -374,6 +420,8 @@ const struct lsi_codec_ops lsi_codec_gzip = {
     .decode = decode_gzip,
     .begin = begin_gzip,
     .fill = fill,
+    .feed_begin = feed_begin_gzip,
+    .feed = feed,
     .looks_like = like_gzip,
     .free = lsi_gunzip_free,
     .bound = lsi_zlib_bound,
@@ -387,6 +435,8 @@ const struct lsi_codec_ops lsi_codec_zlib = {
     .decode = decode_zlib,
     .begin = begin_zlib,
     .fill = fill,
+    .feed_begin = feed_begin_zlib,
+    .feed = feed,
     .looks_like = like_zlib,
     .bound = lsi_zlib_bound,
     .encode = encode_zlib,

@@ -74,6 +74,7 @@ struct lsi_zstd_frame {
   uint64_t size;        /* of the content, if known */
   uint64_t window;      /* how far back it may refer: what it states, or its content if that is less */
   uint64_t memory;      /* that the decoder will take for itself */
+  bool sum;             /* a checksum stands at its end */
   bool streams;         /* false: the window is too large for the library, it must be taken whole */
   uint64_t given;       /* bytes decoded so far */
   uint8_t head[LSI_CODEC_HEAD];     /* its header with a smaller window, of head_length bytes; 0: as it is */
@@ -103,9 +104,15 @@ struct lsi_piece_state {
   struct lsi_outbuf *out;          /* [taken, length) has not been given out yet */
   size_t taken;
   bool ended;                      /* all is decoded, and right */
+  struct lsi_feed *feed;           /* where stored bytes come from; NULL: they are all there */
+  bool unsure;                     /* something may follow, or not */
   bool uneven;                     /* blocks may hold less than they may: parts of pieces stay left over */
   size_t unit, history;            /* room that the next block takes; what must stay before it */
   uint64_t inside;                 /* memory that the decoder takes beside the buffer */
+  uint64_t skips;                  /* of a frame that is skipped, bytes that have not come */
+  bool within;                     /* a frame has begun; of one whose bytes come bit by bit: */
+  bool last;                       /* the block in hand is the frame's last one */
+  uint64_t block_left;             /* bytes of it that have not been used */
   struct lsi_lz4_frame lz4;
   struct lsi_zstd_frame zstd;
   struct lsi_blosc blosc;
@@ -132,6 +139,22 @@ struct lsi_outlook {
   bool known;
   bool single;      /* it is short, a block or a window: pieces would save nothing */
 };
+
+/* Stored bytes that come bit by bit: n of them at least, which are left. As the hook `get`. */
+static inline int lsi_feed_get(struct lsi_piece_state *p, size_t *n, const uint8_t **src,
+                               struct lsi_error *err) {
+  return p->feed->get(p->feed->ctx, n, src, err);
+}
+static inline void lsi_feed_use(struct lsi_piece_state *p, size_t n) {
+  p->feed->left -= n;
+  p->feed->use(p->feed->ctx, n);
+}
+/* Of lz4 and zstd: the hook feed_begin; and, as lsi_next_frame, what comes next: *src is a frame, of which *n
+ * bytes have come, `head` at least where so many are left. */
+int lsi_feed_begins(const struct lsi_codec_ops *codec, uint32_t magic, const uint8_t *src, size_t n,
+                    struct lsi_error *err);
+int lsi_feed_frame(struct lsi_piece_state *p, uint32_t magic, size_t head, const uint8_t **src, size_t *n,
+                   struct lsi_error *err);
 
 static inline size_t lsi_pieces_unread(const struct lsi_piece_state *p) {
   return p->out->length - p->taken;

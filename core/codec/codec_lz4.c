@@ -53,8 +53,9 @@ static int64_t block_size(const uint8_t *p, size_t len) {
 
 /* ---- frames ---- */
 
-static int open_frame(const uint8_t *src, const uint8_t *end, struct lsi_lz4_frame *f,
-                 struct lsi_error *err) {
+/* `left`: bytes of the chunk from src on, if not all of them have come. */
+static int open_frame(const uint8_t *src, const uint8_t *end, uint64_t left, struct lsi_lz4_frame *f,
+                      struct lsi_error *err) {
   *f = (struct lsi_lz4_frame){.at = src, .end = end};
   lsi_xxh32_begin(&f->sum);
   const uint8_t *p = src;
@@ -76,7 +77,7 @@ static int open_frame(const uint8_t *src, const uint8_t *end, struct lsi_lz4_fra
     return lsi_fail_dictionary(&lsi_codec_lz4, lsi_le32(p + 4 + length - 4), err);
   f->at = p + 4 + length + 1;
   /* No sequence of tokens yields more than 255 bytes for each of its own. */
-  if (f->has_size && f->content_size / 255 > (uint64_t)(f->end - f->at))
+  if (f->has_size && f->content_size / 255 > left)
     return corrupt(err, "an lz4 frame states a size that its bytes can't hold");
   return 0;
 }
@@ -174,7 +175,7 @@ static int decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct 
   struct lsi_lz4_frame f;
   int rc;
   while ((rc = lsi_next_frame(&lsi_codec_lz4, MAGIC, src, &at, end, err)) > 0) {
-    if ((rc = open_frame(at, end, &f, err))) return rc;
+    if ((rc = open_frame(at, end, (uint64_t)(end - at), &f, err))) return rc;
     if (f.has_size && (rc = lsi_outbuf_need(out, f.content_size, false, err))) return rc;
     for (bool more = true; more;)
       if ((rc = next_block(&f, out, &more, err))) return rc;
@@ -221,7 +222,7 @@ static int frame(struct lsi_piece_state *p, struct lsi_error *err) {
   int rc = lsi_next_frame(&lsi_codec_lz4, MAGIC, p->begin, &p->at, p->end, err);
   p->ended = rc == 0;
   if (rc <= 0) return rc;
-  if ((rc = open_frame(p->at, p->end, &p->lz4, err))) return rc;
+  if ((rc = open_frame(p->at, p->end, (uint64_t)(p->end - p->at), &p->lz4, err))) return rc;
   return p->lz4.has_size ? lsi_pieces_expect(p, p->lz4.content_size, err) : 0;
 }
 
@@ -264,7 +265,7 @@ static void look_ahead(const struct lsi_piece_state *p, struct lsi_outlook *o) {
     o->content = lsi_sat_add(o->content, f.content_size);
     at = skip_frame(&f);
   } while (at && lsi_next_frame(&lsi_codec_lz4, MAGIC, p->begin, &at, p->end, NULL) > 0 &&
-           !open_frame(at, p->end, &f, NULL));
+           !open_frame(at, p->end, (uint64_t)(p->end - at), &f, NULL));
 }
 
 static int begin(struct lsi_decoder *d, struct lsi_error *err) {
@@ -277,6 +278,70 @@ static int begin(struct lsi_decoder *d, struct lsi_error *err) {
   rc = lsi_pieces_choose(p, &o, err);
   if (rc <= 0 || (rc = take(p, err))) return rc;
   return 1;
+}
+
+/* ---- bit by bit ---- */
+
+#define HEAD 19 /* bytes of a frame's header, at most */
+
+static int feed_begin(struct lsi_decoder *d, const uint8_t *src, size_t n, struct lsi_error *err) {
+  d->pieces.uneven = true;
+  return lsi_feed_begins(&lsi_codec_lz4, MAGIC, src, n, err);
+}
+
+static int feed_open(struct lsi_piece_state *p, struct lsi_error *err) {
+  const uint8_t *src;
+  size_t n;
+  int rc = lsi_feed_frame(p, MAGIC, HEAD, &src, &n, err);
+  p->ended = rc == 0;
+  if (rc <= 0) return rc;
+  if ((rc = open_frame(src, src + n, p->feed->left, &p->lz4, err))) return rc;
+  p->within = true;
+  lsi_feed_use(p, (size_t)(p->lz4.at - src));
+  rc = p->lz4.has_size ? lsi_pieces_expect(p, p->lz4.content_size, err) : 0;
+  return rc ? rc : take(p, err);
+}
+
+/* Bytes of the next block with its head, or of the frame's end. */
+static int feed_length(struct lsi_piece_state *p, uint32_t *head, size_t *n, struct lsi_error *err) {
+  const struct lsi_lz4_frame *f = &p->lz4;
+  const uint8_t *src;
+  if (p->feed->left < 4) return cut_short(err);
+  *n = 4;
+  int rc = lsi_feed_get(p, n, &src, err);
+  if (rc) return rc;
+  *head = lsi_le32(src);
+  *n = 4;
+  if (!*head) *n += f->content_checksum ? 4 : 0;
+  else if ((*head & 0x7FFFFFFFu) <= f->block_max) *n += (*head & 0x7FFFFFFFu) + (f->block_checksum ? 4 : 0);
+  return p->feed->left < *n ? cut_short(err) : 0;
+}
+
+/* One frame's begin, one block, or one frame's end. */
+static int feed(struct lsi_decoder *d, struct lsi_error *err) {
+  struct lsi_piece_state *p = &d->pieces;
+  struct lsi_lz4_frame *f = &p->lz4;
+  const uint8_t *src;
+  uint32_t head = 0;
+  size_t n = 0;
+  if (!p->within) return feed_open(p, err);
+  int rc = feed_length(p, &head, &n, err);
+  if (rc) return rc;
+  if (head && lsi_pieces_unread(p) >= p->size) {
+    p->unsure = false;
+    return 0;
+  }
+  size_t there = n;
+  if ((rc = lsi_feed_get(p, &there, &src, err)) || (rc = lsi_pieces_room(p, err))) return rc;
+  const size_t before = p->out->length;
+  bool more;
+  f->at = src;
+  f->end = src + n;
+  if ((rc = next_block(f, p->out, &more, err))) return rc;
+  lsi_feed_use(p, n);
+  p->within = more;
+  p->unsure = true;
+  return lsi_pieces_count(p, p->out->length - before, err);
 }
 
 /* ---- bare blocks ---- */
@@ -350,6 +415,9 @@ const struct lsi_codec_ops lsi_codec_lz4 = {
     .decode = decode,
     .begin = begin,
     .fill = fill,
+    .feed_begin = feed_begin,
+    .feed = feed,
+    .feed_most = BLOCK_MAX + 8,
     .looks_like = looks_like,
     .bound = bound,
     .encode = encode,

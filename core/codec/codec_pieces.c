@@ -67,7 +67,7 @@ int lsi_pieces_expect(const struct lsi_piece_state *p, uint64_t size, struct lsi
 int lsi_pieces_next(struct lsi_decoder *d, const void **data, size_t *length,
                     struct lsi_error *err) {
   struct lsi_piece_state *p = &d->pieces;
-  int (*const fill)(struct lsi_decoder *d, struct lsi_error *err) = p->codec->fill;
+  int (*const fill)(struct lsi_decoder *d, struct lsi_error *err) = p->feed ? p->codec->feed : p->codec->fill;
   if (!fill) {
     const size_t left = (size_t)(p->end - p->at);
     *data = p->at;
@@ -75,7 +75,7 @@ int lsi_pieces_next(struct lsi_decoder *d, const void **data, size_t *length,
     p->at += *length;
     return *length < left;
   }
-  while (!p->ended && lsi_pieces_unread(p) < p->size) {
+  while (!p->ended && (lsi_pieces_unread(p) < p->size || p->unsure)) {
     int rc = fill(d, err);
     if (rc) return rc;
   }

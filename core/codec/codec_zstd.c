@@ -330,6 +330,109 @@ static int begin(struct lsi_decoder *d, struct lsi_error *err) {
   return 1;
 }
 
+/* ---- bit by bit ---- */
+
+static int feed_begin(struct lsi_decoder *d, const uint8_t *src, size_t n, struct lsi_error *err) {
+  (void)d;
+  return lsi_feed_begins(&lsi_codec_zstd, MAGIC, src, n, err);
+}
+
+static int failed(const struct lsi_decoder *d, size_t result, struct lsi_error *err) {
+  ZSTD_DCtx_reset(context(d), ZSTD_reset_session_only);
+  return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation
+             ? lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for the zstd decoder")
+             : library_says(result, err);
+}
+
+/* What a header says, of which n bytes have come. */
+static int read_header(const struct lsi_decoder *d, const uint8_t *src, size_t n, struct lsi_zstd_frame *f,
+                       struct lsi_error *err) {
+  *f = (struct lsi_zstd_frame){.length = n > 5 ? header_length(src) : n + 1};
+  if (f->length > n) return corrupt(err, "a zstd frame is cut short");
+  int rc = check_dictionary(d, ZSTD_getDictID_fromFrame(src, n), err);
+  if (rc) return rc;
+  const unsigned long long size = ZSTD_getFrameContentSize(src, n);
+  if (size == ZSTD_CONTENTSIZE_ERROR) return corrupt(err, "the header of a zstd frame is not valid");
+  f->known = size != ZSTD_CONTENTSIZE_UNKNOWN;
+  f->size = f->known ? size : 0;
+  if (f->known && size / BLOCK_MAX > d->pieces.feed->left / 4)
+    return corrupt(err, "a zstd frame states a size that its bytes can't hold");
+  f->sum = src[4] & 4;
+  f->window = window_of(src, f->size);
+  f->memory = LSI_MIN(f->window, f->known ? f->size : UINT64_MAX) + 2 * BLOCK_MAX + 4096;
+  if (f->window > (uint64_t)1 << WINDOW_LOG_MAX) f->memory = UINT64_MAX;
+  return 0;
+}
+
+static int feed_open(struct lsi_decoder *d, struct lsi_error *err) {
+  struct lsi_piece_state *p = &d->pieces;
+  struct lsi_zstd_frame *f = &p->zstd;
+  const uint8_t *src;
+  char none;
+  size_t n;
+  int rc = lsi_feed_frame(p, MAGIC, LSI_CODEC_HEAD, &src, &n, err);
+  p->ended = rc == 0;
+  if (rc <= 0) return rc;
+  if ((rc = read_header(d, src, n, f, err)) || (f->known && (rc = lsi_pieces_expect(p, f->size, err))) ||
+      (rc = take(p, err)) || (rc = shrink(d, p->inside, err)))
+    return rc;
+  ZSTD_DCtx_reset(context(d), ZSTD_reset_session_only);
+  ZSTD_inBuffer in = {src, f->length, 0};
+  ZSTD_outBuffer out = {&none, 0, 0};
+  const size_t left = ZSTD_decompressStream(context(d), &out, &in);
+  if (ZSTD_isError(left)) return failed(d, left, err);
+  lsi_feed_use(p, f->length);
+  p->within = true;
+  p->last = false;
+  p->block_left = 0;
+  return 0;
+}
+
+/* The head of the next block (RFC 8878, 3.1.1.2); behind the last one the frame's checksum may stand. */
+static int feed_block(struct lsi_piece_state *p, struct lsi_error *err) {
+  const uint8_t *src;
+  size_t n = 3;
+  if (p->feed->left < 3) return corrupt(err, "a zstd frame is cut short");
+  int rc = lsi_feed_get(p, &n, &src, err);
+  if (rc) return rc;
+  const uint32_t head = src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16;
+  const uint32_t kind = head >> 1 & 3, size = head >> 3;
+  if (kind == 2 && size == 0) return corrupt(err, "a zstd frame has a block of no bytes");
+  p->last = head & 1;
+  p->block_left = 3 + (kind == 1 ? 1 : (uint64_t)size) + (p->last && p->zstd.sum ? 4 : 0);
+  return p->block_left > p->feed->left ? corrupt(err, "a zstd frame is cut short") : 0;
+}
+
+/* A frame's begin, or some of a block's bytes. */
+static int feed(struct lsi_decoder *d, struct lsi_error *err) {
+  struct lsi_piece_state *p = &d->pieces;
+  struct lsi_zstd_frame *f = &p->zstd;
+  const uint8_t *src = NULL;
+  size_t n = 0;
+  char none;
+  if (!p->within) return feed_open(d, err);
+  int rc = lsi_pieces_room(p, err);
+  if (!rc && !p->block_left && !p->last) rc = feed_block(p, err);
+  if (!rc && p->block_left) n = 1, rc = lsi_feed_get(p, &n, &src, err);
+  if (rc) return rc;
+  const size_t room = LSI_MIN(p->size - lsi_pieces_unread(p), p->out->capacity - p->out->length);
+  ZSTD_inBuffer in = {src, (size_t)LSI_MIN(p->block_left, (uint64_t)n), 0};
+  ZSTD_outBuffer out = {room ? (char *)p->out->data + p->out->length : &none, room, 0};
+  const size_t left = ZSTD_decompressStream(context(d), &out, &in);
+  if (ZSTD_isError(left)) return failed(d, left, err);
+  if (in.pos) lsi_feed_use(p, in.pos);
+  p->block_left -= in.pos;
+  p->out->length += out.pos;
+  f->given += out.pos;
+  p->within = left != 0;
+  if (!left && f->known && f->given != f->size)
+    return corrupt(err, "a zstd frame does not hold the size it states");
+  const bool stands = !in.pos && !out.pos && left;
+  if (stands && room) return corrupt(err, "a zstd frame is cut short");
+  p->unsure = !stands; /* what waits for room is there */
+  return lsi_pieces_count(p, out.pos, err);
+}
+
 /* ---- encoding ---- */
 
 static size_t bound(size_t len) { return ZSTD_compressBound(len); }
@@ -357,6 +460,8 @@ const struct lsi_codec_ops lsi_codec_zstd = {
     .decode = decode,
     .begin = begin,
     .fill = fill,
+    .feed_begin = feed_begin,
+    .feed = feed,
     .history = history,
     .looks_like = looks_like,
     .free = free_context,

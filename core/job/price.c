@@ -53,7 +53,7 @@ static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
  * native order. `part`: what comes whole at most, which must fit as well. */
 static uint64_t pieces_of(const struct lsi_spec *spec, uint64_t part) {
   uint64_t all = spec->type.big ? part : 0;
-  if (spec->codec == LSI_CODEC_NONE) return all + part / 2; /* one that is put together of what was read */
+  if (spec->codec == LSI_CODEC_NONE) return all;
   const uint64_t pieces = lsi_sat_mul(part, 1 + lsi_codecs[spec->codec]->overhead);
   return lsi_sat_add(all, lsi_sat_add(LSI_PIECE_INNER, pieces));
 }

@@ -94,8 +94,11 @@ static inline uint64_t lsi_extent_buffer(const struct lsi_extent *e) {
                          lsi_round_down(e->offset, LSI_ALIGN)
                    : 0;
 }
-/* The same of one that is streamed with this `ahead`. */
-static inline uint64_t lsi_ahead_buffer(uint64_t ahead) { return ahead + LSI_ALIGN; }
+/* The same of one that is streamed with this `ahead`: so much, and room for half of it in one place, where
+ * what is used at a time may be put together. */
+static inline uint64_t lsi_ahead_buffer(uint64_t ahead) {
+  return ahead + LSI_ALIGN + lsi_round_up(ahead / 2, LSI_ALIGN);
+}
 /* Is it so, with a step of a chunk of so many bytes? */
 static inline bool lsi_plan_streams(const struct lsi_plan *plan, uint64_t length) {
   return plan->ahead && length > plan->ahead;

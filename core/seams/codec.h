@@ -38,6 +38,18 @@ struct lsi_outbuf {
   bool pieces;     /* messages don't advise to take the chunk in pieces: that was tried */
 };
 
+#define LSI_CODEC_LATER INT32_MIN /* the stored bytes that come next are not there yet */
+
+/* Stored bytes of a chunk that come bit by bit. */
+struct lsi_feed {
+  uint64_t left; /* of the chunk, that have not been used */
+  /* The bytes that come next, *n or more (1 <= *n <= left), in one place until some are used; *n: how many.
+   * 0, LSI_CODEC_LATER, or an LSIO_ERR_* code. */
+  int (*get)(void *ctx, size_t *n, const uint8_t **src, struct lsi_error *err);
+  void (*use)(void *ctx, size_t n);
+  void *ctx;
+};
+
 enum lsi_codec_caps {
   LSI_CODEC_EMPTY = 1u << 0, /* no stored bytes are no data; else they are corrupt data */
   LSI_CODEC_SIZED = 1u << 1, /* its bytes do not say what they decode to: a job must (`decoded`) */
@@ -66,6 +78,12 @@ struct lsi_codec_ops {
    * bytes are the decoded ones. */
   int (*begin)(struct lsi_decoder *d, struct lsi_error *err);
   int (*fill)(struct lsi_decoder *d, struct lsi_error *err);
+  /* Optional: the same of a chunk whose stored bytes come bit by bit, d->pieces.feed. As fill, or
+   * LSI_CODEC_LATER: again, when more has come. It sets `unsure` where it is not known whether any data
+   * follows. feed_begin sees the chunk's first n bytes before, LSI_CODEC_HEAD or all of it, and uses none. */
+  int (*feed_begin)(struct lsi_decoder *d, const uint8_t *src, size_t n, struct lsi_error *err);
+  int (*feed)(struct lsi_decoder *d, struct lsi_error *err);
+  size_t feed_most; /* bytes that it may ask for in one place; 0: few */
   /* Optional. How far back, in bytes, a chunk that begins with `head` says that it refers: what decoding it
    * by pieces keeps in memory. *exact: its content is stated, and is as long; else it may be less. 0: it
    * does not tell. Without it: little. */

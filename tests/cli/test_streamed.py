@@ -2,6 +2,8 @@
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 import unittest
 
 import numpy as np
@@ -138,6 +140,57 @@ class StreamedTest(RunnerTest):
             self.assertEqual(r.out, "%d\n" % (21 * MIB))
             self.assertEqual((s["steps"], s["steps_failed"]), (1, 1))
             self.assertIn("a.bin", r.err)
+
+    def packed_files(self):
+        """Files that stay larger than what is read ahead when they are packed, by the codecs' own tools."""
+        data = np.random.default_rng(7).integers(0, 64, 24 * MIB + 1001, np.uint8).tobytes()
+        data += bytes(20 * MIB) + data[:5 * MIB]
+        with open(self.path("data"), "wb") as f:
+            f.write(data)
+        for name, command in (("a.zst", "zstd -q -3 -c data"), ("b.zst", "zstd -q -1 --no-check -c < data"),
+                              ("c.zst", "zstd -q --long=24 -c data"), ("a.lz4", "lz4 -q -B7 -c data"),
+                              ("b.lz4", "lz4 -q -B4 -BD -BX -c data"), ("a.gz", "gzip -1 -c data"),
+                              ("b.gz", "(head -c 9000000 data | gzip -1; tail -c +9000001 data | gzip -4)")):
+            subprocess.run(["sh", "-c", command + " > " + name], cwd=self.dir, check=True)
+        shutil.copy(self.path("a.zst"), self.path("d.zst"))
+        with open(self.path("d.zst"), "ab") as f, open(self.path("b.zst"), "rb") as more:
+            f.write(b"\x50\x2a\x4d\x18" + (3 * MIB).to_bytes(4, "little") + bytes(3 * MIB) + more.read())
+        return data
+
+    def test_codecs(self):
+        data = self.packed_files()
+        once, twice = hashlib.sha256(data).hexdigest(), hashlib.sha256(data + data).hexdigest()
+        codecs = {"zst": "zstd", "lz4": "lz4", "gz": "gzip"}
+        for end, codec in codecs.items():
+            names = sorted(n for n in os.listdir(self.dir) if n.endswith("." + end))
+            want = sorted("%s 0 %d" % (twice if n == "d.zst" else once, os.path.getsize(self.path(n))) for n in names)
+            for piece in (MIB, 70000):
+                job = self.hash_job(piece=str(piece), n=piece, files='"*.%s"' % end, more='codec = "%s",' % codec)
+                for options in (["--memory=96MiB"], ["-j1", "--memory=64MiB", "--backend=pread"], ["--direct=always"]):
+                    with self.subTest(codec=codec, piece=piece, options=options):
+                        r, s = self.summary(*options, job)
+                        self.assertEqual(r.out.split("\n")[:-1], want)
+                        self.assertLess(s["peak_memory"], 96 * MIB)
+                        self.assertEqual(s["bytes_decoded"], sum(len(data) * (2 if n == "d.zst" else 1) for n in names))
+
+    def test_damage_far_behind(self):
+        self.packed_files()
+        for name, codec, cut in (("a.zst", "zstd", -9), ("a.lz4", "lz4", -9), ("a.gz", "gzip", -3), ("b.gz", "gzip", None)):
+            with open(self.path(name), "rb") as f:
+                stored = bytearray(f.read())
+            if cut is None:
+                stored[len(stored) - 2 * MIB] ^= 0xFF
+            with open(self.path("bad"), "wb") as f:
+                f.write(stored[:cut])
+            job = self.write("count.lua", """
+                local lsio = require "lsio"
+                return lsio.job { source = lsio.files({ "bad", "%s" }, { whole = true }), codec = "%s", piece = "1MiB",
+                  on_error = "skip", state = "double n;", reduce = { n = "sum" },
+                  transform = function(chunk, state) state.n = state.n + chunk.n end,
+                  done = function(r) print(("%%.0f"):format(r.n)) end }""" % (name, codec))
+            r, s = self.summary("--memory=96MiB", job, code=1)
+            self.assertEqual(int(r.out), os.path.getsize(self.path("data")))
+            self.assertEqual([(e["code"], e["object"]) for e in s["errors"]], [("LSIO_ERR_CORRUPT", "bad")])
 
     def test_big_endian_and_progress(self):
         values = np.random.default_rng(3).integers(0, 1 << 31, 5 * MIB, np.uint32)

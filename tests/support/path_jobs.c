@@ -39,6 +39,8 @@
 #define LATE "lsio.files('many/*', { whole = true }), type = 'f32'"
 #define LARGE "lsio.files('large.bin', { chunk = '256KiB' }), type = 'f32'"
 #define WHOLE "lsio.files('large.bin', { whole = true }), type = 'f32'"
+#define PACKED(codec) "lsio.files('large.by-" codec "', { whole = true }), type = 'f32', codec = '" codec "'"
+#define LARGE_SUMS "piece = '64KiB', " SUMS("10485760 * 10485759 / 2", "10485760")
 #define SHAPED "decoded = 196608, "
 #define SHAPE "shape = { 147456 }"
 #define BY(factor) "transform = function(c) lsio.k.scale_offset(c.data, c.n, c.out, " factor ", 0) end"
@@ -91,9 +93,15 @@ const struct path_kind path_kinds[] = {
     {"large, populated", PATH_MEMORY, .large = true, .factor = 1, .source = LARGE,
      .keys = "sink = lsio.memory(), " BY("1"), .settings = {"direct=always", "memory=16MiB"}},
     {"streamed", PATH_STATE, .large = true, .source = WHOLE,
-     .keys = "piece = '64KiB', " SUMS("10485760 * 10485759 / 2", "10485760"), .settings = {"memory=4MiB"}},
+     .keys = LARGE_SUMS, .settings = {"memory=4MiB"}},
     {"streamed, mapped", PATH_STATE, .large = true, .mapped = true, .sigbus = true, .source = WHOLE,
-     .keys = "piece = '64KiB', " SUMS("10485760 * 10485759 / 2", "10485760"), .settings = {"memory=4MiB"}},
+     .keys = LARGE_SUMS, .settings = {"memory=4MiB"}},
+    {"streamed lz4", PATH_STATE, .large = true, .source = PACKED("lz4"), .keys = LARGE_SUMS,
+     .settings = {"memory=24MiB"}},
+    {"streamed zstd", PATH_STATE, .large = true, .source = PACKED("zstd"), .keys = LARGE_SUMS,
+     .settings = {"memory=24MiB"}},
+    {"streamed gzip", PATH_STATE, .large = true, .source = PACKED("gzip"), .keys = LARGE_SUMS,
+     .settings = {"memory=24MiB"}},
     {"streamed into memory", PATH_MEMORY, .large = true, .factor = 1, .source = WHOLE,
      .keys = "piece = '256KiB', sink = lsio.memory(), " BY("1"), .settings = {"direct=always"}},
     {"stream as stored", PATH_STREAM, .factor = 1, .source = RAW, .keys = "", .settings = {"direct=always"}},
@@ -136,6 +144,23 @@ static bool put_frames(int i, char *frame, size_t room) {
   return shuffled > 0 && put(name, frame, (size_t)shuffled);
 }
 
+/* Packed they are larger than what is read ahead. */
+static bool put_packed(const float *large) {
+  static const struct {
+    enum lsi_codec codec;
+    const char *name;
+  } all[] = {{LSI_CODEC_LZ4, "large.by-lz4"}, {LSI_CODEC_ZSTD, "large.by-zstd"}, {LSI_CODEC_GZIP, "large.by-gzip"}};
+  bool good = true;
+  for (size_t k = 0; k < LSI_COUNTOF(all); k++) {
+    const size_t bytes = LARGE_TOTAL * sizeof *large, room = lsi_encode_bound(all[k].codec, bytes);
+    char *packed = malloc(room);
+    const int64_t n = packed ? lsi_encode(all[k].codec, 1, large, bytes, packed, room) : -1;
+    good = good && n > 0 && put(all[k].name, packed, (size_t)n);
+    free(packed);
+  }
+  return good;
+}
+
 int path_setup(void) {
   static char frame[2 * VALUES * sizeof(float)];
   snprintf(dir, sizeof dir, "/tmp/lsio-paths-XXXXXX");
@@ -154,7 +179,7 @@ int path_setup(void) {
   }
   float *large = malloc(LARGE_TOTAL * sizeof *large);
   for (unsigned i = 0; large && i < LARGE_TOTAL; i++) large[i] = (float)i;
-  const bool good = large && put("large.bin", large, LARGE_TOTAL * sizeof *large);
+  const bool good = large && put("large.bin", large, LARGE_TOTAL * sizeof *large) && put_packed(large);
   free(large);
   if (!good) return -1;
   array = aligned_alloc(EDGE, 2 * EDGE + BYTES);

@@ -188,7 +188,7 @@ static bool check_extents(struct judge *j) {
       most = LSI_MAX(most, step_alone(j, p->step_order[k]));
     bool streams;
     if (!check_streamed(j, u, &streams)) return false;
-    if (streams) buffers = ahead_of(j) + 4096;
+    if (streams) buffers = ahead_of(j) + 4096 + (ahead_of(j) / 2 + 4095) / 4096 * 4096;
     EXPECT(bytes <= most || p->unit_step[u + 1] - p->unit_step[u] == 1, "unit %u is too large", u);
     buffers_max = LSI_MAX(buffers_max, buffers);
     planned += bytes;

@@ -10,6 +10,7 @@
  * asked for at a time may lie in several segments: then it is stitched together, once. */
 #include "engine/read/ahead.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "engine/read/retry.h"
@@ -167,19 +168,17 @@ struct lsi_flight *lsi_ahead_landed(struct lsi_worker *w, struct lsi_eop *e) {
 
 /* ---- using ---- */
 
-/* Bytes from `from` on, in segments that have landed and lie one behind the other; all that has landed, in
- * *all. */
+/* Bytes that have landed and lie one behind the other; as far as `bytes`, all that have landed, in *all. */
 static uint64_t reach(struct lsi_ahead *a, uint64_t bytes, uint64_t *all) {
   uint64_t joined = 0;
   bool apart = false;
   const char *end = NULL;
   *all = 0;
-  for (uint32_t i = 0; i < a->n && *all < bytes; i++) {
+  for (uint32_t i = 0; i < a->n; i++) {
     const struct lsi_segment *s = segment_at(a, i);
-    if (!s->landed) break;
-    const uint64_t skip = i ? 0 : a->at;
     apart |= i && s->data != end;
-    *all += s->length - skip;
+    if (!s->landed || (apart && *all >= bytes)) break;
+    *all += s->length - (i ? 0 : a->at);
     if (!apart) joined = *all;
     end = s->data + s->length;
   }
@@ -196,22 +195,41 @@ static void copy(struct lsi_ahead *a, char *to, uint64_t bytes) {
   }
 }
 
-int lsi_ahead_get(struct lsi_worker *w, struct lsi_flight *f, size_t bytes, const char **data) {
+/* Behind the buffer. What is lent lies in one place, as a rule. */
+static char *stitch_in(struct lsi_worker *w, const struct lsi_flight *f, size_t bytes) {
+  if (f->one.buffer) return (char *)f->one.buffer + f->wave->plan->ahead + LSI_ALIGN;
+  return lsi_buffer_fit(&w->reader.stitches, bytes + LSI_PAD, 0) ? w->reader.stitches.data : NULL;
+}
+
+static int too_much(struct lsi_worker *w, size_t bytes, uint64_t most) {
+  lsi_fail(&w->error, LSIO_ERR_LIMIT, 0,
+           "a block of %zu bytes does not fit into the %" PRIu64 " bytes that a worker has for one", bytes,
+           most);
+  lsi_error_remedy(&w->error, "give the job more memory (--memory) or fewer workers (--workers)");
+  return LSIO_ERR_LIMIT;
+}
+
+int lsi_ahead_get(struct lsi_worker *w, struct lsi_flight *f, size_t *bytes, const char **data) {
   struct lsi_ahead *a = f->ahead;
+  const uint64_t ring = f->wave->plan->ahead;
   if (LSI_UNLIKELY(f->damaged)) {
     const uint32_t step = f->wave->plan->step_order[f->wave->plan->unit_step[f->unit]];
     return lsi_flight_bytes(w, f, lsi_request_chunk_begin(f->wave->request, step), step) ? 0 : w->error.code;
   }
+  if (*bytes > ring / 2) return too_much(w, *bytes, ring / 2);
   uint64_t all;
-  const uint64_t joined = reach(a, bytes, &all);
-  a->wanted = LSI_MAX(a->wanted, (uint64_t)bytes);
-  if (all < bytes) return 0;
-  *data = bytes ? segment_at(a, 0)->data + a->at : "";
-  if (joined >= bytes) return 1;
-  if (!lsi_buffer_fit(&w->reader.stitches, bytes + LSI_PAD, 0))
-    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to put together what was read");
-  copy(a, w->reader.stitches.data, bytes);
-  *data = w->reader.stitches.data;
+  const uint64_t joined = reach(a, *bytes, &all);
+  a->wanted = LSI_MAX(a->wanted, (uint64_t)*bytes);
+  if (all < *bytes) return 0;
+  *data = *bytes ? segment_at(a, 0)->data + a->at : "";
+  if (joined >= *bytes) {
+    *bytes = (size_t)joined;
+    return 1;
+  }
+  char *to = stitch_in(w, f, *bytes);
+  if (!to) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to put together what was read");
+  copy(a, to, *bytes);
+  *data = to;
   return 1;
 }
 

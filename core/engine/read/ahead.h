@@ -16,9 +16,9 @@ void lsi_ahead_end(struct lsi_worker *w, struct lsi_flight *f);
 void lsi_ahead_issue(struct lsi_worker *w);
 /* One has come back. The flight, if it was the last one of one whose step has ended. */
 struct lsi_flight *lsi_ahead_landed(struct lsi_worker *w, struct lsi_eop *e);
-/* 1: *data are the next `bytes` bytes (no more than are left), until they are said to have been used. 0: they
- * have not come yet. Negative with w->error: they can't be had. */
-int lsi_ahead_get(struct lsi_worker *w, struct lsi_flight *f, size_t bytes, const char **data);
+/* 1: *data are the next bytes, *bytes of them or more (at least as many are left), until some are said to
+ * have been used; *bytes: how many. 0: they have not come yet. Negative with w->error: they can't be had. */
+int lsi_ahead_get(struct lsi_worker *w, struct lsi_flight *f, size_t *bytes, const char **data);
 /* So many have been used, at most those that have come. */
 void lsi_ahead_use(struct lsi_worker *w, struct lsi_flight *f, uint64_t bytes);
 void lsi_aheads_clear(struct lsi_worker *w); /* what is kept for the next flights */

@@ -222,7 +222,7 @@ struct lsi_reader {
   struct lsi_ahead *free_aheads;
   uint32_t streamed;             /* flights that are, among those that are ready */
   bool opens_apart;              /* units may be late, or streamed */
-  struct lsi_buffer stitches;    /* bytes of several segments, in one place */
+  struct lsi_buffer stitches;    /* bytes of several segments that were lent, in one place */
   struct lsi_at_once at_once;
   uint32_t flights;              /* in flight, without those that wait for their steps to run */
   uint32_t ops_in_flight;        /* with those in the worker's queue */

@@ -40,6 +40,8 @@ struct lsi_by_pieces {
   bool yielded;       /* some piece had something to deliver */
   uint64_t at_ns;     /* the clock, when it was last read */
   struct lsi_yield last;
+  struct lsi_flight *flight; /* of a step that is streamed and decoded, and what its decoder is fed from */
+  struct lsi_feed feed;
   struct lsi_outbuf hot; /* where pieces are decoded: in `pieces` */
 };
 

@@ -140,14 +140,45 @@ static int one_piece(struct lsi_worker *w, struct lsi_by_pieces *p, const void *
   return rc;
 }
 
-/* Of a chunk that is streamed as it is stored. As lsi_pieces_next, or LSI_STEP_LATER. */
+/* Of a chunk that is streamed as it is stored. As lsi_pieces_next. */
 static int next_as_stored(struct lsi_worker *w, struct lsi_flight *f, const void **data, size_t *bytes) {
   const uint64_t left = lsi_ahead_left(f);
+  const size_t size = (size_t)LSI_MIN(left, w->run->config.spec->piece);
   const char *at;
-  *bytes = (size_t)LSI_MIN(left, w->run->config.spec->piece);
-  const int rc = lsi_ahead_get(w, f, *bytes, &at);
+  *bytes = size;
+  const int rc = lsi_ahead_get(w, f, bytes, &at);
+  *bytes = size;
   *data = at;
-  return rc <= 0 ? (rc ? rc : LSI_STEP_LATER) : *bytes < left;
+  return rc <= 0 ? (rc ? rc : LSI_STEP_LATER) : size < left;
+}
+
+/* ---- what a decoder takes of a chunk that is streamed ---- */
+
+static int feed_get(void *ctx, size_t *n, const uint8_t **src, struct lsi_error *err) {
+  struct lsi_worker *w = ctx;
+  const char *data;
+  (void)err; /* it is w->error */
+  const int rc = lsi_ahead_get(w, w->stepper.by_pieces.flight, n, &data);
+  *src = (const uint8_t *)data;
+  return rc > 0 ? 0 : rc ? rc : LSI_CODEC_LATER;
+}
+
+static void use(struct lsi_worker *w, struct lsi_flight *f, uint64_t bytes) {
+  lsi_ahead_use(w, f, bytes);
+  lsi_count(&w->counters.bytes_done, bytes);
+}
+
+static void feed_use(void *ctx, size_t n) {
+  struct lsi_worker *w = ctx;
+  use(w, w->stepper.by_pieces.flight, n);
+}
+
+_Static_assert(LSI_CODEC_LATER == LSI_STEP_LATER, "what is not there yet is handed on");
+
+static int next_piece(struct lsi_worker *w, struct lsi_flight *f, const void **data, size_t *bytes) {
+  const bool as_stored = f->ahead && w->run->config.spec->codec == LSI_CODEC_NONE;
+  return as_stored ? next_as_stored(w, f, data, bytes)
+                   : lsi_pieces_next(w->stepper.decoder, data, bytes, &w->error);
 }
 
 /* Reading ahead must go on meanwhile, and other runs. */
@@ -162,17 +193,14 @@ static int all_pieces(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_
     const void *data;
     size_t bytes;
     lsi_set_phase(w, LSI_PHASE_DECODE, p->step);
-    more = f->ahead ? next_as_stored(w, f, &data, &bytes)
-                    : lsi_pieces_next(w->stepper.decoder, &data, &bytes, &w->error);
+    more = next_piece(w, f, &data, &bytes);
     if (more < 0) return more;
     int rc = one_piece(w, p, data, bytes, more != 0, &p->last);
     if (rc < 0) return rc;
     p->bytes += bytes;
     p->elements = p->bytes >> w->stepper.item_shift;
-    if (!f->ahead) continue;
-    lsi_ahead_use(w, f, bytes);
-    lsi_count(&w->counters.bytes_done, bytes);
-    if (more && is_time(w, p)) return LSI_STEP_LATER;
+    if (f->ahead && w->run->config.spec->codec == LSI_CODEC_NONE) use(w, f, bytes);
+    if (f->ahead && more && is_time(w, p)) return LSI_STEP_LATER;
   } while (more);
   return 0;
 }
@@ -193,20 +221,35 @@ static int deliver(struct lsi_worker *w, struct lsi_by_pieces *p, struct lsi_yie
   return rc;
 }
 
-/* 1 = it is to be taken whole. */
-static int begin(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_pieces *p) {
-  const struct lsi_spec *spec = w->run->config.spec;
-  const struct lsi_request *r = w->stepper.wave->request;
-  if (f->ahead) return 0;
-  if (lsi_request_chunk_end(r, p->step) - p->chunk != 1) return 1;
-  const char *stored = lsi_flight_bytes(w, f, p->chunk, p->step);
-  if (!stored) return r->length[p->chunk] ? w->error.code : 1;
+static void make_hot(struct lsi_worker *w, struct lsi_by_pieces *p) {
   const size_t there = w->stepper.pieces.capacity; /* 0: none yet */
   p->hot = (struct lsi_outbuf){.data = w->stepper.pieces.data,
                                .capacity = LSI_MIN(there ? there - LSI_PAD : 0, w->stepper.piece_limit),
                                .limit = w->stepper.piece_limit,
                                .grow = grow_pieces,
                                .ctx = w};
+}
+
+/* 0, or LSI_STEP_LATER. */
+static int begin_streamed(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_pieces *p) {
+  const struct lsi_spec *spec = w->run->config.spec;
+  if (spec->codec == LSI_CODEC_NONE) return 0;
+  p->flight = f;
+  p->feed = (struct lsi_feed){.left = lsi_ahead_left(f), .get = feed_get, .use = feed_use, .ctx = w};
+  make_hot(w, p);
+  return lsi_pieces_feed(w->stepper.decoder, spec->codec, &p->feed, spec->piece,
+                         spec->decoded ? spec->decoded : UINT64_MAX, &p->hot, &w->error);
+}
+
+/* 1 = it is to be taken whole. */
+static int begin(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_pieces *p) {
+  const struct lsi_spec *spec = w->run->config.spec;
+  const struct lsi_request *r = w->stepper.wave->request;
+  if (f->ahead) return begin_streamed(w, f, p);
+  if (lsi_request_chunk_end(r, p->step) - p->chunk != 1) return 1;
+  const char *stored = lsi_flight_bytes(w, f, p->chunk, p->step);
+  if (!stored) return r->length[p->chunk] ? w->error.code : 1;
+  make_hot(w, p);
   int rc = lsi_pieces_begin(w->stepper.decoder, spec->codec, stored, r->length[p->chunk], spec->piece,
                             spec->decoded ? spec->decoded : UINT64_MAX, w->stepper.decode_limit, &p->hot,
                             &w->error);
