@@ -12,9 +12,13 @@
 int lsi_job_take_settings(struct lsio_job *job, const struct lsio_job_options *o, struct lsi_error *err) {
   lsi_settings_init(&job->settings);
   for (size_t i = 0; i < o->n_settings; i++) {
+    if (!o->settings || !o->settings[i])
+      return lsi_fail(err, LSIO_ERR_USAGE, 0, "settings[%zu] is NULL", i);
     int rc = lsi_settings_set_pair(&job->settings, o->settings[i], LSI_FROM_CALLER, err);
     if (rc < 0) return rc;
   }
+  for (size_t i = 0; i < o->n_args; i++)
+    if (!o->args || !o->args[i]) return lsi_fail(err, LSIO_ERR_USAGE, 0, "args[%zu] is NULL", i);
   return o->flags & LSIO_JOB_NO_ENV ? 0 : lsi_settings_from_env(&job->settings, err);
 }
 

@@ -23,6 +23,8 @@ int lsi_context_take_settings(struct lsio_context *c, const struct lsio_context_
   lsi_settings_init(&c->settings);
   c->settings.scope = LSI_SCOPE_CONTEXT;
   for (size_t i = 0; i < o->n_settings; i++) {
+    if (!o->settings || !o->settings[i])
+      return lsi_fail(err, LSIO_ERR_USAGE, 0, "settings[%zu] is NULL", i);
     const int rc = lsi_settings_set_pair(&c->settings, o->settings[i], LSI_FROM_CALLER, err);
     if (rc < 0) return rc;
   }

@@ -139,6 +139,13 @@ static void what_can_not_be_is_refused(void **state) {
   o.settings = wrong;
   o.n_settings = 1;
   refused(&o, "workers");
+  static const char *const none[] = {"a", NULL};
+  o.settings = none + 1;
+  refused(&o, "settings[0] is NULL");
+  o.n_settings = 0;
+  o.args = none;
+  o.n_args = 2;
+  refused(&o, "args[1] is NULL");
   lsio_queue *queue;
   assert_int_equal(lsio_queue_create(api_context, NULL, &queue, NULL), 0);
   o = api_options(API_COUNTS, 0);
