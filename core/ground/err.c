@@ -84,7 +84,10 @@ size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
   if (cap) buf[0] = 0;
   put(buf, cap, &len, "%s", e->what[0] ? e->what : lsio_strerror(e->code));
   const char *sep = ": ";
+  const size_t from = len;
   if (e->object[0]) put(buf, cap, &len, "%sobject '%s'", sep, e->object), sep = ", ";
+  for (size_t i = from; i < len && i < cap; i++) /* a name may hold what would look like another line */
+    if (buf[i] == '\n' || buf[i] == '\t') buf[i] = '?';
   if (e->offset != LSI_NO_OFFSET)
     put(buf, cap, &len, "%soffset %llu, length %llu", sep, (unsigned long long)e->offset,
         (unsigned long long)e->length),

@@ -103,7 +103,7 @@ static const char *bound_sentence(const struct lsi_summary *s) {
   static const char *const sentences[][2] = {
       {"device", "the storage: workers mostly waited for it, so more cores would not help"},
       {"decode", "decompression: more cores or a faster codec would help"},
-      {"transform", "the transform: faster Lua (kernels of lsio.k) or more cores would help"},
+      {"transform", "the transform: a faster one (in Lua, kernels of lsio.k) or more cores would help"},
       {"sink", "writing the output: a faster output disk would help"},
       {"latency", "the latency of single reads: larger chunks or a higher --queue-depth would help"},
       {"consumer", "the program: workers mostly waited for it to take results; taking more at a time, "

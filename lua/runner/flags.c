@@ -172,6 +172,17 @@ static int bad_choice(const char *origin, const char *valid, const char *value) 
   return EXIT_USAGE;
 }
 
+/* A file that the runner writes, whatever stood there: a job's script is not meant. */
+static int set_file(const char **out, const char *value, const char *origin) {
+  const size_t n = strlen(value);
+  if (n > 4 && strcmp(value + n - 4, ".lua") == 0) {
+    say("%s names the file that it writes, and would replace '%s': that is a script", origin, value);
+    return EXIT_USAGE;
+  }
+  *out = value;
+  return 0;
+}
+
 /* One of the runner's own; `origin` is how the user wrote it ("--json", "LSIO_JSON"). */
 static int set_own(struct flags *f, const char *name, const char *value, const char *origin) {
   if (strcmp(name, "explain") == 0) {
@@ -187,11 +198,11 @@ static int set_own(struct flags *f, const char *name, const char *value, const c
       if (strcmp(value, words[i]) == 0) return f->progress = (enum when)i, 0;
     return bad_choice(origin, "auto, always or never", value);
   } else if (strcmp(name, "json") == 0) {
-    f->json = value;
+    return set_file(&f->json, value, origin);
   } else if (strcmp(name, "errors") == 0) {
-    f->errors = value;
+    return set_file(&f->errors, value, origin);
   } else if (strcmp(name, "trace") == 0) {
-    f->trace = value;
+    return set_file(&f->trace, value, origin);
   } else if (strcmp(name, "quiet") == 0) {
     f->quiet = true;
   } else if (strcmp(name, "version") == 0) {

@@ -8,6 +8,25 @@ from support import COPY, STATS, RunnerTest
 
 
 class Options(RunnerTest):
+    def test_no_report_replaces_a_script(self):
+        job = self.write("job.lua", "local lsio = require 'lsio' return lsio.job { source = lsio.files('a.f32', {}) }")
+        self.data()
+        for option in ("--json", "--errors", "--trace"):
+            for words in ((option, "job.lua", "a.f32"), (option + "=job.lua", "job.lua")):
+                r = self.run_lsio(*words)
+                self.assertEqual(r.code, 2, r)
+                self.assertIn("%s names the file that it writes, and would replace 'job.lua'" % option, r.err)
+        with open(job) as f:
+            self.assertIn("lsio.files", f.read())
+
+    def test_names_do_not_forge_lines(self):
+        self.data("evil\nlsio-lua: done.f32", 1)
+        os.truncate(self.path("evil\nlsio-lua: done.f32"), 3)
+        r = self.run_lsio("-e", "local lsio = require 'lsio' return lsio.job { type = 'f32',"
+                          " source = lsio.files('evil*', { whole = true }), transform = function() end }")
+        self.assertEqual(r.code, 8, r)
+        self.assertIn("evil?lsio-lua: done.f32", r.err)
+
     def test_help_teaches(self):
         r = self.expect(0, "--help")
         self.assertEqual(r.err, "")
