@@ -414,7 +414,7 @@ class Limits(RunnerTest):
                 check()
             else:
                 self.assertIn(r.code, (9, 127), (mebibytes, r))  # 127: not even its libraries fit
-                self.assertRegex(r.err, "memory|map|room")
+                self.assertRegex(r.err, "memory|map|room|allocate")
             self.assertEqual([name for name in self.left() if name != "a.f32"], [], (mebibytes, r))
         self.assertEqual(codes[-1], 0)
         self.assertIn(9, codes)
