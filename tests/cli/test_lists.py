@@ -324,7 +324,7 @@ class Lists(ListTest):
         self.refused('lsio.list("nowhere")', 4, "nowhere")
         self.refused('lsio.list(".")', 4, "'.'")
         self.refused('lsio.list("-")', 4, "none.bin", input="a.bin\nnone.bin\n")
-        self.refused('lsio.list("-", { nul = true })', 4, "a.bin\n", input="a.bin\n")
+        self.refused('lsio.list("-", { nul = true })', 4, "'a.bin?'", input="a.bin\n")
         for args, words in (("", "not nil"), ("{ 'a.bin' }", "not a table"), ('""', 'not ""'), ("3", "not 3"),
                             ('"-", { nul = 0 }', "nul must be true"), ('"-", { null = true }', 'did you mean "nul"?'),
                             ('"-", "nul"', "options must be a table"), ('"-", { chunk = 1, whole = true }', "either chunk")):
