@@ -22,8 +22,7 @@
 #define REAP_BATCH 32
 #define REAP_CROWDED 1 /* one unit, and then it is another run's turn */
 
-#define REFILL_NS 150000u     /* of compute, after which the device may run dry */
-#define REFILL_BYTES (REFILL_NS / 8)
+#define REFILL_BYTES (LSI_REFILL_NS / 8)
 #define REFILL_EVERY 8u       /* small units between looks at the clock */
 #define TURNS 64u /* units that had not to be waited for, before what is in flight is looked at */
 #define BLOCKED_NS 50000     /* pause when another worker holds all credits, or the next result */
@@ -244,7 +243,7 @@ static int reap(struct lsi_worker *w, int64_t timeout_ns) {
     if (i + 1 == n || (++since < REFILL_EVERY && bytes < REFILL_BYTES)) continue;
     since = 0;
     uint64_t t = lsi_os_now_ns();
-    if (t - w->last_refill_ns < REFILL_NS) continue;
+    if (t - w->last_refill_ns < LSI_REFILL_NS) continue;
     refill(w);
     w->last_refill_ns = t;
   }

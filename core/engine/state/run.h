@@ -31,6 +31,8 @@ enum lsi_phase { LSI_PHASE_START, LSI_PHASE_READ, LSI_PHASE_DECODE, LSI_PHASE_TR
 #define LSI_QUEUE_RETRY 128
 #define LSI_QUEUE_MAX 192
 
+#define LSI_REFILL_NS 150000u /* of compute, after which the device may run dry */
+
 /* Where a worker is on its way through a run: worker.c. */
 enum lsi_stage { LSI_STAGE_NEW, LSI_STAGE_GOING, LSI_STAGE_STOPPING, LSI_STAGE_DONE, LSI_STAGE_ENDED };
 

@@ -13,8 +13,6 @@
 #include "engine/step/prepare.h"
 #include "kernels/kernels.h"
 
-#define REFILL_NS 150000u /* of one after the other, after which the device may run dry */
-
 static void spent(struct lsi_by_pieces *p, uint64_t *on) {
   const uint64_t now = lsi_os_now_ns();
   *on += now - p->at_ns;
@@ -183,7 +181,7 @@ static int next_piece(struct lsi_worker *w, struct lsi_flight *f, const void **d
 
 /* Reading ahead must go on meanwhile, and other runs. */
 static bool is_time(const struct lsi_worker *w, const struct lsi_by_pieces *p) {
-  return p->at_ns - w->last_refill_ns >= REFILL_NS;
+  return p->at_ns - w->last_refill_ns >= LSI_REFILL_NS;
 }
 
 /* 0; LSI_STEP_LATER: it goes on from here, once there is more; negative: it has failed. */
@@ -280,17 +278,19 @@ void lsi_step_leave(struct lsi_worker *w, const struct lsi_flight *f) {
 bool lsi_step_by_pieces(struct lsi_worker *w, struct lsi_flight *f, uint32_t step, int *rc) {
   const struct lsi_spec *spec = w->run->config.spec;
   struct lsi_by_pieces *p = &w->stepper.by_pieces;
+  const uint64_t now = lsi_os_now_ns();
   lsi_set_phase(w, LSI_PHASE_DECODE, step);
-  if (!p->begun) {
+  if (p->begun) {
+    p->at_ns = now;
+  } else {
     *p = (struct lsi_by_pieces){.step = step,
                                 .chunk = lsi_request_chunk_begin(w->stepper.wave->request, step),
+                                .at_ns = now,
                                 .last = {.nothing = true}};
-    p->at_ns = lsi_os_now_ns();
     *rc = begin(w, f, p);
     if (*rc) return *rc < 0;
     p->begun = true;
   }
-  p->at_ns = lsi_os_now_ns();
   *rc = all_pieces(w, f, p);
   if (*rc == LSI_STEP_LATER) return true;
   end(w, f, p);
