@@ -184,6 +184,8 @@ static int folder_error(struct lsi_lister *l, int code) {
   /* A folder that has gone, or a file where a folder was looked for, is no match; one that can't be
    * read would silently lose files. */
   if (code == ENOENT || code == ENOTDIR) return 0;
+  if (l->finds_folders && (code == EACCES || code == EPERM) && l->in->length)
+    return add(l, l->in->length, LSI_ENTRY_OTHER, NULL);
   lsi_fail(&l->error, LSIO_ERR_SOURCE, code, "a folder can't be listed");
   const struct lsi_folder *f = l->in;
   char name[LSI_PATH_LONGEST];
@@ -205,7 +207,10 @@ int lsi_lister_folder(struct lsi_lister *l, uint64_t listed) {
   if (!lsi_pattern_read(f->pattern, &p)) return too_long(l);
   int rc = 0;
   DIR *dir = opendir(f->length ? f->path : ".");
-  if (!dir) return folder_error(l, errno);
+  if (!dir) {
+    rc = folder_error(l, errno);
+    return rc < 0 ? rc : keep_entries(l);
+  }
   for (uint64_t n = 1; rc == 0; n++) {
     errno = 0;
     struct dirent *e = readdir(dir);

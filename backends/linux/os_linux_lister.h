@@ -6,9 +6,10 @@
 #include "ground/names.h"
 #include "linux/os_linux_folder.h"
 
-/* One thread's hands. Zeroed but for the first three. */
+/* One thread's hands. Zeroed but for the first four. */
 struct lsi_lister {
   struct lsi_watch *watch;     /* NULL: another thread looks */
+  bool finds_folders;          /* as the watch says */
   struct lsi_error error;      /* cleared */
   struct lsi_folder *in;       /* being listed */
   struct lsi_names names;      /* of entries that matched, marked with their kinds */

@@ -100,6 +100,7 @@ static int stat_path(const char *path, struct lsi_object_info *out) {
     return code;
   }
   lsi_linux_info(&st, out);
+  if (S_ISDIR(st.st_mode) && access(path, R_OK | X_OK) < 0) return errno; /* patterns find such folders */
   if (S_ISREG(st.st_mode) && lsi_made_path(path, st.st_dev, out->size)) return LSI_LINUX_NO_SIZE;
   return check_kind(st.st_mode);
 }
@@ -108,6 +109,7 @@ struct stat_many {
   const char *const *paths;
   struct lsi_object_info *infos;
   size_t n;
+  bool faults;
   atomic_size_t next;
   atomic_size_t failed; /* lowest index that failed; SIZE_MAX = none */
 };
@@ -116,6 +118,21 @@ static void note_failure(struct stat_many *s, size_t i) {
   size_t seen = atomic_load(&s->failed);
   while (i < seen && !atomic_compare_exchange_weak(&s->failed, &seen, i)) {
   }
+}
+
+/* False: it is no fault of the object's. */
+static bool note_fault(const struct stat_many *s, size_t i, int code) {
+  struct lsi_error e;
+  if (!s->faults) return false;
+  lsi_error_clear(&e);
+  if (lsi_linux_source_error(s->paths[i], code, &e) != LSIO_ERR_SOURCE && code != EIO) return false;
+  s->infos[i] = (struct lsi_object_info){.version = {(uint64_t)(int64_t)code, (uint64_t)lsi_error_kind(&e)},
+                                         .known = LSI_KNOWN_FAULT};
+  return true;
+}
+
+int lsi_file_fault(const struct lsi_object_info *info, const char *path, struct lsi_error *err) {
+  return lsi_linux_source_error(path, (int)(int64_t)info->version[0], err);
 }
 
 /* Negative: stopped by the watch. */
@@ -133,7 +150,8 @@ static int stat_some(struct stat_many *s, struct lsi_watch *watch, struct lsi_er
     }
     size_t to = LSI_MIN(from + STAT_RUN, s->n);
     for (size_t i = from; i < to; i++) {
-      if (stat_path(s->paths[i], &s->infos[i]) == 0) continue;
+      const int code = stat_path(s->paths[i], &s->infos[i]);
+      if (!code || note_fault(s, i, code)) continue;
       note_failure(s, i);
       return 0;
     }
@@ -143,9 +161,9 @@ static int stat_some(struct stat_many *s, struct lsi_watch *watch, struct lsi_er
 static void stat_runs(void *arg) { stat_some(arg, NULL, NULL); }
 
 int lsi_file_stat_many(const void *user, const char *const *paths, size_t n, struct lsi_object_info *infos,
-                       struct lsi_watch *watch, struct lsi_error *err) {
+                       struct lsi_watch *watch, bool faults, struct lsi_error *err) {
   (void)user;
-  struct stat_many s = {.paths = paths, .infos = infos, .n = n};
+  struct stat_many s = {.paths = paths, .infos = infos, .n = n, .faults = faults};
   atomic_init(&s.next, 0);
   atomic_init(&s.failed, SIZE_MAX);
   struct lsi_thread *threads[STAT_THREADS];

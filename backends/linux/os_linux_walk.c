@@ -92,6 +92,7 @@ static void begin_threads(struct walker *me) {
     struct walker *w = lsi_calloc(1, sizeof *w);
     if (!w) return;
     w->walk = me->walk;
+    w->list.finds_folders = me->list.finds_folders;
     lsi_error_clear(&w->list.error);
     c->walkers[c->n] = w;
     if (lsi_os_thread_start(&c->threads[c->n], "lsio-list", help, w)) {
@@ -153,6 +154,7 @@ int lsi_walk(const char *pattern, struct lsi_watch *watch, struct lsi_folder **o
     lsi_error_clear(&c->me.list.error);
     c->me.walk = &all;
     c->me.list.watch = watch;
+    c->me.list.finds_folders = watch && watch->finds_folders;
     c->me.list.in = root;
     rc = run(c, pattern, broken, err);
   }

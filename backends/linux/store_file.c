@@ -74,6 +74,7 @@ const struct lsi_store lsi_store_file = {
     .schemes = schemes,
     .backends = backends,
     .stat_many = lsi_file_stat_many,
+    .fault = lsi_file_fault,
     .model = lsi_file_model,
     .changed = lsi_object_changed,
     .list = lsi_file_list,

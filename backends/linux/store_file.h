@@ -6,7 +6,8 @@
 
 /* os_linux_stat.c. Also of disks; "-" is standard input, for read_all. */
 int lsi_file_stat_many(const void *user, const char *const *paths, size_t n, struct lsi_object_info *infos,
-                       struct lsi_watch *watch, struct lsi_error *err);
+                       struct lsi_watch *watch, bool faults, struct lsi_error *err);
+int lsi_file_fault(const struct lsi_object_info *info, const char *path, struct lsi_error *err);
 int lsi_file_read_all(const void *user, const char *path, uint64_t limit, char **text, size_t *length,
                       struct lsi_error *err);
 /* Of a regular file, without waiting for anything but its device. */

@@ -8,15 +8,25 @@
 /* Required: for planning, and for a last look at names at the end of a run. A slow origin would ask for
  * many at once, and still name the first that fails. */
 static int mem_stat_many(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
-                         struct lsi_watch *watch, struct lsi_error *err) {
+                         struct lsi_watch *watch, bool faults, struct lsi_error *err) {
+  struct lsi_error unused;
   for (size_t i = 0; i < n; i++) {
     const int rc = watch ? lsi_watch_tell(watch, n, i, err) : 0;
     if (rc < 0) return rc;
-    const struct lsi_mem_object *o = lsi_mem_find(user, names[i], err);
-    if (!o) return LSIO_ERR_SOURCE;
-    infos[i] = lsi_mem_info(o);
+    lsi_error_clear(&unused);
+    const struct lsi_mem_object *o = lsi_mem_find(user, names[i], faults ? &unused : err);
+    if (!o && !faults) return LSIO_ERR_SOURCE;
+    infos[i] = o ? lsi_mem_info(o)
+                 : (struct lsi_object_info){.version = {0, LSIO_KIND_NOT_FOUND}, .known = LSI_KNOWN_FAULT};
   }
   return 0;
+}
+
+/* Required with faults: there is one, that it is not there. */
+static int mem_fault(const struct lsi_object_info *info, const char *name, struct lsi_error *err) {
+  (void)info;
+  lsi_mem_find(NULL, name, err);
+  return LSIO_ERR_SOURCE;
 }
 
 /* Required: from what the planner prices operations. */
@@ -100,6 +110,7 @@ const struct lsi_store lsi_store_mem = {
     .name = "mem",
     .backends = backends,
     .stat_many = mem_stat_many,
+    .fault = mem_fault,
     .model = mem_model,
     .changed = lsi_object_changed,
     .list = mem_list,

@@ -78,6 +78,8 @@ static int find(const struct lsi_sim *sim, const char *name) {
 }
 
 struct lsi_object_info lsi_sim_info(const struct lsi_sim_object *o, uint32_t i) {
+  if (o->missing)
+    return (struct lsi_object_info){.version = {0, LSIO_KIND_NOT_FOUND}, .known = LSI_KNOWN_FAULT};
   return (struct lsi_object_info){.size = o->size, .version = {i, 1}, .device = o->device,
                                   .known = LSI_KNOWN_SIZE | LSI_KNOWN_VERSION};
 }
@@ -139,7 +141,7 @@ static void read_whole(struct lsi_backend *b, uint32_t i, const struct lsi_open 
 static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct lsi_handle *h,
                     struct lsi_error *err) {
   int i = find(b->sim, order->name);
-  if (i < 0) return missing(order->name, err);
+  if (i < 0 || b->sim->objects[i].missing || b->sim->objects[i].gone) return missing(order->name, err);
   if (b->open && chance(b, b->sim->emfile)) {
     atomic_fetch_add(&b->sim->emfiles, 1);
     return lsi_fail(err, LSIO_ERR_IO, draw(b, 2) ? EMFILE : ENFILE, "a source could not be opened");
@@ -335,15 +337,22 @@ const struct lsi_backend_ops lsi_backend_sim = {
 /* ---- the store ---- */
 
 static int sim_stat_many(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
-                         struct lsi_watch *watch, struct lsi_error *err) {
+                         struct lsi_watch *watch, bool faults, struct lsi_error *err) {
   for (size_t k = 0; k < n; k++) {
-    const int i = find(user, names[k]);
-    if (i < 0) return missing(names[k], err);
+    const struct lsi_sim *sim = user;
+    const int found = find(sim, names[k]), i = found >= 0 && sim->objects[found].missing ? -1 : found;
+    if (i < 0 && !faults) return missing(names[k], err);
     const int rc = watch ? lsi_watch_tell(watch, n, k, err) : 0;
     if (rc < 0) return rc;
-    infos[k] = info_of(user, (uint32_t)i, false);
+    infos[k] = i < 0 ? (struct lsi_object_info){.version = {0, LSIO_KIND_NOT_FOUND}, .known = LSI_KNOWN_FAULT}
+                     : info_of(user, (uint32_t)i, false);
   }
   return 0;
+}
+
+static int sim_fault(const struct lsi_object_info *info, const char *name, struct lsi_error *err) {
+  (void)info;
+  return missing(name, err);
 }
 
 static void sim_model(const void *user, uint32_t device, const char *name, struct lsi_device_model *out) {
@@ -376,6 +385,7 @@ const struct lsi_store lsi_store_sim = {
     .name = "sim",
     .backends = backends,
     .stat_many = sim_stat_many,
+    .fault = sim_fault,
     .model = sim_model,
     .changed = lsi_object_changed,
     .list = sim_list,

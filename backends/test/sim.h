@@ -16,6 +16,7 @@
  *   changing      an object that is modified at some moment after it was opened: from then on reads bring
  *                 other bytes, and looks tell it
  *   truncated     an object that ends earlier than stat said
+ *   missing       an object that is not there; and one that is gone when it is to be opened
  * What lies behind an object's end in a buffer is overwritten with garbage, as O_DIRECT does.
  *
  * Checked all the time, abort() on violation: at most `cap` operations in flight per device over all
@@ -37,6 +38,7 @@ struct lsi_sim_object {
   uint32_t device;
   bool changed_at_open, changed_at_close;
   bool changing;
+  bool missing, gone;
 };
 
 struct lsi_sim {

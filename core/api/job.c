@@ -159,6 +159,10 @@ static int list(struct lsio_job *job, const struct lsio_job_options *o, struct l
   /* What is shown must be known, and so must be the places of results. */
   job->spec.request->all_known =
       o->flags & LSIO_JOB_PLAN_ONLY || job->array.callers || job->results.order == LSIO_ORDER_REQUEST;
+  if (job->settings.on_error == LSI_ON_ERROR_SKIP) {
+    job->spec.request->keeps = LSI_KEEP_ALL;
+    watch->finds_folders = true;
+  }
   int rc = 0;
   if (job->script) rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
   else describe_plain(job);

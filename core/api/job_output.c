@@ -43,7 +43,8 @@ static bool decoded_is_exact(const struct lsio_job *job) {
   const uint64_t each = s->decoded / lsi_type_size(s->type.type);
   uint64_t elements, most, chunks = 0;
   if (!s->decoded || s->has_out_max || !shape_elements(&s->sink, &elements)) return false;
-  for (uint32_t c = 0; c < s->request->n_chunks; c++) chunks += s->request->length[c] != 0;
+  for (uint32_t c = 0; c < s->request->n_chunks; c++)
+    chunks += s->request->length[c] != 0 || lsi_fault_find(s->request, c);
   return !lsi_mul_overflow(each, chunks, &most) && most >= elements && most - elements < each;
 }
 
@@ -175,7 +176,7 @@ static int fixed_places(struct lsio_job *job, struct lsi_error *err) {
     job->results.pos[i] = pos;
     for (uint32_t c = lsi_request_chunk_begin(r, i); c < lsi_request_chunk_end(r, i); c++) {
       uint64_t bytes = r->length[c];
-      if (s->codec != LSI_CODEC_NONE && bytes) bytes = s->decoded;
+      if (s->codec != LSI_CODEC_NONE && (bytes || lsi_fault_find(r, c))) bytes = s->decoded;
       if (lsi_add_overflow(pos, LSI_MIN(bytes / size, all - pos), &pos))
         return lsi_fail(err, LSIO_ERR_LIMIT, 0, "the output has more than 2^64 elements");
     }

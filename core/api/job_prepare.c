@@ -89,6 +89,11 @@ static int model_devices(struct lsi_facts *facts, struct lsi_request *r, struct 
   r->object_device = lsi_calloc(r->n_objects, sizeof *r->object_device);
   if (!r->object_device) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for device numbers");
   for (uint32_t i = 0; i < r->n_objects; i++) {
+    /* What can't be had lies wherever its neighbour does. */
+    if (r->objects[i].known & LSI_KNOWN_FAULT && d->n) {
+      r->object_device[i] = i ? r->object_device[i - 1] : 0;
+      continue;
+    }
     if (i && device_id(&r->objects[i]) == device_id(&r->objects[i - 1])) {
       r->object_device[i] = r->object_device[i - 1];
       continue;
@@ -124,6 +129,10 @@ static uint64_t ahead_of(const struct lsio_job *job) {
 
 static int build_plan(struct lsio_job *job, struct lsi_error *err) {
   struct devices d = {0};
+  lsi_plan_free(job->plan);
+  lsi_free(job->device_ids);
+  job->plan = NULL;
+  job->device_ids = NULL;
   int rc = model_devices(job->context->facts, job->spec.request, &d, err);
   if (rc >= 0) {
     struct lsi_plan_options options = {
@@ -206,6 +215,52 @@ static int price(struct lsio_job *job, struct lsi_error *err) {
   return 0;
 }
 
+/* Makes faults of steps that do not fit into the memory of the whole job. How many. */
+static int64_t leave_large_out(struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_spec *s = &job->spec;
+  struct lsi_request *r = s->request;
+  const uint32_t before = r->faults.n;
+  uint32_t next = 0; /* of those that there were, which come in the order of chunks */
+  for (uint32_t step = 0; step < r->n_steps; step++) {
+    const uint32_t begin = lsi_request_chunk_begin(r, step), end = lsi_request_chunk_end(r, step);
+    uint64_t bytes = 0, buffers = 0;
+    bool faulty = false;
+    for (uint32_t c = begin; c < end; c++) {
+      const struct lsi_extent e = {.offset = r->offset[c], .length = r->length[c], .object = r->object[c]};
+      while (next < before && r->faults.at[next].chunk < c) next++;
+      faulty |= next < before && r->faults.at[next].chunk == c;
+      bytes = lsi_sat_add(bytes, e.length);
+      if (!faulty) buffers = lsi_sat_add(buffers, lsi_extent_buffer(&e));
+    }
+    if (faulty) continue;
+    if (end - begin == 1 && lsi_plan_streams(job->plan, bytes)) buffers = lsi_ahead_buffer(job->plan->ahead);
+    const struct lsi_price_request want = need_of(job, s->decoded ? s->decoded : bytes);
+    const uint64_t need = lsi_price_need(&want, buffers);
+    for (uint32_t c = begin; need > want.ceiling && c < end; c++) {
+      const struct lsi_fault fault = {c, LSI_FAULT_LARGE, (int64_t)LSI_MIN(need, (uint64_t)INT64_MAX),
+                                      (int64_t)LSI_MIN(want.ceiling, (uint64_t)INT64_MAX)};
+      if (lsi_fault_add(r, &fault, err) < 0) return LSIO_ERR_NOMEM;
+    }
+  }
+  const uint32_t more = r->faults.n - before;
+  lsi_faults_sort(r);
+  return more;
+}
+
+/* The plan, and the memory that it takes. */
+static int plan_and_price(struct lsio_job *job, struct lsi_error *err) {
+  int rc = build_plan(job, err);
+  if (rc >= 0) rc = price(job, err);
+  if (rc != LSIO_ERR_LIMIT || job->spec.on_error != LSI_ON_ERROR_SKIP) return rc;
+  struct lsi_error own;
+  lsi_error_clear(&own);
+  const int64_t n = leave_large_out(job, &own);
+  if (n <= 0 || (uint32_t)n == job->spec.request->n_chunks) return rc; /* no step at all fits */
+  lsi_error_clear(err);
+  rc = build_plan(job, err);
+  return rc < 0 ? rc : price(job, err);
+}
+
 /* ---- steps ---- */
 
 static int no_such_step(const struct lsio_job *job, uint64_t all, struct lsi_error *err) {
@@ -247,6 +302,21 @@ static int check_order(const struct lsio_job *job, struct lsi_error *err) {
   return LSIO_ERR_USAGE;
 }
 
+/* Where results have fixed places, something must stand in those of steps that yield none. */
+static int check_fill(const struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_spec *spec = &job->spec;
+  struct lsi_request *r = spec->request;
+  if (spec->sink.kind == LSI_SINK_NONE || job->results.variable || spec->has_fill) return 0;
+  const bool skips = spec->on_error == LSI_ON_ERROR_SKIP;
+  if (r->missing == LSI_MISSING_SKIP) r->missing = LSI_MISSING_ERROR; /* what goes away now has its place */
+  if (!skips && r->missing != LSI_MISSING_FILL) return 0;
+  lsi_fail(err, LSIO_ERR_SCRIPT, 0, "%s with a sink of fixed places needs `fill`",
+           skips ? "on_error = \"skip\"" : "missing = \"fill\"");
+  lsi_error_remedy(err, "add `fill = 0` (or another value) to the job: it stands for %s",
+                   skips ? "skipped steps" : "what is missing");
+  return LSIO_ERR_SCRIPT;
+}
+
 int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
   struct lsi_spec *spec = &job->spec;
   if (spec->on_error == LSI_ON_ERROR_SKIP) {
@@ -263,16 +333,10 @@ int lsi_job_prepare(struct lsio_job *job, struct lsi_error *err) {
   lsi_job_decide_results(job);
   rc = lsi_c_transform_use(&job->transform, spec, job->results.type, job->results.in_place, job->script, err);
   if (rc < 0) return rc;
-  if (spec->on_error == LSI_ON_ERROR_SKIP && spec->sink.kind != LSI_SINK_NONE &&
-      !job->results.variable && !spec->has_fill) {
-    lsi_fail(err, LSIO_ERR_SCRIPT, 0, "on_error = \"skip\" with a sink of fixed places needs `fill`");
-    lsi_error_remedy(err, "add `fill = 0` (or another value) to the job: it stands for skipped steps");
-    return LSIO_ERR_SCRIPT;
-  }
+  rc = check_fill(job, err);
+  if (rc < 0) return rc;
   rc = choose_backend(job, err);
-  if (rc >= 0) rc = build_plan(job, err);
-  if (rc >= 0) rc = price(job, err);
-  return rc;
+  return rc < 0 ? rc : plan_and_price(job, err);
 }
 
 /* ---- the plan in words (--explain) ---- */

@@ -144,7 +144,7 @@ static int take_objects(const struct lsio_request *g, struct lsi_request *r, str
   if (rc >= 0 && (!list || !infos))
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu objects", n);
   for (size_t i = 0; rc >= 0 && i < n; i++) list[i] = lsi_names_get(&names, i);
-  if (rc >= 0) rc = lsi_store_look(list, n, infos, r->watch, err);
+  if (rc >= 0) rc = lsi_store_look(list, n, infos, r->watch, r->keeps, err);
   for (size_t i = 0; rc >= 0 && i < n; i++) rc = lsi_request_add_object(r, list[i], &infos[i], NULL, err);
   lsi_free(infos);
   lsi_free(list);

@@ -88,10 +88,13 @@ uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result
   return decoded + (sink && spec->type.type != result.type ? as_result : 0);
 }
 
+uint64_t lsi_price_need(const struct lsi_price_request *want, uint64_t stored) {
+  return lsi_sat_add(stored, lsi_sat_add(lsi_sat_add(want->decoded, want->out), want->scratch));
+}
+
 int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,
               const struct lsi_price_request *want, struct lsi_price *out, struct lsi_error *err) {
-  const uint64_t step = lsi_sat_add(lsi_sat_add(want->decoded, want->out), want->scratch);
-  const uint64_t need = lsi_sat_add(plan->unit_bytes_max, step);
+  const uint64_t need = lsi_price_need(want, plan->unit_bytes_max);
   const uint64_t wanted = LSI_MAX(want->workers, 1u);
   *out = (struct lsi_price){.workers = (uint32_t)wanted, .need = need};
   if (need > want->ceiling) {

@@ -34,6 +34,9 @@ void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dt
 uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result, bool sink,
                             bool stream);
 
+/* Bytes that a worker must have for a step so priced, beside `stored` bytes of buffers. Saturates. */
+uint64_t lsi_price_need(const struct lsi_price_request *want, uint64_t stored);
+
 /* LSIO_ERR_LIMIT when not even one worker fits: names the step, its first chunk, the bytes needed and
  * the options that help. */
 int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,

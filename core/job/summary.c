@@ -171,6 +171,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
   } counts[] = {
       {"chunks", s->chunks},
       {"chunks_failed", s->chunks_failed},
+      {"chunks_missing", s->chunks_missing},
       {"steps", s->steps},
       {"steps_failed", s->steps_failed},
       {"steps_left", s->steps_left},

@@ -56,6 +56,7 @@ struct lsi_summary {
   const char *status;      /* "done", "skipped", "failed", "cancelled" */
   int exit_code;
   uint64_t chunks, chunks_failed;
+  uint64_t chunks_missing; /* whose objects are not there, where the job allows that */
   uint64_t steps, steps_failed;
   uint64_t steps_left;     /* of those that failed: not run, for the deadline had passed */
   const char *at_deadline; /* what was going on when that passed; "" or NULL: it has not */

@@ -154,6 +154,12 @@ static void say_errors(struct lsi_text *t, const struct lsi_summary *s) {
   lsi_text_add(t, "\n");
 }
 
+static void say_missing(struct lsi_text *t, const struct lsi_summary *s) {
+  if (!s->chunks_missing) return;
+  say_count(t, s->chunks_missing, "chunk", "chunks");
+  lsi_text_add(t, " of sources that are not there\n");
+}
+
 /* Once a kind, whatever its steps are. */
 static void say_remedies(struct lsi_text *t, const struct lsi_summary *s) {
   for (int k = 0; k < LSI_KINDS; k++) {
@@ -198,6 +204,7 @@ char *lsi_summary_text(const struct lsi_summary *s) {
   const char *bound = bound_sentence(s);
   if (bound && s->steps) lsi_text_add(&lines, "bound by %s\n", bound);
   if (s->at_deadline && s->at_deadline[0]) lsi_text_add(&lines, "%s\n", s->at_deadline);
+  say_missing(&lines, s);
   say_errors(&lines, s);
   char *all = lsi_text_take(&lines);
   if (!all) return NULL;

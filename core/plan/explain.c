@@ -157,6 +157,9 @@ char *lsi_explain_text(const struct lsi_explain_input *in) {
                "%s split\n",
                count(p->operations).text, count(p->operations_before).text, count(p->merged).text,
                plural(p->merged), count(p->split).text, p->split == 1 ? "is" : "are");
+  if (r->faults.n)
+    lsi_text_add(&t, "  faults       %s chunk%s can't be had: sources that can't be read, ranges outside "
+                     "them, steps that do not fit\n", count(r->faults.n).text, plural(r->faults.n));
   add_read(&t, p);
   lsi_text_add(
       &t, "  memory       %s for %u worker%s; the largest unit takes %s, the largest step %s\n",
@@ -236,6 +239,7 @@ char *lsi_explain_json(const struct lsi_explain_input *in) {
   json_t *o = json_object();
   char *text = NULL;
   if (o && put(o, "chunks", count_json(r->n_chunks)) && put(o, "steps", count_json(r->n_steps)) &&
+      put(o, "chunks_faulty", count_json(r->faults.n)) &&
       put(o, "objects", count_json(r->n_objects)) && put(o, "units", count_json(p->n_units)) &&
       put(o, "operations_before", count_json(p->operations_before)) &&
       put(o, "operations", count_json(p->operations)) &&

@@ -1,5 +1,7 @@
 #include "plan/plan.h"
 
+#include <string.h>
+
 #include "ground/mem.h"
 #include "plan/plan_impl.h"
 
@@ -152,14 +154,27 @@ static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct ls
   return code;
 }
 
+/* A request in which chunks with faults are empty: nothing is read for them. Its lengths are its own. */
+static int without_faults(const struct lsi_request *r, struct lsi_request *seen, struct lsi_error *err) {
+  *seen = *r;
+  seen->length = lsi_reallocarray(NULL, (size_t)r->n_chunks + 1, sizeof *seen->length);
+  if (!seen->length) return no_memory(r, err);
+  memcpy(seen->length, r->length, r->n_chunks * sizeof *seen->length);
+  for (uint32_t i = 0; i < r->faults.n; i++) seen->length[r->faults.at[i].chunk] = 0;
+  return 0;
+}
+
 int lsi_plan_build(const struct lsi_request *request, const struct lsi_plan_options *options,
                    struct lsi_plan **out, struct lsi_error *err) {
   *out = NULL;
   int code = check(request, options, err);
   if (code) return code;
+  struct lsi_request seen;
+  const bool faulty = request->faults.n != 0;
+  if (faulty && (code = without_faults(request, &seen, err))) return code;
   struct lsi_plan *p = lsi_calloc(1, sizeof *p);
-  if (!p) return no_memory(request, err);
-  code = fill(p, request, options, err);
+  code = p ? fill(p, faulty ? &seen : request, options, err) : no_memory(request, err);
+  if (faulty) lsi_free(seen.length);
   if (code)
     lsi_plan_free(p);
   else

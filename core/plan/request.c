@@ -18,6 +18,7 @@ void lsi_request_free(struct lsi_request *r) {
   lsi_free(r->tag);
   lsi_free(r->step_first);
   lsi_free(r->group_first);
+  lsi_free(r->faults.at);
   lsi_free(r);
 }
 
@@ -155,23 +156,20 @@ int lsi_request_reserve(struct lsi_request *r, uint64_t chunks, struct lsi_error
   return code || !r->step_first ? code : reserve_steps(r, chunks, err);
 }
 
-static int outside(const struct lsi_request *r, uint32_t object, int64_t offset, int64_t length,
-                   struct lsi_error *err) {
-  const int64_t size = (int64_t)r->objects[object].size;
-  int code = length == LSI_TO_END
-                 ? lsi_fail(err, LSIO_ERR_USAGE, 0,
-                            "the range from offset %" PRId64 " to the end does not lie within its object of "
-                            "%" PRId64 " bytes", offset, size)
-                 : lsi_fail(err, LSIO_ERR_USAGE, 0,
-                            "the range of offset %" PRId64 " and length %" PRId64
-                            " does not lie within its object of %" PRId64 " bytes", offset, length, size);
-  if (length < LSI_TO_END) lsi_error_remedy(err, "lengths are 0 or more, or -1: to the object's end");
-  lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  return code;
+/* The chunk that comes next, or the one so far behind it, can't be had. */
+static int keep_fault(struct lsi_request *r, uint64_t behind, uint32_t object, int64_t offset,
+                      int64_t length, uint64_t *begin, uint64_t *bytes, struct lsi_error *err) {
+  const bool of_object = r->objects[object].known & LSI_KNOWN_FAULT;
+  *begin = (uint64_t)LSI_MAX(offset, (int64_t)0);
+  *bytes = (uint64_t)LSI_MAX(length, (int64_t)0);
+  return lsi_fault_add(r, &(struct lsi_fault){.chunk = r->n_chunks + (uint32_t)behind,
+                                              .kind = of_object ? LSI_FAULT_OBJECT : LSI_FAULT_OUTSIDE,
+                                              .offset = offset,
+                                              .length = length}, err);
 }
 
-/* The range as absolute offset and length, checked against the object. */
-static int resolve(const struct lsi_request *r, uint32_t object, int64_t offset, int64_t length,
+/* The range as absolute offset and length, checked against the object, of the i-th chunk that is to come. */
+static int resolve(struct lsi_request *r, uint64_t i, uint32_t object, int64_t offset, int64_t length,
                    uint64_t *begin, uint64_t *bytes, struct lsi_error *err) {
   if (LSI_UNLIKELY(object >= r->n_objects))
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
@@ -180,12 +178,16 @@ static int resolve(const struct lsi_request *r, uint32_t object, int64_t offset,
                     object, r->n_objects);
   const int64_t size = (int64_t)r->objects[object].size;
   const int64_t at = offset < 0 ? offset + size : offset;
+  if (LSI_UNLIKELY(r->objects[object].known & LSI_KNOWN_FAULT) && length >= LSI_TO_END)
+    return keep_fault(r, i, object, offset, length, begin, bytes, err);
   if (LSI_LIKELY(at >= 0 && at <= size && length >= LSI_TO_END && length <= size - at)) {
     *begin = (uint64_t)at;
     *bytes = (uint64_t)(length == LSI_TO_END ? size - at : length);
     return 0;
   }
-  return outside(r, object, offset, length, err);
+  if (r->keeps & LSI_KEEP_ALL && length >= LSI_TO_END)
+    return keep_fault(r, i, object, offset, length, begin, bytes, err);
+  return lsi_fault_outside(r, object, offset, length, LSIO_ERR_USAGE, err);
 }
 
 /* Writes n checked chunks behind the last one without counting them yet, so that a failure leaves the
@@ -195,12 +197,13 @@ static int write_chunks(struct lsi_request *r, uint64_t n, bool one_step, const 
                         struct lsi_error *err) {
   int code = reserve_chunks(r, n, true, err);
   if (code) return code;
-  const uint32_t base = r->n_chunks;
+  const uint32_t base = r->n_chunks, n_faults = r->faults.n;
   bool tagged = r->tag != NULL;
   for (uint64_t i = 0; i < n; i++) {
     uint64_t begin = 0, bytes = 0;
-    code = resolve(r, object[i], offset[i], length[i], &begin, &bytes, err);
+    code = resolve(r, i, object[i], offset[i], length[i], &begin, &bytes, err);
     if (LSI_UNLIKELY(code != 0)) {
+      r->faults.n = n_faults;
       lsi_error_at(err, NULL, LSI_NO_OFFSET, 0, r->n_steps + (one_step ? 0 : i));
       return code;
     }
@@ -211,6 +214,7 @@ static int write_chunks(struct lsi_request *r, uint64_t n, bool one_step, const 
   }
   if (!tagged) return 0;
   code = need_tags(r, err);
+  if (code) r->faults.n = n_faults;
   if (code) return code;
   if (tag)
     memcpy(r->tag + base, tag, n * sizeof *tag);
@@ -251,16 +255,30 @@ int lsi_request_add_step(struct lsi_request *r, uint32_t n, const uint32_t *obje
   return 0;
 }
 
-static int cut_outside(const struct lsi_request *r, uint32_t object, int64_t offset, uint64_t length,
-                       struct lsi_error *err) {
-  const uint64_t size = r->objects[object].size;
-  int code = length == UINT64_MAX
-                 ? lsi_fail(err, LSIO_ERR_USAGE, 0, "the offset %" PRId64 " lies %s of its object of %" PRIu64
-                            " bytes", offset, offset < 0 ? "before the beginning" : "behind the end", size)
-                 : lsi_fail(err, LSIO_ERR_USAGE, 0,
-                            "the range of offset %" PRId64 " and length %" PRIu64
-                            " does not lie within its object of %" PRIu64 " bytes", offset, length, size);
-  lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+/* How many of so many bytes. */
+static uint64_t count_cuts(uint64_t length, uint64_t chunk) {
+  return length == 0 ? 1 : length / chunk + (length % chunk != 0);
+}
+
+/* A range of which not all can be had. Where it is not known what its chunks are, they are one. */
+static int cut_faulty(struct lsi_request *r, uint32_t object, int64_t offset, uint64_t length, uint64_t chunk,
+                      struct lsi_error *err) {
+  if (length == UINT64_MAX) return lsi_request_add_chunk(r, object, offset, LSI_TO_END, 0, err);
+  const bool known = !(r->objects[object].known & LSI_KNOWN_FAULT);
+  if (known && offset < 0) {
+    const int64_t at = offset + (int64_t)r->objects[object].size;
+    if (at < 0) chunk = 0;
+    else offset = at;
+  }
+  if (chunk == 0 || chunk > length) chunk = length;
+  const uint64_t n = count_cuts(length, chunk);
+  int code = lsi_request_reserve(r, n, err);
+  for (uint64_t i = 0; !code && i < n; i++) {
+    int64_t at;
+    if (__builtin_add_overflow(offset, (int64_t)(i * chunk), &at))
+      return lsi_fault_outside(r, object, offset, (int64_t)length, LSIO_ERR_USAGE, err);
+    code = lsi_request_add_chunk(r, object, at, (int64_t)LSI_MIN(chunk, length - i * chunk), 0, err);
+  }
   return code;
 }
 
@@ -268,16 +286,20 @@ int lsi_request_cut(struct lsi_request *r, uint32_t object, int64_t offset, uint
                     uint64_t chunk, struct lsi_error *err) {
   if (object >= r->n_objects) {
     uint64_t unused;
-    return resolve(r, object, 0, 0, &unused, &unused, err);
+    return resolve(r, 0, object, 0, 0, &unused, &unused, err);
   }
   const int64_t size = (int64_t)r->objects[object].size;
   const int64_t at = offset < 0 ? offset + size : offset;
-  const bool inside = at >= 0 && at <= size;
-  if (!inside || (length != UINT64_MAX && length > (uint64_t)(size - at)))
-    return cut_outside(r, object, offset, length, err);
+  const bool inside = at >= 0 && at <= size && (length == UINT64_MAX || length <= (uint64_t)(size - at));
+  if (r->objects[object].known & LSI_KNOWN_FAULT || (!inside && r->keeps & LSI_KEEP_ALL))
+    return cut_faulty(r, object, offset, length, chunk, err);
+  if (!inside) {
+    const int64_t asked = length == UINT64_MAX ? LSI_TO_END : (int64_t)LSI_MIN(length, (uint64_t)INT64_MAX);
+    return lsi_fault_outside(r, object, offset, asked, LSIO_ERR_USAGE, err);
+  }
   if (length == UINT64_MAX) length = (uint64_t)(size - at);
   if (chunk == 0 || chunk > length) chunk = length;
-  const uint64_t n = length == 0 ? 1 : length / chunk + (length % chunk != 0);
+  const uint64_t n = count_cuts(length, chunk);
   int code = reserve_chunks(r, n, false, err);
   if (!code && r->step_first) code = reserve_steps(r, n, err);
   if (code) return code;
@@ -331,6 +353,7 @@ static void select_steps(struct lsi_request *r, uint32_t begin, uint32_t end) {
     for (uint32_t k = 0; k <= end - begin; k++) r->step_first[k] -= c0;
     r->steps_cap = end - begin + 1;
   }
+  lsi_faults_select(r, c0, c1);
   r->n_chunks = r->chunks_cap = c1 - c0;
   select_groups(r, begin, end);
   r->n_steps = end - begin;
@@ -403,6 +426,7 @@ uint64_t lsi_request_memory(const struct lsi_request *r) {
   const uint64_t object = sizeof *r->objects + sizeof *r->object_device;
   return sizeof *r + r->names.capacity + r->names.at_capacity * sizeof *r->names.at +
          r->objects_cap * object + r->chunks_cap * chunk +
+         r->faults.cap * (uint64_t)sizeof *r->faults.at +
          (r->tag ? r->chunks_cap * (uint64_t)sizeof *r->tag : 0) +
          (r->step_first ? r->steps_cap * (uint64_t)sizeof *r->step_first : 0) +
          (r->group_first ? (r->n_groups + 1u) * (uint64_t)sizeof *r->group_first : 0);

@@ -4,17 +4,24 @@
 #define LSI_REQUEST_H
 
 #include "ground/names.h"
+#include "plan/faults.h"
 #include "seams/object.h"
 
 #define LSI_MAX_CHUNKS UINT32_MAX
 #define LSI_TO_END ((int64_t)-1) /* as a length: up to the object's end */
 #define LSI_LATE_BYTES (16u << 10) /* what planning takes a file for whose size it does not know */
 
+/* What becomes of an object that is not there: where that is no failure, it is left out of the request, or
+ * its steps deliver nothing and the fill stands in their places. */
+enum lsi_missing { LSI_MISSING_ERROR, LSI_MISSING_SKIP, LSI_MISSING_FILL };
+
 struct lsi_watch; /* core/seams/watch.h */
 
 struct lsi_request {
   struct lsi_watch *watch;         /* who watches how objects are listed; borrowed, may be NULL */
   bool all_known;                  /* objects must not be late */
+  uint8_t keeps;                   /* what can't be had is a fault, not an error: enum lsi_keep */
+  uint8_t missing;                 /* enum lsi_missing */
   /* objects */
   bool late;                       /* of some, nothing is known but name, store and device. Each is the
                                       only object of one chunk, which is all of it. The worker that opens
@@ -27,8 +34,10 @@ struct lsi_request {
   uint32_t n_chunks;
   uint32_t *object;                /* n_chunks */
   uint64_t *offset;                /* n_chunks, absolute */
-  uint64_t *length;                /* n_chunks, may be 0; offset + length <= size of the object */
+  uint64_t *length;                /* n_chunks, may be 0; without a fault offset + length <= object's size */
   int64_t *tag;                    /* n_chunks, or NULL: all 0 */
+  uint64_t n_missing;              /* chunks that it does not have as their objects are not there */
+  struct lsi_faults faults;        /* of chunks; their lengths are as asked for, or 0 */
   /* steps */
   uint32_t n_steps;
   uint32_t *step_first;            /* n_steps + 1 chunk indices, or NULL: step i is chunk i */

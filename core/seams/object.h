@@ -4,7 +4,13 @@
 
 #include "ground/err.h"
 
-enum lsi_known { LSI_KNOWN_SIZE = 1, LSI_KNOWN_VERSION = 2 };
+enum lsi_known {
+  LSI_KNOWN_SIZE = 1,
+  LSI_KNOWN_VERSION = 2,
+  LSI_KNOWN_FAULT = 4, /* nothing but that it can't be had: `version` is a code of its store's and an enum
+                          lsio_kind */
+  LSI_MAY_GROW = 8     /* what comes to stand behind `size`, or is written there, is no change */
+};
 
 /* Kept for every object of a request, and told anew by who opens it or looks at it. */
 struct lsi_object_info {
@@ -15,6 +21,14 @@ struct lsi_object_info {
   uint16_t known;      /* enum lsi_known */
 };
 _Static_assert(sizeof(struct lsi_object_info) == 32, "kept for each of millions of objects");
+
+/* Which of them are kept as faults, and are no errors: */
+enum lsi_keep { LSI_KEEP_NONE, LSI_KEEP_MISSING = 1, LSI_KEEP_ALL = 2 };
+
+/* It is a fault: the object is not there. */
+static inline bool lsi_object_is_missing(const struct lsi_object_info *info) {
+  return info->known & LSI_KNOWN_FAULT && info->version[1] == LSIO_KIND_NOT_FOUND;
+}
 
 /* Where version[0] tells one object from another that has its name now, and version[1] when it was
  * written to: says how `now` is no longer what `then` was, and what to do. LSIO_ERR_SOURCE, to which the

@@ -33,13 +33,16 @@ int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_erro
 }
 
 int lsi_store_look(const char *const *names, size_t n, struct lsi_object_info *infos, struct lsi_watch *watch,
-                   struct lsi_error *err) {
+                   unsigned keep, struct lsi_error *err) {
   int rc = 0;
   for (size_t i = 0, j; rc >= 0 && i < n; i = j) {
     const uint16_t store = lsi_store_find(names[i]);
     for (j = i + 1; j < n && lsi_store_find(names[j]) == store;) j++;
-    rc = lsi_stores[store]->stat_many(NULL, names + i, j - i, infos + i, watch, err);
+    rc = lsi_stores[store]->stat_many(NULL, names + i, j - i, infos + i, watch, keep != LSI_KEEP_NONE, err);
     for (size_t k = i; store && k < j; k++) infos[k].store = store;
   }
+  for (size_t i = 0; rc >= 0 && keep == LSI_KEEP_MISSING && i < n; i++)
+    if (infos[i].known & LSI_KNOWN_FAULT && !lsi_object_is_missing(&infos[i]))
+      rc = lsi_stores[infos[i].store]->fault(&infos[i], names[i], err);
   return rc;
 }

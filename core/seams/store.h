@@ -22,10 +22,13 @@ struct lsi_store {
   /* Required. How bytes of its objects arrive: NULL-terminated, in the order in which `--backend auto` tries
    * them. */
   const struct lsi_backend_ops *const *backends;
-  /* Required. What n objects are, several looked at at once; infos[i] filled. LSIO_ERR_SOURCE names the first
-   * that is missing or can't be read as data; LSIO_ERR_CANCELLED: `watch`, which may be NULL, said stop. */
+  /* Required. What n objects are, several looked at at once; infos[i] filled. One that is missing or can't be
+   * read as data is a fault (LSI_KNOWN_FAULT) or, without `faults`, LSIO_ERR_SOURCE, which names the first.
+   * LSIO_ERR_CANCELLED: `watch`, which may be NULL, said stop. */
   int (*stat_many)(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
-                   struct lsi_watch *watch, struct lsi_error *err);
+                   struct lsi_watch *watch, bool faults, struct lsi_error *err);
+  /* Required with stat_many's faults. What stat_many would have failed with. */
+  int (*fault)(const struct lsi_object_info *info, const char *name, struct lsi_error *err);
   /* Required. The numbers of the device on which an object lies. Never fails: falls back to a preset. */
   void (*model)(const void *user, uint32_t device, const char *name, struct lsi_device_model *out);
   /* Required. lsi_object_changed, or what says the same in the words of the origin. */
@@ -56,8 +59,9 @@ extern const struct lsi_store *const lsi_stores[];
 uint16_t lsi_store_find(const char *name);
 /* *name (lsi_free) is what a store makes of what somebody has named, as from_url; NULL: it is a name. */
 int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_error *err);
-/* stat_many of what has these names, each stretch that is of one store at once; infos[i] filled. */
+/* stat_many of what has these names, each stretch that is of one store at once; infos[i] filled. Faults that
+ * `keep` (enum lsi_keep) does not have are errors. */
 int lsi_store_look(const char *const *names, size_t n, struct lsi_object_info *infos, struct lsi_watch *watch,
-                   struct lsi_error *err);
+                   unsigned keep, struct lsi_error *err);
 
 #endif

@@ -17,7 +17,9 @@ struct lsi_watch {
   uint64_t next_ns;                  /* when it is time to tell again */
   uint64_t listed_before;            /* objects that earlier patterns found */
   uint64_t until_ns;                 /* the job's deadline; 0: none */
+  bool finds_folders;                /* patterns find folders that may not be listed: who looks sees why */
   struct lsi_left_out links;         /* symbolic links that patterns find, to what is not there */
+  struct lsi_left_out missing;       /* objects that the job does not ask for, as they are not there */
   struct lsi_left_out alternatives;  /* of braces, that find nothing where others do */
 };
 

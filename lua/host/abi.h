@@ -79,6 +79,8 @@ struct lsi_lua_source {
   struct lsi_lua_cut cut;  /* FILES and LIST */
   char *file;              /* LIST: of paths; RANGES: a CSV, or a .npy */
   char *dictionary;        /* where that of the codec is; NULL: none */
+  int32_t missing;         /* what becomes of objects that are not there: enum lsi_missing */
+  bool may_grow;           /* objects may grow while they are read */
   bool nul;                /* LIST: paths end with a NUL, not with a line */
   bool of_one;             /* ARRAYS: all of the only object */
   double n;                /* ARRAYS, of so many ranges; tag, group: NULL = none */

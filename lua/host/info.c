@@ -101,6 +101,7 @@ int lsi_lua_push_info(lua_State *L, void *arg) {
       {"exit_code", s->exit_code},
       {"chunks", (double)s->chunks},
       {"chunks_failed", (double)s->chunks_failed},
+      {"chunks_missing", (double)s->chunks_missing},
       {"steps", (double)s->steps},
       {"steps_failed", (double)s->steps_failed},
       {"steps_left", (double)s->steps_left},

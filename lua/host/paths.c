@@ -12,6 +12,7 @@
 struct lsi_paths {
   struct lsi_watch *watch;
   bool sorted; /* they came in order */
+  bool allow_none;
   size_t later; /* patterns among them, yet to be listed */
   struct lsi_names names; /* before each stands 'r' if it is known to be a regular file, '*' if it is one of
                              these patterns, else '?' */
@@ -80,10 +81,17 @@ static int glob(struct lsi_paths *p, const char *pattern, struct lsi_error *err)
   p->sorted = p->names.n == 0; /* as the matches of one pattern are */
   const struct lsi_store *store = lsi_stores[lsi_store_find(pattern)];
   rc = store->list(NULL, pattern, p->watch, add_match, &g, err);
+  if (rc == LSIO_ERR_SOURCE && p->allow_none && lsi_error_kind(err) == LSIO_KIND_NOT_FOUND) {
+    if (p->watch) lsi_left_out_add(&p->watch->missing, 1, pattern);
+    lsi_error_clear(err);
+    rc = 0;
+  }
   if (p->watch) p->watch->listed_before = p->names.n;
   lsi_free(own);
   return rc;
 }
+
+void lsi_paths_allow_none(struct lsi_paths *p, bool allow) { p->allow_none = allow; }
 
 int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err) {
   if (!p->later) return 0;

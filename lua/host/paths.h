@@ -18,6 +18,8 @@ void lsi_paths_free(struct lsi_paths *p);
 int lsi_paths_add(struct lsi_paths *p, const char *path, struct lsi_error *err);
 /* A plain path as it is, or a pattern in whose place lsi_paths_expand puts what it matches. */
 int lsi_paths_later(struct lsi_paths *p, const char *pattern, struct lsi_error *err);
+/* A pattern that finds nothing is then only told to the watch. */
+void lsi_paths_allow_none(struct lsi_paths *p, bool allow);
 int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err);
 /* The lines of a file ("-": standard input), without their ends, or (`nul`) what ends with a NUL, as it is;
  * empty ones are left out. */

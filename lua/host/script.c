@@ -406,6 +406,7 @@ static void warn(const struct lsi_script *s, const struct lsi_left_out *l, const
 static void warn_left_out(const struct lsi_script *s, const struct lsi_watch *w) {
   warn(s, &w->links, "broken symbolic link matches a pattern and is left out",
        "broken symbolic links match patterns and are left out");
+  warn(s, &w->missing, "source is not there and is left out", "sources are not there and are left out");
   warn(s, &w->alternatives, "alternative in braces matches no file",
        "alternatives in braces match no file");
 }

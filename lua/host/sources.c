@@ -10,6 +10,7 @@
 #include "lists/npy.h"
 #include "plan/request.h"
 #include "seams/store.h"
+#include "seams/watch.h"
 
 #define LATE_LEAST 1024u /* files; fewer are looked at sooner than it matters */
 
@@ -51,7 +52,7 @@ static int add_objects(struct lsi_request *r, const char *const *names, size_t n
   if (n == 0) return 0;
   struct lsi_object_info *infos = lsi_calloc(n, sizeof *infos);
   if (!infos) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
-  int rc = lsi_store_look(names, n, infos, r->watch, err);
+  int rc = lsi_store_look(names, n, infos, r->watch, r->keeps, err);
   for (size_t i = 0; rc >= 0 && i < n; i++) {
     uint32_t index;
     rc = lsi_request_add_object(r, names[i], &infos[i], &index, err);
@@ -99,7 +100,7 @@ static int add_late_objects(struct lsi_request *r, struct lsi_paths *p, uint32_t
   const size_t n_looked = looked && names ? to_look_at(p, looked, names) : 0;
   struct lsi_object_info *infos = lsi_calloc(n_looked + 1, sizeof *infos);
   int rc = looked && names && infos
-               ? lsi_store_look(names, n_looked, infos, r->watch, err)
+               ? lsi_store_look(names, n_looked, infos, r->watch, r->keeps, err)
                : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu files", n);
   if (rc >= 0) rc = lsi_request_take_names(r, lsi_paths_names(p), first, err);
   struct lsi_object_info beside = {0};
@@ -109,7 +110,7 @@ static int add_late_objects(struct lsi_request *r, struct lsi_paths *p, uint32_t
       continue;
     }
     r->objects[*first + i] = infos[k];
-    if (looked[k].regular) beside = infos[k];
+    if (looked[k].regular && !(infos[k].known & LSI_KNOWN_FAULT)) beside = infos[k];
     k++;
   }
   lsi_free(infos);
@@ -127,18 +128,46 @@ static int with_names(struct lsi_request *r, const struct lsi_paths *p, uint32_t
   return rc;
 }
 
+/* ---- objects that are not there ---- */
+
+/* Is the object left out of the request? Then it is told of. */
+static bool left_out(const struct lsi_lua_source *s, struct lsi_request *r, uint32_t object) {
+  if (s->missing != LSI_MISSING_SKIP || object >= r->n_objects || !lsi_object_is_missing(&r->objects[object]))
+    return false;
+  if (r->watch) lsi_left_out_add(&r->watch->missing, 1, lsi_request_name(r, object));
+  r->n_missing++;
+  return true;
+}
+
+/* The arrays of n ranges (NULL: there is none), without those of such objects; how many are left. */
+static uint64_t compact(const struct lsi_lua_source *s, struct lsi_request *r, uint64_t n,
+                        uint32_t *object, int64_t *const arrays[], size_t n_arrays) {
+  uint64_t kept = 0;
+  if (s->missing != LSI_MISSING_SKIP) return n;
+  for (uint64_t i = 0; i < n; i++) {
+    if (left_out(s, r, object[i])) continue;
+    object[kept] = object[i];
+    for (size_t k = 0; k < n_arrays; k++)
+      if (arrays[k]) arrays[k][kept] = arrays[k][i];
+    kept++;
+  }
+  return kept;
+}
+
 /* ---- kinds of sources ---- */
 
 static int files(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_error *err) {
   const struct lsi_lua_cut *c = &s->cut;
   uint32_t first = 0;
   const bool whole = c->offset == 0 && c->length < 0 && c->chunk == 0;
-  const bool late = c->may_be_late && whole && !r->all_known && lsi_paths_count(s->paths) >= LATE_LEAST;
+  const bool late = c->may_be_late && whole && !r->all_known && !s->may_grow &&
+                    lsi_paths_count(s->paths) >= LATE_LEAST;
   int rc = late ? add_late_objects(r, s->paths, &first, err) : with_names(r, s->paths, &first, err);
   if (rc >= 0) rc = lsi_request_reserve(r, r->n_objects - first, err);
   for (uint32_t i = first; rc >= 0 && i < r->n_objects; i++)
-    rc = lsi_request_cut(r, i, (int64_t)c->offset, c->length < 0 ? UINT64_MAX : (uint64_t)c->length,
-                         (uint64_t)c->chunk, err);
+    if (!left_out(s, r, i))
+      rc = lsi_request_cut(r, i, (int64_t)c->offset, c->length < 0 ? UINT64_MAX : (uint64_t)c->length,
+                           (uint64_t)c->chunk, err);
   return rc;
 }
 
@@ -163,8 +192,10 @@ static int arrays(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_er
   int rc = lsi_paths_expand(s->paths, err);
   if (rc >= 0) rc = check_objects(s, err);
   if (rc >= 0) rc = with_names(r, s->paths, &first, err);
-  if (rc >= 0) rc = lsi_request_add_chunks(r, (uint64_t)s->n, s->object, s->offset, s->length, s->tag, err);
-  if (rc >= 0 && s->group) rc = lsi_request_set_groups(r, s->group, (uint64_t)s->n, err);
+  const uint64_t n = rc < 0 ? 0 : compact(s, r, (uint64_t)s->n, s->object,
+                                          (int64_t *const[]){s->offset, s->length, s->tag, s->group}, 4);
+  if (rc >= 0) rc = lsi_request_add_chunks(r, n, s->object, s->offset, s->length, s->tag, err);
+  if (rc >= 0 && s->group) rc = lsi_request_set_groups(r, s->group, n, err);
   free_arrays(s);
   return rc;
 }
@@ -223,6 +254,9 @@ static int list_of_ranges(struct lsi_lua_source *s, struct lsi_request *r, struc
   if (rc < 0) return rc;
   rc = range_objects(r, &ranges, s->paths, s->file, err);
   if (rc >= 0)
+    ranges.n = compact(s, r, ranges.n, ranges.object,
+                       (int64_t *const[]){ranges.offset, ranges.length, ranges.tag}, 3);
+  if (rc >= 0)
     rc = lsi_request_add_chunks(r, ranges.n, ranges.object, ranges.offset, ranges.length, ranges.tag,
                                 err);
   lsi_ranges_free(&ranges);
@@ -231,6 +265,9 @@ static int list_of_ranges(struct lsi_lua_source *s, struct lsi_request *r, struc
 
 int lsi_lua_source_open(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_error *err) {
   int rc;
+  if (s->missing) r->keeps |= LSI_KEEP_MISSING;
+  r->missing = (uint8_t)s->missing;
+  lsi_paths_allow_none(s->paths, s->missing != LSI_MISSING_ERROR);
   switch (s->kind) {
     case LSI_SOURCE_FILES:
       rc = lsi_paths_expand(s->paths, err);
@@ -241,5 +278,6 @@ int lsi_lua_source_open(struct lsi_lua_source *s, struct lsi_request *r, struct 
     default: rc = list_of_ranges(s, r, err);
   }
   if (rc >= 0 && s->kind <= LSI_SOURCE_LIST) rc = files(s, r, err);
+  for (uint32_t i = 0; rc >= 0 && s->may_grow && i < r->n_objects; i++) r->objects[i].known |= LSI_MAY_GROW;
   return rc < 0 ? rc : 0;
 }

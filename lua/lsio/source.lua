@@ -34,8 +34,28 @@ end
 
 local function fail_text(text) fail("%s", text) end
 
-local file_options = { chunk = true, offset = true, length = true, whole = true }
-local list_options = { chunk = true, offset = true, length = true, whole = true, nul = true }
+-- What becomes of objects that are not there, and of those that change while they are read: enum lsi_missing.
+local missing_kinds = { error = 0, skip = 1, fill = 2 }
+local changing_kinds = { error = false, append = true }
+
+local function one_of(v, kinds, key, who)
+  if v == nil then return nil end
+  if type(v) ~= "string" then
+    fail("%s: %s must be one of %s, not %s", who, key, table.concat(util.keys(kinds), ", "), util.show(v))
+  end
+  if kinds[v] == nil then fail("%s: %s", who, util.unknown(key, v, util.keys(kinds))) end
+  return kinds[v]
+end
+
+local function check_absent(options, out, who)
+  out.missing = one_of(options.missing, missing_kinds, "missing", who)
+  out.may_grow = one_of(options.changing, changing_kinds, "changing", who)
+end
+
+local file_options = { chunk = true, offset = true, length = true, whole = true, missing = true,
+  changing = true }
+local list_options = { chunk = true, offset = true, length = true, whole = true, missing = true,
+  changing = true, nul = true }
 
 local function check_files(options, who, valid)
   if options ~= nil and type(options) ~= "table" then
@@ -53,6 +73,7 @@ local function check_files(options, who, valid)
     fail("%s: whole must be true or false, not %s", who, util.show(options.whole))
   end
   out.whole = options.whole
+  check_absent(options, out, who)
   if out.whole and out.chunk then fail("%s: give either chunk or whole = true", who) end
   return out
 end
@@ -97,12 +118,13 @@ function M.stdin()
 end
 
 local range_keys = { objects = true, object = true, offset = true, length = true, tag = true, group = true,
-  file = true }
+  file = true, missing = true, changing = true }
 
 function M.ranges(t)
   if type(t) ~= "table" then fail("lsio.ranges wants a table, not %s", util.show(t)) end
   util.only_keys(t, range_keys, "key of lsio.ranges", fail_text)
   local s = { kind = "ranges" }
+  check_absent(t, s, "lsio.ranges")
   if t.objects ~= nil then s.objects = check_paths(t.objects, "lsio.ranges: objects") end
   if t.file ~= nil then
     if type(t.file) ~= "string" then fail("lsio.ranges: file must be a path, not %s", util.show(t.file)) end
@@ -211,6 +233,8 @@ end
 -- Says in the struct `to` what is to be opened; may_be_late: the job needs no sizes before it reads.
 function M.describe(s, to, compressed, may_be_late)
   to.kind = kinds[s.kind]
+  if s.missing then to.missing = s.missing end
+  if s.may_grow then to.may_grow = true end
   if s.kind == "ranges" then
     if s.objects then add_paths(to.paths, s.objects) end
     if not s.file then

@@ -124,10 +124,10 @@ void report_error(struct report *r, const lsio_error *e) {
 /* What a summary has at least, for a job that never ran. */
 static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   static const char *const zeros[] = {
-      "chunks",          "chunks_failed", "steps",       "steps_failed",    "steps_left",
-      "operations",      "bytes_requested", "bytes_read", "bytes_decoded",  "bytes_delivered",
-      "bytes_copied",    "bytes_written", "bytes_direct", "bytes_gaps",     "bytes_twice",
-      "bytes_alignment", "bytes_retried", "peak_memory"};
+      "chunks",       "chunks_failed", "chunks_missing", "steps",           "steps_failed",
+      "steps_left",   "operations",    "bytes_requested", "bytes_read",     "bytes_decoded",
+      "bytes_delivered", "bytes_copied", "bytes_written", "bytes_direct",   "bytes_gaps",
+      "bytes_twice",  "bytes_alignment", "bytes_retried", "peak_memory"};
   static const char *const times[] = {"wall_s", "cpu_s",  "total_s",  "start_s",   "setup_s", "list_s",
                                       "plan_s", "read_s", "poll_s", "reduce_s", "publish_s", "done_s"};
   json_t *o = json_object(), *errors = json_array();

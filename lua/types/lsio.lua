@@ -43,6 +43,7 @@ local lsio = {}
 ---@field exit_code integer
 ---@field chunks integer
 ---@field chunks_failed integer
+---@field chunks_missing integer of sources that are not there, with `missing = "skip"` or `"fill"`
 ---@field steps integer
 ---@field steps_failed integer
 ---@field steps_left integer of steps_failed: not run, for the deadline had passed
@@ -152,7 +153,10 @@ local lsio = {}
 ---@param job lsio.job_table
 function lsio.job(job) end
 
----@class lsio.file_options
+---@class lsio.source_options
+---@field missing? "error"|"skip"|"fill" sources that are not there: left out, or without transform, as `fill`
+---@field changing? "error"|"append" sources may grow; read is what there was when the job began
+---@class lsio.file_options : lsio.source_options
 ---@field chunk? integer|string size of a chunk
 ---@field offset? integer|string where to begin in each file; negative (-4096, "-4KiB") counts from its end
 ---@field length? integer|string how much to take from there; default, and -1: to the end
@@ -164,7 +168,7 @@ function lsio.job(job) end
 ---@return lsio.source
 function lsio.files(paths, options) end
 
----@class lsio.range_table
+---@class lsio.range_table : lsio.source_options
 ---@field objects? string|string[] paths or patterns, each of which stands for what it finds, sorted
 ---@field object? any array, 0-based
 ---@field offset? any array of bytes; negative counts from the end
@@ -220,7 +224,6 @@ function lsio.memory(options) end
 ---To standard error, as one line, or to the program whose context has a `log`.
 ---@param ... any
 function lsio.log(...) end
-
 ---"256KiB" to bytes.
 ---@param text string|number
 ---@return integer
@@ -228,7 +231,6 @@ function lsio.size(text) end
 
 ---@type string
 lsio.version = ""
-
 ---Kernels; n = nil means all of src.
 ---@class lsio.k
 lsio.k = {}

@@ -285,7 +285,7 @@ static void stat_and_open_agree(void **state) {
     struct lsi_object_info info;
     struct lsi_handle h;
     const char *name = s->names[i];
-    assert_int_equal(s->store->stat_many(s->config.user, &name, 1, &info, NULL, &s->err), 0);
+    assert_int_equal(s->store->stat_many(s->config.user, &name, 1, &info, NULL, false, &s->err), 0);
     open_object(s, i, &h);
     assert_memory_equal(&info, &h.info, sizeof info);
     close_object(s, &h);

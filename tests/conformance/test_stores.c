@@ -99,7 +99,7 @@ static struct lsi_object_info info_of(struct stage *s, uint32_t i) {
   const char *name = s->names[i];
   struct lsi_object_info info;
   memset(&info, 0xa5, sizeof info); /* all of it is told */
-  assert_int_equal(s->store->stat_many(s->user, &name, 1, &info, NULL, &s->err), 0);
+  assert_int_equal(s->store->stat_many(s->user, &name, 1, &info, NULL, false, &s->err), 0);
   return info;
 }
 
@@ -138,7 +138,7 @@ static void many_are_looked_at(void **state) {
   static struct lsi_object_info infos[MANY];
   memset(infos, 0xa5, sizeof infos);
   for (uint32_t i = 0; i < MANY; i++) names[i] = s->names[i % OBJECTS];
-  assert_int_equal(s->store->stat_many(s->user, names, MANY, infos, NULL, &s->err), 0);
+  assert_int_equal(s->store->stat_many(s->user, names, MANY, infos, NULL, false, &s->err), 0);
   for (uint32_t i = 0; i < MANY; i++) {
     assert_int_equal(infos[i].size, s->sizes[i % OBJECTS]);
     assert_int_equal(infos[i].known, LSI_KNOWN_SIZE | LSI_KNOWN_VERSION);
@@ -148,7 +148,7 @@ static void many_are_looked_at(void **state) {
   }
   for (uint32_t i = 1; i < OBJECTS; i++) /* of different objects with the same size, too */
     assert_memory_not_equal(infos[i].version, infos[0].version, sizeof infos[i].version);
-  assert_int_equal(s->store->stat_many(s->user, names, 0, infos, NULL, &s->err), 0);
+  assert_int_equal(s->store->stat_many(s->user, names, 0, infos, NULL, false, &s->err), 0);
 }
 
 static void the_first_that_is_missing_is_named(void **state) {
@@ -160,10 +160,25 @@ static void the_first_that_is_missing_is_named(void **state) {
     names[3001] = "/nowhere/first";
     names[3002] = names[MANY - 1] = "/nowhere/later";
     lsi_error_clear(&s->err);
-    assert_int_equal(s->store->stat_many(s->user, names, MANY, infos, NULL, &s->err), LSIO_ERR_SOURCE);
+    assert_int_equal(s->store->stat_many(s->user, names, MANY, infos, NULL, false, &s->err), LSIO_ERR_SOURCE);
     assert_string_equal(s->err.object, "/nowhere/first");
     assert_true(s->err.what[0]);
   }
+}
+
+static void with_faults_all_are_looked_at(void **state) {
+  struct stage *s = *state;
+  static const char *names[MANY];
+  static struct lsi_object_info infos[MANY];
+  struct lsi_error alone = {0};
+  for (uint32_t i = 0; i < MANY; i++) names[i] = i % 7 == 3 ? "/nowhere/at all" : s->names[i % OBJECTS];
+  assert_int_equal(s->store->stat_many(s->user, names, MANY, infos, NULL, true, &s->err), 0);
+  for (uint32_t i = 0; i < MANY; i++)
+    assert_true(i % 7 == 3 ? lsi_object_is_missing(&infos[i]) : infos[i].size == s->sizes[i % OBJECTS]);
+  assert_int_equal(s->store->stat_many(s->user, &names[3], 1, infos, NULL, false, &alone), LSIO_ERR_SOURCE);
+  assert_int_equal(s->store->fault(&infos[10], names[10], &s->err), LSIO_ERR_SOURCE);
+  assert_string_equal(s->err.what, alone.what);
+  assert_int_equal(lsi_error_kind(&s->err), LSIO_KIND_NOT_FOUND);
 }
 
 struct asked {
@@ -187,13 +202,13 @@ static void who_watches_may_stop_the_look(void **state) {
   for (uint32_t i = 0; i < OBJECTS; i++) names[i] = s->names[i];
   struct asked a = {.answer = 0};
   struct lsi_watch w = {.tell = ask, .user = &a, .listed_before = 9};
-  assert_int_equal(s->store->stat_many(s->user, names, OBJECTS, infos, &w, &s->err), 0);
+  assert_int_equal(s->store->stat_many(s->user, names, OBJECTS, infos, &w, false, &s->err), 0);
   assert_true(a.calls >= 1);
   assert_int_equal(a.listed, OBJECTS + 9);
   assert_true(a.looked_at <= OBJECTS);
   a = (struct asked){.answer = 1};
   w.next_ns = 0;
-  assert_int_equal(s->store->stat_many(s->user, names, OBJECTS, infos, &w, &s->err), LSIO_ERR_CANCELLED);
+  assert_int_equal(s->store->stat_many(s->user, names, OBJECTS, infos, &w, false, &s->err), LSIO_ERR_CANCELLED);
   assert_int_equal(a.calls, 1);
 }
 
@@ -315,7 +330,7 @@ static void patterns_expand_in_order(void **state) {
       if (i) assert_true(strcmp(l.names[i - 1], l.names[i]) < 0);
       const char *name = l.names[i];
       struct lsi_object_info info;
-      assert_int_equal(s->store->stat_many(s->user, &name, 1, &info, NULL, &s->err), 0);
+      assert_int_equal(s->store->stat_many(s->user, &name, 1, &info, NULL, false, &s->err), 0);
     }
   }
 }
@@ -359,7 +374,7 @@ static void urls_become_names(void **state) {
       snprintf(url, sizeof url, "%s://%s", *scheme, s->names[i]);
       assert_int_equal(s->store->from_url(url, false, &name, &s->err), 0);
       struct lsi_object_info info, want = info_of(s, i);
-      assert_int_equal(s->store->stat_many(s->user, (const char *const *)&name, 1, &info, NULL, &s->err), 0);
+      assert_int_equal(s->store->stat_many(s->user, (const char *const *)&name, 1, &info, NULL, false, &s->err), 0);
       assert_memory_equal(&info, &want, sizeof info);
       lsi_free(name);
     }
@@ -455,6 +470,7 @@ static const struct {
     T(objects_lie_on_devices_with_a_model),
     T(many_are_looked_at),
     T(the_first_that_is_missing_is_named),
+    T(with_faults_all_are_looked_at),
     T(who_watches_may_stop_the_look),
     T(a_change_is_put_into_words),
     T(what_was_not_known_has_not_changed),

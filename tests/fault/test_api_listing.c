@@ -175,7 +175,7 @@ static void offers(uint64_t ns, unsigned *listing, unsigned *looking) {
   const int rc = lsi_stores[0]->list(NULL, "many/*", NULL, add, NULL, &err);
   *listing = yields;
   for (unsigned i = 0; i < FILES; i++) listed[i] = names[i];
-  const int rc2 = lsi_stores[0]->stat_many(NULL, listed, FILES, infos, NULL, &err);
+  const int rc2 = lsi_stores[0]->stat_many(NULL, listed, FILES, infos, NULL, false, &err);
   *looking = yields - *listing;
   lsi_os_set_clock(NULL);
   assert_int_equal(rc, 0);

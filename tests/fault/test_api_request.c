@@ -405,9 +405,9 @@ static void wrong_ranges(void **state) {
   lsio_queue *queue = NULL;
   assert_int_equal(lsio_queue_create(api_context, NULL, &queue, NULL), 0);
   refused(queue, BYTES - 3, 4, 0, LSIO_ERR_USAGE, "does not lie within its object of 400000 bytes");
-  refused(queue, BYTES + 1, -1, 0, LSIO_ERR_USAGE, "does not lie within");
-  refused(queue, -BYTES - 1, -1, 0, LSIO_ERR_USAGE, "does not lie within");
-  refused(queue, INT64_MIN, -1, 0, LSIO_ERR_USAGE, "does not lie within");
+  refused(queue, BYTES + 1, -1, 0, LSIO_ERR_USAGE, "lies behind the end");
+  refused(queue, -BYTES - 1, -1, 0, LSIO_ERR_USAGE, "lies before the beginning");
+  refused(queue, INT64_MIN, -1, 0, LSIO_ERR_USAGE, "lies before the beginning");
   refused(queue, INT64_MAX, INT64_MAX, 0, LSIO_ERR_USAGE, "does not lie within");
   refused(queue, INT64_MIN, 0, 0, LSIO_ERR_USAGE, "does not lie within");
   refused(queue, 0, 4, 1, LSIO_ERR_SOURCE, "none.bin");

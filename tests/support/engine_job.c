@@ -145,6 +145,8 @@ static const struct lsi_transform_ops transform = {.name = "test",
 
 /* ---- building ---- */
 
+bool engine_job_pieces, engine_job_faulty;
+
 static void add_steps(struct engine_job *j, uint32_t n_objects, const struct lsi_object_info *infos,
                       uint32_t max_steps) {
   struct lsi_request *r = j->spec.request;
@@ -155,11 +157,13 @@ static void add_steps(struct engine_job *j, uint32_t n_objects, const struct lsi
     int64_t offset[8], length[8], tag[8];
     for (uint32_t c = 0; c < n; c++) {
       object[c] = (uint32_t)engine_job_random(j, n_objects);
-      uint64_t size = infos[object[c]].size;
+      const bool there = !(infos[object[c]].known & LSI_KNOWN_FAULT);
+      uint64_t size = there ? infos[object[c]].size : 9000;
       uint64_t at = engine_job_random(j, size + 1), left = size - at;
       uint64_t longest = engine_job_random(j, 8) ? LSI_MIN(left, (uint64_t)9000) : left;
       offset[c] = (int64_t)at;
       length[c] = (int64_t)engine_job_random(j, longest + 1);
+      if (r->keeps && engine_job_random(j, 30) == 0) length[c] = (int64_t)(left + 1 + engine_job_random(j, 9000));
       tag[c] = (int64_t)engine_job_random(j, 1000) - 500;
     }
     struct lsi_error e;
@@ -177,13 +181,13 @@ static void begin_request(struct engine_job *j, uint64_t seed, uint32_t n_object
   struct lsi_request *r = j->spec.request = lsi_request_create();
   struct lsi_error e;
   lsi_error_clear(&e);
+  if (engine_job_faulty && engine_job_random(j, 4) == 0) r->keeps = LSI_KEEP_ALL;
   for (uint32_t i = 0; i < n_objects; i++) {
     uint32_t index;
     if (lsi_request_add_object(r, names[i], &infos[i], &index, &e) < 0) abort();
+    if (infos[i].known & LSI_KNOWN_FAULT) r->keeps = LSI_KEEP_ALL;
   }
 }
-
-bool engine_job_pieces;
 
 static void choose_pieces(struct engine_job *j, struct lsi_plan_options *options) {
   if (!engine_job_pieces || engine_job_random(j, 2)) return;
@@ -373,8 +377,10 @@ int engine_job_finish(struct engine_started *s, struct lsi_error *err) {
         (unsigned long long)failed, (unsigned long long)sum.steps_failed);
   CHECK(rc < 0 || atomic_load(&j->finished_workers) == atomic_load(&j->ran_workers),
         "what %u of %u workers have is lost", j->ran_workers - j->finished_workers, j->ran_workers);
+  j->too_large = sum.kinds ? sum.kinds[LSIO_KIND_LIMIT].n : 0;
   sum.workers = NULL;
   sum.errors = NULL;
+  sum.kinds = NULL;
   j->summary = sum;
   lsi_run_destroy(s->run);
   lsi_free(s->failed);

@@ -23,12 +23,14 @@ struct engine_job {
   uint32_t slow_one_in;    /* it sleeps 1 ms this often */
   atomic_uint transform_failures;
   struct lsi_summary summary; /* of the run, without workers and errors */
+  uint64_t too_large;      /* steps that failed as they need more memory than there is */
   atomic_uint open_workers, finished_workers, ran_workers; /* ran: a step at least */
   struct lsi_sim *turns;   /* not NULL: one thread, and this is the backend's sim */
   uint64_t hash;           /* of a run by turns */
 };
 
 extern bool engine_job_pieces; /* some of the jobs come by pieces, and stream large chunks */
+extern bool engine_job_faulty; /* some ask for chunks that do not lie within their objects */
 uint64_t engine_job_random(struct engine_job *j, uint64_t n); /* 0 .. n-1 */
 /* Chances of all faults of a simulated backend but bad blocks. */
 void engine_job_faults(struct engine_job *j, struct lsi_sim *sim);

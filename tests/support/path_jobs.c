@@ -36,6 +36,7 @@
 #define ZSTD "lsio.files('*.zst', { whole = true }), type = 'f32', codec = 'zstd'"
 #define BLOSC "lsio.files('*.blosc', { whole = true }), type = 'f32', codec = 'blosc'"
 #define GZIP "lsio.files('*.gz', { whole = true }), type = 'f32', codec = 'gzip'"
+#define SOME "lsio.files({ 'none.f32', '*.f32' }, { chunk = '64KiB', missing = 'fill' }), type = 'f32'"
 #define LATE "lsio.files('many/*', { whole = true }), type = 'f32'"
 #define LARGE "lsio.files('large.bin', { chunk = '256KiB' }), type = 'f32'"
 #define WHOLE "lsio.files('large.bin', { whole = true }), type = 'f32'"
@@ -58,6 +59,9 @@ const struct path_kind path_kinds[] = {
     {"mapped, skipped", PATH_FILE, .mapped = true, .sigbus = true, .factor = 3, .skips = true, .source = RAW,
      .keys = "sink = lsio.raw('out', { durability = 'none' }), on_error = 'skip', fill = -1, " BY("3")},
     {"mapped and summed", PATH_STATE, .mapped = true, .sigbus = true, .source = RAW, .keys = ALL_SUMS},
+    {"summed, some missing", PATH_STATE, .source = SOME, .keys = ALL_SUMS},
+    {"skipped, some missing", PATH_FILE, .factor = 1, .skips = true, .source = SOME,
+     .keys = "on_error = 'skip', fill = -1, sink = lsio.raw('out')"},
     {"mapped stream", PATH_STREAM, .mapped = true, .sigbus = true, .factor = 3, .source = RAW,
      .keys = "out_max = 16384, " COUNTED("3")},
     {"mapped lz4", PATH_MEMORY, .mapped = true, .sigbus = true, .factor = 1, .source = LZ4,

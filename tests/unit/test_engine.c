@@ -46,6 +46,9 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
     }
     if (!calm && engine_job_random(j, 40) == 0) w->moved = o->changed_at_open = true;
     if (!calm && engine_job_random(j, 40) == 0) w->moved = o->changed_at_close = true;
+    o->missing = engine_job_random(j, 30) == 0;
+    o->gone = engine_job_random(j, 30) == 0;
+    w->calm &= !o->gone;
     w->names[i] = o->name;
     w->infos[i] = lsi_sim_info(o, i);
   }
@@ -62,7 +65,8 @@ static uint32_t must_fail(const struct world *w, const struct engine_job *j) {
   for (uint32_t s = 0; s < r->n_steps; s++) {
     bool bad = j->fail_one_in && s % j->fail_one_in == j->fail_one_in - 1;
     for (uint32_t c = lsi_request_chunk_begin(r, s); c < lsi_request_chunk_end(r, s); c++)
-      bad |= lsi_sim_bad(&w->sim, r->object[c], r->offset[c], r->length[c]);
+      bad |= w->objects[r->object[c]].gone || lsi_fault_find(r, c) ||
+             lsi_sim_bad(&w->sim, r->object[c], r->offset[c], r->length[c]);
     n += bad;
   }
   return n;
@@ -73,7 +77,7 @@ static bool reads_what_moved(const struct world *w, const struct engine_job *j) 
   const struct lsi_request *r = j->spec.request;
   for (uint32_t c = 0; c < r->n_chunks; c++) {
     const struct lsi_sim_object *o = &w->objects[r->object[c]];
-    if (o->changed_at_open || o->changed_at_close || o->real_size < o->size) return true;
+    if (!o->missing && !o->gone && (o->changed_at_open || o->changed_at_close || o->real_size < o->size)) return true;
   }
   return false;
 }
@@ -140,7 +144,8 @@ static void one_seed(uint64_t seed) {
     expect(over_read_is_explained(&w, &j), seed, "bytes were read and nobody knows why", rc, &e);
     expect(!reads_what_moved(&w, &j), seed, "the job went on although an object had changed", rc, &e);
   } else if (rc == LSIO_ERR_SOURCE) {
-    expect(w.moved && e.object[0], seed, "nothing had changed, or no object named", rc, &e);
+    const bool fails = bad && j.spec.on_error == LSI_ON_ERROR_FAIL;
+    expect((w.moved || fails) && e.object[0], seed, "nothing had changed, or no object named", rc, &e);
   } else if (rc == LSIO_ERR_IO && (e.os_code == EMFILE || e.os_code == ENFILE)) {
     expect(w.sim.emfile && e.object[0], seed, "descriptors were not short", rc, &e);
     expect(needs_many(j.plan), seed, "one object at a time can always be opened", rc, &e);
@@ -180,7 +185,7 @@ static void one_seed_does_the_same_things(void **state) {
 }
 
 int main(void) {
-  engine_job_pieces = true;
+  engine_job_pieces = engine_job_faulty = true;
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_ends_exactly_once),
                                      cmocka_unit_test(every_step_ends_exactly_once_by_turns),
                                      cmocka_unit_test(one_seed_does_the_same_things)};

@@ -59,6 +59,8 @@ static void make_world(struct world *w, struct engine_job *j, uint64_t seed) {
     if (!calm && engine_job_random(j, 400) == 0 && o->size) o->real_size = engine_job_random(j, o->size);
     if (!calm && engine_job_random(j, 400) == 0) o->changed_at_open = true;
     if (!calm && engine_job_random(j, 400) == 0) o->changed_at_close = true;
+    o->gone = !calm && o->real_size == o->size && !o->changed_at_open && !o->changed_at_close &&
+              engine_job_random(j, 100) == 0;
     w->moved |= o->real_size < o->size || o->changed_at_open || o->changed_at_close;
     w->names[i] = o->name;
     w->infos[i] = lsi_sim_info(o, i);
@@ -81,7 +83,7 @@ static uint32_t must_fail(const struct world *w, const struct engine_job *j) {
   uint32_t n = 0;
   for (uint32_t s = 0; s < r->n_steps; s++)
     n += (j->fail_one_in && s % j->fail_one_in == j->fail_one_in - 1) ||
-         lsi_sim_bad(&w->sim, r->object[s], 0, w->objects[r->object[s]].size);
+         w->objects[r->object[s]].gone || lsi_sim_bad(&w->sim, r->object[s], 0, w->objects[r->object[s]].size);
   return n;
 }
 
@@ -110,15 +112,17 @@ static void one_seed(uint64_t seed) {
     uint32_t failed = 0;
     for (uint32_t s = 0; s < j.spec.request->n_steps; s++) {
       failed += !atomic_load(&j.delivered[s]);
-      right |= j.spec.request->length[s] != w.objects[j.spec.request->object[s]].size;
+      const struct lsi_sim_object *o = &w.objects[j.spec.request->object[s]];
+      right |= !o->gone && j.spec.request->length[s] != o->size;
     }
-    right = !right && !w.must_stop && failed == bad && (j.spec.on_error == LSI_ON_ERROR_SKIP || !bad);
+    right = !right && !w.must_stop && failed >= bad &&
+            failed <= bad + j.too_large && (j.spec.on_error == LSI_ON_ERROR_SKIP || !bad);
   } else if (rc == LSIO_ERR_SOURCE) {
-    right = w.moved && e.object[0];
+    right = (w.moved || (bad && j.spec.on_error == LSI_ON_ERROR_FAIL)) && e.object[0];
   } else if (rc == LSIO_ERR_IO && (e.os_code == EMFILE || e.os_code == ENFILE)) {
     right = w.sim.emfile && e.object[0];
   } else if (rc == LSIO_ERR_LIMIT) { /* a file that does not fit into the memory of all workers */
-    right = e.object[0] && strstr(e.what, "a step needs");
+    right = e.object[0] && strstr(e.what, "a step needs") && j.spec.on_error == LSI_ON_ERROR_FAIL;
   } else {
     right = rc == LSIO_ERR_CANCELLED ? cancel >= 0 : bad && j.spec.on_error == LSI_ON_ERROR_FAIL;
   }

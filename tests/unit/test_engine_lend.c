@@ -38,8 +38,8 @@ static int lend_probe(struct lsi_error *err) {
 }
 
 static int lend_stat(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
-                     struct lsi_watch *watch, struct lsi_error *err) {
-  (void)user, (void)names, (void)watch, (void)err;
+                     struct lsi_watch *watch, bool faults, struct lsi_error *err) {
+  (void)user, (void)names, (void)watch, (void)faults, (void)err;
   while (n) infos[--n] = info;
   return 0;
 }

@@ -50,8 +50,8 @@ static int map_probe(struct lsi_error *err) {
 }
 
 static int map_stat(const void *user, const char *const *names, size_t n, struct lsi_object_info *infos,
-                    struct lsi_watch *watch, struct lsi_error *err) {
-  (void)user, (void)watch, (void)err;
+                    struct lsi_watch *watch, bool faults, struct lsi_error *err) {
+  (void)user, (void)watch, (void)faults, (void)err;
   for (size_t i = 0; i < n; i++) infos[i] = info_of(object_of(names[i]));
   return 0;
 }

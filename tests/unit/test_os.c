@@ -202,7 +202,7 @@ static void random_numbers_differ(void **state) {
 /* ---- what sources are ---- */
 
 static int stat_one(const char *path, struct lsi_object_info *out, struct lsi_error *err) {
-  return lsi_store_file.stat_many(NULL, &path, 1, out, NULL, err);
+  return lsi_store_file.stat_many(NULL, &path, 1, out, NULL, false, err);
 }
 
 static void stat_tells_what_is_there(void **state) {
@@ -243,14 +243,14 @@ static void stat_many_tells_the_first_that_fails(void **state) {
     paths[i] = names[i];
     if (i < 100) touch(names[i], i % 2 ? "odd" : "even");
   }
-  assert_int_equal(lsi_store_file.stat_many(NULL, paths, N, infos, NULL, &err), 0);
+  assert_int_equal(lsi_store_file.stat_many(NULL, paths, N, infos, NULL, false, &err), 0);
   for (int i = 0; i < N; i++) assert_int_equal(infos[i].size, i % 2 ? 3 : 4);
-  assert_int_equal(lsi_store_file.stat_many(NULL, paths, 0, infos, NULL, &err), 0);
+  assert_int_equal(lsi_store_file.stat_many(NULL, paths, 0, infos, NULL, false, &err), 0);
   for (int round = 0; round < 20; round++) {
     paths[3001] = "first";
     paths[3002] = paths[5999] = "later";
     lsi_error_clear(&err);
-    assert_int_equal(lsi_store_file.stat_many(NULL, paths, N, infos, NULL, &err), LSIO_ERR_SOURCE);
+    assert_int_equal(lsi_store_file.stat_many(NULL, paths, N, infos, NULL, false, &err), LSIO_ERR_SOURCE);
     assert_string_equal(err.object, "first");
   }
 }

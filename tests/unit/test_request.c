@@ -144,7 +144,7 @@ static void to_the_end(void **unused) {
   }
   struct lsi_error err = {0};
   assert_int_equal(lsi_request_add_chunk(r, 0, 101, -1, 0, &err), LSIO_ERR_USAGE);
-  assert_string_equal(err.what, "the range from offset 101 to the end does not lie within its object of 100 bytes");
+  assert_string_equal(err.what, "the offset 101 lies behind the end of its object of 100 bytes");
   lsi_error_clear(&err);
   assert_int_equal(lsi_request_add_chunk(r, 0, 1, -2, 0, &err), LSIO_ERR_USAGE);
   assert_non_null(strstr(err.what, "length -2"));
@@ -252,6 +252,82 @@ static void cuts_from_the_end(void **unused) {
     if (!strstr(err.what, bad[i].says)) fail_msg("case %zu: %s", i, err.what);
     assert_string_equal(err.object, bad[i].object ? "dir/b.f32" : "a.f32");
   }
+  lsi_request_free(r);
+}
+
+/* ---- faults ---- */
+
+static void expect_chunk(const struct lsi_request *r, uint32_t c, uint64_t offset, uint64_t length, int kind) {
+  const struct lsi_fault *f = lsi_fault_find(r, c);
+  assert_int_equal(r->offset[c], offset);
+  assert_int_equal(r->length[c], length);
+  assert_int_equal(f ? f->kind : -1, kind);
+}
+
+/* The second of three is not there. */
+static struct lsi_request *with_a_fault(void) {
+  const uint64_t sizes[] = {100, 0, 50};
+  struct lsi_request *r = with_objects(sizes, 3);
+  r->objects[1] = (struct lsi_object_info){.version = {2, LSIO_KIND_NOT_FOUND}, .known = LSI_KNOWN_FAULT};
+  r->keeps = LSI_KEEP_ALL;
+  return r;
+}
+
+static void what_can_not_be_had_keeps_its_place(void **unused) {
+  (void)unused;
+  struct lsi_request *r = with_a_fault();
+  static const uint32_t object[] = {0, 1, 0, 1, 2, 0};
+  static const int64_t offset[] = {0, 5, 90, -5, 10, -101}, length[] = {100, 7, 11, -1, 40, 5};
+  assert_int_equal(lsi_request_add_chunks(r, 6, object, offset, length, NULL, NULL), 0);
+  assert_int_equal(r->faults.n, 4);
+  expect_chunk(r, 0, 0, 100, -1);
+  expect_chunk(r, 1, 5, 7, LSI_FAULT_OBJECT);
+  expect_chunk(r, 2, 90, 11, LSI_FAULT_OUTSIDE);
+  expect_chunk(r, 3, 0, 0, LSI_FAULT_OBJECT);
+  expect_chunk(r, 4, 10, 40, -1);
+  expect_chunk(r, 5, 0, 5, LSI_FAULT_OUTSIDE);
+  struct lsi_error err = {0};
+  assert_int_equal(lsi_fault_error(r, lsi_fault_find(r, 5), &err), LSIO_ERR_SOURCE);
+  assert_string_equal(err.what, "the range of offset -101 and length 5 does not lie within its object of 100 bytes");
+  assert_int_equal(lsi_fault_error(r, lsi_fault_find(r, 1), &err), 0); /* its store says it */
+  /* Lengths that are none, and objects that there are none, are mistakes. */
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_request_add_chunk(r, 1, 0, -2, 0, &err), LSIO_ERR_USAGE);
+  lsi_error_clear(&err);
+  assert_int_equal(lsi_request_add_chunk(r, 3, 0, 1, 0, &err), LSIO_ERR_USAGE);
+  assert_int_equal(r->faults.n, 4);
+  assert_true(lsi_request_select_step(r, 2));
+  assert_int_equal(r->faults.n, 1);
+  expect_chunk(r, 0, 90, 11, LSI_FAULT_OUTSIDE);
+  lsi_request_free(r);
+}
+
+static void faults_of_files_that_are_cut(void **unused) {
+  (void)unused;
+  struct lsi_request *r = with_a_fault();
+  assert_int_equal(lsi_request_cut(r, 1, 0, UINT64_MAX, 10, NULL), 0); /* nobody knows how many: one */
+  assert_int_equal(lsi_request_cut(r, 1, 3, 25, 10, NULL), 0);
+  assert_int_equal(lsi_request_cut(r, 2, 30, 30, 10, NULL), 0); /* it has 20 of them */
+  assert_int_equal(lsi_request_cut(r, 2, -30, 40, 10, NULL), 0);
+  assert_int_equal(lsi_request_cut(r, 2, -60, 40, 10, NULL), 0); /* before its beginning: one */
+  assert_int_equal(lsi_request_cut(r, 2, 51, UINT64_MAX, 10, NULL), 0);
+  static const struct {
+    uint64_t offset, length;
+    int kind;
+  } want[] = {{0, 0, LSI_FAULT_OBJECT},   {3, 10, LSI_FAULT_OBJECT},  {13, 10, LSI_FAULT_OBJECT},
+              {23, 5, LSI_FAULT_OBJECT},  {30, 10, -1},               {40, 10, -1},
+              {50, 10, LSI_FAULT_OUTSIDE}, {20, 10, -1},              {30, 10, -1},
+              {40, 10, -1},               {50, 10, LSI_FAULT_OUTSIDE}, {0, 40, LSI_FAULT_OUTSIDE},
+              {51, 0, LSI_FAULT_OUTSIDE}};
+  assert_int_equal(r->n_chunks, LSI_COUNTOF(want));
+  for (uint32_t c = 0; c < r->n_chunks; c++) expect_chunk(r, c, want[c].offset, want[c].length, want[c].kind);
+  lsi_request_free(r);
+  /* Kept is what is missing, and nothing else. */
+  r = with_a_fault();
+  r->keeps = LSI_KEEP_MISSING;
+  struct lsi_error err = {0};
+  assert_int_equal(lsi_request_cut(r, 1, 0, UINT64_MAX, 0, &err), 0);
+  assert_int_equal(lsi_request_cut(r, 2, 51, UINT64_MAX, 0, &err), LSIO_ERR_USAGE);
   lsi_request_free(r);
 }
 
@@ -408,7 +484,8 @@ int main(void) {
       cmocka_unit_test(a_bad_chunk_of_many_adds_none),
       cmocka_unit_test(tags_begin_late_and_stay),
       cmocka_unit_test(cutting),
-      cmocka_unit_test(cuts_from_the_end),
+      cmocka_unit_test(cuts_from_the_end), cmocka_unit_test(what_can_not_be_had_keeps_its_place),
+      cmocka_unit_test(faults_of_files_that_are_cut),
       cmocka_unit_test(steps_of_several_chunks),
       cmocka_unit_test(shards_cover_every_step_once),
       cmocka_unit_test(limits),

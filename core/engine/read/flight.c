@@ -11,6 +11,7 @@
 #include "engine/read/objects.h"
 #include "engine/read/resting.h"
 #include "engine/read/straight.h"
+#include "engine/read/unread.h"
 #include "ground/mem.h"
 
 void lsi_flights_clear(struct lsi_worker *w) {
@@ -44,6 +45,7 @@ void lsi_flight_free(struct lsi_flight *f) {
   if (f->extents != &f->one) lsi_free(f->extents);
   lsi_free(f->holes);
   lsi_free(f->old_holes);
+  lsi_unread_free(f);
   lsi_free(f);
 }
 
@@ -61,6 +63,7 @@ static inline struct lsi_slot *ask(struct lsi_worker *w, uint32_t object) {
 /* The object of a unit that may be late, or streamed: then it is begun. Returns as begin_extent. */
 static __attribute__((noinline)) int open_apart(struct lsi_worker *w, struct lsi_flight *f,
                                                 struct lsi_flight_extent *x, uint32_t object) {
+  if (LSI_UNLIKELY(f->wave->request->faults.n) && lsi_unread_planned(f, x, object)) return 1;
   if (w->reader.late.any) return lsi_late_open(w, f, x, object);
   x->slot = ask(w, object);
   if (!x->slot) return w->error.code ? w->error.code : 0;
@@ -80,10 +83,11 @@ static inline int begin_extent(struct lsi_worker *w, struct lsi_flight *f, struc
   x->issued = 0;
   if (LSI_UNLIKELY(w->reader.opens_apart)) {
     const int rc = open_apart(w, f, x, e->object);
+    if (rc < 0) return lsi_unread_refused(w, f, x);
     if (rc != 1 || f->put_off || x->data) return rc;
   } else {
     x->slot = ask(w, e->object);
-    if (!x->slot) return w->error.code ? w->error.code : 0;
+    if (!x->slot) return w->error.code ? lsi_unread_refused(w, f, x) : 0;
     x->loan = x->slot->handle.lends;
   }
   /* What takes several operations may be lent in several places: it is copied together. */

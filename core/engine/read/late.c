@@ -23,7 +23,8 @@
 void lsi_late_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   w->reader.late.any = w->run->wave.request->late;
-  w->reader.opens_apart = w->reader.late.any || w->run->wave.plan->ahead;
+  w->reader.opens_apart =
+      w->reader.late.any || w->run->wave.plan->ahead || w->run->wave.request->faults.n;
   uint64_t left = c->share - LSI_MIN(c->share, (uint64_t)w->reader.arena.size);
   left /= lsi_price_per_byte(c->spec, c->sink_type, false, c->stream);
   w->reader.late.most = LSI_MIN(left, (uint64_t)w->reader.arena.size);
@@ -35,6 +36,14 @@ static void set_length(struct lsi_worker *w, const struct lsi_flight *f, struct 
   struct lsi_request *r = w->run->config.spec->request;
   const uint32_t step = f->wave->plan->step_order[f->next_step];
   x->length = r->length[lsi_request_chunk_begin(r, step)] = r->objects[object].size;
+}
+
+/* It can't be opened: nothing is known of it. */
+static void set_unknown(struct lsi_worker *w, const struct lsi_flight *f, struct lsi_flight_extent *x,
+                        uint32_t object) {
+  struct lsi_request *r = w->run->config.spec->request;
+  if (r->objects[object].known & LSI_KNOWN_SIZE) return;
+  x->length = r->length[lsi_request_chunk_begin(r, f->wave->plan->step_order[f->next_step])] = 0;
 }
 
 /* For what a small file holds: where results are handed out, or in the arena. */
@@ -127,6 +136,7 @@ static int large(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_e
     lsi_error_at(&w->error, lsi_request_name(r, object), 0, x->length, LSI_NO_STEP);
     lsi_error_remedy(&w->error, "allow more with --memory %" PRIu64 "MiB or read it in chunks (`chunk`)",
                      (enough >> 20) + 1);
+    w->reader.objects.refused = true;
     return LSIO_ERR_LIMIT;
   }
   x->loan = false;
@@ -143,7 +153,10 @@ int lsi_late_open(struct lsi_worker *w, struct lsi_flight *f, struct lsi_flight_
   f->at_once = open_and_read(w, f, x, object, &unrest_ns);
   if (f->at_once) return 1;
   if (unrest_ns) return lsi_rest_put(w, f, unrest_ns);
-  if (!x->slot) return w->error.code;
+  if (!x->slot) {
+    if (w->error.code) set_unknown(w, f, x, object);
+    return w->error.code;
+  }
   lsi_lending_object(w, x->slot);
   x->loan = x->slot->handle.lends;
   set_length(w, f, x, object);

@@ -94,6 +94,7 @@ static struct lsi_slot *slot_get(struct lsi_worker *w) {
 /* Opens an object in a slot; when descriptors run out, closes unused objects one by one. Negative without
  * w->error: all are in use, try again when a unit has ended. Else as the hook `open`. */
 static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const struct lsi_open *order) {
+  w->reader.objects.refused = false;
   for (;;) {
     memset(&s->handle, 0, sizeof s->handle);
     int rc = w->ops->open(w->backend, order, &s->handle, &w->error);
@@ -112,6 +113,7 @@ static int slot_open(struct lsi_worker *w, struct lsi_slot *s, const struct lsi_
       lsi_error_at(&w->error, order->name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
       if (out_of_descriptors)
         lsi_error_remedy(&w->error, "raise the limit of open files (ulimit -n)");
+      w->reader.objects.refused = !out_of_descriptors;
       return rc;
     }
     lsi_error_clear(&w->error);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "engine/read/operation.h"
+#include "engine/read/unread.h"
 #include "ground/mem.h"
 
 #define RETRIES 5 /* of EAGAIN and EINTR, which no backend should let through */
@@ -44,7 +45,7 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
   const struct lsi_plan *plan = f->wave->plan;
   const struct lsi_request *r = f->wave->request;
   uint64_t from = r->offset[c], to = from + r->length[c];
-  if (from == to) return true;
+  if (from == to || lsi_fault_find(r, c)) return true;
   uint32_t x = f->n_extents == 1
                    ? 0
                    : lsi_plan_find_extent(plan, f->unit, r->object[c], from, r->length[c]) -
@@ -145,10 +146,12 @@ const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, u
   const struct lsi_plan *plan = f->wave->plan;
   const struct lsi_request *r = f->wave->request;
   uint64_t offset = r->offset[chunk], length = r->length[chunk];
-  uint32_t x = f->n_extents == 1 ? 0
-                                 : lsi_plan_find_extent(plan, f->unit, r->object[chunk], offset,
-                                                        length) - plan->unit_extent[f->unit];
+  uint32_t x = f->n_extents == 1 || lsi_fault_find(r, chunk)
+                   ? 0
+                   : lsi_plan_find_extent(plan, f->unit, r->object[chunk], offset, length) -
+                         plan->unit_extent[f->unit];
   const char *name = lsi_request_name(r, r->object[chunk]);
+  if (LSI_UNLIKELY(f->damaged) && lsi_unread_is(w, f, chunk, x)) return NULL;
   if (LSI_UNLIKELY(f->lost) && length) {
     lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory to keep the record of a failed read");
     lsi_error_at(&w->error, name, offset, length, step);
@@ -166,6 +169,7 @@ const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, u
       lsi_error_remedy(&w->error, "it was truncated; run the job again when it is at rest");
     } else {
       lsi_fail(&w->error, hole->code, hole->os_code, "reading failed");
+      if (hole->code == LSIO_ERR_SOURCE) lsi_error_is(&w->error, LSIO_KIND_CHANGED);
     }
     lsi_error_at(&w->error, name, offset, length, step);
     return NULL;

@@ -49,7 +49,7 @@ int lsi_unchanged_name(struct lsi_worker *w, uint32_t object) {
   const char *name = lsi_request_name(w->run->wave.request, object);
   struct lsi_object_info now;
   const struct lsi_store *store = c->stores[w->run->wave.request->objects[object].store];
-  int rc = store->stat_many(c->backend_user, &name, 1, &now, NULL, &w->error);
+  int rc = store->stat_many(c->backend_user, &name, 1, &now, NULL, false, &w->error);
   if (rc < 0) {
     lsi_error_at(&w->error, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
     return rc;

@@ -121,6 +121,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     s.steps_failed += atomic_load(&w->counters.failed);
     s.chunks += atomic_load(&w->counters.chunks);
     s.chunks_failed += atomic_load(&w->counters.chunks_failed);
+    s.chunks_missing += atomic_load(&w->counters.chunks_missing);
     s.operations += w->figures.operations;
     s.bytes_read += w->figures.bytes_read + w->figures.bytes_beside;
     s.bytes_alignment += w->figures.bytes_beside;
@@ -131,6 +132,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     s.bytes_direct += w->figures.bytes_direct + w->figures.bytes_beside;
     fell_back += w->ops && w->ops != run->config.backend;
   }
+  s.chunks_missing += run->wave.request->n_missing;
   s.bytes_requested = run->wave.request->late ? lsi_request_bytes(run->wave.request)
                                               : run->wave.plan->bytes_requested;
   const bool whole = atomic_load(&run->stop) == LSI_STOP_NO;

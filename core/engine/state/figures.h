@@ -16,6 +16,7 @@ struct lsi_counters {
   atomic_uint_fast64_t failed;
   atomic_uint_fast64_t chunks;
   atomic_uint_fast64_t chunks_failed;
+  atomic_uint_fast64_t chunks_missing; /* among `chunks` */
   atomic_uint_fast64_t bytes_done;
 };
 

@@ -70,6 +70,13 @@ struct lsi_ahead {
   struct lsi_ahead *next;
 };
 
+/* An extent of which nothing is read. */
+struct lsi_unread {
+  struct lsi_unread *next;
+  uint32_t extent;      /* within the flight */
+  struct lsi_error why;
+};
+
 /* A unit whose I/O has begun. From `damaged` to `n_old_holes` all is zero until something fails. */
 struct lsi_flight {
   struct lsi_flight *next;
@@ -86,6 +93,7 @@ struct lsi_flight {
   bool damaged;               /* some of it could not be read, at least at first */
   bool retried;               /* chunks have been read one by one */
   bool lost;                  /* no memory to say what failed: all of it has */
+  struct lsi_unread *unread;  /* extents that are not read: see unread.h */
   struct lsi_hole *holes;
   uint32_t n_holes;
   bool retrying;              /* chunk by chunk: among the reader's `retrying` */
@@ -120,6 +128,7 @@ struct lsi_objects {
   uint32_t newest;    /* ends of the LRU list */
   uint32_t oldest;
   struct lsi_slot *last;
+  bool refused;       /* the last error is that of an object which could not be opened */
   bool starving;      /* this worker waits for a descriptor */
   bool all_starve;    /* all workers did, when it last looked */
 };

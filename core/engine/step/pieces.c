@@ -246,7 +246,7 @@ static int begin(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_piece
   if (f->ahead) return begin_streamed(w, f, p);
   if (lsi_request_chunk_end(r, p->step) - p->chunk != 1) return 1;
   const char *stored = lsi_flight_bytes(w, f, p->chunk, p->step);
-  if (!stored) return r->length[p->chunk] ? w->error.code : 1;
+  if (!stored) return w->error.code ? w->error.code : 1;
   make_hot(w, p);
   int rc = lsi_pieces_begin(w->stepper.decoder, spec->codec, stored, r->length[p->chunk], spec->piece,
                             spec->decoded ? spec->decoded : UINT64_MAX, w->stepper.decode_limit, &p->hot,

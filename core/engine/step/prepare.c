@@ -119,7 +119,7 @@ static int prepare_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t st
   struct lsi_chunk *view = &w->stepper.chunks[i];
   size_t size = lsi_type_size(spec->type.type);
   const char *data = lsi_flight_bytes(w, f, chunk, step);
-  if (!data && r->length[chunk]) return w->error.code;
+  if (!data && w->error.code) return w->error.code;
   size_t bytes = r->length[chunk];
   bool in_decoded = false;
   if (spec->codec != LSI_CODEC_NONE) {

@@ -4,6 +4,7 @@
 #include "engine/step/steps.h"
 
 #include "engine/read/flight.h"
+#include "engine/read/unread.h"
 #include "engine/step/deliver.h"
 #include "engine/step/looks.h"
 #include "engine/step/nontemporal.h"
@@ -29,8 +30,9 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
     lsi_error_remedy(e, "the data is damaged or not complete, or its chunks are not what was written as "
                         "one%s",
                      w->run->on_error == LSI_ON_ERROR_FAIL ? "; --on-error skip leaves such steps out" : "");
-  fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || e->code == LSIO_ERR_SOURCE ||
-           e->code == LSIO_ERR_OUTPUT || e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
+  const bool changed = e->code == LSIO_ERR_SOURCE && lsi_error_kind(e) == LSIO_KIND_CHANGED;
+  fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || changed || e->code == LSIO_ERR_OUTPUT ||
+           e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
   lsi_run_step_failed(w, step, e);
   if (fatal) {
     lsi_run_fail(w->run, e);
@@ -143,10 +145,24 @@ static inline void count_done(struct lsi_worker *w, const struct lsi_request *r,
   lsi_count(&w->counters.chunks, chunks);
 }
 
+/* Its object is not there, and that is no failure: it delivers nothing. False: that failed. */
+static bool leave_out(struct lsi_worker *w, const struct lsi_request *r, uint32_t step) {
+  struct lsi_yield nothing = {.nothing = true};
+  lsi_error_clear(&w->error);
+  if (lsi_step_deliver(w, step, &nothing) < 0) {
+    lsi_worker_fail(w);
+    return false;
+  }
+  lsi_count(&w->counters.chunks_missing, lsi_request_chunk_end(r, step) - lsi_request_chunk_begin(r, step));
+  count_done(w, r, step);
+  return true;
+}
+
 /* rc: what became of it, if it did not end well. False: with it the unit ends. */
 static __attribute__((noinline)) bool end_otherwise(struct lsi_worker *w, const struct lsi_flight *f,
                                                     uint32_t step, int rc) {
   if (rc > 0) return true; /* it is counted when it is written */
+  if (f->damaged && lsi_unread_is_missing(w)) return leave_out(w, w->stepper.wave->request, step);
   if (!lsi_step_failed(w, f, step)) return false;
   uint64_t chunks;
   count_bytes(w, w->stepper.wave->request, step, &chunks);
