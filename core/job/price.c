@@ -68,8 +68,10 @@ void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dt
   const bool parts = want->pieces = spec->piece && part < decoded;
   if (parts) want->decoded = LSI_MIN(want->decoded, pieces_of(spec, part));
   want->out = want->scratch = 0;
+  want->scratch_later = false;
   if (spec->transform) {
     want->scratch = parts ? part : decoded;
+    want->scratch_later = spec->transform->takes_scratch;
     if (parts && spec->codec == LSI_CODEC_NONE) /* its result has a fixed place */
       as_result = lsi_sat_mul(part / lsi_type_size(spec->type.type), item);
     if (sink || stream) want->out = spec->has_out_max ? lsi_sat_mul(spec->out_max, item) : as_result;
@@ -83,8 +85,10 @@ uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result
   const uint64_t in = lsi_type_size(spec->type.type), out = lsi_type_size(result.type);
   const uint64_t as_result = (out + in - 1) / in;
   const uint64_t decoded = 1 + lsi_codecs[spec->codec]->overhead;
-  if (spec->transform)
-    return decoded + 1 + ((sink || stream) && !spec->has_out_max ? as_result : 0);
+  if (spec->transform) {
+    const uint64_t scratch = spec->transform->takes_scratch ? 0 : 1;
+    return decoded + scratch + ((sink || stream) && !spec->has_out_max ? as_result : 0);
+  }
   return decoded + (sink && spec->type.type != result.type ? as_result : 0);
 }
 
@@ -94,11 +98,14 @@ uint64_t lsi_price_need(const struct lsi_price_request *want, uint64_t stored) {
 
 int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,
               const struct lsi_price_request *want, struct lsi_price *out, struct lsi_error *err) {
-  const uint64_t need = lsi_price_need(want, plan->unit_bytes_max);
+  uint64_t need = lsi_price_need(want, plan->unit_bytes_max);
+  struct lsi_price_request least = *want;
+  if (want->scratch_later) least.scratch = 0;
+  if (need > want->ceiling) need = lsi_price_need(&least, plan->unit_bytes_max);
   const uint64_t wanted = LSI_MAX(want->workers, 1u);
   *out = (struct lsi_price){.workers = (uint32_t)wanted, .need = need};
   if (need > want->ceiling) {
-    if (plan->n_units) return too_small(plan, request, want, need, err);
+    if (plan->n_units) return too_small(plan, request, &least, need, err);
   } else if (need) {
     out->workers = (uint32_t)LSI_MIN(wanted, want->ceiling / need);
   }

@@ -17,6 +17,7 @@ struct lsi_price_request {
   uint64_t decoded;  /* bytes that the largest step decodes to, beside the stored bytes of its unit */
   uint64_t out;      /* bytes of its result; a worker has one step in its hands at a time */
   uint64_t scratch;  /* bytes of its scratch */
+  bool scratch_later; /* which its transform may ask for: without room for it the step may run, too */
   bool pieces;       /* `decoded` is that of pieces already */
 };
 
@@ -34,7 +35,8 @@ void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dt
 uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result, bool sink,
                             bool stream);
 
-/* Bytes that a worker must have for a step so priced, beside `stored` bytes of buffers. Saturates. */
+/* Bytes that a worker must have for a step so priced, with `scratch`, beside `stored` bytes of buffers.
+ * Saturates. */
 uint64_t lsi_price_need(const struct lsi_price_request *want, uint64_t stored);
 
 /* LSIO_ERR_LIMIT when not even one worker fits: names the step, its first chunk, the bytes needed and

@@ -13,7 +13,7 @@ struct lsi_ledger {
   uint32_t n_held;
   struct lsi_claim *first, *last; /* those that wait, in the order in which they came */
   atomic_uint n_waiting; /* read without the mutex, too */
-  uint32_t n_beyond; /* held without room */
+  uint32_t n_beyond[2]; /* held without room; [1]: by who blocks */
 };
 
 struct lsi_ledger *lsi_ledger_create(void) {
@@ -78,7 +78,7 @@ static void let_go(struct lsi_ledger *l, struct lsi_claim *c) {
   c->state = LSI_CLAIM_NONE;
   l->n_held--;
   l->held_bytes -= c->bytes;
-  l->n_beyond -= c->beyond;
+  l->n_beyond[c->blocks] -= c->beyond;
   c->beyond = false;
 }
 
@@ -135,15 +135,19 @@ bool lsi_ledger_waits(struct lsi_ledger *l, const struct lsi_claim *c) {
   return waits;
 }
 
+/* Those that only insist may have to wait for a thread that one which blocks is on. */
 static bool is_first_that_insists(const struct lsi_ledger *l, const struct lsi_claim *c) {
-  const struct lsi_claim *first = l->first;
-  while (!first->insists) first = first->next;
+  const struct lsi_claim *first = NULL;
+  for (const struct lsi_claim *x = l->first; x; x = x->next)
+    if (x->insists && (!first || (x->blocks && !first->blocks))) first = x;
   return first == c;
 }
 
 static bool may_go_beyond(const struct lsi_ledger *l, const struct lsi_claim *c) {
   const uint64_t waited = lsi_os_now_ns() - c->since_ns;
-  return waited >= (l->n_beyond ? LSI_LEDGER_LONG_NS : LSI_LEDGER_NS) && is_first_that_insists(l, c);
+  /* Who blocks goes on once it has it, so that it ends; another one may wait for a thread. */
+  const bool others = c->blocks ? l->n_beyond[1] : l->n_beyond[0] + l->n_beyond[1];
+  return waited >= (others ? LSI_LEDGER_LONG_NS : LSI_LEDGER_NS) && is_first_that_insists(l, c);
 }
 
 bool lsi_ledger_insist(struct lsi_ledger *l, struct lsi_claim *c) {
@@ -152,7 +156,7 @@ bool lsi_ledger_insist(struct lsi_ledger *l, struct lsi_claim *c) {
     leave_queue(l, c);
     hold(l, c);
     c->beyond = true;
-    l->n_beyond++;
+    l->n_beyond[c->blocks]++;
   }
   const bool held = c->state == LSI_CLAIM_HELD;
   lsi_os_unlock(l->mutex);

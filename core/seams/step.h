@@ -19,6 +19,8 @@ typedef struct lsi_chunk {
   size_t name_length;
 } lsi_chunk;
 
+struct lsi_error;
+
 typedef struct lsi_step {
   lsi_chunk *chunk;    /* n_chunks of them; one address for the life of a worker in a job */
   uint32_t n_chunks;
@@ -28,8 +30,11 @@ typedef struct lsi_step {
                         * job with `piece` its position within the chunk */
   void *out;           /* writable, out_n elements of the sink's type; NULL when there is no sink */
   double out_n;
-  void *scratch;       /* writable, as large as the largest chunk of the step */
+  void *scratch;       /* writable, as large as the largest chunk of the step; NULL: to be asked for */
   double scratch_bytes;
+  /* Makes `scratch` be there; may wait for memory. Of the step that runs, on its thread. LSIO_ERR_LIMIT:
+   * there is none, LSIO_ERR_CANCELLED: the run ends. */
+  int (*take_scratch)(struct lsi_step *step, struct lsi_error *err);
   int32_t piece;       /* 0 = all of the chunk, else LSI_PIECE_LATER and LSI_PIECE_MORE */
   /* set by the transform */
   int32_t result;      /* LSI_RESULT_* */

@@ -14,6 +14,7 @@ struct lsi_summary;
 /* Transforms: one state per worker, used on that worker's thread only. */
 struct lsi_transform_ops {
   const char *name;
+  bool takes_scratch; /* steps that need scratch ask for it (step->take_scratch); else it is always there */
   /* Makes worker `worker` of the job ready, all of whose calls come from thread `thread` of the context.
    * *step keeps its address until close. */
   int (*open_worker)(void *job, unsigned worker, unsigned thread, struct lsi_step *step,

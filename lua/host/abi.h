@@ -49,6 +49,8 @@ struct lsi_vt {
   int (*say)(struct lsi_lua *lua, int level, const char *text, size_t length);
   double (*now)(void); /* seconds, of a clock that only goes forward */
   double (*random)(uint64_t *generator); /* [0, 1); generator: seed, step, how many were taken */
+  /* Makes the scratch of the step that runs in this state be there. */
+  int (*scratch)(struct lsi_lua *lua, struct lsi_error *err);
   int (*setting)(struct lsi_settings *settings, const char *name, const char *value,
                  struct lsi_error *err);
   bool (*setting_skip)(const struct lsi_settings *settings); /* on_error is "skip" */

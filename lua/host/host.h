@@ -132,6 +132,9 @@ struct lsi_lua_worker {
   lua_State *L;         /* a Lua thread of the job's own, which holds what a step needs */
   struct lsi_lua *lua;  /* held while it is open */
   struct lsi_lua_chunk *chunk; /* shared by jobs of the Lua state: whoever runs a step fills it */
+  struct lsi_step *step; /* the worker's */
+  /* Of the step that runs: makes its scratch be there, and shows it. */
+  int (*take_scratch)(struct lsi_lua_worker *w, struct lsi_error *err);
   double per_byte;      /* elements of the source */
   uint64_t *steps;      /* of the script in this state: own_steps, or those of a loaded one */
   uint64_t own_steps;

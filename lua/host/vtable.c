@@ -61,11 +61,21 @@ static bool vt_sink_path(struct lsi_lua_spec *spec, const char *text, size_t len
   return (spec->sink_path = lsi_strndup(text, length)) != NULL;
 }
 
-/* The job whose function runs in this state: in a worker it is whose random numbers they are. */
+/* The worker whose function runs in this state: it is whose random numbers they are. NULL: none. */
+static struct lsi_lua_worker *running(const struct lsi_lua *lua) {
+  if (lua->random == lua->idle) return NULL;
+  return (struct lsi_lua_worker *)(void *)((char *)lua->random - offsetof(struct lsi_lua_worker, random));
+}
+
 static uint64_t speaker(const struct lsi_lua *lua) {
-  if (lua->random == lua->idle) return lua->job;
-  const char *at = (const char *)lua->random - offsetof(struct lsi_lua_worker, random);
-  return ((const struct lsi_lua_worker *)at)->script->number;
+  const struct lsi_lua_worker *w = running(lua);
+  return w ? w->script->number : lua->job;
+}
+
+static int vt_scratch(struct lsi_lua *lua, struct lsi_error *err) {
+  struct lsi_lua_worker *w = running(lua);
+  lsi_error_clear(err);
+  return w ? w->take_scratch(w, err) : lsi_fail(err, LSIO_ERR_BUG, 0, "scratch is of no step");
 }
 
 static int vt_say(struct lsi_lua *lua, int level, const char *text, size_t length) {
@@ -134,6 +144,7 @@ const struct lsi_vt *lsi_lua_vt(void) {
       .say = vt_say,
       .now = vt_now,
       .random = vt_random,
+      .scratch = vt_scratch,
       .setting = vt_setting,
       .setting_skip = vt_setting_skip,
       .paths_later = lsi_paths_later,

@@ -11,6 +11,24 @@
 /* The stack of a job's thread. Behind it: what the last step returned, which holds the text of a record. */
 enum { AT_STEP = LSI_LUA_HANDLER + 1, AT_TRANSFORM, AT_RECORD, AT_END = AT_RECORD };
 
+static inline void set_view(struct lsi_lua_view *v, const void *ptr, double n) {
+  v->ptr = ptr;
+  v->n = n;
+  v->m = n < INT32_MAX ? (int32_t)n : INT32_MAX;
+}
+
+/* One that has not been asked for is as empty as no other is, unless the chunk is. */
+static inline void show_scratch(struct lsi_lua_worker *w, const struct lsi_step *step) {
+  const double n = step->chunk->n, room = step->scratch_bytes * w->per_byte;
+  set_view(&w->chunk->scratch, step->scratch, !step->scratch ? 0 : room < n ? (double)(int64_t)room : n);
+}
+
+static int take_scratch(struct lsi_lua_worker *w, struct lsi_error *err) {
+  const int rc = w->step->take_scratch ? w->step->take_scratch(w->step, err) : 0;
+  if (rc >= 0) show_scratch(w, w->step);
+  return rc;
+}
+
 /* ---- open and close ---- */
 
 static int allocate(struct lsi_lua_worker *w, const struct lsi_script *s, struct lsi_error *err) {
@@ -82,13 +100,14 @@ static int open_lua(struct lsi_lua_worker *w, struct lsi_error *err) {
 static int open_worker(void *job, unsigned worker, unsigned thread, struct lsi_step *step,
                        void **state, struct lsi_error *err) {
   struct lsi_script *s = job;
-  (void)step;
   if (worker >= LSI_LUA_WORKERS_MAX || thread >= LSI_LUA_WORKERS_MAX)
     return lsi_fail(err, LSIO_ERR_LIMIT, 0, "Lua transforms run on at most %d workers",
                     LSI_LUA_WORKERS_MAX);
   struct lsi_lua_worker *w = lsi_alloc_aligned(LSI_CACHE_LINE, sizeof *w); /* zeroed */
   if (!w) return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for worker %u of a job", worker);
   w->script = s;
+  w->step = step;
+  w->take_scratch = take_scratch;
   w->index = worker;
   w->steps = &w->own_steps;
   w->random[0] = s->seed;
@@ -118,18 +137,11 @@ static void undo(void *state) {
   if (w->backup_size) memcpy(w->slot, w->backup, w->backup_size);
 }
 
-static inline void set_view(struct lsi_lua_view *v, const void *ptr, double n) {
-  v->ptr = ptr;
-  v->n = n;
-  v->m = n < INT32_MAX ? (int32_t)n : INT32_MAX;
-}
-
 static inline void show(struct lsi_lua_worker *w, const struct lsi_step *step) {
   struct lsi_lua_chunk *k = w->chunk;
-  const double n = step->chunk->n, room = step->scratch_bytes * w->per_byte;
-  set_view(&k->data, step->chunk->data, n);
+  set_view(&k->data, step->chunk->data, step->chunk->n);
   set_view(&k->out, step->out, step->out_n);
-  set_view(&k->scratch, step->scratch, room < n ? (double)(int64_t)room : n);
+  show_scratch(w, step);
   k->chunk = *step->chunk;
   k->index = step->index;
   k->pos = step->pos;
@@ -266,5 +278,5 @@ static int finish(void *state, struct lsi_error *err) {
 }
 
 const struct lsi_transform_ops lsi_lua_transform_ops = {
-    .name = "lua", .open_worker = open_worker, .step = run_step, .undo = undo, .finish = finish,
-    .close = close_worker, .interrupt = LSI_LUA_INTERRUPT};
+    .name = "lua", .takes_scratch = true, .open_worker = open_worker, .step = run_step, .undo = undo,
+    .finish = finish, .close = close_worker, .interrupt = LSI_LUA_INTERRUPT};

@@ -29,7 +29,10 @@ end
 
 local lazy = {
   out = function(c) return c._out end,
-  scratch = function(c) return c._scratch end,
+  scratch = function(c) -- memory that counts once it is asked for: it is empty before
+    if c._scratch.m ~= c.data.m then core.check(core.vt.scratch(core.lua, core.err)) end
+    return c._scratch
+  end,
   name = function(c) return ffi.string(c._name, c._name_length) end,
   tag = function(c)
     local tag = c._tag

@@ -17,7 +17,7 @@ local lsio = {}
 ---@class lsio.chunk
 ---@field data lsio.view decoded elements, read-only
 ---@field out lsio.view what the sink gets
----@field scratch lsio.view writable, as large as data
+---@field scratch lsio.view writable, as large as data; counts against `memory` once it is asked for
 ---@field n integer elements
 ---@field bytes integer
 ---@field index integer 0-based in the request

@@ -350,7 +350,7 @@ return lsio.job {
             self.assertIn(word, r.err)
         self.assertEqual(self.summary().get("bytes_read", 0), 0)  # before any data was read
         need = int(re.search(r"--memory (\d+)MiB", r.err).group(1))
-        self.assertIn(need, range(24, 27))  # stored, output and scratch
+        self.assertIn(need, range(16, 19))  # stored and output
         self.expect(9, "-j1", "--memory=%dMiB" % (need - 1), "-e", job)
         self.assertEqual(self.left(), ["a.f32", "s.json"])
         for workers in (1, 4):  # fewer run if not all have room

@@ -24,14 +24,14 @@ static struct lsio_job_options options(const char *script, uint32_t flags, const
   return o;
 }
 
-static void is_refused(const char *script, uint32_t flags, const char *memory) {
+static void is_refused_for(const char *object, const char *script, uint32_t flags, const char *memory) {
   struct lsio_job_options o = options(script, flags, memory);
   lsio_job *job = NULL;
   lsio_error *error = NULL;
   const int rc = polled_submit(api_context, &o, &job, &error);
   if (rc == 0) polled_destroy(job);
   if (rc != LSIO_ERR_LIMIT) fail_msg("%s %s", lsio_error_name(rc), error ? lsio_error_message(error) : "");
-  assert_string_equal(lsio_error_object(error), "a.f32");
+  assert_string_equal(lsio_error_object(error), object);
   assert_non_null(strstr(lsio_error_message(error), "--memory"));
   lsio_error_free(error);
 }
@@ -45,6 +45,10 @@ static int ends(const char *script, uint32_t flags, const char *memory) {
   if (rc) fprintf(stderr, "%s\n", lsio_error_message(lsio_job_error(job)));
   polled_destroy(job);
   return rc;
+}
+
+static void is_refused(const char *script, uint32_t flags, const char *memory) {
+  is_refused_for("a.f32", script, flags, memory);
 }
 
 /* 400 kB of u8 become 3.2 MB of f64 on their way into the sink. */
@@ -81,7 +85,7 @@ static void what_was_priced_suffices(void **state) {
   assert_int_equal(unlink("out.raw"), 0);
 }
 
-/* 600,000 decoded bytes fit thrice into 6 MiB, but as f64 they need nine times as much again. */
+/* 600,000 decoded bytes fit many times into 6 MiB, but as f64 they need eight times as much again. */
 static void output_counts_in_its_own_type(void **state) {
   (void)state;
   static char raw[600000], packed[4096];
@@ -96,30 +100,38 @@ static void output_counts_in_its_own_type(void **state) {
       "return lsio.job { source = lsio.files('z', { whole = true }), type = 'u8', codec = 'zstd',\n"
       "  sink = lsio.raw('out.raw', { type = 'f64' }),\n"
       "  transform = function(chunk) for i = 0, chunk.n - 1 do chunk.out[i] = 1 end end }\n";
-  assert_int_equal(ends(script, 0, "memory=7MiB"), LSIO_ERR_LIMIT);
+  assert_int_equal(ends(script, 0, "memory=6MiB"), LSIO_ERR_LIMIT);
   assert_int_equal(ends(script, 0, "memory=16MiB"), 0);
   assert_int_equal(unlink("out.raw"), 0);
   assert_int_equal(unlink("z"), 0);
 }
 
-/* Beside its chunk, a step has scratch for as much again. */
-static void scratch_is_priced(void **state) {
+#define WHOLE_B(transform)                                                              \
+  "local lsio = require 'lsio'\n"                                                       \
+  "return lsio.job { source = lsio.files('b', { whole = true }), type = 'u8',\n"        \
+  "  transform = function(chunk) " transform " end }\n"
+
+/* Beside its chunk, a step may have scratch for as much again. */
+static void scratch_counts_once_it_is_used(void **state) {
   (void)state;
-  static const char script[] =
-      "local lsio = require 'lsio'\n"
-      "return lsio.job { source = lsio.files('b', { whole = true }), type = 'u8',\n"
-      "  transform = function(chunk) lsio.k.copy(chunk.data, chunk.n, chunk.scratch) end }\n";
+  static const char script[] = WHOLE_B("lsio.k.copy(chunk.data, chunk.n, chunk.scratch)");
   FILE *f = fopen("b", "wb");
   assert_non_null(f);
   assert_int_equal(ftruncate(fileno(f), 4 << 20), 0);
   fclose(f);
   const struct lsio_job_options o = options(script, 0, "memory=7MiB");
   lsio_job *job = NULL;
-  lsio_error *error = NULL;
-  assert_int_equal(polled_submit(api_context, &o, &job, &error), LSIO_ERR_LIMIT);
-  assert_non_null(strstr(lsio_error_message(error), " 4194304 scratch"));
-  lsio_error_free(error);
+  assert_int_equal(polled_submit(api_context, &o, &job, NULL), 0);
+  assert_int_equal(polled_wait(job), LSIO_ERR_LIMIT);
+  const char *message = lsio_error_message(lsio_job_error(job));
+  if (!strstr(message, "chunk.scratch takes 41943") || !strstr(message, "'b'")) fail_msg("%s", message);
+  polled_destroy(job);
   assert_int_equal(ends(script, 0, "memory=9MiB"), 0);
+  assert_int_equal(ends(WHOLE_B("assert(lsio.k.sum(chunk.data) == 0)"), 0, "memory=5MiB"), 0);
+  is_refused_for("b", WHOLE_B("assert(chunk.n == 4194304)"), 0, "memory=3MiB");
+  /* Again and again, and where the transform goes on without. */
+  assert_int_equal(ends(WHOLE_B("for i = 1, 1000 do assert(chunk.scratch.n == chunk.n) end"), 0, "memory=9MiB"), 0);
+  assert_int_equal(ends(WHOLE_B("assert(not pcall(function() return chunk.scratch end))"), 0, "memory=7MiB"), 0);
   assert_int_equal(unlink("b"), 0);
 }
 
@@ -150,7 +162,7 @@ static void late_files_are_priced(void **state) {
   if (!at) fail_msg("%s", message);
   const unsigned long long need = strtoull(at + strlen("a step needs "), NULL, 10);
   assert_string_equal(lsio_error_object(lsio_job_error(job)), "d/0500");
-  assert_true(need > 3 * LATE_BYTES); /* stored, scratch and result */
+  assert_true(need > 2 * LATE_BYTES); /* stored and result */
   polled_destroy(job);
   snprintf(memory, sizeof memory, "memory=%lluMiB", (need >> 20) + 1);
   assert_int_equal(ends(script, LSIO_JOB_STREAM, memory), 0);
@@ -180,19 +192,14 @@ static void write_fat_files(void) {
   }
 }
 
-/* Nothing tells that their chunks need 32 MiB each, of the 64 that there are for all of them. */
-static void jobs_share_what_they_did_not_reserve(void **state) {
-  (void)state;
+/* Nothing tells that their chunks need 16 or 32 MiB each, of the 64 that there are for all of them. */
+static void share_what_they_did_not_reserve(const char *script) {
   write_fat_files();
   const char *const memory = "memory=64MiB", *const workers = "workers=1";
   const struct lsio_context_options c = {.struct_size = sizeof c, .settings = &memory, .n_settings = 1};
   lsio_context *context;
   assert_int_equal(lsio_context_create(&c, &context, NULL), 0);
-  struct lsio_job_options o = api_options(
-      "local lsio = require 'lsio'\n"
-      "return lsio.job { source = lsio.files('fat*', { whole = true }), type = 'u8', codec = 'zstd',\n"
-      "  state = 'double n;', reduce = { n = 'sum' },\n"
-      "  transform = function(chunk, state) state.n = state.n + chunk.n end }\n", 0);
+  struct lsio_job_options o = api_options(script, 0);
   o.settings = &workers;
   o.n_settings = 1;
   lsio_job *jobs[FAT_JOBS];
@@ -222,15 +229,33 @@ static void jobs_share_what_they_did_not_reserve(void **state) {
   }
 }
 
+#define FAT_SUM(more)                                                                                \
+  "local lsio = require 'lsio'\n"                                                                    \
+  "return lsio.job { source = lsio.files('fat*', { whole = true }), type = 'u8', codec = 'zstd',\n"  \
+  "  state = 'double n;', reduce = { n = 'sum' },\n"                                                 \
+  "  transform = function(chunk, state) state.n = state.n + chunk.n " more " end }\n"
+
+static void jobs_share_what_they_did_not_reserve(void **state) {
+  (void)state;
+  share_what_they_did_not_reserve(FAT_SUM(""));
+}
+
+static void jobs_share_scratch(void **state) {
+  (void)state;
+  share_what_they_did_not_reserve(FAT_SUM("lsio.k.fill(chunk.scratch, chunk.n, chunk.index)\n"
+                                          "assert(lsio.k.sum(chunk.scratch) == chunk.n * chunk.index)"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       API_TEST(conversion_is_priced),
       API_TEST(output_of_streams_is_priced),
       API_TEST(what_was_priced_suffices),
       API_TEST(output_counts_in_its_own_type),
-      API_TEST(scratch_is_priced),
+      API_TEST(scratch_counts_once_it_is_used),
       API_TEST(late_files_are_priced),
       API_TEST(jobs_share_what_they_did_not_reserve),
+      API_TEST(jobs_share_scratch),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

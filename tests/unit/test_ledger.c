@@ -251,6 +251,41 @@ static void insisting(bool at_last) {
   lsi_os_set_clock(NULL);
 }
 
+/* One that holds up a thread comes before those that may have to wait for that thread, and beside them. */
+static void who_blocks_goes_first(void **state) {
+  (void)state;
+  static struct world w;
+  const struct lsi_clock clock = {.now_ns = clock_now};
+  lsi_os_set_clock(&clock);
+  begin(&w, 100);
+  assert_true(ask(&w, &w.a[0], 100));
+  for (int i = 1; i < 5; i++) {
+    w.a[i].world = &w;
+    w.a[i].claim = (struct lsi_claim){.bytes = 60, .insists = true, .blocks = i > 2};
+    assert_false(lsi_ledger_ask(w.ledger, &w.a[i].claim));
+    w.waits++;
+    if (i == 1) now += LSI_LEDGER_NS;
+    if (i == 1) assert_true(insist(&w, &w.a[1])); /* it is beyond, and does not end */
+  }
+  assert_false(insist(&w, &w.a[3]));
+  now += LSI_LEDGER_NS;
+  assert_false(insist(&w, &w.a[2]));
+  assert_false(insist(&w, &w.a[4]));
+  assert_true(insist(&w, &w.a[3]));
+  assert_false(insist(&w, &w.a[4])); /* one of these at a time */
+  give_back(&w, &w.a[3]);
+  assert_true(insist(&w, &w.a[4]));
+  assert_false(insist(&w, &w.a[2]));
+  give_back(&w, &w.a[4]);
+  give_back(&w, &w.a[1]);
+  assert_true(insist(&w, &w.a[2]));
+  give_back(&w, &w.a[2]);
+  give_back(&w, &w.a[0]);
+  check(&w);
+  lsi_ledger_drop(w.ledger);
+  lsi_os_set_clock(NULL);
+}
+
 static void who_insists_goes_beyond_alone(void **state) {
   (void)state;
   insisting(false);
@@ -375,6 +410,7 @@ int main(void) {
                                      cmocka_unit_test(who_leaves_lets_others_pass),
                                      cmocka_unit_test(who_insists_goes_beyond_alone),
                                      cmocka_unit_test(who_insists_waits_not_for_ever),
+                                     cmocka_unit_test(who_blocks_goes_first),
                                      cmocka_unit_test(more_than_all_waits_until_it_is_alone),
                                      cmocka_unit_test(what_is_lent_is_not_there),
                                      cmocka_unit_test(blocks_share_half),

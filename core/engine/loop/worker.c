@@ -16,6 +16,7 @@
 #include "engine/step/prefault.h"
 #include "engine/step/looks.h"
 #include "engine/step/pieces.h"
+#include "engine/step/scratch.h"
 #include "engine/step/steps.h"
 #include "engine/step/write_direct.h"
 
@@ -358,6 +359,7 @@ static void hold_nothing(struct lsi_worker *w) {
 static enum lsi_turn blocked(struct lsi_worker *w) {
   hold_nothing(w);
   lsi_surplus_rest(w);
+  lsi_scratch_rest(w, false);
   w->blocked_ns = w->run->config.stream && lsi_run_full(w->run) ? UNPOLLED_NS : BLOCKED_NS;
   if (lsi_surplus_waits(w)) w->blocked_ns = LSI_SURPLUS_NS;
   return LSI_TURN_BLOCKED;

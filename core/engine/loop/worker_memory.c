@@ -1,20 +1,21 @@
 /* A worker's share of memory goes to the bytes that it reads (the arena), to results that are being written,
- * and to what one step needs in turn: decoded bytes, output, scratch.
+ * and to what one step needs in turn: decoded bytes, output. Scratch is asked for beside (step/scratch.c),
+ * but for transforms that want it beforehand.
  *
  * An example: `--memory 256MiB` and 2 workers are a share of 128 MiB. Chunks are zstd frames of 1 MiB of
  * int16, which become float32 in an npy file. Nothing says what a chunk decodes to, so 4 times its bytes
  * are taken for usual.
  *
- *   a step, as priced:  decoded 4, output (twice as wide) 8, scratch 4                = 16 MiB
+ *   a step, as priced:  decoded 4, output (twice as wide) 8                           = 12 MiB
  *   stored:   at most a quarter of the share, for what is read grows when it is decoded = 32
  *             but no more than is of use in flight                                    =  4 MiB
- *   left:     128 - 4 = 124; free beyond the step: 124 - 16 = 108
+ *   left:     128 - 4 = 124; free beyond the step: 124 - 12 = 112
  *   written:  4 MiB are enough, a result of 8 needs two of its kind; at most the
- *             step's own output and half of what is free: 8 + 54 = 62                  = 16 MiB
+ *             step's own output and half of what is free: 8 + 56 = 64                  = 16 MiB
  *   decoded:  of the 116 left (8 of the 16 were priced as output) each decoded byte
- *             takes 1 + 2 + 1 with its output and its scratch: 116 / 4                = 29 MiB
+ *             takes 1 + 2 with its output: 116 / 3                                    = 38 MiB
  *
- * So a chunk may turn out to decode to 29 MiB before it fails for want of memory. For 4 of them memory was
+ * So a chunk may turn out to decode to 38 MiB before it fails for want of memory. For 4 of them memory was
  * reserved when the run began; for more its worker asks while it is decoded (state/surplus.c). */
 #include "engine/loop/worker_memory.h"
 
@@ -65,6 +66,7 @@ static struct lsi_price_request price(const struct lsi_run_config *c, uint64_t *
   uint64_t usual = *known;
   if (usual_is_guessed(c->spec)) usual = lsi_sat_mul(usual, LSI_USUAL_RATIO);
   lsi_price_step(c->spec, usual, c->sink_type, c->sink && !c->in_place, c->stream, &step);
+  if (step.scratch_later) step.scratch = 0; /* who asks for it gets it of the ledger: step/scratch.c */
   return step;
 }
 

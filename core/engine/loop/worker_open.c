@@ -12,6 +12,7 @@
 #include "engine/read/straight.h"
 #include "engine/state/surplus.h"
 #include "engine/step/nontemporal.h"
+#include "engine/step/scratch.h"
 #include "engine/step/write_direct.h"
 #include "ground/mem.h"
 
@@ -58,6 +59,7 @@ static int open_memory(struct lsi_worker *w) {
   w->stepper.item_mask = lsi_type_size(run->config.spec->type.type) - 1;
   w->stepper.step.chunk = w->stepper.chunks;
   w->stepper.step.worker = w->index;
+  w->stepper.step.take_scratch = lsi_scratch_take;
   w->stepper.step.stop = (const volatile int32_t *)(const volatile void *)&run->stop;
   const struct lsi_spec *spec = run->config.spec;
   w->stepper.time_from = spec->piece || w->home->trace ? 0 : TIME_EVERY_BYTES;
@@ -118,6 +120,7 @@ static void free_step_buffers(struct lsi_worker *w) {
   /* As the arena: given up where the kernel may still write there. */
   if (w->broken) w->reader.late.large = (struct lsi_buffer){0};
   for (size_t i = 0; i < LSI_COUNTOF(all); i++) lsi_buffer_clear(all[i]);
+  lsi_scratch_rest(w, true);
   lsi_block_drop(w->stepper.block);
   lsi_block_drop(w->reader.straight.block);
   w->stepper.block = w->reader.straight.block = NULL;

@@ -23,6 +23,7 @@
  *   state/alarms.c      deadlines, minded by one thread of a context
  *   state/gate.c        results that are streamed in an order
  *   state/left.c        which steps a deadline leaves; their places in the output are filled by result.c
+ *   step/scratch.c      memory that a transform may ask for
  *   step/result.c       where a result is made; prefault.c: its pages made ready; nontemporal.c: stores past
  *                       the CPU's cache
  *   step/deliver.c      from what a step yields to the sink or the stream

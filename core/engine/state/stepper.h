@@ -7,6 +7,7 @@
 #include "engine/state/trial.h"
 #include "memory/block.h"
 #include "memory/buffer.h"
+#include "memory/ledger.h"
 #include "seams/step.h"
 
 struct lsi_flight;
@@ -67,6 +68,7 @@ struct lsi_stepper {
   struct lsi_buffer decoded;
   struct lsi_buffer out;
   struct lsi_buffer scratch;
+  struct lsi_claim scratch_claim; /* of the ledger's memory, for large ones: scratch.c */
   struct lsi_buffer pieces;   /* with `piece` only: where they are decoded */
   struct lsi_by_pieces by_pieces;
   uint64_t piece_limit;       /* bytes of memory that this and the decoder may take */

@@ -11,6 +11,7 @@
 #include "engine/read/flight.h"
 #include "engine/step/deliver.h"
 #include "engine/step/prepare.h"
+#include "engine/step/scratch.h"
 #include "kernels/kernels.h"
 
 static void spent(struct lsi_by_pieces *p, uint64_t *on) {
@@ -90,10 +91,8 @@ static int show(struct lsi_worker *w, const struct lsi_by_pieces *p, const void 
   s->result = LSI_RESULT_FULL;
   s->memory = lsi_memory_of(w, data, bytes);
   s->out_n = 0;
-  if (!lsi_buffer_fit(&w->stepper.scratch, bytes + 64, 0))
-    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's scratch");
-  s->scratch = w->stepper.scratch.data;
-  s->scratch_bytes = (double)bytes;
+  const int rc = lsi_scratch_begin(w, (double)bytes);
+  if (rc < 0) return rc;
   if (config->sink && !config->sink_variable) return fixed_out(w, p, n, more);
   return config->sink || config->stream ? gathered_out(w, p, n) : 0;
 }

@@ -6,6 +6,7 @@
 #include "engine/read/flight.h"
 #include "engine/state/surplus.h"
 #include "engine/step/result.h"
+#include "engine/step/scratch.h"
 #include "ground/mem.h"
 #include "kernels/kernels.h"
 
@@ -205,9 +206,5 @@ int lsi_step_prepare(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) 
     int rc = lsi_step_out(w, step, n);
     if (rc < 0) return rc;
   }
-  if (!lsi_buffer_fit(&w->stepper.scratch, (size_t)most + 64, 0))
-    return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a step's scratch");
-  s->scratch = w->stepper.scratch.data;
-  s->scratch_bytes = most;
-  return 0;
+  return lsi_scratch_begin(w, most);
 }

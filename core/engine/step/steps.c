@@ -10,6 +10,7 @@
 #include "engine/step/nontemporal.h"
 #include "engine/step/pieces.h"
 #include "engine/step/prepare.h"
+#include "engine/step/scratch.h"
 #include "engine/step/write_direct.h"
 
 #define YIELD_NS 100000 /* of steps behind the first of a turn, after which it is another run's */
@@ -221,7 +222,7 @@ static __attribute__((noinline)) bool leave(struct lsi_worker *w, const struct l
   return true;
 }
 
-bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
+static inline __attribute__((always_inline)) bool run_steps(struct lsi_worker *w, struct lsi_flight *f) {
   const struct lsi_run *run = w->run;
   const struct lsi_wave *wave = w->stepper.wave = f->wave;
   const struct lsi_plan *plan = wave->plan;
@@ -247,4 +248,10 @@ bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
   }
   lsi_set_phase(w, LSI_PHASE_READ, 0);
   return true;
+}
+
+bool lsi_steps_run(struct lsi_worker *w, struct lsi_flight *f) {
+  const bool ended = run_steps(w, f);
+  if (LSI_UNLIKELY(w->stepper.scratch_claim.state == LSI_CLAIM_HELD)) lsi_scratch_rest(w, false);
+  return ended;
 }
