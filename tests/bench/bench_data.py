@@ -11,6 +11,8 @@ FULL = {"name": "full", "f32_files": 16, "f32_size": 256 << 20, "lz4_files": 4,
 SMALL = {"version": 1, "size": 4096, "folders": 200, "files": 1000}
 QUICK = {"name": "quick", "f32_files": 4, "f32_size": 128 << 20, "lz4_files": 2,
          "lz4_size": 256 << 20, "random": 40_000, "cached": 300_000, "dense_bytes": 256 << 20}
+LARGE = {"full": 1 << 30, "quick": 256 << 20}
+CODERS = {"zst": ["zstd", "-q", "-3", "-c"], "gz": ["gzip", "-6", "-n", "-c"]}
 CHUNK = 256 << 10
 PAGE = 4096
 
@@ -95,6 +97,22 @@ class Data:
         if not os.path.exists(path) or not os.path.exists(ranges):
             subprocess.run([self.tool, codec, path, str(size), "500", str(chunk), ranges], check=True)
         return path, ranges, size
+
+    def large_size(self):
+        return LARGE[self.size["name"]]
+
+    def large(self, i, kind):
+        """One large file of float32, plain ("bin") or as a program encodes it; made when a row asks for it."""
+        path = self.path(f"large-{i:02d}.{kind}")
+        if not os.path.exists(path):
+            if kind == "bin":
+                subprocess.run([self.tool, "f32", path, str(self.large_size()), str(700 + i)], check=True)
+            else:
+                with open(path + ".part", "wb") as f:
+                    subprocess.run([*CODERS[kind], self.large(i, "bin")], stdout=f, check=True)
+                os.rename(path + ".part", path)
+            os.sync()  # writing it back later would disturb what is measured
+        return path
 
     def small(self):
         """Their folder; made when a row asks for them."""

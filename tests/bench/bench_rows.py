@@ -4,6 +4,7 @@ import subprocess
 
 from bench_data import CHUNK, SMALL
 from bench_jobs import STATS, JobTable, check_same
+from bench_large import LargeTable
 from bench_pieces import PieceTable
 from bench_measure import count_instructions, run_fio, run_json, run_lsio
 from bench_queue import QueueTable
@@ -65,7 +66,8 @@ class Table:
     def rows(self):
         return [*self.device_rows(), *self.merge_rows(), *self.block_rows(), self.overhead_row(),
                 self.cache_row(), self.stream_row(), *self.small_rows(), *JobTable(self.t, self.d).rows(),
-                *PieceTable(self.t, self.d).rows(), *WriteTable(self.t, self.d).rows(), self.plan_row(),
+                *PieceTable(self.t, self.d).rows(), *LargeTable(self.t, self.d).rows(),
+                *WriteTable(self.t, self.d).rows(), self.plan_row(),
                 *ServeTable(self.t, self.d).rows(), *QueueTable(self.t, self.d).rows(), *self.memory_rows()]
 
     def device_rows(self):

@@ -43,4 +43,36 @@ function M.touch(job)
   return lsio.job(job)
 end
 
+-- Whole files by pieces of 1 MiB, decoded where the job has a codec. Words after the script: the files.
+local function pieces(job)
+  job.source = function(params) return lsio.files(M.words(params), { whole = true }) end
+  job.piece = "1MiB"
+  return lsio.job(job)
+end
+
+-- Adds the SHA-256 of each file to a job, as scripts/manifest.lua does; state: the digits of all, in no order.
+function M.sha(job)
+  local hash -- a worker's
+  function job.state() return { digests = {} } end
+  function job.transform(chunk, state)
+    hash = hash or lsio.k.sha256_begin()
+    if chunk.first then hash:reset() end
+    hash:update(chunk.data)
+    if chunk.last then state.digests[#state.digests + 1] = hash:hex() end
+  end
+  job.reduce = { digests = "concat" }
+  return pieces(job)
+end
+
+-- Adds a look at both ends of each piece to a job: what reading and decoding themselves cost.
+function M.ends(job)
+  job.state = "double n, words;"
+  function job.transform(chunk, state)
+    state.n = state.n + chunk.n
+    if chunk.n > 0 then state.words = state.words + chunk.data[0] + chunk.data[chunk.n - 1] end
+  end
+  job.reduce = { n = "sum", words = "sum" }
+  return pieces(job)
+end
+
 return M
