@@ -166,7 +166,7 @@ static bool refill(struct lsi_worker *w) {
 
 static bool finished(const struct lsi_worker *w) {
   return !w->reader.flights && !w->stepper.n_ready && w->reader.next_unit == w->reader.units_end &&
-         !(w->writer && w->writer->results);
+         !w->reader.refrains && !(w->writer && w->writer->results);
 }
 
 /* A finished operation; returns the flight when it was the last of one. */

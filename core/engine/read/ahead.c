@@ -57,6 +57,13 @@ int lsi_ahead_begin(struct lsi_worker *w, struct lsi_flight *f) {
   return LSI_AHEAD_BEGUN;
 }
 
+bool lsi_ahead_near_end(const struct lsi_worker *w) {
+  if (w->reader.streamed == AT_ONCE) return false;
+  for (const struct lsi_flight *f = w->stepper.ready; f; f = f->next)
+    if (f->ahead && f->one.issued < f->one.length) return false;
+  return true;
+}
+
 static void give_back(struct lsi_worker *w, struct lsi_segment *s) {
   if (!s->lent) return;
   w->ops->release(w->backend, &s->lent->op);

@@ -9,6 +9,9 @@
 /* The flight's only extent, whose object is open, is read bit by bit. LSI_AHEAD_BEGUN, 0 without room, or
  * negative with w->error. */
 int lsi_ahead_begin(struct lsi_worker *w, struct lsi_flight *f);
+/* All of what is streamed has been asked for, so that it is time to begin more. What a worker took before
+ * would lie there behind a long step, and no other one could have it. */
+bool lsi_ahead_near_end(const struct lsi_worker *w);
 /* All that the flight has is given back, but for what lsi_flight_end gives back. No operation of its is under
  * way. Nothing if it is not streamed. */
 void lsi_ahead_end(struct lsi_worker *w, struct lsi_flight *f);

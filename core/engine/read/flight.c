@@ -215,6 +215,8 @@ struct lsi_flight *lsi_flight_at_once(struct lsi_worker *w) {
 }
 
 static bool take(struct lsi_worker *w) {
+  w->reader.refrains = LSI_UNLIKELY(w->reader.streamed) && !lsi_ahead_near_end(w);
+  if (LSI_UNLIKELY(w->reader.refrains)) return false;
   return lsi_take_units(w) || (w->reader.late.n_resting && lsi_rest_take(w));
 }
 

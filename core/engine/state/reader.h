@@ -230,6 +230,7 @@ struct lsi_reader {
   struct lsi_flight *free_flights;
   struct lsi_ahead *free_aheads;
   uint32_t streamed;             /* flights that are, among those that are ready */
+  bool refrains;                 /* from taking a unit, in the midst of one that is streamed */
   bool opens_apart;              /* units may be late, or streamed */
   struct lsi_buffer stitches;    /* bytes of several segments that were lent, in one place */
   struct lsi_at_once at_once;
