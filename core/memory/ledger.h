@@ -20,7 +20,7 @@ struct lsi_claim {
   void (*granted)(void *user);   /* after a wait: by who made room for it, under no lock. NULL: not told */
   void *user;
   bool insists;                  /* who asks has some already, for which others may wait: lsi_ledger_insist */
-  bool blocks;                   /* and a thread is held up until then: it comes before those that only insist */
+  bool blocks;                   /* a thread is held up meanwhile: it comes before those that only insist */
   /* the ledger's: */
   enum { LSI_CLAIM_NONE, LSI_CLAIM_WAITS, LSI_CLAIM_HELD } state;
   uint32_t passed;
