@@ -56,10 +56,9 @@ int lsi_fail_dictionary(const struct lsi_codec_ops *codec, uint32_t id, struct l
   lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "%s needs the dictionary with ID %u, which %s", codec->what, id,
            may ? "the job has not been given" : "LSIO can't be given yet");
   if (may)
-    lsi_error_remedy(err, "write dictionary = \"PATH\" beside codec = \"%s\"; --on-error skip leaves "
-                          "such steps out", codec->name);
+    lsi_error_remedy(err, "write dictionary = \"PATH\" beside codec = \"%s\"", codec->name);
   lsi_error_remedy(err, "decompress it with its dictionary (`%s -d -D FILE`) and write it again without "
-                        "a dictionary; --on-error skip leaves such steps out", codec->name);
+                        "a dictionary", codec->name);
   return LSIO_ERR_UNSUPPORTED;
 }
 

@@ -167,7 +167,7 @@ static int fixed(struct lsi_gunzip *g, struct lsi_inflate_io *io, struct lsi_err
     if (!collect(g, io, 6)) return 0;
     lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0,
              "a zlib stream needs the dictionary with ID %u, which LSIO can't be given", be32(g->some + 2));
-    lsi_error_remedy(err, "write it again without a dictionary; --on-error skip leaves such steps out");
+    lsi_error_remedy(err, "write it again without a dictionary");
     return LSIO_ERR_UNSUPPORTED;
   }
   g->flags = g->some[3];

@@ -60,8 +60,7 @@ static int check_dictionary(const struct lsi_decoder *d, uint32_t id, struct lsi
   if (has->id) snprintf(text, sizeof text, "the ID %u", has->id);
   lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0,
            "a zstd frame needs the dictionary with ID %u, but that of the job has %s", id, text);
-  lsi_error_remedy(err, "give the job the dictionary that the frame was written with (`dictionary`); "
-                        "--on-error skip leaves such steps out");
+  lsi_error_remedy(err, "give the job the dictionary that the frame was written with (`dictionary`)");
   return LSIO_ERR_UNSUPPORTED;
 }
 

@@ -62,6 +62,12 @@ void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) {
   va_end(ap);
 }
 
+void lsi_error_remedy_more(struct lsi_error *e, const char *text) {
+  if (!e || !e->code) return;
+  const size_t n = strlen(e->remedy);
+  snprintf(e->remedy + n, sizeof e->remedy - n, "%s%s", n ? "; " : "", text);
+}
+
 /* snprintf at the end of what is there; keeps counting past the end as snprintf does. */
 static void put(char *buf, size_t cap, size_t *len, const char *fmt, ...) LSI_PRINTF(4, 5);
 static void put(char *buf, size_t cap, size_t *len, const char *fmt, ...) {

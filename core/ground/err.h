@@ -39,6 +39,8 @@ void lsi_error_from(struct lsi_error *e, const char *file, size_t n, int line);
 /* What kind of error it is that is set, where its code and os_code do not tell (LSIO_KIND_*). */
 void lsi_error_is(struct lsi_error *e, int kind);
 void lsi_error_remedy(struct lsi_error *e, const char *fmt, ...) LSI_PRINTF(2, 3);
+/* Something else that can be done, behind the remedy where there is one. */
+void lsi_error_remedy_more(struct lsi_error *e, const char *text);
 
 /* "what: object 'x', offset 3, length 4, step 5: No such file or directory (ENOENT); remedy".
  * Writes at most `cap` bytes with the NUL and returns the length it has or would have. */

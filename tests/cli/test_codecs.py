@@ -74,7 +74,10 @@ class Tools(RunnerTest):
                 self.assertEqual(r.code, 5, r)
                 self.assertIn("a zstd frame needs the dictionary with ID %d, which the job has not been given: "
                               "object 'b.in', offset 0" % number, r.err)
-                self.assertIn('write dictionary = "PATH" beside codec = "zstd"', r.err)
+                self.assertIn('write dictionary = "PATH" beside codec = "zstd"; --on-error skip leaves such', r.said)
+                r = self.run_lsio("--on-error=skip", "-e", SUM % ("zstd", way))
+                self.assertIn('write dictionary = "PATH" beside codec = "zstd"\n', r.err)
+                self.assertNotIn("--on-error", r.err)
                 r = self.run_lsio("--on-error=skip", "--errors=e.jsonl", "-e", SUM % ("zstd", way))
                 self.assertEqual(r.code, 1, r)
                 self.assertEqual(r.out.split()[:2], [str(sum(text)), str(len(text))])

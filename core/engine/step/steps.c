@@ -27,10 +27,11 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
   uint32_t c = lsi_request_chunk_begin(r, step);
   lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
                r->first_index + step);
+  const bool skippable = (e->code == LSIO_ERR_CORRUPT && !e->remedy[0]) || e->code == LSIO_ERR_UNSUPPORTED;
   if (e->code == LSIO_ERR_CORRUPT)
-    lsi_error_remedy(e, "the data is damaged or not complete, or its chunks are not what was written as "
-                        "one%s",
-                     w->run->on_error == LSI_ON_ERROR_FAIL ? "; --on-error skip leaves such steps out" : "");
+    lsi_error_remedy(e, "the data is damaged or not complete, or its chunks are not what was written as one");
+  if (skippable && w->run->on_error == LSI_ON_ERROR_FAIL)
+    lsi_error_remedy_more(e, "--on-error skip leaves such steps out");
   const bool changed = e->code == LSIO_ERR_SOURCE && lsi_error_kind(e) == LSIO_KIND_CHANGED;
   fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || changed || e->code == LSIO_ERR_OUTPUT ||
            e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
