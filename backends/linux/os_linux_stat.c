@@ -1,4 +1,4 @@
-/* The store `file` on Linux: what files are, one and many at once; whole ones in memory. */
+/* The store `file` on Linux: what files are, one and many at once; parts of them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -190,44 +190,6 @@ bool lsi_os_exists(const char *path) {
   return lstat(path, &st) == 0;
 }
 
-/* Reads to the end of fd; 0 or an errno, EFBIG past the limit. */
-static int slurp(int fd, uint64_t limit, char **text, size_t *length) {
-  size_t cap = 64 * 1024, n = 0;
-  char *buf = lsi_malloc(cap);
-  if (!buf) return ENOMEM;
-  int code = 0;
-  for (;;) {
-    if (n == cap - 1) {
-      char *more = cap > SIZE_MAX / 2 ? NULL : lsi_realloc(buf, cap * 2);
-      if (!more) {
-        code = ENOMEM;
-        break;
-      }
-      buf = more;
-      cap *= 2;
-    }
-    ssize_t got = read(fd, buf + n, cap - 1 - n);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) {
-      code = got < 0 ? errno : 0;
-      break;
-    }
-    n += (size_t)got;
-    if (n > limit) {
-      code = EFBIG;
-      break;
-    }
-  }
-  if (code) {
-    lsi_free(buf);
-    return code;
-  }
-  buf[n] = 0; /* not counted; for the reader's comfort */
-  *text = buf;
-  *length = n;
-  return 0;
-}
-
 size_t lsi_file_read_part(const void *user, const char *path, uint64_t offset, void *buf, size_t n) {
   (void)user;
   if (offset > INT64_MAX) return 0;
@@ -237,27 +199,4 @@ size_t lsi_file_read_part(const void *user, const char *path, uint64_t offset, v
   const ssize_t got = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? pread(fd, buf, n, (off_t)offset) : 0;
   close(fd);
   return got > 0 ? (size_t)got : 0;
-}
-
-int lsi_file_read_all(const void *user, const char *path, uint64_t limit, char **text, size_t *length,
-                      struct lsi_error *err) {
-  (void)user;
-  bool standard = strcmp(path, "-") == 0;
-  int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return lsi_linux_source_error(path, errno, err);
-  int code = slurp(fd, limit, text, length);
-  if (!standard) close(fd);
-  if (!code) return 0;
-  if (code == ENOMEM) {
-    lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to read a file whole");
-  } else if (code == EFBIG) {
-    lsi_fail(err, LSIO_ERR_LIMIT, 0, "a file is longer than the %llu bytes that are read of it",
-             (unsigned long long)limit);
-  } else if (code == EISDIR) {
-    return lsi_linux_source_error(path, code, err);
-  } else {
-    lsi_fail(err, LSIO_ERR_IO, code, "a file can't be read");
-  }
-  lsi_error_at(err, standard ? "standard input" : path, LSI_NO_OFFSET, 0, LSI_NO_STEP);
-  return code == ENOMEM ? LSIO_ERR_NOMEM : code == EFBIG ? LSIO_ERR_LIMIT : LSIO_ERR_IO;
 }

@@ -4,14 +4,15 @@
 
 #include "seams/store.h"
 
-/* os_linux_stat.c. Also of disks; "-" is standard input, for read_all. */
+/* os_linux_stat.c. Also of disks. */
 int lsi_file_stat_many(const void *user, const char *const *paths, size_t n, struct lsi_object_info *infos,
                        struct lsi_watch *watch, bool faults, struct lsi_error *err);
 int lsi_file_fault(const struct lsi_object_info *info, const char *path, struct lsi_error *err);
-int lsi_file_read_all(const void *user, const char *path, uint64_t limit, char **text, size_t *length,
-                      struct lsi_error *err);
 /* Of a regular file, without waiting for anything but its device. */
 size_t lsi_file_read_part(const void *user, const char *path, uint64_t offset, void *buf, size_t n);
+/* os_linux_whole.c. Pipes, too; "-" is standard input. */
+int lsi_file_read_all(const void *user, const char *path, const struct lsi_whole *how, char **text,
+                      size_t *length, struct lsi_error *err);
 /* os_linux_glob.c. Folders are skipped; what has a pattern's signs in its name is meant where it is there.
  * `regular`: its folder's list says so. */
 int lsi_file_list(const void *user, const char *pattern, struct lsi_watch *watch, lsi_each_name *add,

@@ -74,15 +74,19 @@ static int mem_list(const void *user, const char *pattern, struct lsi_watch *wat
 }
 
 /* Required: for lists of names and ranges, and what describes other objects. */
-static int mem_read_all(const void *user, const char *name, uint64_t limit, char **text, size_t *length,
-                        struct lsi_error *err) {
+static int mem_read_all(const void *user, const char *name, const struct lsi_whole *how, char **text,
+                        size_t *length, struct lsi_error *err) {
   const struct lsi_mem_object *o = lsi_mem_find(user, name, err);
   if (!o) return LSIO_ERR_SOURCE;
-  int rc = 0;
-  if (o->size > limit)
+  int rc = how->watch ? lsi_watch_tell(how->watch, 0, 0, err) : 0;
+  if (rc == 0 && o->size > how->limit)
     rc = lsi_fail(err, LSIO_ERR_LIMIT, 0, "an object is longer than the %llu bytes that are read of it",
-                  (unsigned long long)limit);
-  else if (!(*text = lsi_strndup(o->data, o->size)))
+                  (unsigned long long)how->limit);
+  for (size_t n = 0; rc == 0 && how->look && n < o->size;) { /* as if it came bit by bit */
+    n += LSI_MIN(o->size - n, (size_t)LSI_WHOLE_STRETCH);
+    rc = how->look(how->user, o->data, n, err);
+  }
+  if (rc == 0 && !(*text = lsi_strndup(o->data, o->size)))
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to read an object whole");
   if (rc < 0) {
     lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);

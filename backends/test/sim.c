@@ -372,9 +372,9 @@ static int sim_list(const void *user, const char *pattern, struct lsi_watch *wat
   return strchr(pattern, '*') ? unsupported(pattern, err) : add(ctx, pattern, strlen(pattern), false);
 }
 
-static int sim_read_all(const void *user, const char *name, uint64_t limit, char **text, size_t *length,
-                        struct lsi_error *err) {
-  (void)user, (void)limit, (void)text, (void)length;
+static int sim_read_all(const void *user, const char *name, const struct lsi_whole *how, char **text,
+                        size_t *length, struct lsi_error *err) {
+  (void)user, (void)how, (void)text, (void)length;
   return unsupported(name, err);
 }
 

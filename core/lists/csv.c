@@ -7,6 +7,8 @@
 
 #include "ground/mem.h"
 
+#define ROWS_BETWEEN 65536u /* two looks of who watches */
+
 /* What is known of columns; the header says which is which. */
 enum column { PATH, OFFSET, LENGTH, TAG, COLUMNS };
 
@@ -42,6 +44,8 @@ struct csv {
   uint64_t n_slots, seed;
   uint64_t rows_cap, objects_cap, names_cap;
   struct lsi_ranges r;
+  lsi_each_rows *look;
+  void *user;
   struct lsi_error *err;
 };
 
@@ -378,14 +382,23 @@ static int read_row(struct csv *c) {
 
 static int read_all(struct csv *c) {
   int rc = read_header(c);
-  while (!rc && !at_end(c)) rc = read_row(c);
+  while (!rc && !at_end(c)) {
+    rc = read_row(c);
+    if (!rc && c->look && c->r.n % ROWS_BETWEEN == 0) rc = c->look(c->user, c->r.n, c->err);
+  }
   return rc;
 }
 
 int lsi_csv_ranges(const char *text, size_t len, const char *file_name, struct lsi_ranges *out,
                    struct lsi_error *err) {
+  return lsi_csv_ranges_watched(text, len, file_name, NULL, NULL, out, err);
+}
+
+int lsi_csv_ranges_watched(const char *text, size_t len, const char *file_name, lsi_each_rows *look,
+                           void *user, struct lsi_ranges *out, struct lsi_error *err) {
   if (!len) text = "";
-  struct csv c = {.at = text, .end = text + len, .file = file_name, .line = 1, .err = err};
+  struct csv c = {.at = text, .end = text + len, .file = file_name, .line = 1, .look = look, .user = user,
+                  .err = err};
   int rc = read_all(&c);
   lsi_free(c.unquoted);
   lsi_free(c.slots);

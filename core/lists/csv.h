@@ -20,5 +20,10 @@
  * 0, LSIO_ERR_USAGE (the file is not as above), LSIO_ERR_LIMIT (too many rows) or LSIO_ERR_NOMEM. */
 int lsi_csv_ranges(const char *text, size_t len, const char *file_name, struct lsi_ranges *out,
                    struct lsi_error *err);
+/* The same, for lists of any length: `look` is called now and then with the number of rows so far, and ends
+ * it by a negative value, with *err filled. */
+typedef int lsi_each_rows(void *user, uint64_t rows, struct lsi_error *err);
+int lsi_csv_ranges_watched(const char *text, size_t len, const char *file_name, lsi_each_rows *look,
+                           void *user, struct lsi_ranges *out, struct lsi_error *err);
 
 #endif

@@ -15,6 +15,18 @@
  * device of those before it in the same folder that are: it need not be looked at before it is opened. */
 typedef int lsi_each_name(void *ctx, const char *name, size_t length, bool regular);
 
+#define LSI_WHOLE_STRETCH (1u << 20)
+
+/* How an object is read whole: it may be a pipe into which somebody writes for hours, or have no end. */
+struct lsi_whole {
+  uint64_t limit;          /* bytes; more are LSIO_ERR_LIMIT */
+  struct lsi_watch *watch; /* may end it, also while nothing comes; may be NULL */
+  /* May be NULL. Sees all that is there after each LSI_WHOLE_STRETCH bytes at most; negative, with *err
+   * filled, ends it. */
+  int (*look)(void *user, const char *text, size_t n, struct lsi_error *err);
+  void *user;
+};
+
 struct lsi_store {
   uint32_t version;           /* LSI_STORE_VERSION, checked at start */
   const char *name;
@@ -40,10 +52,9 @@ struct lsi_store {
    * nothing can be listed LSIO_ERR_UNSUPPORTED; errors name the pattern. */
   int (*list)(const void *user, const char *pattern, struct lsi_watch *watch, lsi_each_name *add, void *ctx,
               struct lsi_error *err);
-  /* Required. A whole object in memory (lsi_free), at most `limit` bytes (else LSIO_ERR_LIMIT), and a NUL
-   * behind it that does not count. */
-  int (*read_all)(const void *user, const char *name, uint64_t limit, char **text, size_t *length,
-                  struct lsi_error *err);
+  /* Required. A whole object in memory (lsi_free), and a NUL behind it that does not count. */
+  int (*read_all)(const void *user, const char *name, const struct lsi_whole *how, char **text,
+                  size_t *length, struct lsi_error *err);
   /* Optional: where it costs no round trip. Up to n bytes from an offset, how many; 0 also where they
    * can't be had: who needs them will say why. */
   size_t (*read_part)(const void *user, const char *name, uint64_t offset, void *buf, size_t n);

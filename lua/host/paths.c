@@ -5,9 +5,14 @@
 
 #include "ground/mem.h"
 #include "ground/names.h"
+#include "lists/npy.h"
+#include "seams/os.h"
 #include "seams/store.h"
 
-#define LIST_MOST ((uint64_t)1 << 40) /* bytes of a list of names or ranges */
+#define LIST_PART 4u                     /* of the memory that there is: what is made of a list is as large */
+#define LINE_MOST ((size_t)1 << 20)      /* bytes of a line of a list: longer than any path */
+#define DICTIONARY_MOST ((uint64_t)1 << 31)
+#define LINES_BETWEEN 65536u             /* two looks at the watch */
 
 struct lsi_paths {
   struct lsi_watch *watch;
@@ -112,12 +117,49 @@ int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err) {
   return rc;
 }
 
-int lsi_paths_read(const char *name, char **text, size_t *length, struct lsi_error *err) {
+/* Of a list, as far as it has been read. */
+struct lines {
+  enum lsi_paths_text kind;
+  char end;
+  size_t seen, begin; /* bytes that have been looked at; where the last line begins */
+};
+
+static int line_too_long(const struct lines *l, const char *text, struct lsi_error *err) {
+  size_t number = 1;
+  for (size_t i = 0; i < l->begin; i++) number += text[i] == l->end;
+  lsi_fail(err, LSIO_ERR_LIMIT, 0, "%s %zu of a list is longer than the %zu bytes that it may have",
+           l->end ? "line" : "name", number, LINE_MOST);
+  static const char *const remedies[] = {
+      [LSI_TEXT_LINES] = "is it a list of paths, one a line? With a NUL byte behind each (find -print0) it "
+                         "is read with nul = true",
+      [LSI_TEXT_NULS] = "is it a list of paths, with a NUL byte behind each?",
+      [LSI_TEXT_RANGES] = "is it a CSV or .npy of ranges?"};
+  lsi_error_remedy(err, "%s", remedies[l->kind]);
+  return LSIO_ERR_LIMIT;
+}
+
+static int look_at_lines(void *user, const char *text, size_t n, struct lsi_error *err) {
+  struct lines *l = user;
+  size_t last = n;
+  while (last > l->seen && text[last - 1] != l->end) last--;
+  if (last > l->seen) l->begin = last;
+  l->seen = n;
+  return n - l->begin <= LINE_MOST || lsi_npy_begins(text, n) ? 0 : line_too_long(l, text, err);
+}
+
+int lsi_paths_read(struct lsi_watch *watch, const char *name, enum lsi_paths_text kind, char **text,
+                   size_t *length, struct lsi_error *err) {
   char *own;
   int rc = lsi_store_name(name, false, &own, err);
   if (rc < 0) return rc;
   if (own) name = own;
-  rc = lsi_stores[lsi_store_find(name)]->read_all(NULL, name, LIST_MOST, text, length, err);
+  struct lines lines = {.kind = kind, .end = kind == LSI_TEXT_NULS ? 0 : '\n'};
+  const bool list = kind != LSI_TEXT_DICTIONARY;
+  const struct lsi_whole how = {.limit = list ? lsi_os_memory_available() / LIST_PART : DICTIONARY_MOST,
+                                .watch = watch, .look = list ? look_at_lines : NULL, .user = &lines};
+  rc = lsi_stores[lsi_store_find(name)]->read_all(NULL, name, &how, text, length, err);
+  if (rc == LSIO_ERR_LIMIT && list)
+    lsi_error_remedy(err, "a list may take a quarter of the memory that there is: give it in parts");
   lsi_free(own);
   return rc;
 }
@@ -132,16 +174,16 @@ static int nul_in_line(const char *file, size_t line, struct lsi_error *err) {
 int lsi_paths_list(struct lsi_paths *p, const char *file, bool nul, struct lsi_error *err) {
   char *text;
   size_t length;
-  int rc = lsi_paths_read(file, &text, &length, err);
+  int rc = lsi_paths_read(p->watch, file, nul ? LSI_TEXT_NULS : LSI_TEXT_LINES, &text, &length, err);
   if (rc < 0) return rc;
   size_t begin = 0, line = 0;
   while (rc == 0 && begin < length) {
     const char *stop = memchr(text + begin, nul ? 0 : '\n', length - begin);
     size_t end = stop ? (size_t)(stop - text) : length;
     size_t n = end - begin;
-    line++;
+    if (++line % LINES_BETWEEN == 0 && p->watch) rc = lsi_watch_tell(p->watch, p->names.n, 0, err);
     if (!nul && n && text[end - 1] == '\r') n--;
-    if (!nul && memchr(text + begin, 0, n)) rc = nul_in_line(file, line, err);
+    if (rc == 0 && !nul && memchr(text + begin, 0, n)) rc = nul_in_line(file, line, err);
     text[begin + n] = 0; /* for the last one, there is room for it */
     if (rc == 0 && n) rc = lsi_paths_add(p, text + begin, err);
     begin = end + 1;

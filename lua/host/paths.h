@@ -24,8 +24,11 @@ int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err);
 /* The lines of a file ("-": standard input), without their ends, or (`nul`) what ends with a NUL, as it is;
  * empty ones are left out. */
 int lsi_paths_list(struct lsi_paths *p, const char *file, bool nul, struct lsi_error *err);
-/* A whole object, such as a list of ranges, in memory (lsi_free). */
-int lsi_paths_read(const char *name, char **text, size_t *length, struct lsi_error *err);
+/* A whole object in memory (lsi_free); `watch` may be NULL. Lists are refused when they take more than a
+ * quarter of the memory that there is, or a line of them is longer than any path. */
+enum lsi_paths_text { LSI_TEXT_LINES, LSI_TEXT_NULS, LSI_TEXT_RANGES, LSI_TEXT_DICTIONARY };
+int lsi_paths_read(struct lsi_watch *watch, const char *name, enum lsi_paths_text kind, char **text,
+                   size_t *length, struct lsi_error *err);
 /* Bytewise. LSIO_ERR_NOMEM leaves it as it was. */
 int lsi_paths_sort(struct lsi_paths *p, struct lsi_error *err);
 size_t lsi_paths_count(const struct lsi_paths *p);

@@ -383,7 +383,7 @@ static int locked_merge(struct lsi_script *s, struct lsi_state_json *json, struc
 static int read_dictionary(const char *path, struct lsi_spec *spec, struct lsi_error *err) {
   char *bytes;
   size_t n;
-  int rc = lsi_paths_read(path, &bytes, &n, err);
+  int rc = lsi_paths_read(spec->request->watch, path, LSI_TEXT_DICTIONARY, &bytes, &n, err);
   if (rc < 0) return rc;
   rc = n ? lsi_dictionary_create(bytes, n, &spec->dictionary, err)
          : lsi_fail(err, LSIO_ERR_SOURCE, 0, "a dictionary is empty");

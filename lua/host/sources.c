@@ -241,15 +241,20 @@ static int range_objects(struct lsi_request *r, const struct lsi_ranges *ranges,
   return with_names(r, p, &first, err);
 }
 
+static int watch_rows(void *user, uint64_t rows, struct lsi_error *err) {
+  struct lsi_watch *watch = user;
+  return watch ? lsi_watch_tell(watch, rows, 0, err) : 0;
+}
+
 static int list_of_ranges(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_error *err) {
   char *bytes;
   size_t length;
-  int rc = lsi_paths_read(s->file, &bytes, &length, err);
+  int rc = lsi_paths_read(r->watch, s->file, LSI_TEXT_RANGES, &bytes, &length, err);
   if (rc < 0) return rc;
   struct lsi_ranges ranges = {0};
   rc = lsi_npy_begins(bytes, length)
            ? lsi_npy_ranges(bytes, length, s->file, &ranges, err)
-           : lsi_csv_ranges(bytes, length, s->file, &ranges, err);
+           : lsi_csv_ranges_watched(bytes, length, s->file, watch_rows, r->watch, &ranges, err);
   lsi_free(bytes);
   if (rc < 0) return rc;
   rc = range_objects(r, &ranges, s->paths, s->file, err);

@@ -25,11 +25,11 @@ struct script {
   const char *name;
 };
 
-/* A descriptor 0, 1 or 2 that is closed would otherwise become a data file. Writing to it still
- * fails, as it should. */
+/* A descriptor 0, 1 or 2 that is closed would otherwise become a data file. To read from the first one, and
+ * to write to the others, still fails, as it should. */
 static void guard_standard_files(void) {
   for (int fd = 0; fd <= 2; fd++)
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) < 0) return;
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) return;
 }
 
 /* Seconds on one of the system's clocks. */

@@ -298,6 +298,11 @@ class Lists(ListTest):
                    [("a.bin", -30, 20, 0), ("a.bin", -10, 10, 0)], input="a.bin")
         self.check('function() return lsio.list("names", { nul = true, whole = true }) end', rows)
 
+    def test_closed_standard_input_is_no_empty_list(self):
+        for source in ('lsio.list("-")', 'lsio.list("-", { nul = true })', 'lsio.ranges { file = "-" }'):
+            self.refused(source, 4, "standard input is closed", "COMMAND |", before=lambda: os.close(0))
+        self.expect(0, "-e", JOB % 'lsio.list("-")', input="")
+
     def test_names_with_line_ends(self):
         strange = ["two\nlines", "\r\n", "end\r", " x", "*.bin", "{a,b}"]
         for name in strange:

@@ -393,27 +393,28 @@ static void urls_become_names(void **state) {
 }
 
 /* ---- whole objects and parts ---- */
+#define WHOLE(most) (&(struct lsi_whole){.limit = (most)})
 
 static void an_object_is_read_whole(void **state) {
   struct stage *s = *state;
   char *text = NULL;
   size_t n = 0;
   if (!s->v->lists) {
-    assert_int_equal(s->store->read_all(s->user, s->names[0], 10, &text, &n, &s->err), LSIO_ERR_UNSUPPORTED);
+    assert_int_equal(s->store->read_all(s->user, s->names[0], WHOLE(10), &text, &n, &s->err), LSIO_ERR_UNSUPPORTED);
     assert_string_equal(s->err.object, s->names[0]);
     return;
   }
   for (uint32_t i = 0; i < OBJECTS; i++) {
-    assert_int_equal(s->store->read_all(s->user, s->names[i], s->sizes[i], &text, &n, &s->err), 0);
+    assert_int_equal(s->store->read_all(s->user, s->names[i], WHOLE(s->sizes[i]), &text, &n, &s->err), 0);
     assert_int_equal(n, s->sizes[i]);
     assert_memory_equal(text, s->data[i], n);
     assert_int_equal(text[n], 0);
     lsi_free(text);
   }
-  assert_int_equal(s->store->read_all(s->user, s->names[5], s->sizes[5] - 1, &text, &n, &s->err), LSIO_ERR_LIMIT);
+  assert_int_equal(s->store->read_all(s->user, s->names[5], WHOLE(s->sizes[5] - 1), &text, &n, &s->err), LSIO_ERR_LIMIT);
   assert_string_equal(s->err.object, s->names[5]);
   lsi_error_clear(&s->err);
-  assert_int_equal(s->store->read_all(s->user, "/nowhere/x", 10, &text, &n, &s->err), LSIO_ERR_SOURCE);
+  assert_int_equal(s->store->read_all(s->user, "/nowhere/x", WHOLE(10), &text, &n, &s->err), LSIO_ERR_SOURCE);
   assert_string_equal(s->err.object, "/nowhere/x");
 }
 
@@ -449,7 +450,7 @@ static void lack_of_memory_is_survived(void **state) {
     const uint64_t calls = lsi_mem_calls();
     lsi_mem_fail_nth(nth, false);
     int rc = list(s, "odd*", NULL, &l);
-    if (rc == 0) rc = s->store->read_all(s->user, s->names[1], LONGEST, &text, &n, &s->err);
+    if (rc == 0) rc = s->store->read_all(s->user, s->names[1], WHOLE(LONGEST), &text, &n, &s->err);
     lsi_mem_fail_nth(0, false);
     assert_true(rc == 0 || rc == LSIO_ERR_NOMEM);
     if (rc == 0) assert_int_equal(n, s->sizes[1]);

@@ -301,6 +301,29 @@ static void many_rows(void **state) {
 }
 
 /* Any text gives rows that are well formed, or an error that says something. */
+static int end_it_at(void *user, uint64_t rows, struct lsi_error *e) {
+  return rows >= *(const uint64_t *)user ? lsi_fail(e, LSIO_ERR_CANCELLED, 0, "it is enough") : 0;
+}
+
+static void who_watches_ends_it(void **state) {
+  (void)state;
+  static char text[20 + 8 * 200000];
+  size_t n = (size_t)snprintf(text, sizeof text, "path,offset,length\n");
+  for (int i = 0; i < 200000; i++, n += 6) memcpy(text + n, "a,1,2\n", 6);
+  uint64_t enough = 100000;
+  struct lsi_ranges r;
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  const int64_t live = lsi_mem_live();
+  assert_int_equal(lsi_csv_ranges_watched(text, n, "f", end_it_at, &enough, &r, &e), LSIO_ERR_CANCELLED);
+  assert_int_equal(lsi_mem_live(), live);
+  lsi_error_clear(&e);
+  enough = 200001;
+  assert_int_equal(lsi_csv_ranges_watched(text, n, "f", end_it_at, &enough, &r, &e), 0);
+  assert_int_equal(r.n, 200000);
+  lsi_ranges_free(&r);
+}
+
 static void random_texts(void **state) {
   (void)state;
   const char *given = getenv("LSIO_TEST_SEED");
@@ -367,6 +390,7 @@ int main(void) {
       cmocka_unit_test(nul_in_path),
       cmocka_unit_test(long_fields_are_shown_cut),
       cmocka_unit_test(many_rows),
+      cmocka_unit_test(who_watches_ends_it),
       cmocka_unit_test(random_texts),
       cmocka_unit_test(memory_fails_at_every_place),
   };

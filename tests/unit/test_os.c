@@ -255,33 +255,37 @@ static void stat_many_tells_the_first_that_fails(void **state) {
   }
 }
 
+static int read_whole(const char *name, uint64_t limit, char **text, size_t *n, struct lsi_error *err) {
+  return lsi_store_file.read_all(NULL, name, &(struct lsi_whole){.limit = limit}, text, n, err);
+}
+
 static void a_whole_file_is_read(void **state) {
   (void)state;
   char *text;
   size_t n;
   struct lsi_error err = {0};
   touch("f", "hello");
-  assert_int_equal(lsi_store_file.read_all(NULL, "f", 5, &text, &n, &err), 0);
+  assert_int_equal(read_whole("f", 5, &text, &n, &err), 0);
   assert_int_equal(n, 5);
   assert_memory_equal(text, "hello", 5);
   lsi_free(text);
-  assert_int_equal(lsi_store_file.read_all(NULL, "f", 4, &text, &n, &err), LSIO_ERR_LIMIT);
+  assert_int_equal(read_whole("f", 4, &text, &n, &err), LSIO_ERR_LIMIT);
   assert_string_equal(err.object, "f");
   lsi_error_clear(&err);
-  assert_int_equal(lsi_store_file.read_all(NULL, "g", 4, &text, &n, &err), LSIO_ERR_SOURCE);
+  assert_int_equal(read_whole("g", 4, &text, &n, &err), LSIO_ERR_SOURCE);
   lsi_error_clear(&err);
-  assert_int_equal(lsi_store_file.read_all(NULL, ".", 4, &text, &n, &err), LSIO_ERR_SOURCE);
+  assert_int_equal(read_whole(".", 4, &text, &n, &err), LSIO_ERR_SOURCE);
   /* Larger than the first buffer. */
   FILE *f = fopen("big", "w");
   for (int i = 0; i < 100000; i++) fprintf(f, "%07d\n", i);
   fclose(f);
-  assert_int_equal(lsi_store_file.read_all(NULL, "big", UINT64_MAX, &text, &n, &err), 0);
+  assert_int_equal(read_whole("big", UINT64_MAX, &text, &n, &err), 0);
   assert_int_equal(n, 800000);
   assert_memory_equal(text + 8 * 99999, "0099999\n", 8);
   lsi_free(text);
   int saved = dup(0), fd = open("f", O_RDONLY);
   assert_int_equal(dup2(fd, 0), 0);
-  assert_int_equal(lsi_store_file.read_all(NULL, "-", 100, &text, &n, &err), 0);
+  assert_int_equal(read_whole("-", 100, &text, &n, &err), 0);
   dup2(saved, 0);
   close(saved);
   close(fd);

@@ -303,7 +303,8 @@ static int publish(struct lsi_os_file *f, bool sync_dir, struct lsi_error *err) 
 static void expect_text(const char *path, const char *want) {
   char *text;
   size_t n;
-  assert_int_equal(lsi_store_file.read_all(NULL, path, 100, &text, &n, NULL), 0);
+  const struct lsi_whole how = {.limit = 100};
+  assert_int_equal(lsi_store_file.read_all(NULL, path, &how, &text, &n, NULL), 0);
   assert_string_equal(text, want);
   lsi_free(text);
 }
