@@ -265,11 +265,12 @@ static int intern(struct csv *c, const struct field *f, uint32_t *object) {
 
 /* ---- rows ---- */
 
-/* Steps over blank lines; true when the text ends after them. */
+/* Steps over blank lines, and rows of empty fields, with which spreadsheets fill up; true when the text ends
+ * after them. */
 static bool at_end(struct csv *c) {
   for (;;) {
     const char *p = c->at;
-    while (p < c->end && is_blank(*p)) p++;
+    while (p < c->end && (is_blank(*p) || *p == ',')) p++;
     if (p == c->end) return true;
     if (*p == '\r' && c->end - p > 1 && p[1] == '\n') p++;
     if (*p != '\n') return false;
@@ -347,11 +348,15 @@ static int read_number(struct csv *c, uint64_t line, struct field *f, int64_t *o
   return bad(c, line, "a number of bytes, 0 or more, or nothing or -1 (to the end)", f->text, f->length);
 }
 
-static int wrong_count(struct csv *c, uint64_t line, bool fewer) {
-  char expected[40];
-  snprintf(expected, sizeof expected, "%" PRIu64 " fields", c->fields);
+/* A row of another number of fields than the header, of which so many have been read. */
+static int wrong_count(struct csv *c, uint64_t line, uint64_t found, struct field f) {
+  int rc;
   c->column = COLUMNS;
-  return bad(c, line, expected, fewer ? "fewer" : "more", fewer ? 5 : 4);
+  for (; !f.last; found++)
+    if ((rc = read_field(c, &f))) return rc;
+  return lsi_fail(c->err, LSIO_ERR_USAGE, 0,
+                  "'%s', line %" PRIu64 ": expected %" PRIu64 " fields, as the header has, found %" PRIu64,
+                  c->file, line, c->fields, found);
 }
 
 static int read_row(struct csv *c) {
@@ -370,7 +375,7 @@ static int read_row(struct csv *c) {
     if (c->column == PATH) rc = read_path(c, line, &f, &object);
     else if (known) rc = read_number(c, line, &f, &values[c->column]);
     if (rc) return rc;
-    if (f.last != (i + 1 == c->fields)) return wrong_count(c, line, f.last);
+    if (f.last != (i + 1 == c->fields)) return wrong_count(c, line, i + 1, f);
   }
   r->object[r->n] = object;
   r->offset[r->n] = values[OFFSET];

@@ -14,9 +14,9 @@
  *
  * Paths are bytes, with no NUL. Numbers are decimal int64, in quotes or not; a negative offset counts from
  * the object's end, a length is at least 0, or -1 or nothing: to that end. Blanks and tabs around fields
- * belong to no field; in quotes they belong to a path. Blank lines are passed over, and the last line may
- * lack its end. `file_name` is for messages, which name line and column. *out is set on success only;
- * lsi_ranges_free.
+ * belong to no field; in quotes they belong to a path. Blank lines, and rows of nothing but commas, are
+ * passed over, and the last line may lack its end. `file_name` is for messages, which name line and column.
+ * *out is set on success only; lsi_ranges_free.
  * 0, LSIO_ERR_USAGE (the file is not as above), LSIO_ERR_LIMIT (too many rows) or LSIO_ERR_NOMEM. */
 int lsi_csv_ranges(const char *text, size_t len, const char *file_name, struct lsi_ranges *out,
                    struct lsi_error *err);

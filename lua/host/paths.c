@@ -176,7 +176,8 @@ int lsi_paths_list(struct lsi_paths *p, const char *file, bool nul, struct lsi_e
   size_t length;
   int rc = lsi_paths_read(p->watch, file, nul ? LSI_TEXT_NULS : LSI_TEXT_LINES, &text, &length, err);
   if (rc < 0) return rc;
-  size_t begin = 0, line = 0;
+  const bool marked = !nul && length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0; /* by an editor */
+  size_t begin = marked ? 3 : 0, line = 0;
   while (rc == 0 && begin < length) {
     const char *stop = memchr(text + begin, nul ? 0 : '\n', length - begin);
     size_t end = stop ? (size_t)(stop - text) : length;

@@ -21,8 +21,8 @@ int lsi_paths_later(struct lsi_paths *p, const char *pattern, struct lsi_error *
 /* A pattern that finds nothing is then only told to the watch. */
 void lsi_paths_allow_none(struct lsi_paths *p, bool allow);
 int lsi_paths_expand(struct lsi_paths *p, struct lsi_error *err);
-/* The lines of a file ("-": standard input), without their ends, or (`nul`) what ends with a NUL, as it is;
- * empty ones are left out. */
+/* The lines of a file ("-": standard input), without their ends and a byte order mark before the first one,
+ * or (`nul`) what ends with a NUL, as it is; empty ones are left out. */
 int lsi_paths_list(struct lsi_paths *p, const char *file, bool nul, struct lsi_error *err);
 /* A whole object in memory (lsi_free); `watch` may be NULL. Lists are refused when they take more than a
  * quarter of the memory that there is, or a line of them is longer than any path. */
