@@ -59,14 +59,20 @@ static int wait_signal(int timeout_ms) {
   return n > 0 && read(signal_pipe[0], &byte, 1) == 1 ? byte : 0;
 }
 
-/* Not through stdio: the coordinator may hold its locks while it waits for a reader that reads no
- * more. */
+/* Each of its lines. Not through stdio: the coordinator may hold its locks while it waits for a reader that
+ * reads no more. */
 static void tell(const char *text) {
   struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
-  const char *line = isatty(STDERR_FILENO) ? "\r\033[Klsio-lua: " : "lsio-lua: ";
-  const char *parts[] = {line, text, "\n"};
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-    if (poll(&fd, 1, 100) != 1 || write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0) return;
+  const char *begin = isatty(STDERR_FILENO) ? "\r\033[Klsio-lua: " : "lsio-lua: ";
+  for (size_t n; *text; text += n + (text[n] == '\n')) {
+    n = strcspn(text, "\n");
+    const struct {
+      const char *at;
+      size_t n;
+    } parts[] = {{begin, strlen(begin)}, {text, n}, {"\n", 1}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+      if (poll(&fd, 1, 100) != 1 || write(STDERR_FILENO, parts[i].at, parts[i].n) < 0) return;
+  }
 }
 
 static void leave(const char *why, int exit_code) {

@@ -73,6 +73,22 @@ class Interrupts(RunnerTest):
         self.assertIn("a.f32", err)
         self.assertEqual(self.left(), ["a.f32"])
 
+    def test_workers_that_do_not_return(self):
+        """Each line that is said has the runner's name."""
+        job = ENDLESS.replace('"begun"', '"begun" .. chunk.index')
+        self.data(n=400000)
+        p = self.start("-j2", "--merge=never", "-e", job)
+        limit = time.time() + 20
+        while len(self.left()) < 3 and time.time() < limit:
+            time.sleep(0.01)
+        p.send_signal(signal.SIGINT)
+        lines = p.communicate(timeout=20)[1].decode().splitlines()
+        self.assertEqual(p.returncode, 130, lines)
+        self.assertEqual(len(lines), 3, lines)
+        self.assertEqual(lines[0], "lsio-lua: interrupted; stopping without waiting for")
+        for i in range(2):
+            self.assertRegex(lines[1 + i], r"^lsio-lua: worker %d: transform .*step \d+" % i)
+
     def test_a_second_signal_leaves_at_once(self):
         for first, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             fastest = 9
