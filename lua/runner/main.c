@@ -93,6 +93,14 @@ static void strip_front(struct script *s) {
   if (s->length >= 2 && memcmp(s->text, "#!", 2) == 0) memcpy(s->text, "--", 2);
 }
 
+/* What has been read to its end is no empty list for the job: to read from it fails from here on. */
+static void close_standard_input(void) {
+  const int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  dup2(fd, STDIN_FILENO);
+  close(fd);
+}
+
 static int read_script(const struct flags *f, struct script *s) {
   memset(s, 0, sizeof *s);
   if (f->code) {
@@ -106,6 +114,7 @@ static int read_script(const struct flags *f, struct script *s) {
   FILE *file = is_stdin ? stdin : fopen(f->script, "re");
   int rc = file ? read_file(file, s) : errno;
   if (file && !is_stdin) fclose(file);
+  if (is_stdin) close_standard_input();
   if (rc) {
     say("error: the script '%s' cannot be read: %s", s->name, strerror(rc));
     return rc == ENOMEM ? EXIT_LIMIT : EXIT_SCRIPT;
@@ -243,6 +252,9 @@ static int tell_unstarted(const struct flags *f, const lsio_error *error, int co
   const int exit_code = interrupted ? EXIT_SIGNAL + interrupt_signal() : exit_code_of(code);
   if (interrupted && !unread) say("interrupted while files were listed; nothing was read");
   else if (!unread) say_error(error, code);
+  if (error && f->script && strcmp(f->script, "-") == 0 &&
+      strcmp(lsio_error_object(error), "standard input") == 0)
+    say("standard input held the script: where a list comes from there, give the script as a file or by -e");
   if (error && code == LSIO_ERR_USAGE) flags_explain(f, lsio_error_message(error));
   report_error(report, error);
   report_summary(report, NULL, error, exit_code);

@@ -309,6 +309,8 @@ class Lists(ListTest):
     def test_closed_standard_input_is_no_empty_list(self):
         for source in ('lsio.list("-")', 'lsio.list("-", { nul = true })', 'lsio.ranges { file = "-" }'):
             self.refused(source, 4, "standard input is closed", "COMMAND |", before=lambda: os.close(0))
+            r = self.expect(4, "-", input=JOB % source)
+            self.assertIn("lsio-lua: standard input held the script: ", r.err)
         self.expect(0, "-e", JOB % 'lsio.list("-")', input="")
 
     def test_names_with_line_ends(self):
