@@ -5,18 +5,18 @@ local lsio, buffer = require "lsio", require "string.buffer"
 local BLOCK, escapes = 1048576, { ["\\"] = "\\\\", ["\n"] = "\\n" } -- BLOCK: bytes of text in one string
 local path, hash -- path: of the coordinator, where source and done run; hash: a worker's
 local function open(out, mode) return out == "" and io.stdout or assert(io.open(out, mode)) end
+local function must(ok, why) return ok or error((path == "" and "stdout" or path) .. ": " .. why, 0) end
 -- Every line of `parts` starts with its file's index, which is not written.
 local function write(file, parts, first, last)
-  local place = {} -- of each line: part and position in one number, 0 for a file that was skipped
-  for i = 1, last - first + 1 do place[i] = 0 end
+  local place = {} for i = 1, last - first + 1 do place[i] = 0 end -- part and position, 0: skipped
   for p, text in ipairs(parts) do
     for at, index in text:gmatch("()(%d+)[^\n]*\n") do place[index - first + 1] = p * 2 * BLOCK + at end
   end
   for _, v in ipairs(place) do
     local text, at = parts[math.floor(v / (2 * BLOCK))], v % (2 * BLOCK)
-    if text then assert(file:write(text:match("^%d+ ([^\n]*\n)", at))) end
+    if text then must(file:write(text:match("^%d+ ([^\n]*\n)", at))) end
   end
-  assert(file:flush())
+  must(file:flush())
 end
 
 return lsio.job {

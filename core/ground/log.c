@@ -1,5 +1,6 @@
 #include "ground/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,9 @@ int lsi_log_line(const struct lsi_log *log, uint64_t job, int level, const char 
     return 0;
   }
   FILE *f = level == LSIO_LOG_PRINT ? stdout : stderr;
-  return fwrite(text, 1, n, f) == n && fflush(f) == 0 ? 0 : -1;
+  errno = 0;
+  if (fwrite(text, 1, n, f) == n && fflush(f) == 0) return 0;
+  return errno ? errno : EIO;
 }
 
 void lsi_log_warn(const struct lsi_log *log, uint64_t job, const char *text) {

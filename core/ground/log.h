@@ -11,8 +11,8 @@ struct lsi_log {
   void *user;
 };
 
-/* One message of n bytes, of which the last is a newline that the program does not get. 0, or -1 where stdout
- * (LSIO_LOG_PRINT) or stderr did not take it. Of `log`, NULL: nobody takes it. */
+/* One message of n bytes, of which the last is a newline that the program does not get. 0, or the errno with
+ * which stdout (LSIO_LOG_PRINT) or stderr did not take it. Of `log`, NULL: nobody takes it. */
 int lsi_log_line(const struct lsi_log *log, uint64_t job, int level, const char *text, size_t n);
 /* A warning, of one line without a newline. */
 void lsi_log_warn(const struct lsi_log *log, uint64_t job, const char *text);

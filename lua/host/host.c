@@ -342,9 +342,10 @@ int lsi_lua_error(struct lsi_lua *lua, lua_State *L, int rc, int code, struct ls
     } else if (lua->unwritten && strstr(text, "can't write to standard ")) {
       code = LSIO_ERR_OUTPUT; /* by lsio.host: as of other outputs, the next step would fare no better */
     }
-    lsi_fail(err, code, 0, "%s", text);
-    if (is_new && code == LSIO_ERR_OUTPUT) lsi_error_is(err, LSIO_KIND_IO);
-    lua->unwritten = false;
+    lsi_fail(err, code, code == LSIO_ERR_OUTPUT ? lua->unwritten : 0, "%s", text);
+    if (is_new && code == LSIO_ERR_OUTPUT && lsi_error_kind(err) != LSIO_KIND_NO_SPACE)
+      lsi_error_is(err, LSIO_KIND_IO);
+    lua->unwritten = 0;
   }
   if (is_new) tell_place(lua, code, err);
   lua->raised.length = 0;

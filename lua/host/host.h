@@ -33,7 +33,7 @@ struct lsi_lua {
   _Atomic(struct lsi_loaded_here *) dead; /* released scripts, which its thread has yet to drop */
   double c_types_max; /* LuaJIT never frees a C type: a state that has made so many is replaced */
   bool worn;          /* it has made them */
-  bool unwritten;     /* what a print or lsio.log said could not be, since the last error */
+  int unwritten;      /* errno of a print or lsio.log that failed since the last error; 0: none did */
   const struct lsi_log *log; /* the host's; NULL: stdout and stderr */
   uint64_t job;       /* that a call is about, while it lasts, as the log names it; 0: none */
   const char *script; /* name of the script that a call is about, while it lasts; NULL: none */

@@ -80,7 +80,7 @@ static int vt_scratch(struct lsi_lua *lua, struct lsi_error *err) {
 
 static int vt_say(struct lsi_lua *lua, int level, const char *text, size_t length) {
   const int rc = lsi_log_line(lua->log, speaker(lua), level, text, length);
-  if (rc < 0) lua->unwritten = true;
+  if (rc) lua->unwritten = rc;
   return rc;
 }
 

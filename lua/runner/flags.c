@@ -9,7 +9,7 @@
 static const struct lsio_setting own[] = {
     {"explain", "[=text|json]", "LSIO_EXPLAIN", "print the plan instead of running the job"},
     {"json", "FILE", "LSIO_JSON", "write a summary of the run (- is stdout, after the job's output)"},
-    {"errors", "FILE", "LSIO_ERRORS", "write a line of JSON for every step that fails"},
+    {"errors", "FILE", "LSIO_ERRORS", "write a line of JSON for every step that fails (- is stdout)"},
     {"trace", "FILE", "LSIO_TRACE", "write what each thread did, for ui.perfetto.dev or chrome://tracing"},
     {"progress", "auto|always|never", "LSIO_PROGRESS",
      "rate and time left on stderr (default: auto, on a terminal)"},
@@ -183,6 +183,11 @@ static int set_file(const char **out, const char *value, const char *origin) {
   return 0;
 }
 
+static int no_trace_to_stdout(const char *origin) {
+  say("%s takes the name of a file, such as trace.json, and not - for standard output", origin);
+  return EXIT_USAGE;
+}
+
 /* One of the runner's own; `origin` is how the user wrote it ("--json", "LSIO_JSON"). */
 static int set_own(struct flags *f, const char *name, const char *value, const char *origin) {
   if (strcmp(name, "explain") == 0) {
@@ -202,6 +207,7 @@ static int set_own(struct flags *f, const char *name, const char *value, const c
   } else if (strcmp(name, "errors") == 0) {
     return set_file(&f->errors, value, origin);
   } else if (strcmp(name, "trace") == 0) {
+    if (strcmp(value, "-") == 0) return no_trace_to_stdout(origin);
     return set_file(&f->trace, value, origin);
   } else if (strcmp(name, "quiet") == 0) {
     f->quiet = true;

@@ -197,18 +197,21 @@ static void follow(lsio_queue *queue, lsio_job *job, struct report *report) {
 }
 
 /* Steps that failed: where --errors has them all, only that. `counted`: how many has been said. */
-static void tell_failures(lsio_job *job, const struct flags *f, bool counted) {
+static void tell_failures(lsio_job *job, const struct flags *f, struct report *report, bool counted) {
   const unsigned long long n = lsio_job_error_count(job);
   const char *steps = n == 1 ? "step" : "steps", *were = n == 1 ? "was" : "were";
   if (!counted) say("%llu %s failed and %s left out", n, steps, were);
-  if (f->errors) say("%s has a line for each of the %llu %s that failed", f->errors, n, steps);
-  const char *text = f->quiet || f->errors ? NULL : lsio_job_failures_text(job);
+  const bool listed = report_has_errors(report);
+  if (listed)
+    say("%s has a line for each of the %llu %s that failed",
+        strcmp(f->errors, "-") == 0 ? "standard output" : f->errors, n, steps);
+  const char *text = f->quiet || listed ? NULL : lsio_job_failures_text(job);
   if (!text) return;
   fputs(text, stderr);
-  if (n > FAILURES_SHOWN) say("--errors=FILE lists them all");
+  if (n > FAILURES_SHOWN && !f->errors) say("--errors=FILE lists them all");
 }
 
-static void tell_end(lsio_job *job, const struct flags *f) {
+static void tell_end(lsio_job *job, const struct flags *f, struct report *report) {
   const int code = lsio_job_status(job);
   if (code == LSIO_ERR_CANCELLED && interrupt_signal()) {
     struct lsio_progress g = {.struct_size = sizeof g};
@@ -224,7 +227,7 @@ static void tell_end(lsio_job *job, const struct flags *f) {
   const bool summary = !f->quiet && f->progress != WHEN_NEVER;
   const char *text = summary ? lsio_job_summary_text(job) : NULL;
   if (text) fputs(text, stderr);
-  if (lsio_job_error_count(job)) tell_failures(job, f, text != NULL);
+  if (lsio_job_error_count(job)) tell_failures(job, f, report, text != NULL);
 }
 
 static int explain(lsio_job *job, const struct flags *f) {
@@ -263,12 +266,12 @@ static int tell_unstarted(const struct flags *f, const lsio_error *error, int co
 
 static int tell_ended(lsio_job *job, const struct flags *f, struct report *report) {
   int exit_code = lsio_job_exit_code(job);
-  fflush(stdout); /* the job's own words first */
+  output_flush(); /* the job's own words first */
   const bool unread = lost_its_reader(lsio_job_status(job), lsio_job_error(job));
   if (unread || (lsio_job_status(job) == LSIO_ERR_CANCELLED && interrupt_signal()))
     exit_code = EXIT_SIGNAL + interrupt_signal();
   report_error(report, lsio_job_error(job));
-  if (!unread) tell_end(job, f);
+  if (!unread) tell_end(job, f, report);
   const lsio_error *state_error = lsio_job_state_error(job);
   if (state_error) say_error(state_error, lsio_error_code(state_error));
   report_error(report, state_error);

@@ -17,7 +17,8 @@ struct report {
   const char *json_path, *errors_path; /* borrowed */
   FILE *json, *errors;
   char temporary[4096];                /* where the summary grows; "" when it is written directly */
-  bool summarised, json_failed, errors_failed;
+  bool summarised, errors_told;
+  int json_error, errors_error;        /* errno of the first write that failed, 0: none has */
   uint64_t lines;
   char last[2048];                     /* message of the last line of --errors */
 };
@@ -47,6 +48,26 @@ void say_error(const lsio_error *e, int code) {
 bool output_without_reader(void) {
   struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
   return poll(&fd, 1, 0) == 1 && (fd.revents & (POLLERR | POLLHUP));
+}
+
+static int output_error; /* errno of the first flush that failed */
+
+static int errno_or(int usual) { return errno ? errno : usual; }
+
+void output_flush(void) {
+  errno = 0;
+  if (fflush(stdout) != 0 && !output_error) output_error = errno_or(EIO);
+}
+
+/* Why standard output has not taken what was written to it, 0: nothing tells. What the C library has written
+ * by itself while a script went on left no errno: then it is asked whether more can be written. */
+static int output_cause(void) {
+  struct stat st;
+  if (output_error) return output_error;
+  if (write(STDOUT_FILENO, "", 0) < 0) return errno;
+  const bool file = fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+  const bool full = file && fallocate(STDOUT_FILENO, FALLOC_FL_KEEP_SIZE, st.st_size, 65536) < 0;
+  return full && (errno == ENOSPC || errno == EDQUOT) ? errno : 0;
 }
 
 /* Without the lock, which a worker may hold that waits for a reader. */
@@ -92,14 +113,15 @@ int report_open(struct report **out, const char *json, const char *errors) {
     free(r);
     return EXIT_OUTPUT;
   }
-  if (errors && !(r->errors = fopen(errors, "we"))) {
+  if (errors && strcmp(errors, "-") == 0)
+    r->errors = stdout;
+  else if (errors && !(r->errors = fopen(errors, "we"))) {
     say("--errors=%s cannot be written: %s", errors, strerror(errno));
     if (r->json && r->json != stdout) fclose(r->json);
     if (r->temporary[0]) unlink(r->temporary);
     free(r);
     return EXIT_OUTPUT;
   }
-  if (r->errors) setvbuf(r->errors, NULL, _IOLBF, BUFSIZ); /* whole lines, as they happen */
   current = *out = r;
   return 0;
 }
@@ -116,9 +138,21 @@ void report_error(struct report *r, const lsio_error *e) {
   if (r->lines && strcmp(r->last, lsio_error_message(e)) == 0) return;
   snprintf(r->last, sizeof r->last, "%s", lsio_error_message(e));
   r->lines++;
-  char *line = lsio_error_json(e);
-  if (!line || fprintf(r->errors, "%s\n", line) < 0) r->errors_failed = true;
+  if (r->errors == stdout) progress_clear();
+  char *line = lsio_error_json(e); /* written as they happen, one by one */
+  errno = line ? 0 : ENOMEM;
+  const bool good = line && fprintf(r->errors, "%s\n", line) > 0 && fflush(r->errors) == 0;
+  if (!good && !r->errors_error) r->errors_error = errno_or(EIO);
+  if (!good && !output_error && r->errors == stdout) output_error = r->errors_error;
   lsio_free(line);
+}
+
+bool report_has_errors(struct report *r) {
+  const bool other = r->errors && r->errors != stdout; /* standard output is told of at the end */
+  if (r->errors_error && other && !r->errors_told)
+    say("--errors=%s could not be written: %s", r->errors_path, strerror(r->errors_error));
+  r->errors_told |= r->errors_error != 0;
+  return r->errors && !r->errors_error;
 }
 
 /* What a summary has at least, for a job that never ran. */
@@ -152,39 +186,40 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   return o;
 }
 
+static int write_summary(FILE *f, lsio_job *job, const lsio_error *e, int exit_code) {
+  struct stat st;
+  const int fd = fileno(f);
+  errno = 0;
+  if (f != stdout && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0) return errno;
+  const char *text = job ? lsio_job_summary_json(job) : NULL;
+  json_t *o = job ? NULL : unsubmitted_json(e, exit_code);
+  errno = text || o ? 0 : ENOMEM;
+  const bool good = text ? fputs(text, f) >= 0 : o && json_dumpf(o, f, JSON_INDENT(2)) == 0;
+  const int rc = good && fputc('\n', f) != EOF && fflush(f) == 0 ? 0 : errno_or(EIO);
+  json_decref(o);
+  return rc;
+}
+
 void report_summary(struct report *r, lsio_job *job, const lsio_error *e, int exit_code) {
   if (!r->json) return;
   r->summarised = true;
-  struct stat st;
-  const int fd = fileno(r->json);
-  if (r->json != stdout && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0)
-    r->json_failed = true;
-  if (job) {
-    const char *text = lsio_job_summary_json(job);
-    if (!text || fputs(text, r->json) < 0) r->json_failed = true;
-  } else {
-    json_t *o = unsubmitted_json(e, exit_code);
-    if (!o || json_dumpf(o, r->json, JSON_INDENT(2)) != 0) r->json_failed = true;
-    json_decref(o);
-  }
-  fputc('\n', r->json);
+  r->json_error = write_summary(r->json, job, e, exit_code);
+  if (r->json == stdout && !output_error) output_error = r->json_error;
 }
 
 /* ---- the end ---- */
 
-static int close_file(FILE *f, bool failed, const char *option, const char *path) {
-  if (!f) return 0;
-  failed = failed || ferror(f);
+static int close_file(FILE *f, int error, const char *option, const char *path) {
+  if (!f || f == stdout) return 0;
   errno = 0;
-  if (fclose(f) == 0 && !failed) return 0;
-  say("%s=%s could not be written%s%s", option, path, errno ? ": " : "",
-      errno ? strerror(errno) : "");
+  if (fclose(f) != 0 && !error) error = errno_or(EIO);
+  if (!error) return 0;
+  say("%s=%s could not be written: %s", option, path, strerror(error));
   return EXIT_OUTPUT;
 }
 
 static int close_summary(struct report *r) {
-  if (!r->json || r->json == stdout) return 0;
-  int rc = close_file(r->json, r->json_failed, "--json", r->json_path);
+  int rc = close_file(r->json, r->json_error, "--json", r->json_path);
   if (!r->temporary[0]) return rc;
   if (!rc && rename(r->temporary, r->json_path) != 0) {
     say("--json=%s could not be written: %s", r->json_path, strerror(errno));
@@ -194,6 +229,14 @@ static int close_summary(struct report *r) {
   return rc;
 }
 
+static int close_errors(struct report *r) {
+  if (!report_has_errors(r) && r->errors) { /* it has been said */
+    if (r->errors != stdout) fclose(r->errors);
+    return EXIT_OUTPUT;
+  }
+  return close_file(r->errors, 0, "--errors", r->errors_path);
+}
+
 /* A job that could not print has often failed because of it: then this is the better explanation. */
 static bool explains(int exit_code) {
   return exit_code <= EXIT_SKIPPED || exit_code == EXIT_SCRIPT || exit_code == EXIT_TRANSFORM;
@@ -201,14 +244,14 @@ static bool explains(int exit_code) {
 
 int report_close(struct report *r, int exit_code) {
   if (!r->summarised) report_summary(r, NULL, NULL, exit_code); /* it did not come to a job */
-  errno = 0;
-  const bool broken = fflush(stdout) != 0 || ferror(stdout) || (r->json == stdout && r->json_failed);
+  output_flush();
+  const bool broken = output_error || ferror(stdout);
   const bool unread = broken && output_unread();
+  const int cause = broken && !unread ? output_cause() : 0;
   if (broken && !unread)
-    say("standard output could not be written%s%s", errno ? ": " : "",
-        errno ? strerror(errno) : "");
+    say("standard output could not be written%s%s", cause ? ": " : "", cause ? strerror(cause) : "");
   int files = close_summary(r);
-  if (close_file(r->errors, r->errors_failed, "--errors", r->errors_path)) files = EXIT_OUTPUT;
+  if (close_errors(r)) files = EXIT_OUTPUT;
   current = NULL;
   free(r);
   if (broken && explains(exit_code)) return unread ? EXIT_SIGNAL + SIGPIPE : EXIT_OUTPUT;

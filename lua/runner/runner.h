@@ -78,6 +78,8 @@ struct report; /* --json and --errors */
 int report_open(struct report **out, const char *json, const char *errors);
 /* A line for --errors. */
 void report_error(struct report *r, const lsio_error *e);
+/* All of its lines are there; else says why not, once. False also without --errors. */
+bool report_has_errors(struct report *r);
 /* The summary; `job` is NULL when the job could not be submitted (`e` says why). */
 void report_summary(struct report *r, lsio_job *job, const lsio_error *e, int exit_code);
 /* Completes the files and checks standard output. Returns the exit code: `exit_code`, or
@@ -86,6 +88,8 @@ int report_close(struct report *r, int exit_code);
 /* Leaving in a hurry: nothing unfinished stays. */
 void report_abandon(void);
 
+/* Writes what is on its way to standard output, and remembers why if that fails. */
+void output_flush(void);
 /* Standard output is a pipe or socket whose other end is closed. In signal handlers, too. */
 bool output_without_reader(void);
 /* It is, and something that was written to it is lost. */

@@ -16,7 +16,7 @@ REMEDY = ("corrupt: the data is damaged or not complete, or its chunks are not w
           "    written as one\n")
 
 
-class Failures(RunnerTest):
+class FailureTest(RunnerTest):
     def files(self, n):
         """An lz4 frame of one stored block and no checksums, or a damaged one."""
         os.mkdir(self.path("d"))
@@ -30,6 +30,8 @@ class Failures(RunnerTest):
         """What stands behind the sentence of the summary that counts."""
         return err.split("left out", 1)[1].split("\n", 1)[1]
 
+
+class Failures(FailureTest):
     def test_at_a_glance(self):
         self.files(160)
         lines = "".join(
@@ -80,6 +82,52 @@ class Failures(RunnerTest):
         self.expect(1, "-j4", "--json=s.json", "job.lua")
         self.assertEqual([e["step"] for e in self.summary()["errors"]], list(range(0, 800, 8)))
         self.assertEqual(self.summary()["error_count"], 400)
+
+
+class ErrorsFile(FailureTest):
+    def test_what_cannot_be_listed_is_shown(self):
+        """Said once, with the reason; the failures are then not lost."""
+        self.files(24)
+        self.write("job.lua", JOB)
+        plain = self.expect(1, "-j1", "job.lua").err
+        r = self.expect(6, "-j1", "--errors=/dev/full", "job.lua")
+        said = "lsio-lua: --errors=/dev/full could not be written: No space left on device\n"
+        self.assertEqual(self.shown(r.err), said + self.shown(plain))
+        self.assertNotIn("has a line for each", r.err)
+        self.assertEqual(self.expect(6, "-q", "--errors=/dev/full", "job.lua").err,
+                         "lsio-lua: 6 steps failed and were left out\n" + said)
+        r = self.expect(8, "-j1", "--on-error=fail", "--errors=/dev/full", "job.lua")
+        self.assertEqual(r.err.count("--errors=/dev/full"), 1)
+        self.assertTrue(r.err.endswith(said), r)
+
+    def test_minus_is_standard_output(self):
+        self.files(24)
+        self.write("job.lua", JOB.replace("transform =", "done = function() print '{}' end, transform ="))
+        for args, env in ((["--errors=-"], {}), (["--errors", "-"], {}), ([], {"LSIO_ERRORS": "-"})):
+            r = self.expect(1, "-j1", *args, "job.lua", env=env)
+            lines = [json.loads(line) for line in r.out.splitlines()]
+            self.assertEqual(lines[-1], {})
+            self.assertEqual(sorted(e["step"] for e in lines[:-1]), [0, 1, 8, 9, 16, 17])
+            self.assertIn("lsio-lua: standard output has a line for each of the 6 steps that failed\n", r.err)
+        r = self.expect(1, "--errors=-", "--json=-", "job.lua")
+        lines = r.out.splitlines()
+        self.assertEqual([json.loads(line).get("code", "") for line in lines[:7]].count(""), 1)
+        self.assertEqual(json.loads("\n".join(lines[7:]))["error_count"], 6)
+        with open("/dev/full", "w") as full:
+            r = self.expect(6, "-j1", "--errors=-", "--on-error=skip", "-e", JOB, stdout=full)
+        self.assertIn("\nd/0001.bin: step 1: -e:4: bad weather\n", r.err)
+        self.assertEqual(r.err.count("No space left on device"), 1)
+        self.assertEqual(self.left(), ["d", "job.lua"])
+        self.assertIn("- is stdout", self.expect(0, "--help").out)
+
+    def test_a_trace_is_a_file(self):
+        self.write("job.lua", JOB)
+        for args, origin in ((["--trace=-"], "--trace"), (["--trace", "-"], "--trace")):
+            r = self.expect(2, *args, "job.lua")
+            self.assertIn("%s takes the name of a file" % origin, r.err)
+        r = self.expect(2, "job.lua", env={"LSIO_TRACE": "-"})
+        self.assertIn("LSIO_TRACE takes the name of a file", r.err)
+        self.assertEqual(self.left(), ["job.lua"])
 
 
 if __name__ == "__main__":

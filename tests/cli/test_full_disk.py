@@ -93,6 +93,17 @@ class FullDisk(RunnerTest):
         folder = self.mount("-t", "tmpfs", "none", "-o", "ro")
         self.assertEqual(self.fills(folder), 0)
 
+    def test_standard_output(self):
+        """What is lost while the script goes on is explained at the end, too."""
+        folder = self.mount("-t", "tmpfs", "none", "-o", "size=64k")
+        self.data(n=10)
+        for n in (65536, 80000, 200000):
+            job = COPY.replace("sink =", 'transform = function() io.write(("x"):rep(%d)) io.write("y") end, done_sink ='
+                               % n).replace('done_sink = lsio.npy("out.npy"),', "")
+            with open(os.path.join(folder, "out"), "w") as out:
+                r = self.expect(0 if n == 1 else 6, "-q", "-e", job, stdout=out)
+            self.assertEqual(r.err, "lsio-lua: standard output could not be written: No space left on device\n")
+
     def test_another_file_system(self):
         values = self.data(n=self.VALUES)
         if not os.access("/dev/shm", os.W_OK):

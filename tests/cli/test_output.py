@@ -125,10 +125,6 @@ class Outputs(RunnerTest):
     def test_standard_output(self):
         self.data()
         with open("/dev/full", "w") as full:
-            r = self.run_lsio("-e", STATS, stdout=full)
-        self.assertEqual(r.code, 6, r)
-        self.assertIn("standard output could not be written", r.err)
-        with open("/dev/full", "w") as full:
             r = self.run_lsio("--help", stdout=full)
         self.assertEqual(r.code, 6, r)
         self.assertIn("No space left on device", r.err)
@@ -142,6 +138,29 @@ class Outputs(RunnerTest):
                            stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(p.stdout, b"6\n", p)
 
+    def test_why_standard_output_takes_no_more(self):
+        """Whoever wrote what is lost, and whenever the C library noticed."""
+        self.data()
+        full = os.open("/dev/full", os.O_WRONLY)
+        self.addCleanup(os.close, full)
+        said = "lsio-lua: standard output could not be written: "
+        writes = ("print(1)", 'print(("x"):rep(100000))', 'io.write("x")', 'io.write(("x"):rep(65536))',
+                  'io.write(("x"):rep(200000))', 'io.write("x") io.stdout:flush()')
+        for write in writes:
+            job = STATS.replace("print(", write + " tostring(")
+            for script in (job, job.replace("state.n =", write + " state.n =")):
+                r = self.expect(6, "-q", "-e", script, stdout=full)
+                self.assertEqual(r.err.splitlines()[-1], said + "No space left on device")
+                if write.startswith("print"):
+                    self.assertRegex(r.err, r"error: -e:\d+: can't write to standard output.*: No space left on device")
+                r = self.expect(6, "-q", "-e", script, before=lambda: os.close(1))
+                self.assertEqual(r.err.splitlines()[-1], said + "Bad file descriptor")
+        quiet = STATS.replace("print(", "tostring(")
+        for args in (["--json=-", "-e", quiet], ["--explain", "-e", quiet], ["--help"], ["--doctor"]):
+            self.assertEqual(self.expect(6, "-q", *args, stdout=full).err, said + "No space left on device\n")
+        self.assertEqual(self.expect(6, "-q", "--json=/dev/full", "-e", quiet).err,
+                         "lsio-lua: --json=/dev/full could not be written: No space left on device\n")
+
     def test_a_print_that_fails_stops_the_job(self):
         """As any other output; it is no failure of the step that printed."""
         self.data()
@@ -154,7 +173,7 @@ class Outputs(RunnerTest):
         self.assertEqual(self.left(), ["a.f32", "e.jsonl"])
         with open(self.path("e.jsonl")) as f:
             line = json.loads(f.readline())
-        self.assertEqual((line["code"], line["kind"]), ("LSIO_ERR_OUTPUT", "io"))
+        self.assertEqual((line["code"], line["kind"]), ("LSIO_ERR_OUTPUT", "no_space"))
 
     def test_files_of_the_runner(self):
         self.data()

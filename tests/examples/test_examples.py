@@ -71,15 +71,17 @@ class Example(unittest.TestCase):
         with open(os.path.join(self.folder, name), "wb") as f:
             f.write(data if isinstance(data, bytes) else data.tobytes())
 
-    def run_job(self, script, *args, options=(), exit_code=0):
+    def run_job(self, script, *args, **more):
+        return self.result_of(script, *args, **more).stdout
+
+    def result_of(self, script, *args, options=(), exit_code=0, stdout=subprocess.PIPE):
         command = [RUNNER, "--progress", "never", *options,
                    os.path.join(ROOT, "scripts", script), *args]
         result = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                timeout=120)
+                                stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120)
         self.assertEqual(exit_code, result.returncode,
                          "%s\n%s%s" % (" ".join(command), result.stdout, result.stderr))
-        return result.stdout
+        return result
 
     def load(self, name):
         return np.load(os.path.join(self.folder, name))
@@ -262,6 +264,14 @@ class Manifest(Example):
         with open(os.path.join(self.folder, "m.txt"), encoding="utf-8") as f:
             self.assertEqual(want, f.read().splitlines())
         self.assertEqual("", self.run_job("manifest.lua", "--out=none/m.txt", "t/**", exit_code=7))
+
+    def test_a_full_disk(self):
+        self.write("a.bin", b"x")
+        r = self.result_of("manifest.lua", "--out=/dev/full", "a.bin", exit_code=7)
+        self.assertIn("/dev/full: No space left on device", r.stderr)
+        with open("/dev/full", "w") as full:
+            r = self.result_of("manifest.lua", "a.bin", exit_code=6, stdout=full)
+        self.assertIn("stdout: No space left on device", r.stderr)
 
 
 if __name__ == "__main__":
