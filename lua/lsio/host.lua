@@ -140,6 +140,7 @@ function M.load(address, given, lent)
   for i = 0, tonumber(call.n_args) - 1 do args[i + 1] = ffi.string(given_args[i]) end
   local function fail(text) core.fail(core.USAGE, text) end
   entry.params = params.parse(j.params, args, fail, lent)
+  source.are_params(entry.params)
   params.give(j.params, entry.params, given, fail)
   if j.state_size then call.state_size = j.state_size end
   if j.finish or j.reduce then call.finishes = true end

@@ -23,8 +23,17 @@ local choices = {
 }
 
 local function shape(v, who)
-  if type(v) ~= "table" or #v == 0 then
+  if type(v) ~= "table" then
     fail("%s: shape must be a list such as { -1, 256 }, not %s", who, util.show(v))
+  end
+  for key in pairs(v) do
+    if not util.whole(key, 1, #v) then
+      fail("%s: shape is a list such as { -1, 256 }, from 1 on and without gaps: %s has no place in it", who,
+        type(key) == "string" and key or "[" .. tostring(key) .. "]")
+    end
+  end
+  if #v == 0 then
+    fail("%s: shape is empty; write all sizes, such as { -1, 256 } (-1: as much as there is)", who)
   end
   if #v > 32 then fail("%s: shape has %d dimensions, 32 are possible", who, #v) end
   local open = 0
@@ -73,6 +82,9 @@ local function make(kind, path, options)
 end
 
 local function in_file(kind, path, options)
+  if type(path) == "table" then
+    fail('lsio.%s wants a path, and its options behind it: ("out.%s", { exists = "replace" })', kind, kind)
+  end
   if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
     fail("lsio.%s wants a path, not %s", kind, util.show(path))
   end

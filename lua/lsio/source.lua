@@ -78,11 +78,29 @@ local function check_files(options, who, valid)
   return out
 end
 
+-- What a job's source and sink are called with: words, which may be paths, beside names.
+local of_params = setmetatable({}, { __mode = "k" })
+function M.are_params(t) of_params[t] = true end
+
+-- What stands in a list of paths but is none of them would be left out.
+local function check_keys(paths, who)
+  for key in pairs(paths) do
+    if list_options[key] then
+      fail("%s: %s stands in the list of paths; options come behind it: ({ PATH, ... }, { %s = ... })", who,
+        key, key)
+    elseif not util.whole(key, 1, #paths) then
+      fail("%s: %s stands in the list of paths, which are numbered from 1 on, without gaps", who,
+        type(key) == "string" and key or "[" .. tostring(key) .. "]")
+    end
+  end
+end
+
 local function check_paths(paths, who)
   if type(paths) == "string" then paths = { paths } end
   if type(paths) ~= "table" then
     fail("%s wants a path, a glob or a list of them, not %s", who, util.show(paths))
   end
+  if not of_params[paths] then check_keys(paths, who) end
   for i = 1, #paths do
     if type(paths[i]) ~= "string" or paths[i] == "" or paths[i]:find("\0", 1, true) then
       fail("%s: path %d is %s, not a file name", who, i, util.show(paths[i]))
@@ -92,6 +110,9 @@ local function check_paths(paths, who)
 end
 
 function M.files(paths, options)
+  if type(options) == "string" or (type(options) == "table" and options[1] ~= nil) then
+    fail 'lsio.files takes one list of paths: { "a", "b" }; options, as { whole = true }, come behind it'
+  end
   local s = check_files(options, "lsio.files", file_options)
   s.kind, s.paths = "files", check_paths(paths, "lsio.files")
   if #s.paths == 0 then
@@ -101,6 +122,9 @@ function M.files(paths, options)
 end
 
 function M.list(path, options)
+  if type(path) == "table" then
+    fail 'lsio.list wants the name of one list, not a table; options behind it: ("names", { nul = true })'
+  end
   local s = check_files(options, "lsio.list", list_options)
   if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
     fail('lsio.list wants the name of a list of paths, or "-" (standard input), not %s', util.show(path))
@@ -120,7 +144,8 @@ end
 local range_keys = { objects = true, object = true, offset = true, length = true, tag = true, group = true,
   file = true, missing = true, changing = true }
 
-function M.ranges(t)
+function M.ranges(t, more)
+  if more ~= nil then fail "lsio.ranges takes one table, with all that belongs to it" end
   if type(t) ~= "table" then fail("lsio.ranges wants a table, not %s", util.show(t)) end
   util.only_keys(t, range_keys, "key of lsio.ranges", fail_text)
   local s = { kind = "ranges" }
@@ -155,7 +180,10 @@ end
 
 -- Elements of a Lua table or an FFI array, whatever its first index.
 local function count_of(v, key)
-  if type(v) == "table" then return #v end
+  if type(v) == "table" then
+    if v[0] ~= nil then fail("lsio.ranges: %s has an element 0, but a Lua array begins with 1", key) end
+    return #v
+  end
   local array, why = require "lsio.view".of_array(v)
   if not array then fail("lsio.ranges: %s: %s", key, why) end
   return array.n

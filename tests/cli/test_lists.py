@@ -82,6 +82,21 @@ class ToTheEnd(ListTest):
         self.refused('lsio.ranges { file = "r.csv" }', 2, "'r.csv', line 2, length", "nothing or -1")
 
 
+class Traps(ListTest):
+    """What would be left out without a word."""
+    def test_what_stands_in_the_wrong_place(self):
+        for source, words in (('lsio.files { "a.bin", chunk = "1MiB" }', "chunk stands in the list of paths; options come behind it"),
+                              ('lsio.ranges { objects = "a.bin", offset = { [0] = 3, 5 } }', "offset has an element 0"),
+                              ('lsio.ranges { objects = "a.bin", offset = { 5 }, tag = { [0] = 3, 5 } }', "tag has an element 0"),
+                              ('function() return lsio.files { "a.bin", whole = true } end', "whole stands in the list of paths")):
+            self.refused(source, 3, words)
+
+    def test_parameters_are_no_mistake(self):
+        job = (JOB % "function(params) return lsio.files(params) end").replace("state =", 'params = { chunk = 5, name = "x" }, state =')
+        r = self.expect(0, "-j1", "-e", job, "a.bin", "b.bin", "--chunk=7")
+        self.assertEqual(r.out, "a.bin 0 1000 0\nb.bin 0 37 0\n")
+
+
 class Npy(ListTest):
     def test_all_types_and_orders(self):
         rows = [("a.bin", 10, 20, 1), ("b.bin", 37, 0, 2), ("a.bin", 0, 1000, 3), ("c.bin", 0, 0, 100)]
