@@ -210,6 +210,51 @@ class FindBytes(Example):
         self.assertEqual(want, got)
 
 
+    def test_hits_across_pieces_count_once(self):
+        """Python finds as many in texts of few letters, with pieces as short as a needle: it lies across two, three
+        begin and end there, and of those that overlap each counts that begins behind the last one."""
+        with open(os.path.join(ROOT, "scripts", "find_bytes.lua")) as f:
+            script = f.read()
+        self.assertIn('piece     = "1MiB"', script)
+        across = 0
+        for turn in range(60):
+            needle = bytes(self.random.integers(97, 97 + 1 + turn % 3, self.random.integers(1, 9), dtype="u1"))
+            piece = len(needle) + int(self.random.integers(0, 12))
+            texts = {}
+            for name in range(6):
+                size = int(self.random.choice([0, 1, piece, 2 * piece, 2 * piece + 1, self.random.integers(1, 400)]))
+                text = bytes(self.random.integers(97, 97 + 1 + turn % 3, size, dtype="u1"))
+                for _ in range(size // 20):
+                    at = int(self.random.integers(size))
+                    text = (text[:at] + needle + text[at + len(needle):])[:size]
+                texts["%d.txt" % name] = text
+                across += any(needle in text[i - len(needle) + 1:i + len(needle) - 1] for i in range(piece, size, piece))
+                self.write("%d.txt" % name, text)
+            self.write("job.lua", script.replace('"1MiB"', str(piece)).encode())
+            want = ["%s: %d, first at byte %d" % (n, t.count(needle), t.find(needle)) for n, t in sorted(texts.items())
+                    if needle in t]
+            got = self.run_job(os.path.join(self.folder, "job.lua"), "*.txt", "--needle=" + needle.decode()).splitlines()
+            self.assertEqual(want, got, (needle, piece, texts))
+        self.assertGreater(across, 60)
+
+    def test_files_larger_than_the_memory(self):
+        """By pieces, as it comes; holes cost no room on the disk."""
+        path, size, last = os.path.join(self.folder, "large"), 300 << 20, (200 << 20) - 3
+        with open(path, "wb") as f:
+            for at in (5, (1 << 20) - 1, last):
+                f.seek(at)
+                f.write(b"needle")
+            f.truncate(size)
+        got = self.run_job("find_bytes.lua", "large", "--needle=needle", options=["--memory=64MiB", "-j1"])
+        self.assertEqual("large: 3, first at byte 5\n", got)
+
+    def test_an_empty_needle_is_refused(self):
+        self.write("a.log", b"x")
+        r = self.result_of("find_bytes.lua", "a.log", "--needle=", exit_code=3)
+        self.assertIn("--needle is empty: write the bytes to look for", r.stderr)
+        self.assertEqual("", r.stdout)
+
+
 class MinmaxRanges(Example):
     def test_against_numpy(self):
         values = {n: self.random.normal(size=50000).astype("<f4") for n in ("a.f32", "b.f32")}
