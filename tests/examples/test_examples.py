@@ -1,6 +1,7 @@
 """Runs every example job of scripts/ as a user would and holds its output against numpy."""
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -138,6 +139,19 @@ class Stats(Example):
         out = self.run_job("stats.lua", "data/*.f32.lz4")
         with open(os.path.join(ROOT, "README.md")) as f:
             self.assertIn("    " + out, f.read())
+        with open(os.path.join(ROOT, "lua", "README.md")) as f:
+            text = f.read()
+        self.write("mean.lua", text.split("```lua\n")[1].split("```")[0].encode())
+        command = re.search(r"    \$ build/lsio-lua mean.lua '(.*)' (.*)\n", text)
+        out = self.run_job(os.path.join(self.folder, "mean.lua"), *command.groups())
+        self.assertIn(command.group(0) + "    " + out, text)
+        files = sorted(os.listdir(os.path.join(self.folder, "data")))[:8]
+        out = self.run_job(os.path.join(self.folder, "mean.lua"), *("data/" + n for n in files)).split()
+        raw = [subprocess.run(["lz4", "-dc", os.path.join(self.folder, "data", n)], stdout=subprocess.PIPE, check=True).stdout
+               for n in files]
+        values = np.frombuffer(b"".join(raw), "<f4")
+        values = values[values > 0.5].astype("f8")
+        self.assertEqual(["%d" % len(values), "%.4f" % values.mean()], [out[0], out[3]])
 
     def test_names_and_patterns(self):
         values = self.lz4_files([10, 20, 30])
