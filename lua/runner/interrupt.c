@@ -14,6 +14,7 @@
 
 #include "runner/runner.h"
 
+#define LATE 64 /* beside a signal's number: the job had ended by itself when it came */
 #define REPORT_MS 2000 /* to write the summary of a job that has stopped in time */
 
 static int signal_pipe[2];
@@ -23,9 +24,10 @@ static lsio_job *watched; /* under mutex */
 static atomic_bool ended;
 static atomic_bool handles; /* there is a thread that does what signals want */
 
+/* The thread may look only when the coordinator has stopped the job for it, and is about to say so. */
 static void on_signal(int number) {
   const int saved = errno;
-  const char byte = (char)number;
+  const char byte = (char)(number | (atomic_load(&ended) ? LATE : 0));
   if (!came) came = number;
   if (write(signal_pipe[1], &byte, 1) < 0) errno = 0; /* full: the thread has enough to read */
   errno = saved;
@@ -48,7 +50,7 @@ bool interrupt_by_output(void) {
   return unread;
 }
 
-/* The signal that has arrived within the time, 0: none has. */
+/* The signal that has arrived within the time, maybe with LATE; 0: none has. */
 static int wait_signal(int timeout_ms) {
   struct pollfd fd = {.fd = signal_pipe[0], .events = POLLIN};
   int n;
@@ -105,7 +107,8 @@ static void *watch(void *unused) {
   bool late = true;
   while (!number || (number == SIGPIPE && late)) { /* `done` has printed, and is over */
     number = wait_signal(-1);
-    late = atomic_load(&ended);
+    late = number & LATE;
+    number &= ~LATE;
   }
   if (late) leave_interrupted();
   pthread_mutex_lock(&mutex);
