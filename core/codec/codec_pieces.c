@@ -79,7 +79,7 @@ int lsi_pieces_next(struct lsi_decoder *d, const void **data, size_t *length,
     int rc = fill(d, err);
     if (rc) return rc;
   }
-  *data = (char *)p->out->data + p->taken;
+  *data = p->out->data ? (char *)p->out->data + p->taken : ""; /* of no content there may be no buffer */
   *length = LSI_MIN(lsi_pieces_unread(p), p->size);
   p->taken += *length;
   return !p->ended || lsi_pieces_unread(p);

@@ -78,7 +78,7 @@ static int64_t feed_all(enum lsi_codec codec, const uint8_t *bytes, size_t n, si
     if (more == LSI_CODEC_LATER) continue;
     if (more < 0) rc = more;
     if (rc < 0) break;
-    assert_true(more ? length == size : length <= size);
+    assert_true(data && (more ? length == size : length <= size));
     assert_true(at + length <= CONTENT_MAX);
     if (length) memcpy(to + at, data, length);
     at += length;
