@@ -61,6 +61,7 @@ const struct lsi_codec_ops lsi_codec_auto = {
     .caps = LSI_CODEC_EMPTY | LSI_CODEC_FOUND | LSI_CODEC_DICTIONARY,
     .rate = 0.5e9, /* the slowest of them */
     .decode = decode_auto,
+    .feed_most = LSI_LZ4_FEED_MOST, /* the most of them */
     .history = history_auto,
     .bound = bound_auto,
     .encode = encode_auto,
@@ -181,15 +182,41 @@ int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *sr
   return told(codec, src, src_len, c->begin(d, err), err);
 }
 
-bool lsi_codec_feeds(enum lsi_codec codec) { return lsi_codecs[codec]->feed; }
+bool lsi_codec_feeds(enum lsi_codec codec) {
+  return lsi_codecs[codec]->feed || lsi_codecs[codec]->caps & LSI_CODEC_FOUND;
+}
+
+/* The chunk's first bytes: enough to see which codec it is of, which frames that are skipped may hide. */
+static int feed_head(const struct lsi_feed *feed, bool find, size_t *n, const uint8_t **src,
+                     struct lsi_error *err) {
+  uint64_t skipped = 0;
+  do {
+    const uint64_t want = LSI_MIN(feed->left, skipped + LSI_CODEC_HEAD);
+    if (want > feed->most) {
+      lsi_fail(err, LSIO_ERR_LIMIT, 0,
+               "a chunk begins with %llu bytes that lz4 and zstd skip, more than are looked at to see which "
+               "one it is of", (unsigned long long)skipped);
+      lsi_error_remedy(err, "write the codec's name in place of \"auto\", or give the job more memory "
+                            "(--memory)");
+      return LSIO_ERR_LIMIT;
+    }
+    *n = (size_t)want;
+    const int rc = feed->get(feed->ctx, n, src, err);
+    if (rc || !find) return rc;
+    skipped = lsi_frames_skipped(*src, *n);
+  } while (skipped + LSI_CODEC_HEAD > *n && *n < feed->left && skipped < feed->left);
+  return 0;
+}
 
 int lsi_pieces_feed(struct lsi_decoder *d, enum lsi_codec codec, struct lsi_feed *feed, size_t size,
                     uint64_t limit, struct lsi_outbuf *out, struct lsi_error *err) {
-  const struct lsi_codec_ops *c = lsi_codecs[codec];
   const uint8_t *src;
-  size_t n = (size_t)LSI_MIN(feed->left, (uint64_t)LSI_CODEC_HEAD);
-  int rc = feed->get(feed->ctx, &n, &src, err);
+  size_t n;
+  int rc = feed_head(feed, lsi_codecs[codec]->caps & LSI_CODEC_FOUND, &n, &src, err);
   if (rc) return rc;
+  codec = codec_of(codec, src, n);
+  const struct lsi_codec_ops *c = lsi_codecs[codec];
+  if (!c->feed) return feed->left > limit ? lsi_fail_limit(feed->left, limit, true, err) : LSI_CODEC_STORED;
   out->length = 0;
   d->pieces = (struct lsi_piece_state){.codec = c, .feed = feed, .size = size, .limit = limit,
                                        .whole = UINT64_MAX, .out = out, .unsure = true};

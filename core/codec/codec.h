@@ -79,7 +79,8 @@ int lsi_pieces_begin(struct lsi_decoder *d, enum lsi_codec codec, const void *sr
                      size_t size, uint64_t limit, uint64_t whole, struct lsi_outbuf *out,
                      struct lsi_error *err);
 /* The same of a chunk of feed->left bytes (1 or more) that come bit by bit: never whole, for it is larger
- * than what is held of it. 0, or LSI_CODEC_LATER: again, when more has come; `next` may return that as well.
+ * than what is held of it. 0, or LSI_CODEC_LATER: again, when more has come; `next` may return that as well;
+ * or LSI_CODEC_STORED: it is of no codec (`auto`), all of it is content, and nothing has been begun.
  * Of a codec that can (lsi_codec_feeds). `feed`: borrowed until the last piece. */
 bool lsi_codec_feeds(enum lsi_codec codec);
 int lsi_pieces_feed(struct lsi_decoder *d, enum lsi_codec codec, struct lsi_feed *feed, size_t size,

@@ -61,6 +61,11 @@ static int begin(struct lsi_decoder *d, struct lsi_error *err) {
   return 1;
 }
 
+static int feed_begin(struct lsi_decoder *d, const uint8_t *src, size_t n, struct lsi_error *err) {
+  (void)d;
+  return begins(src, n, err);
+}
+
 /* ---- encoding ---- */
 
 static size_t bound(size_t len) {
@@ -89,7 +94,10 @@ const struct lsi_codec_ops lsi_codec_blosc = {
     .decode = decode,
     .begin = begin,
     .fill = fill,
+    .feed_begin = feed_begin,
+    .feed = lsi_blosc_feed,
     .looks_like = looks_like,
+    .free = lsi_blosc_feed_free,
     .bound = bound,
     .encode = encode,
 };

@@ -35,4 +35,8 @@ int lsi_blosc_decode_all(struct lsi_decoder *d, const struct lsi_blosc *b, void 
 int lsi_blosc_decode_one(struct lsi_decoder *d, const struct lsi_blosc *b, uint32_t i,
                          const struct lsi_blosc_block *k, void *dst, size_t *got, struct lsi_error *err);
 
+/* See lsi_codec_ops. */
+int lsi_blosc_feed(struct lsi_decoder *d, struct lsi_error *err);
+void lsi_blosc_feed_free(void *own);
+
 #endif

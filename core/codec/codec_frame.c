@@ -78,6 +78,12 @@ int lsi_next_frame(const struct lsi_codec_ops *codec, uint32_t magic, const uint
   return 0;
 }
 
+uint64_t lsi_frames_skipped(const uint8_t *src, size_t n) {
+  uint64_t at = 0;
+  while (at + 8 <= n && is_skippable(src + at)) at += 8 + (uint64_t)lsi_le32(src + at + 4);
+  return at;
+}
+
 /* What is left of one that is skipped. */
 static int skip_rest(struct lsi_piece_state *p, struct lsi_error *err) {
   while (p->skips) {

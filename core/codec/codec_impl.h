@@ -34,6 +34,8 @@ int lsi_fail_begin(const struct lsi_codec_ops *codec, struct lsi_error *err);
  * with `magic`; 0 = at the end; LSIO_ERR_CORRUPT. `begin`: of the chunk. */
 int lsi_next_frame(const struct lsi_codec_ops *codec, uint32_t magic, const uint8_t *begin,
                    const uint8_t **at, const uint8_t *end, struct lsi_error *err);
+/* Bytes of the skippable frames that a chunk begins with, as far as the heads of them are in its first n. */
+uint64_t lsi_frames_skipped(const uint8_t *src, size_t n);
 /* lsi_codec_ops.looks_like of these two, past skippable frames, which both have. */
 unsigned lsi_frame_looks_like(uint32_t magic, const uint8_t *src, size_t n);
 
@@ -50,6 +52,8 @@ uint32_t lsi_xxh32_end(const struct lsi_xxh32 *x);
 uint32_t lsi_xxh32(const void *p, size_t n);
 
 #define LSI_LZ4_HISTORY ((size_t)64 << 10) /* how far back a block may refer */
+#define LSI_LZ4_BLOCK_MAX ((size_t)4 << 20)
+#define LSI_LZ4_FEED_MOST (LSI_LZ4_BLOCK_MAX + 8) /* with its head and its checksum */
 
 /* An lz4 frame that is read block by block. */
 struct lsi_lz4_frame {

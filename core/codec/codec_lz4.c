@@ -10,7 +10,6 @@
 #include "codec/codec_impl.h"
 
 #define MAGIC 0x184D2204u
-#define BLOCK_MAX ((size_t)4 << 20)
 #define SHORT_BLOCKS 64 /* of a frame, that are looked at to see whether it is short */
 static int corrupt(struct lsi_error *err, const char *what) {
   return lsi_fail(err, LSIO_ERR_CORRUPT, 0, "%s", what);
@@ -274,7 +273,8 @@ static int begin(struct lsi_decoder *d, struct lsi_error *err) {
   int rc = frame(p, err);
   if (rc || p->ended) return rc;
   struct lsi_outlook o = {.known = true, .single = is_short(&p->lz4, 2 * p->size - 1)};
-  if (o.single || lsi_pieces_memory(p, BLOCK_MAX, LSI_LZ4_HISTORY, 0) > p->out->limit) look_ahead(p, &o);
+  if (o.single || lsi_pieces_memory(p, LSI_LZ4_BLOCK_MAX, LSI_LZ4_HISTORY, 0) > p->out->limit)
+    look_ahead(p, &o);
   rc = lsi_pieces_choose(p, &o, err);
   if (rc <= 0 || (rc = take(p, err))) return rc;
   return 1;
@@ -417,7 +417,7 @@ const struct lsi_codec_ops lsi_codec_lz4 = {
     .fill = fill,
     .feed_begin = feed_begin,
     .feed = feed,
-    .feed_most = BLOCK_MAX + 8,
+    .feed_most = LSI_LZ4_FEED_MOST,
     .looks_like = looks_like,
     .bound = bound,
     .encode = encode,

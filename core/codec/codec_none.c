@@ -13,8 +13,10 @@ static int decode(struct lsi_decoder *d, const uint8_t *src, size_t len, struct 
 
 static int begin(struct lsi_decoder *d, struct lsi_error *err) {
   const struct lsi_piece_state *p = &d->pieces;
-  (void)err;
-  return !lsi_pieces_short(p, (uint64_t)(p->end - p->begin));
+  const uint64_t size = (uint64_t)(p->end - p->begin);
+  if (lsi_pieces_short(p, size)) return 0;
+  const int rc = lsi_pieces_expect(p, size, err);
+  return rc ? rc : 1;
 }
 
 static size_t bound(size_t len) { return len; }

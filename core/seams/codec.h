@@ -39,10 +39,12 @@ struct lsi_outbuf {
 };
 
 #define LSI_CODEC_LATER INT32_MIN /* the stored bytes that come next are not there yet */
+#define LSI_CODEC_STORED 1        /* the stored bytes are the content */
 
 /* Stored bytes of a chunk that come bit by bit. */
 struct lsi_feed {
   uint64_t left; /* of the chunk, that have not been used */
+  uint64_t most; /* that may be asked for at a time: what asks for more fails with LSIO_ERR_LIMIT */
   /* The bytes that come next, *n or more (1 <= *n <= left), in one place until some are used; *n: how many.
    * 0, LSI_CODEC_LATER, or an LSIO_ERR_* code. */
   int (*get)(void *ctx, size_t *n, const uint8_t **src, struct lsi_error *err);

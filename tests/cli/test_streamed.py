@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import unittest
 
+import blosc
 import numpy as np
 
 from support import RunnerTest
@@ -173,9 +174,114 @@ class StreamedTest(RunnerTest):
                     self.assertLess(s["peak_memory"], 96 * MIB)
                     self.assertEqual(s["bytes_decoded"], sum(len(data) * (2 if n == "d.zst" else 1) for n in names))
 
+    def test_blosc(self):
+        """Packed by python-blosc; of its threads one may be late by any number of blocks, which takes memory."""
+        n = 9 * MIB
+        values = np.random.default_rng(5).integers(0, 1 << 20, n, np.int32).cumsum(dtype=np.int32)
+        data, want, many = values.tobytes(), [], []
+        digest = hashlib.sha256(data).hexdigest()
+        for i, (name, shuffle, level, threads) in enumerate((
+                ("lz4", blosc.SHUFFLE, 5, 1), ("zstd", blosc.NOSHUFFLE, 1, 1), ("blosclz", blosc.BITSHUFFLE, 5, 1),
+                ("zlib", blosc.SHUFFLE, 1, 4), ("lz4hc", blosc.BITSHUFFLE, 1, 4), ("lz4", blosc.NOSHUFFLE, 0, 1))):
+            blosc.set_nthreads(threads)
+            frame = blosc.compress(data, 4, level, shuffle, name) + bytes(i * 70000)
+            self.assertGreater(len(frame), 9 * MIB)  # than is read ahead
+            with open(self.path("%d.%s" % (i, "one" if threads == 1 else "many")), "wb") as f:
+                f.write(frame)
+            if threads == 1:
+                want.append("%s 0 %d" % (digest, len(frame)))
+            else:
+                many.append("%s 0 %d" % (digest, len(frame)))
+        for piece, options in ((MIB, ["--memory=64MiB"]), (70000, ["--direct=always"]), (65536, ["--memory=16MiB", "-j1"]),
+                               (300000, ["-j1", "--memory=64MiB", "--backend=pread"]), (4 * MIB, ["--backend=mapped"])):
+            job = self.hash_job(piece=str(piece), n=piece, files='"*.one"', more='codec = "blosc",')
+            with self.subTest(piece=piece, options=options):
+                r, s = self.summary(*options, job)
+                self.assertEqual(r.out.split("\n")[:-1], sorted(want))
+                self.assertLess(s["peak_memory"], 96 * MIB)
+                self.assertEqual(s["bytes_decoded"], len(want) * len(data))
+        job = self.hash_job(files='"*.many"', more='codec = "blosc",')
+        r, s = self.summary("--memory=512MiB", job)
+        self.assertEqual(r.out.split("\n")[:-1], sorted(many))
+
+    def blosc_frame(self, name, parts, order=None):
+        """A file of blocks of 64 KiB, each of which is one of `parts` packed, in any order."""
+        block, packed = 65536, {}
+        for part in set(parts):
+            frame = blosc.compress(part, 1, 9, blosc.NOSHUFFLE, "zstd")
+            self.assertEqual((len(part), frame[2] & 0x12, frame[8:12]), (block, 0x10, block.to_bytes(4, "little")))
+            packed[part] = frame[20:]
+        n, packed = len(parts), [packed[p] for p in parts]
+        starts, at = [0] * n, 16 + 4 * n
+        for i in order or range(n):
+            starts[i], at = at, at + len(packed[i])
+        with open(self.path(name), "wb") as f:
+            f.write(bytes((2, 1, frame[2], 1)) + b"".join(v.to_bytes(4, "little") for v in (n * block, block, at)))
+            f.write(b"".join(v.to_bytes(4, "little") for v in starts))
+            for i in order or range(n):
+                f.write(packed[i])
+
+    def test_a_blosc_chunk_that_no_memory_holds(self):
+        """2 GiB less eight blocks; of every eighth block a part does not shrink."""
+        noise = np.random.default_rng(9).integers(0, 256, 65536 // 3, np.uint8).tobytes() + bytes(65536 // 3 * 2 + 1)
+        self.blosc_frame("a.blosc", ([noise] + [bytes([k]) * 65536 for k in range(1, 8)]) * 4095)
+        self.assertGreater(os.path.getsize(self.path("a.blosc")), 80 * MIB)
+        job = self.write("sum.lua", """
+            local lsio = require "lsio"
+            return lsio.job { source = lsio.files("a.blosc", { whole = true }), codec = "blosc", piece = "1MiB",
+              state = "double n, sum;", reduce = { n = "sum", sum = "sum" },
+              transform = function(chunk, state)
+                state.n, state.sum = state.n + chunk.n, state.sum + lsio.k.sum(chunk.data)
+              end,
+              done = function(r) print(("%.0f %.0f"):format(r.n, r.sum)) end }""")
+        r, s = self.summary("--memory=64MiB", job)
+        self.assertEqual(r.out, "%d %d\n" % (4095 * 8 * 65536, 4095 * (sum(noise) + 65536 * 28)))
+        self.assertLess(s["peak_memory"], 64 * MIB)
+
+    def test_blosc_blocks_in_another_order(self):
+        rng = np.random.default_rng(11)
+        parts = [rng.integers(0, 100, 65536, np.uint8).tobytes() for _ in range(400)]
+        want = "%s 0 " % hashlib.sha256(b"".join(parts)).hexdigest()
+        near = [i ^ 5 for i in range(400)]
+        far = list(range(1, 400)) + [0]
+        for order in (near, far, far[::-1]):
+            self.blosc_frame("a.blosc", parts, order)
+            job = self.hash_job(files='"a.blosc"', more='codec = "blosc",')
+            r, s = self.summary("--memory=96MiB", job)
+            self.assertEqual(r.out, want + "%d\n" % os.path.getsize(self.path("a.blosc")))
+            r, s = self.summary("--memory=20MiB", "-j1", job, code=9 if order is not near else 0)
+            if order is not near:
+                self.assertEqual([e["code"] for e in s["errors"]], ["LSIO_ERR_LIMIT"])
+                self.assertIn("another order", r.err)
+                self.assertIn("--memory", r.err)
+
+    def test_auto(self):
+        data = self.packed_files()
+        os.rename(self.path("data"), self.path("data.bin"))
+        skipped = b"\x50\x2a\x4d\x18" + (100000).to_bytes(4, "little") + bytes(100000)
+        for name, of in (("e.zst", "b.zst"), ("c.lz4", "a.lz4"), ("b.bin", "data.bin")):
+            with open(self.path(name), "wb") as f, open(self.path(of), "rb") as more:
+                f.write(skipped + more.read())
+        want, names = [], sorted(os.listdir(self.dir))
+        for name in names:
+            content = data * 2 if name == "d.zst" else skipped + data if name == "b.bin" else data
+            want.append("%s 0 %d" % (hashlib.sha256(content).hexdigest(), os.path.getsize(self.path(name))))
+        self.assertEqual(len(want), 12)
+        for piece, options in ((MIB, ["--memory=96MiB"]), (70000, ["--backend=pread"]), (65536, ["--direct=always"])):
+            job = self.hash_job(piece=str(piece), n=piece, files="{ %s }" % ", ".join('"%s"' % n for n in names),
+                                more='codec = "auto",')
+            with self.subTest(piece=piece):
+                r, s = self.summary(*options, job)
+                self.assertEqual(r.out.split("\n")[:-1], sorted(want))
+                self.assertLess(s["peak_memory"], 96 * MIB)
+
     def test_damage_far_behind(self):
         self.packed_files()
-        for name, codec, cut in (("a.zst", "zstd", -9), ("a.lz4", "lz4", -9), ("a.gz", "gzip", -3), ("b.gz", "gzip", None)):
+        with open(self.path("a.blosc"), "wb") as f:
+            noise = np.random.default_rng(2).integers(0, 64, os.path.getsize(self.path("data")), np.uint8)
+            f.write(blosc.compress(noise.tobytes(), 1, 5, blosc.NOSHUFFLE, "zstd"))
+        for name, codec, cut in (("a.zst", "zstd", -9), ("a.lz4", "lz4", -9), ("a.gz", "gzip", -3), ("b.gz", "gzip", None),
+                                 ("a.zst", "auto", -9), ("b.gz", "auto", None), ("a.blosc", "blosc", -9)):
             with open(self.path(name), "rb") as f:
                 stored = bytearray(f.read())
             if cut is None:

@@ -106,6 +106,11 @@ const struct path_kind path_kinds[] = {
      .settings = {"memory=24MiB"}},
     {"streamed gzip", PATH_STATE, .large = true, .source = PACKED("gzip"), .keys = LARGE_SUMS,
      .settings = {"memory=24MiB"}},
+    {"streamed blosc", PATH_STATE, .large = true, .source = PACKED("blosc"), .keys = LARGE_SUMS,
+     .settings = {"memory=6MiB"}},
+    {"streamed and told by its bytes", PATH_STATE, .large = true, .keys = LARGE_SUMS,
+     .source = "lsio.files('large.by-gzip', { whole = true }), type = 'f32', codec = 'auto'",
+     .settings = {"memory=24MiB"}},
     {"streamed into memory", PATH_MEMORY, .large = true, .factor = 1, .source = WHOLE,
      .keys = "piece = '256KiB', sink = lsio.memory(), " BY("1"), .settings = {"direct=always"}},
     {"stream as stored", PATH_STREAM, .factor = 1, .source = RAW, .keys = "", .settings = {"direct=always"}},
@@ -153,7 +158,8 @@ static bool put_packed(const float *large) {
   static const struct {
     enum lsi_codec codec;
     const char *name;
-  } all[] = {{LSI_CODEC_LZ4, "large.by-lz4"}, {LSI_CODEC_ZSTD, "large.by-zstd"}, {LSI_CODEC_GZIP, "large.by-gzip"}};
+  } all[] = {{LSI_CODEC_LZ4, "large.by-lz4"}, {LSI_CODEC_ZSTD, "large.by-zstd"}, {LSI_CODEC_GZIP, "large.by-gzip"},
+             {LSI_CODEC_BLOSC, "large.by-blosc"}};
   bool good = true;
   for (size_t k = 0; k < LSI_COUNTOF(all); k++) {
     const size_t bytes = LARGE_TOTAL * sizeof *large, room = lsi_encode_bound(all[k].codec, bytes);

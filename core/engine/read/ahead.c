@@ -218,12 +218,11 @@ static int too_much(struct lsi_worker *w, size_t bytes, uint64_t most) {
 
 int lsi_ahead_get(struct lsi_worker *w, struct lsi_flight *f, size_t *bytes, const char **data) {
   struct lsi_ahead *a = f->ahead;
-  const uint64_t ring = f->wave->plan->ahead;
   if (LSI_UNLIKELY(f->damaged)) {
     const uint32_t step = f->wave->plan->step_order[f->wave->plan->unit_step[f->unit]];
     return lsi_flight_bytes(w, f, lsi_request_chunk_begin(f->wave->request, step), step) ? 0 : w->error.code;
   }
-  if (*bytes > ring / 2) return too_much(w, *bytes, ring / 2);
+  if (*bytes > lsi_ahead_most(f)) return too_much(w, *bytes, lsi_ahead_most(f));
   uint64_t all;
   const uint64_t joined = reach(a, *bytes, &all);
   a->wanted = LSI_MAX(a->wanted, (uint64_t)*bytes);

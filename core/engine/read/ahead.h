@@ -27,6 +27,8 @@ void lsi_ahead_use(struct lsi_worker *w, struct lsi_flight *f, uint64_t bytes);
 void lsi_aheads_clear(struct lsi_worker *w); /* what is kept for the next flights */
 
 static inline uint64_t lsi_ahead_left(const struct lsi_flight *f) { return f->one.length - f->ahead->used; }
+/* Bytes that may be asked for at a time. */
+static inline uint64_t lsi_ahead_most(const struct lsi_flight *f) { return f->wave->plan->ahead / 2; }
 /* Its next bytes are on their way. */
 static inline bool lsi_ahead_waits(const struct lsi_flight *f) {
   const struct lsi_ahead *a = f->ahead;

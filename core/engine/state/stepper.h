@@ -39,6 +39,7 @@ struct lsi_by_pieces {
   uint64_t gathered;  /* elements of the result in `out` */
   bool ran;           /* the transform has taken at least one piece */
   bool yielded;       /* some piece had something to deliver */
+  bool as_stored;     /* it is streamed, and what is stored is its content */
   uint64_t at_ns;     /* the clock, when it was last read */
   struct lsi_yield last;
   struct lsi_flight *flight; /* of a step that is streamed and decoded, and what its decoder is fed from */

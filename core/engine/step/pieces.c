@@ -173,9 +173,8 @@ static void feed_use(void *ctx, size_t n) {
 _Static_assert(LSI_CODEC_LATER == LSI_STEP_LATER, "what is not there yet is handed on");
 
 static int next_piece(struct lsi_worker *w, struct lsi_flight *f, const void **data, size_t *bytes) {
-  const bool as_stored = f->ahead && w->run->config.spec->codec == LSI_CODEC_NONE;
-  return as_stored ? next_as_stored(w, f, data, bytes)
-                   : lsi_pieces_next(w->stepper.decoder, data, bytes, &w->error);
+  return w->stepper.by_pieces.as_stored ? next_as_stored(w, f, data, bytes)
+                                        : lsi_pieces_next(w->stepper.decoder, data, bytes, &w->error);
 }
 
 /* Reading ahead must go on meanwhile, and other runs. */
@@ -196,7 +195,7 @@ static int all_pieces(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_
     if (rc < 0) return rc;
     p->bytes += bytes;
     p->elements = p->bytes >> w->stepper.item_shift;
-    if (f->ahead && w->run->config.spec->codec == LSI_CODEC_NONE) use(w, f, bytes);
+    if (p->as_stored) use(w, f, bytes);
     if (f->ahead && more && is_time(w, p)) return LSI_STEP_LATER;
   } while (more);
   return 0;
@@ -230,12 +229,16 @@ static void make_hot(struct lsi_worker *w, struct lsi_by_pieces *p) {
 /* 0, or LSI_STEP_LATER. */
 static int begin_streamed(struct lsi_worker *w, struct lsi_flight *f, struct lsi_by_pieces *p) {
   const struct lsi_spec *spec = w->run->config.spec;
-  if (spec->codec == LSI_CODEC_NONE) return 0;
+  p->as_stored = spec->codec == LSI_CODEC_NONE;
+  if (p->as_stored) return 0;
   p->flight = f;
-  p->feed = (struct lsi_feed){.left = lsi_ahead_left(f), .get = feed_get, .use = feed_use, .ctx = w};
+  p->feed = (struct lsi_feed){.left = lsi_ahead_left(f), .most = lsi_ahead_most(f), .get = feed_get,
+                              .use = feed_use, .ctx = w};
   make_hot(w, p);
-  return lsi_pieces_feed(w->stepper.decoder, spec->codec, &p->feed, spec->piece,
-                         spec->decoded ? spec->decoded : UINT64_MAX, &p->hot, &w->error);
+  const int rc = lsi_pieces_feed(w->stepper.decoder, spec->codec, &p->feed, spec->piece,
+                                 spec->decoded ? spec->decoded : UINT64_MAX, &p->hot, &w->error);
+  p->as_stored = rc == LSI_CODEC_STORED;
+  return p->as_stored ? 0 : rc;
 }
 
 /* 1 = it is to be taken whole. */
