@@ -1,14 +1,12 @@
 /* Fuzz target: the first byte chooses the codec, the second the limit; the rest is a chunk. What LSIO
  * decodes, the format's own library must decode to the same bytes; and it must not matter whether the
- * output was large enough from the beginning. */
+ * output was large enough from the beginning, nor whether the chunk comes whole, by pieces, or bit by bit. */
 #include <blosc.h>
 #include <lz4.h>
 #include <lz4frame.h>
 #include <zstd.h>
 
-#include "codec/codec.h"
-#include "fuzz.h"
-#include "ground/mem.h"
+#include "feed.h"
 
 #define SLACK 64u
 #define CODECS (LSI_CODEC_BLOSC - LSI_CODEC_LZ4 + 1)
@@ -111,6 +109,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!rc && size > 2) check_library(codec, data + 2, size - 2, &out);
   check_once(codec, data + 2, size - 2, &out, rc);
   check_pieces(decoder, codec, data + 2, size - 2, 1 + 16u * (data[0] / CODECS), &out, rc);
+  const size_t piece = 1 + 16u * (data[0] / CODECS);
+  if (lsi_codec_feeds(codec) && size > 2) fuzz_check_fed(decoder, codec, data + 2, size - 2, piece, data[1], &out, rc);
   lsi_free(out.data);
   return 0;
 }

@@ -1,12 +1,11 @@
 /* Fuzz target: heads, members and bodies of gzip and zlib. The first byte chooses the codec, the library and
  * the size of pieces, the second the limit, the third how the chunk is cut into segments; the rest is the
  * chunk. zlib must read it so too, by its own reading of heads; and it must not matter which library inflates,
- * whether all comes at once, in segments or by pieces. */
+ * whether all comes at once, in segments, by pieces or bit by bit. */
 #include <zlib.h>
 
 #include "codec/codec_gzip.h"
-#include "fuzz.h"
-#include "ground/mem.h"
+#include "feed.h"
 
 static int grow(struct lsi_outbuf *out, size_t at_least) {
   FUZZ_CHECK(at_least <= out->limit);
@@ -121,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_CHECK(rc ? pieces < 0 : !pieces && got == out.length);
     FUZZ_CHECK(rc || !got || !memcmp(ours, out.data, got));
   }
+  if (n) fuzz_check_fed(d, codec, src, n, piece, data[2], &out, rc);
   lsi_free(out.data);
   return 0;
 }
