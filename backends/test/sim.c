@@ -56,6 +56,7 @@ static void violated(const struct lsi_sim *sim, const char *what) {
 }
 
 uint8_t lsi_sim_byte(const struct lsi_sim *sim, uint32_t object, uint64_t offset) {
+  if (sim->objects[object].bytes) return sim->objects[object].bytes[offset];
   uint64_t word = mix(sim->seed ^ ((uint64_t)(object + 1) << 48) ^ (offset / 8));
   return (uint8_t)(word >> (offset % 8 * 8));
 }

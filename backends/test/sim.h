@@ -1,4 +1,5 @@
-/* The backend `sim` and its store: objects made of a formula, and faults drawn from one seed. For tests.
+/* The backend `sim` and its store: objects made of a formula, or of a test's bytes, and faults drawn from one
+ * seed. For tests.
  *
  * Fault model
  *   bad blocks    4 KiB blocks that always answer EIO; a read that begins before one may get the bytes
@@ -39,6 +40,7 @@ struct lsi_sim_object {
   bool changed_at_open, changed_at_close;
   bool changing;
   bool missing, gone;
+  const uint8_t *bytes; /* `size` of them, borrowed; NULL: the formula's */
 };
 
 struct lsi_sim {

@@ -73,6 +73,10 @@ static int open_worker(void *job, unsigned worker, unsigned n_workers, struct ls
   return 0;
 }
 
+static uint64_t length_of(const struct engine_job *j, const struct lsi_chunk *c) {
+  return j->content ? j->content[(uint32_t)c->object] : (uint64_t)c->length;
+}
+
 /* Pieces come in order, with no other step between them. True: more of them follow. */
 static bool look_at_piece(struct worker_state *w, const struct lsi_step *s) {
   const struct lsi_chunk *c = s->chunk;
@@ -80,7 +84,7 @@ static bool look_at_piece(struct worker_state *w, const struct lsi_step *s) {
   const bool follows = later ? w->at && w->index == (uint64_t)s->index : !w->at;
   if (!follows || s->n_chunks != 1 || (uint64_t)s->pos != w->at) atomic_fetch_add(&w->job->wrong_bytes, 1);
   const uint64_t end = w->at + (uint64_t)c->bytes;
-  if (more ? c->bytes != (double)w->job->spec.piece : end != (uint64_t)c->length)
+  if (more ? c->bytes != (double)w->job->spec.piece : end != length_of(w->job, c))
     atomic_fetch_add(&w->job->wrong_bytes, 1);
   w->index = (uint64_t)s->index;
   w->at = more ? end : 0;
@@ -104,8 +108,9 @@ static int step(void *state, struct lsi_step *s, struct lsi_error *err) {
   w->ran = true;
   for (uint32_t i = 0; i < s->n_chunks; i++) {
     const struct lsi_chunk *c = &s->chunk[i];
-    if (!s->piece && c->bytes != c->length) atomic_fetch_add(&j->wrong_bytes, 1);
-    for (uint64_t b = 0; b < (uint64_t)c->bytes; b++)
+    if (!s->piece && (uint64_t)c->bytes != length_of(j, c)) atomic_fetch_add(&j->wrong_bytes, 1);
+    const bool damaged = length_of(j, c) == UINT64_MAX;
+    for (uint64_t b = 0; !damaged && b < (uint64_t)c->bytes; b++)
       if (((const uint8_t *)c->data)[b] !=
           j->byte_at(j->ctx, (uint32_t)c->object, (uint64_t)c->offset + from + b))
         atomic_fetch_add(&j->wrong_bytes, 1);
@@ -342,6 +347,7 @@ static void take_failures(void *user, struct lsi_run_completion *c) {
     CHECK(c->error, "a result of a job that streams none");
     CHECK(c->error->object[0] && c->error->step == c->step, "an error without object or step");
     f->failed[c->step]++;
+    if (f->j->failed) f->j->failed((void *)(uintptr_t)f->j->ctx, c->step, c->error);
     if (getenv("LSIO_SIM_SEED")) print_error(c->error);
     lsi_run_free_completion(c);
   }

@@ -17,6 +17,9 @@ struct engine_job {
   /* what the transform expects and counts */
   uint8_t (*byte_at)(const void *ctx, uint32_t object, uint64_t offset);
   const void *ctx;
+  const uint64_t *content; /* bytes that each object decodes to; NULL: it is what is stored. UINT64_MAX: nothing,
+                              but some of it may be shown before that is known */
+  void (*failed)(void *ctx, uint64_t step, const struct lsi_error *e); /* or NULL: sees each step's failure */
   atomic_uint *delivered;  /* by step */
   atomic_uint wrong_bytes; /* must stay 0 */
   uint32_t fail_one_in;    /* the transform fails this often; 0 = never */

@@ -11,6 +11,7 @@
 #include <lz4frame.h>
 #include <zstd.h>
 
+#include "blosc_order.h"
 #include "codec/codec_impl.h"
 #include "codec_support.h"
 
@@ -117,29 +118,9 @@ static void put32(uint8_t *p, uint32_t v) {
   for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* Blocks lie in another order, as of a writer whose threads finish them so; `far`: how far from their places. */
-static void disorder(uint8_t *frame, uint32_t far) {
-  const uint32_t nbytes = lsi_le32(frame + 4), block = lsi_le32(frame + 8), length = lsi_le32(frame + 12);
-  const uint32_t blocks = nbytes / block + (nbytes % block != 0);
-  uint8_t *old = lsi_malloc(length);
-  uint32_t *order = lsi_calloc(blocks, sizeof *order), at = 16 + 4 * blocks;
-  memcpy(old, frame, length);
-  for (uint32_t i = 0; i < blocks; i++) order[i] = i;
-  for (uint32_t i = 0; i < blocks; i++) {
-    const uint32_t k = i + next(LSI_MIN(far, blocks - i)), held = order[i];
-    order[i] = order[k];
-    order[k] = held;
-  }
-  for (uint32_t i = 0; i < blocks; i++) {
-    const uint32_t begin = lsi_le32(old + 16 + 4 * order[i]);
-    const uint32_t end = order[i] + 1 < blocks ? lsi_le32(old + 16 + 4 * (order[i] + 1)) : length;
-    put32(frame + 16 + 4 * order[i], at);
-    memcpy(frame + at, old + begin, end - begin);
-    at += end - begin;
-  }
-  assert_int_equal(at, length);
-  lsi_free(order);
-  lsi_free(old);
+static uint32_t draw(void *ctx, uint32_t n) {
+  (void)ctx;
+  return next(n);
 }
 
 static size_t blosc_frame(const uint8_t *src, size_t n, uint8_t *dst, size_t cap) {
@@ -148,7 +129,7 @@ static size_t blosc_frame(const uint8_t *src, size_t n, uint8_t *dst, size_t cap
   const int got = blosc_compress_ctx((int)next(10), (int)next(3), 1 + next(next(2) ? 9 : 20), n, src, dst, cap,
                                      names[next(5)], next(2) ? 512 + next(3000) : next(60000), 1);
   assert_true(got > 0 && (size_t)got + zeros <= cap);
-  if (n && !(dst[2] & 2) && next(2)) disorder(dst, 1 + next(next(2) ? 4 : 1000));
+  if (next(2)) blosc_disorder(dst, 1 + next(next(2) ? 4 : 1000), draw, NULL);
   memset(dst + got, 0, zeros);
   return (size_t)got + zeros;
 }
