@@ -54,16 +54,21 @@ m("pattern-of-urls-as-a-name", "paths.c", "%2A in a pattern of URLs is a star of
   "lsi_store_name(pattern, true, &own, err)", "lsi_store_name(pattern, false, &own, err)")
 m("csv-urls-as-they-stand", "sources.c", "URLs in a CSV are looked for as relative paths",
   "    urls |= own != NULL;\n", "")
-m("publishing-ends-unheard", "job.c", "nobody is told that an output is durable",
-  "lsi_run_ring(((struct lsio_job *)arg)->run, true);", "(void)arg;")
-m("descriptor-tells-the-run", "job.c", "the descriptor says that there is something while an output is made durable",
-  "  lsi_run_ring(job->run, false);\n  if (lsi_helpers_ended", "  if (lsi_helpers_ended")
-m("descriptor-forgets-the-end", "job.c", "asked again, the descriptor does not say that an output is durable",
-  "  if (lsi_helpers_ended(job->context->helpers, &job->ending.task)) lsi_run_ring(job->run, true);\n", "")
-m("destroy-waits-not", "job.c", "a job is freed while a helper has it",
-  "  if (job->ending.helped) lsi_helpers_wait(job->context->helpers, &job->ending.task, -1);\n", "")
-m("publishing-in-the-poll", "job.c", "a poll with a limit makes the output durable itself",
-  "x->helped = !waits && ", "x->helped = false && !waits && ")
+m("end-unheard", "life.c", "nobody is told that a job has ended",
+  "  atomic_store(&job->life.stage, LSI_JOB_ENDED);\n  lsi_queue_tell(job);\n",
+  "  atomic_store(&job->life.stage, LSI_JOB_ENDED);\n")
+m("descriptor-tells-what-was-taken", "queue.c", "the descriptor says that there is something when all has been taken",
+  "  if (!more && q->bell >= 0) lsi_os_bell_clear(q->bell);\n", "")
+m("end-before-publishing", "life.c", "a job is said to have ended before its output is durable",
+  "  lsi_job_reduce(job);\n  lsi_job_publish(job);",
+  "  lsi_job_reduce(job);\n  atomic_store(&job->life.stage, LSI_JOB_ENDED);\n  lsi_queue_tell(job);\n"
+  "  lsi_job_publish(job);")
+m("descriptor-forgets-the-end", "queue.c", "asked for late, the descriptor does not say what there is",
+  "  if (bell >= 0 && (q->ready || q->tasks)) lsi_os_bell_ring(bell);\n", "")
+m("destroy-waits-not", "life.c", "a job is freed while it goes on",
+  "atomic_init(&l->refs, 2);", "atomic_init(&l->refs, 1);")
+m("publishing-by-a-worker", "life.c", "the last worker makes the output durable itself",
+  "  } else if (takes_long) {\n", "  } else if (takes_long && !job->script) {\n")
 m("helpers-newest-first", "helpers.c", "what was handed over last is done first",
   "  *h->end = t;\n  h->end = &t->next;\n", "  t->next = h->first;\n  h->first = t;\n")
 m("helper-too-many", "helpers.c", "a thread is started although one is free",
@@ -88,8 +93,7 @@ m("large-late-is-not-put-off", "late.c", "a large file is read although others s
   "who has been allowed to read large files has no other unit, and gets one only by stealing from a worker "
   "whose own theft is half done, within two instructions; the line is a second lock")
 m("late-reads-into-full-room", "late.c", "room of a file that was not read whole stays leased",
-  "    if (room) lsi_arena_release(&w->reader.arena, room, LSI_LATE_BYTES);\n    return false;",
-  "    return false;")
+  "  if (x->buffer) lsi_arena_release(&w->reader.arena, x->buffer, LSI_LATE_BYTES);\n", "")
 m("late-closes-not-quietly", "late.c", "a change that shows at the close of a late file is swallowed",
   "if (slot && lsi_object_close(w, slot) < 0) lsi_worker_fail(w);",
   "if (slot) lsi_object_close(w, slot);")
@@ -108,7 +112,7 @@ m("populate-ends-early", "sink_memory.c", "a result that reaches into memory nob
   "const uint64_t last = block_of(s, (const char *)place + bytes - 1);",
   "const uint64_t last = block_of(s, (const char *)place);")
 m("full-goes-on", "steps.c", "results that nobody polls fill memory without bound",
-  "  if (c->stream && lsi_run_full(w->run)) return false;\n", "")
+  "  if (lsi_run_full(w->run)) return stall(w, step);\n", "  if (false) return stall(w, step);\n")
 m("poll-frees-no-room", "outcome.c", "polled results stay counted",
   "  atomic_store_explicit(&run->outcome.queued_bytes, 0, memory_order_relaxed);\n", "")
 m("failure-after-cancel", "outcome.c", "the last error wins, not the first",
@@ -142,7 +146,7 @@ m("piece-room-forgets-gathered", "pieces.c", "results of pieces may outgrow out_
   "config->spec->has_out_max ? config->spec->out_max - p->gathered : n;",
   "config->spec->has_out_max ? config->spec->out_max : n;")
 m("failed-pieces-stay", "pieces.c", "the state keeps pieces of a chunk that failed later",
-  "if (*rc < 0 && p.ran && spec->transform->undo) spec->transform->undo(w->stepper.transform);", "")
+  "  if (p->ran && spec->transform->undo) spec->transform->undo(w->stepper.transform);\n", "  (void)spec;\n")
 m("pieces-skip-short-chunk", "pieces.c", "the last piece does not check that the place is full",
   "int rc = end > room || !more ? lsi_step_check_room", "int rc = end > room ? lsi_step_check_room")
 
@@ -153,9 +157,9 @@ m("lease-not-given-back", "flight.h", "the buffer of a unit is never given back"
 m("lent-is-not-released", "flight.h", "what a backend lent is not released",
   "      w->ops->release(w->backend, &x->lent->op);\n", "")
 m("credit-not-given-back", "flight.h", "the credit of an operation is lost",
-  "  lsi_give_credit(w, x->slot->device);\n  if (op->data", "  if (op->data")
-m("window-has-no-bytes", "flight.c", "the window's bytes are no bound",
-  "           w->reader.bytes_in_flight + length > w->reader.depth.bytes)) {", "           false)) {",
+  "  lsi_give_credit(w, x->slot->device);\n", "")
+m("window-has-no-bytes", "operation.h", "the window's bytes are no bound",
+  "w->reader.bytes_in_flight + length <= d->bytes)", "true)",
   "no more than what is leased can be in flight, and units begin while less than the window is: only how a "
   "large unit's operations are spread changes")
 m("cut-at-op-max-unaligned", "flight.c", "operations are cut at multiples of their size from the extent's start",
@@ -177,8 +181,8 @@ m("cap-not-kept", "handout.c", "workers take a block of credits more than the ca
   "int32_t take = LSI_MIN(d->block, d->cap - (int32_t)have);\n    if (take <= 0) return false;",
   "int32_t take = d->block;\n    if (d->cap - (int32_t)have <= 0) return false;")
 m("steal-takes-begun", "handout.c", "the thief and its victim both take the middle unit",
-  "atomic_store_explicit(&w->range, RANGE(mid, hi), memory_order_release);",
-  "atomic_store_explicit(&w->range, RANGE(mid ? mid - 1 : mid, hi), memory_order_release);")
+  "atomic_store_explicit(&w->range, LSI_RANGE(mid, hi), memory_order_release);",
+  "atomic_store_explicit(&w->range, LSI_RANGE(mid ? mid - 1 : mid, hi), memory_order_release);")
 m("busy-worker-steals", "handout.c", "a worker with units in flight steals smaller ones",
   "if (w->reader.flights || w->stepper.n_ready || !steal(w)) return false;", "if (!steal(w)) return false;")
 m("take-run-forgets-last", "handout.c", "the last unit of a section is handed to nobody",
@@ -192,12 +196,12 @@ m("close-error-is-swallowed", "worker_open.c", "a file that changed shows at the
 m("ready-in-any-order", "worker.c", "units that wait are kept as they come",
   "while (*at && (*at)->unit < f->unit) at = &(*at)->next;", "")
 m("drain-forgets-queue", "worker.c", "operations that were never submitted are waited for",
-  "    take_in_late(w->queue[i]);\n", "")
+  "    take_in_late(op);\n", "")
 m("stopped-unit-runs", "worker.c", "what comes back to a worker that is stopped is kept for its steps",
   "if (LSI_UNLIKELY(w->stage == LSI_STAGE_STOPPING)) {", "if (w->stage == LSI_STAGE_ENDED) {",
   "steps look themselves whether their run is stopped, and what is kept is dropped when nothing is in flight")
 m("cancel-hits-others", "worker.c", "with a run the operations of others on its thread are cancelled",
-  "if (w->ops->cancel && w->instance->users == 1)", "if (w->ops->cancel)")
+  "if (w->ops->cancel && w->instance->users == 1 && ", "if (w->ops->cancel && ")
 m("thread-is-first-come", "member.c", "a thread works for the run that came first, not for who has had the least",
   "if (!*b || w->served < (*b)->served) *b = w;", "if (!*b) *b = w;")
 m("background-is-normal", "member.c", "what is in the background takes turns with all others",
@@ -213,17 +217,15 @@ m("background-counts-for-newcomers", "member.c", "who joins a thread has had as 
 m("background-ends-late", "member.c", "a run in the background that is stopped ends when it would have begun a unit",
   "    if (LSI_UNLIKELY(w->background) && lsi_stopping(w->run)) return w; /* it has only to end */\n", "")
 m("background-takes-the-room", "member.c", "what is in the background keeps normal runs from being taken up",
-  "    if (m->n_of[kind_of(w)] >= ATTENDED_MOST) {",
-  "    if (m->n_of[kind_of(w) & 1] + m->n_of[kind_of(w) | 2] >= ATTENDED_MOST) {")
+  "m->n_of[kind] < ATTENDED_MOST", "m->n_of[kind & 1] + m->n_of[kind | 2] < ATTENDED_MOST")
 m("two-last-ones", "outcome.c", "of two workers that end at once nobody gives the run's memory back",
   "const bool settles = atomic_fetch_sub(&run->unsettled, n) == n;", "const bool settles = atomic_load(&run->running) == n;")
 m("windows-apart", "member.c", "each run of a thread has a window of its own in flight",
-  "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : 0;",
-  "return lsi_depth_has_room(rung, all) ? UNITS_CROWDED : UNITS_CROWDED;")
+  "all.bytes < LSI_HOT_BYTES) ? UNITS_CROWDED : 0;", "all.bytes < LSI_HOT_BYTES) ? UNITS_CROWDED : UNITS_CROWDED;")
 m("devices-apart", "crew.c", "what is in flight on a device is counted for each run",
   "if (run->config.queue_depth || !run->config.device_ids) return 0;", "if (c) return 0;")
 m("waiting-is-forgotten", "member.c", "who waits for room on a thread is not taken up when somebody leaves",
-  "  if (m->waiting) take_up_waiting(m);\n", "")
+  "  atomic_fetch_sub(&m->load, 1);\n  take_up_waiting(m, kind_of(w));\n", "  atomic_fetch_sub(&m->load, 1);\n")
 m("short-waits-too", "member.c", "a run of one unit begins with what others have had",
   "w->served = least == UINT64_MAX || is_short(w) ? 0 : least;", "w->served = least == UINT64_MAX ? 0 : least;")
 m("instance-stays-broken", "home.c", "a backend that broke is given to the next run",
@@ -260,7 +262,7 @@ m("gap-rounds-wrong", "plan_merge.c", "gaps count as asked for, not as the devic
 m("unit-outgrows", "plan_merge.c", "a chain of overlaps makes a unit without bound",
   "  if (end - start > LSI_MAX((uint64_t)LSI_UNIT_MAX, alone)) return false;\n", "")
 m("unit-max-ignores-rounding", "plan_merge.c", "the largest unit's buffers are counted without their rounding",
-  "buffers = lsi_sat_add(buffers, lsi_extent_buffer(e));", "buffers = lsi_sat_add(buffers, e->length);")
+  "lsi_ahead_buffer(p->ahead) : lsi_extent_buffer(e));", "lsi_ahead_buffer(p->ahead) : e->length);")
 m("sort-forgets-device", "plan_sort.c", "steps are not sorted by device when keys need several stages",
   "field <= FIELD_DEVICE; field++", "field <= FIELD_OBJECT; field++")
 m("price-ignores-scratch", "price.c", "a step's scratch is not priced",
@@ -326,11 +328,30 @@ m("zstd-stated-size", "codec_zstd.c", "a frame that decodes to another size than
 m("zstd-bomb", "codec_zstd.c", "the cap of what a frame without a size decodes to is not kept",
   "    if (room == most) return lsi_fail_limit(0, out->limit, out->pieces, err);\n", "    if (room == most) return 0;\n")
 m("zstd-piece-size", "codec_zstd.c", "by pieces, a frame that ends early is taken",
-  "if (!left && f->known && f->given != f->size)", "if (!left && f->known && f->given > f->size)")
-m("blosc-part-outside", "codec_blosc.c", "a part that reaches beyond the frame is decoded",
-  "if (*length > most || *length > b->length - k->at) return NULL;", "if (*length > most) return NULL;")
-m("blosc-rest-whole", "codec_blosc.c", "the short last block is decoded as long as the others",
-  "const uint32_t size = rest ? b->nbytes % b->block : b->block;", "const uint32_t size = b->block;")
+  "  if (!left && f->known && f->given != f->size)\n    return corrupt(err, \"a zstd frame does not hold the size it "
+  "states\");\n  return stuck", "  return stuck")
+m("blosc-part-outside", "codec_blosc_frame.c", "a part that reaches beyond the frame is decoded",
+  " || *length > (size_t)(k->end - k->at)) return NULL;", ") return NULL;")
+m("blosc-rest-whole", "codec_blosc_frame.c", "the short last block is split as the others are",
+  "k->parts = size == b->block ? b->splits : 1;", "k->parts = b->splits;")
+m("blosc-fed-order", "codec_blosc_feed.c", "blocks that the content needs later are dropped",
+  "f->low[i] = low = LSI_MIN(low, f->start[i]);", "f->low[i] = f->start[i] + 0 * low;")
+m("blosc-fed-start-outside", "codec_blosc_feed.c", "a block may begin in the table of blocks",
+  "f->start[i] < HEADER + 4 * (uint64_t)b->blocks || ", "")
+m("blosc-fed-behind", "codec_blosc_feed.c", "whatever stands behind a frame is taken",
+  "    if (!lsi_blosc_zeros(src, n)) return lsi_blosc_fail_behind(err);\n", "")
+m("blosc-holds-without-bound", "codec_blosc_feed.c", "blocks that lie far apart take any memory",
+  "  if (room > most) return too_much", "  if (!room) return too_much")
+m("blosc-held-not-moved", "codec_blosc_feed.c", "what is held grows by all that goes by",
+  "  if (there && f->cut) memmove(f->held, f->held + f->cut, there);\n", "")
+m("auto-sees-no-further", "codec.c", "a streamed chunk that begins with skipped frames is of no codec",
+  "    if (rc || !find) return rc;\n", "    if (rc || !find || find) return rc;\n")
+m("auto-plain-has-no-cap", "codec.c", "streamed bytes of no codec may be more than `decoded`",
+  "feed->left > limit ? lsi_fail_limit", "!limit ? lsi_fail_limit")
+m("auto-pieces-have-no-cap", "codec_none.c", "by pieces, bytes of no codec may be more than `decoded`",
+  "return rc ? rc : 1;", "return rc ? 1 : 1;")
+m("empty-piece-has-no-address", "codec_pieces.c", "a piece of no bytes has no address",
+  "*data = p->out->data ? ", "*data = p ? ")
 m("gzip-checksum", "codec_gzip.c", "a member's checksum is not looked at",
   "if (stated != g->library->sum(g->state))", "if (stated != g->library->sum(g->state) && !g)")
 m("gzip-size", "codec_gzip.c", "a member's size is not looked at",
