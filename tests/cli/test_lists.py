@@ -77,7 +77,7 @@ class ToTheEnd(ListTest):
     def test_what_lies_outside_is_named(self):
         for offset, length in ((1001, ""), (-1001, "-1"), (1 << 62, "")):
             self.write("r.csv", "path,offset,length\na.bin,%d,%s\n" % (offset, length))
-            self.refused('lsio.ranges { file = "r.csv" }', 2, "a.bin", "offset %d to the end" % offset, "1000 bytes")
+            self.refused('lsio.ranges { file = "r.csv" }', 2, "a.bin", "the offset %d lies" % offset, "1000 bytes")
         self.write("r.csv", "path,offset,length\na.bin,0,-2\n")
         self.refused('lsio.ranges { file = "r.csv" }', 2, "'r.csv', line 2, length", "nothing or -1")
 
