@@ -252,7 +252,7 @@ static int64_t leave_large_out(struct lsio_job *job, struct lsi_error *err) {
 static int plan_and_price(struct lsio_job *job, struct lsi_error *err) {
   int rc = build_plan(job, err);
   if (rc >= 0) rc = price(job, err);
-  if (rc != LSIO_ERR_LIMIT || job->spec.on_error != LSI_ON_ERROR_SKIP) return rc;
+  if (rc != LSIO_ERR_LIMIT || !job->plan || job->spec.on_error != LSI_ON_ERROR_SKIP) return rc;
   struct lsi_error own;
   lsi_error_clear(&own);
   const int64_t n = leave_large_out(job, &own);

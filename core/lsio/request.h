@@ -15,7 +15,9 @@ LSIO_BEGIN
  *     `transform` that gets them instead, as u8;
  *   - with a script they are its source, which it leaves out.
  * Objects are looked at, and ranges compared with their sizes, when a job is planned; what is wrong then ends
- * that job. A request may be that of any number of jobs, at the same time. Thread-safe. */
+ * that job or, where failed steps are skipped (the setting on-error=skip), fails the steps that it is about:
+ * objects that are not there or can't be read, ranges that do not lie within theirs. A request may be that of
+ * any number of jobs, at the same time. Thread-safe. */
 
 typedef struct lsio_request lsio_request;
 

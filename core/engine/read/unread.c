@@ -27,7 +27,7 @@ bool lsi_unread_planned(struct lsi_flight *f, struct lsi_flight_extent *x, uint3
 /* Of the object, and of nothing that others need too. */
 static bool is_own(const struct lsi_error *e) {
   switch (e->code) {
-  case LSIO_ERR_IO:
+  case LSIO_ERR_IO: return lsi_error_kind(e) != LSIO_KIND_NO_MEMORY;
   case LSIO_ERR_LIMIT: return true;
   case LSIO_ERR_SOURCE: return lsi_error_kind(e) != LSIO_KIND_CHANGED;
   default: return false;
