@@ -10,6 +10,11 @@ FITS = [
         ("outcome.c", "test_engine_mapped test_engine test_api_stream test_api_queue test_api"),
         ("figures.c", "test_engine test_summary test_api"),
         ("retry.c", "test_engine_mapped test_engine test_backend_faults"),
+        ("unread.c", "test_engine test_engine_late test_api_missing test_sources_fail.py"),
+        ("faults.c", "test_request test_engine test_sources_fail.py"),
+        ("scratch.c", "test_api_memory test_host_steps"),
+        ("ledger.c", "test_ledger test_api_memory"),
+        ("job_prepare.c", "test_api_memory test_sources_fail.py"),
         ("handout.c", "test_handout test_engine_window test_engine test_api_stream"),
         ("worker.c", "test_engine_window test_engine test_engine_late test_engine_write test_backend_faults "
          "test_crew test_crew_turns test_path_faults"),
@@ -22,7 +27,8 @@ FITS = [
         ("late.c", "test_engine_late test_api_memory"),
         ("prepare.c", "test_engine_codec test_engine_straight test_engine test_host_steps test_same_results.py"),
         ("buffer.c", "test_engine_codec test_engine test_host_steps test_same_results.py"),
-        ("steps.c", "test_engine_mapped test_engine test_host_steps test_engine_write test_runner.py"),
+        ("steps.c", "test_engine_mapped test_engine test_host_steps test_engine_write test_runner.py "
+         "test_sources_fail.py"),
         ("pieces.c", "test_engine_feed test_pieces test_pieces.py test_streamed.py"),
         ("ahead.c", "test_engine_feed test_engine test_streamed.py"),
         ("operation.h", "test_engine test_backend_faults"),

@@ -35,7 +35,11 @@ m("settles-others", "held.c", "a look at one object settles what waits for anoth
 m("failed-steps-stay-counted", "held.c", "steps that failed after all stay among those done",
   "    atomic_fetch_sub_explicit(&w->counters.steps, 1, memory_order_relaxed);\n", "")
 m("grown-file-is-the-same", "object.c", "a file that has grown is what it was",
-  "now->size != then->size)", "now->size < then->size)")
+  "now->size > then->size) return", "now->size < then->size) return")
+m("grows-without-leave", "object.c", "every object may grow",
+  "  if (may_grow) return NULL;\n", "  return NULL;\n")
+m("shrinks-where-it-may-grow", "object.c", "an object that may grow may become shorter",
+  "now->size < then->size) return \"was truncated\";", "now->size < then->size && !may_grow) return \"was truncated\";")
 m("touched-file-is-the-same", "object.c", "a file that was written in place is what it was",
   "version && now->version[1] != then->version[1] ?", "version && now->version[1] < then->version[1] ?")
 m("other-file-is-the-same", "object.c", "another file under the same name is what it was",
@@ -131,7 +135,23 @@ m("bad-yield-is-not-undone", "steps.c", "a state keeps a step whose result was r
   "      config->spec->transform->undo)\n    config->spec->transform->undo(w->stepper.transform);",
   "      config->spec->transform->undo)\n    (void)0;")
 m("skip-swallows-changed-sources", "steps.c", "under skip, a source that changed is one failed step",
-  "e->code == LSIO_ERR_SOURCE ||\n", "\n")
+  "|| changed || e->code", "|| e->code")
+m("missing-source-ends-the-job", "steps.c", "under skip, a source that is not there ends the job",
+  "e->code == LSIO_ERR_SOURCE && lsi_error_kind(e) == LSIO_KIND_CHANGED;", "e->code == LSIO_ERR_SOURCE;")
+m("refused-is-fatal", "unread.c", "under skip, an object that can't be opened ends the job",
+  "if (!refused || !skips || !is_own", "if (!refused || !missing || !is_own")
+m("changed-is-refused", "unread.c", "a source that changed is a failure of its steps",
+  "return lsi_error_kind(e) != LSIO_KIND_CHANGED;", "return true;")
+m("fault-is-read", "plan.c", "chunks with faults are planned as if they were there",
+  "seen->length[r->faults.at[i].chunk] = 0;", ";")
+m("faults-stay-behind", "request.c", "a shard has the faults of the whole request",
+  "  lsi_faults_select(r, c0, c1);\n", "")
+m("retries-faults", "retry.c", "a chunk with a fault is read again, alone",
+  "if (from == to || lsi_fault_find(r, c)) return true;", "if (from == to) return true;")
+m("large-step-ends-the-job", "job_prepare.c", "under skip, a step that does not fit ends the job",
+  "  const int64_t n = leave_large_out(job, &own);", "  const int64_t n = 0;")
+m("large-twice", "job_prepare.c", "a step that does not fit and has a fault has two",
+  "    if (faulty) continue;\n", "")
 m("failed-step-leaves-place", "steps.c", "the place of a skipped step is not filled",
   ": lsi_step_fill(w, step);\n  if (rc < 0) lsi_run_fail", ": 0;\n  if (rc < 0) lsi_run_fail")
 m("failed-step-keeps-buffer", "steps.c", "a failed step does not give back the buffer of its result",
@@ -268,8 +288,18 @@ m("sort-forgets-device", "plan_sort.c", "steps are not sorted by device when key
 m("price-ignores-scratch", "price.c", "a step's scratch is not priced",
   "want->scratch = parts ? part : decoded;", "want->scratch = 0;")
 m("price-overflows", "price.c", "the price of a huge chunk wraps around",
-  "return lsi_mul_overflow(a, b, &product) ? UINT64_MAX : product;",
-  "return lsi_mul_overflow(a, b, &product) ? product : product;")
+  "want->decoded = lsi_sat_mul(want->decoded, 1 + lsi_codecs[spec->codec]->overhead);",
+  "want->decoded = want->decoded * (1 + lsi_codecs[spec->codec]->overhead);")
+m("scratch-counts-always", "price.c", "scratch that nobody asks for must fit",
+  "  if (want->scratch_later) least.scratch = 0;\n", "")
+m("scratch-has-no-limit", "scratch.c", "scratch may go beyond what the job may use",
+  "if (lsi_sat_add(in_use(w), bytes) > most)", "if (lsi_sat_add(0, bytes) > most)")
+m("scratch-is-not-claimed", "scratch.c", "large scratch is taken without asking the ledger",
+  "bytes <= LSI_SCRATCH_FREE ? 0 : claim", "bytes <= LSI_SCRATCH_FREE << 20 ? 0 : claim")
+m("scratch-stays-beyond", "scratch.c", "scratch beyond the limit is kept after the step",
+  "!w->stepper.scratch_claim.beyond && !lsi_ledger_is_short", "!lsi_ledger_is_short")
+m("blocking-waits-in-turn", "ledger.c", "a claim that holds up a thread waits for those that need the thread",
+  "(!first || (x->blocks && !first->blocks))", "!first")
 
 # ---- sinks ----
 
@@ -385,7 +415,7 @@ m("lua-memory-error-is-transform", "host.c", "a Lua state without memory is the 
 m("lua-merge-wrong-order", "script.c", "the text of the parameters keeps its old length",
   "    s->params_length = call.text_length;\n", "    s->params_length = call.text_length - (call.text_length > 0);\n")
 m("late-device-of-first", "sources.c", "late files get the device of the first folder",
-  "    if (looked[k].regular) beside = infos[k];\n", "    if (looked[k].regular && !beside.known) beside = infos[k];\n")
+  "    if (looked[k].regular && !(infos", "    if (looked[k].regular && !beside.known && !(infos")
 m("reduce-min-loses-nan", "reduce.lua", "a NaN of the second worker does not win",
   "local function least(a, b)\n  if a ~= a then return a end\n  if b ~= b then return b end\n",
   "local function least(a, b)\n  if a ~= a then return a end\n")
@@ -410,7 +440,7 @@ m("source-object-behind-the-last", "sources.c", "object numbers one past the lis
 m("range-to-the-end-of-the-size", "request.c", "a range to the end is as long as the whole object",
   "length == LSI_TO_END ? size - at : length", "length == LSI_TO_END ? size : length")
 m("cut-before-the-beginning", "request.c", "a negative offset may lie before the beginning",
-  "const bool inside = at >= 0 && at <= size;", "const bool inside = at <= size;")
+  "const bool inside = at >= 0 && at <= size &&", "const bool inside = at <= size &&")
 m("csv-blanks-belong-to-fields", "csv.c", "blanks behind a field are part of it",
   "  trim(f);\n  if (end_field", "  if (end_field")
 m("csv-other-columns-count", "csv.c", "columns that are not known are taken for the next known one",
