@@ -27,10 +27,13 @@ void lsi_near_clear(struct lsi_near *n) {
   n->folder = -1;
 }
 
+/* What has become a pipe since it was listed is not waited for. */
+#define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+
 static int open_path(const char *name) {
   int fd;
   do {
-    fd = lsi_linux_openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
+    fd = lsi_linux_openat(AT_FDCWD, name, OPEN_FLAGS);
   } while (fd < 0 && errno == EINTR);
   return fd < 0 ? -errno : fd;
 }
@@ -51,7 +54,7 @@ int lsi_near_open(struct lsi_near *n, const char *name) {
   if (!length || length >= sizeof n->path || !same_folder(n, name, (uint32_t)length))
     return open_path(name);
   if (n->folder < 0) n->folder = open(n->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int fd = n->folder < 0 ? -1 : lsi_linux_openat(n->folder, name + length, O_RDONLY | O_CLOEXEC);
+  int fd = n->folder < 0 ? -1 : lsi_linux_openat(n->folder, name + length, OPEN_FLAGS);
   if (fd >= 0) return fd;
   /* Out of descriptors, or the folder was replaced: the whole path gives the answer. */
   lsi_near_clear(n);

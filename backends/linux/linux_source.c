@@ -26,11 +26,14 @@ static int no_direct(const char *name, int code, struct lsi_error *err) {
 /* Opens the file again for direct reads; -errno. -ESTALE when the name means another file by now:
  * then the first descriptor does. */
 static int open_direct(const char *name, const struct lsi_object_info *info) {
-  int fd = open(name, O_RDONLY | O_CLOEXEC | O_DIRECT);
+  int fd = open(name, O_RDONLY | O_CLOEXEC | O_DIRECT | O_NONBLOCK);
   if (fd < 0) return -errno;
   struct lsi_object_info other;
   int code = lsi_linux_fstat(fd, NULL, &other);
-  if (code == 0 && other.version[0] == info->version[0] && other.device == info->device) return fd;
+  if (code == 0 && other.version[0] == info->version[0] && other.device == info->device) {
+    fcntl(fd, F_SETFL, O_DIRECT);
+    return fd;
+  }
   close(fd);
   return code ? -code : -ESTALE;
 }
@@ -107,6 +110,7 @@ int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum ls
     if (h->whole) return 0;
     near->unsettled = LSI_NEAR_RUN;
   }
+  fcntl(fd, F_SETFL, 0); /* a ring takes O_NONBLOCK at its word, of regular files too */
   const int unrest_ns = order->settle ? lsi_near_unrest_ns(&st) : 0;
   if (unrest_ns) {
     close(fd);

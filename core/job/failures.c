@@ -15,9 +15,9 @@ void lsi_failures_count(struct lsi_failures *f, const struct lsi_error *e, uint6
   if (!f->n) memset(f->kinds, 0, sizeof f->kinds);
   struct lsi_failed_kind *k = &f->kinds[lsi_error_kind(e)];
   f->n += n;
+  if (k->n && strcmp(k->remedy, e->remedy) != 0) k->differ = true;
   k->n += n;
   if (!e->remedy[0]) return;
-  if (k->remedy[0] && strcmp(k->remedy, e->remedy) != 0) k->differ = true;
   if (k->remedy[0] && k->step < e->step) return;
   memcpy(k->remedy, e->remedy, sizeof k->remedy);
   k->step = e->step;

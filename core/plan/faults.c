@@ -69,6 +69,7 @@ int lsi_fault_outside(const struct lsi_request *r, uint32_t object, int64_t offs
     lsi_fail(err, code, 0, "the range of offset %" PRId64 " and length %" PRId64
                            " does not lie within its object of %" PRId64 " bytes", offset, length, size);
   if (length < LSI_TO_END) lsi_error_remedy(err, "lengths are 0 or more, or -1: to the object's end");
+  else if (code == LSIO_ERR_SOURCE) lsi_error_remedy(err, "the object is shorter than was asked for");
   lsi_error_at(err, lsi_request_name(r, object), LSI_NO_OFFSET, 0, LSI_NO_STEP);
   return code;
 }

@@ -3,7 +3,7 @@
 static const char *how_changed(const struct lsi_object_info *then, const struct lsi_object_info *now) {
   const bool version = then->known & LSI_KNOWN_VERSION, may_grow = then->known & LSI_MAY_GROW;
   if (now->device != then->device) return "was replaced";
-  if (version && !(now->known & LSI_KNOWN_VERSION)) return "was replaced";
+  if (version && !(now->known & LSI_KNOWN_VERSION)) return "was replaced or deleted";
   if (version && now->version[0] != then->version[0]) return "was replaced";
   if (then->known & now->known & LSI_KNOWN_SIZE && now->size < then->size) return "was truncated";
   if (may_grow) return NULL;

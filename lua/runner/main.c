@@ -203,8 +203,9 @@ static void tell_failures(lsio_job *job, const struct flags *f, struct report *r
   if (!counted) say("%llu %s failed and %s left out", n, steps, were);
   const bool listed = report_has_errors(report);
   if (listed)
-    say("%s has a line for each of the %llu %s that failed",
-        strcmp(f->errors, "-") == 0 ? "standard output" : f->errors, n, steps);
+    say(n == 1 ? "%s has a line for the step that failed"
+               : "%s has a line for each of the %llu steps that failed",
+        strcmp(f->errors, "-") == 0 ? "standard output" : f->errors, n);
   const char *text = f->quiet || listed ? NULL : lsio_job_failures_text(job);
   if (!text) return;
   fputs(text, stderr);

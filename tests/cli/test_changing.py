@@ -119,7 +119,7 @@ class Replaced(RunnerTest):
                     self.write(name, name[0] * (256 << 10))
                 os.utime(self.path("b.u8"), ns=(0, os.stat(self.path("a.u8")).st_mtime_ns))
                 r = self.expect(4, "-j1", "--backend=" + backend, "-e", self.JOB % action)
-                self.assertIn("a source was replaced while the job was running", r.err)
+                self.assertRegex(r.err, "a source was replaced( or deleted)? while the job was running")
                 self.assertIn("a.u8", r.err)
             os.unlink(self.path("old"))
 

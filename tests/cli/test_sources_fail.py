@@ -165,6 +165,39 @@ class Skipped(SourcesTest):
                     self.assertEqual(got, (n - 1, (n - 1) * 4096, n - 1, 1, 0))
                     self.assertEqual([e["object"] for e in self.failures()], [last])
 
+    def test_a_file_that_becomes_a_pipe(self):
+        """Which nobody writes to: it must not be waited for."""
+        for backend in BACKENDS:
+            for n in (300, 1300):
+                shutil.rmtree(self.path("d"), ignore_errors=True)
+                self.files(n, folder="d")
+                last = "d/f%04d.bin" % (n - 1)
+                change = 'if chunk.index == 0 then os.execute "rm %s; mkfifo %s" end' % (last, last)
+                with self.subTest(backend=backend, n=n):
+                    _, got = self.counted(1, 'lsio.files("d/*.bin", { whole = true })', "-j1", "--backend", backend,
+                                          "--errors=errors", before=change)
+                    self.assertEqual(got, (n - 1, (n - 1) * 4096, n - 1, 1, 0))
+                    error, = self.failures()
+                    self.assertEqual((error["object"], error["kind"]), (last, "usage"))
+                    self.assertIn("neither a file nor a disk", error["message"])
+
+    def test_many_large_files_are_refused_at_once(self):
+        self.files(1100)
+        for i in range(150):
+            with open(self.path("g%03d.bin" % i), "wb") as f:
+                f.truncate(1 << 30)
+        _, got = self.counted(1, 'lsio.files("*.bin", { whole = true })', "--memory", "64MiB")
+        self.assertEqual(got, (1100, 1100 * 4096, 1100, 150, 0))
+
+    def test_what_can_be_done_is_told_of_the_first_of_several(self):
+        self.files(2)
+        os.mkdir(self.path("folder"))
+        self.write("r.csv", "path,offset,length\nf0000.bin,-5000,\nfolder,0,4\nf0001.bin,0,4\n")
+        r, _ = self.counted(1, 'lsio.ranges { file = "r.csv" }')
+        self.assertIn("usage: the object is shorter than was asked for (the first of them; others say something else)",
+                      r.said)
+        self.assertIn("f0000.bin: step 0: the offset -5000 lies before the beginning", r.said)
+
     @unittest.skipIf(os.geteuid() != 0 or not shutil.which("setpriv"), "needs to become somebody else")
     def test_what_may_not_be_read(self):
         os.chmod(self.dir, 0o755)

@@ -45,7 +45,7 @@ m("touched-file-is-the-same", "object.c", "a file that was written in place is w
 m("other-file-is-the-same", "object.c", "another file under the same name is what it was",
   "  if (version && now->version[0] != then->version[0]) return \"was replaced\";\n", "")
 m("lost-version-is-the-same", "object.c", "an object without a version is what it was when it had one",
-  "  if (version && !(now->known & LSI_KNOWN_VERSION)) return \"was replaced\";\n", "")
+  "  if (version && !(now->known & LSI_KNOWN_VERSION)) return \"was replaced or deleted\";\n", "")
 m("scheme-by-its-beginning", "store.c", "a scheme is taken for one that it begins",
   "  return scheme[n] == 0;", "  return true;")
 m("url-sign-makes-a-pattern", "store_file.c", "%2A in a pattern of URLs is a star of the pattern",

@@ -64,7 +64,7 @@ static void a_store_makes_names_of_its_urls(void **state) {
 
 static void it_is_told_what_has_changed(void **state) {
   (void)state;
-  enum { SIZE = LSI_KNOWN_SIZE, VERSION = LSI_KNOWN_VERSION, BOTH = SIZE | VERSION };
+  enum { SIZE = LSI_KNOWN_SIZE, VERSION = LSI_KNOWN_VERSION, BOTH = SIZE | VERSION, LOG = BOTH | LSI_MAY_GROW };
   static const struct {
     struct lsi_object_info then, now;
     const char *how; /* NULL: nothing shows */
@@ -73,7 +73,12 @@ static void it_is_told_what_has_changed(void **state) {
       {{5, {1, 2}, 3, 0, BOTH}, {5, {9, 2}, 3, 0, BOTH}, "was replaced"},
       {{5, {1, 2}, 3, 0, BOTH}, {4, {9, 9}, 3, 0, BOTH}, "was replaced"},
       {{5, {1, 2}, 3, 0, BOTH}, {5, {1, 2}, 4, 0, BOTH}, "was replaced"},
-      {{5, {1, 2}, 3, 0, BOTH}, {5, {1, 2}, 3, 0, SIZE}, "was replaced"},
+      {{5, {1, 2}, 3, 0, BOTH}, {5, {1, 2}, 3, 0, SIZE}, "was replaced or deleted"},
+      {{5, {1, 2}, 3, 0, LOG}, {6, {1, 9}, 3, 0, BOTH}, NULL},
+      {{5, {1, 2}, 3, 0, LOG}, {5, {1, 9}, 3, 0, BOTH}, NULL},
+      {{5, {1, 2}, 3, 0, LOG}, {4, {1, 9}, 3, 0, BOTH}, "was truncated"},
+      {{5, {1, 2}, 3, 0, LOG}, {6, {9, 9}, 3, 0, BOTH}, "was replaced"},
+      {{5, {1, 2}, 3, 0, LOG}, {6, {1, 9}, 3, 0, SIZE}, "was replaced or deleted"},
       {{5, {1, 2}, 3, 0, BOTH}, {4, {1, 9}, 3, 0, BOTH}, "was truncated"},
       {{5, {1, 2}, 3, 0, BOTH}, {6, {1, 9}, 3, 0, BOTH}, "has grown"},
       {{5, {1, 2}, 3, 0, BOTH}, {5, {1, 9}, 3, 0, BOTH}, "was modified"},

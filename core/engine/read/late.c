@@ -172,7 +172,8 @@ static void ask_for_memory(struct lsi_worker *w, const struct lsi_late_unit *u, 
   const struct lsi_run *run = w->run;
   const uint64_t reserved = run->reserved * (all ? run->n_workers : 1u);
   const uint64_t need = run->config.spec->codec == LSI_CODEC_NONE ? u->need : w->reader.late.allowed;
-  if (need > reserved) lsi_surplus_ask(w, need - reserved);
+  /* What does not fit in any case is not waited for: it is refused when it is opened. */
+  if (need > reserved && u->need <= w->reader.late.allowed) lsi_surplus_ask(w, need - reserved);
 }
 
 /* The last one has run. */

@@ -25,7 +25,10 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
   lsi_error_clear(&w->error);
   const struct lsi_request *r = w->stepper.wave->request;
   uint32_t c = lsi_request_chunk_begin(r, step);
-  lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c],
+  const struct lsi_fault *fault = lsi_fault_find(r, c);
+  /* What lies so far before an end that is not there has no offset. */
+  const bool from_end = fault && fault->kind != LSI_FAULT_LARGE && fault->offset < 0;
+  lsi_error_at(e, lsi_request_name(r, r->object[c]), from_end ? LSI_NO_OFFSET : r->offset[c], r->length[c],
                r->first_index + step);
   const bool skippable = (e->code == LSIO_ERR_CORRUPT && !e->remedy[0]) || e->code == LSIO_ERR_UNSUPPORTED;
   if (e->code == LSIO_ERR_CORRUPT)
