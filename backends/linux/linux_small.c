@@ -30,12 +30,22 @@ void lsi_near_clear(struct lsi_near *n) {
 /* What has become a pipe since it was listed is not waited for. */
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
 
+static bool is_pipe(const char *name) {
+  struct stat st;
+  return stat(name, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 static int open_path(const char *name) {
-  int fd;
-  do {
-    fd = lsi_linux_openat(AT_FDCWD, name, OPEN_FLAGS);
-  } while (fd < 0 && errno == EINTR);
-  return fd < 0 ? -errno : fd;
+  int flags = OPEN_FLAGS;
+  for (;;) {
+    const int fd = lsi_linux_openat(AT_FDCWD, name, flags);
+    if (fd >= 0) return fd;
+    const int code = errno;
+    if (code == EINTR) continue;
+    /* Whoever has a lease of the file is asked for it, and that is waited for. */
+    if (code != EAGAIN || !(flags & O_NONBLOCK) || is_pipe(name)) return -code;
+    flags &= ~O_NONBLOCK;
+  }
 }
 
 /* Remembers the folder of a name; true when it is that of the name before. */

@@ -324,6 +324,36 @@ class Missing(SourcesTest):
         self.assertIn("lsio.files: changing must be one of append, error, not true", r.err)
 
 
+LEASE = """import fcntl, os, signal, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+def give_up(*_):
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+signal.signal(signal.SIGIO, give_up)
+try:
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+except OSError:
+    sys.exit(77)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+class Leased(SourcesTest):
+    def test_a_lease_is_asked_for(self):
+        for n, name in ((3, "f0001.bin"), (1200, "f0700.bin")):
+            self.files(n)
+            for backend in BACKENDS:
+                holder = subprocess.Popen(["/usr/bin/python3", "-c", LEASE, self.path(name)], stdin=subprocess.PIPE,
+                                          stdout=subprocess.PIPE)
+                try:
+                    if holder.stdout.readline() != b"held\n":
+                        self.skipTest("no leases here")
+                    _, got = self.counted(0, 'lsio.files("*.bin", { whole = true })', "--backend", backend)
+                    self.assertEqual(got, (n, n * 4096, n, 0, 0))
+                finally:
+                    holder.communicate()
+
+
 class Changing(SourcesTest):
     GROW = """if chunk.index == 0 then
       for i = 1, 3 do local f = io.open("log", "a"); f:write(("x"):rep(100000)); f:close() end
