@@ -213,7 +213,7 @@ m("finish-error-is-swallowed", "worker_open.c", "an error of finish is lost",
   "c->spec->transform->finish(w->stepper.transform, &w->error) < 0)\n      (void)0;")
 m("close-error-is-swallowed", "worker_open.c", "a file that changed shows at the end, and nobody hears of it",
   "if (lsi_objects_close(w) < 0) lsi_worker_fail(w);", "lsi_objects_close(w);")
-m("ready-in-any-order", "worker.c", "units that wait are kept as they come",
+m("ready-in-any-order", "run.h", "units that wait are kept as they come",
   "while (*at && (*at)->unit < f->unit) at = &(*at)->next;", "")
 m("drain-forgets-queue", "worker.c", "operations that were never submitted are waited for",
   "    take_in_late(op);\n", "")
@@ -483,8 +483,8 @@ m("file-resident-half", "linux_resident.c", "a file of which half is cached coun
   "  return (unsigned)LSI_MIN(pages * 200 / looked, (uint64_t)100);",
   "only the way to the same bytes changes: what is not cached is read by the ring or the pool; the bench says which is faster")
 m("file-swapped-before-direct", "linux_source.c", "a file that was replaced between two opens is read from both",
-  "  if (code == 0 && other.version[0] == info->version[0] && other.device == info->device) return fd;",
-  "  if (code == 0) return fd;")
+  "  if (code == 0 && other.version[0] == info->version[0] && other.device == info->device) {",
+  "  if (code == 0) {")
 m("file-unlinked-is-the-same", "linux_source.c", "a file that was removed while it was read is the same",
   "  if (st.st_nlink == 0 && f->flags & LSI_FILE_LINKED) now->known = LSI_KNOWN_SIZE;\n", "")
 m("file-made-content", "linux_source.c", "files of /proc are read as empty",
