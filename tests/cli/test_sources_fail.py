@@ -240,6 +240,9 @@ class Skipped(SourcesTest):
         self.assertIn("faults       1 chunk can't be had", self.expect(0, "--explain", "-e", job).out)
         plan = json.loads(self.expect(0, "--explain=json", "-e", job).out)
         self.assertEqual((plan["chunks"], plan["chunks_faulty"], plan["bytes_requested"]), (3, 1, 8192))
+        self.write("r.csv", "path,offset,length\nf0000.bin,0,100\nnone,0,5000\nf0001.bin,4000,97\n")
+        plan = json.loads(self.expect(0, "--explain=json", "-e", COUNT % ('lsio.ranges { file = "r.csv" }', "")).out)
+        self.assertEqual((plan["chunks_faulty"], plan["bytes_requested"]), (2, 100))
 
     def test_shards_limits_and_single_steps_have_the_same_faults(self):
         self.files(20)

@@ -43,7 +43,7 @@ FITS = [
         ("engine.c", "test_crew test_crew_faults test_engine test_api"),
         ("trace.c", "test_trace test_path_faults test_trace.py"),
         ("loaded.c", "test_lua_entries test_api_script test_crew_faults"),
-        ("plan*.c", "test_plan test_plan_property fuzz_plan"),
+        ("plan*.c", "test_plan test_plan_property fuzz_plan test_sources_fail.py"),
         ("price.c", "test_plan test_explain test_api_memory"),
         ("request.c", "test_request test_plan"),
         ("sink*.c", "test_sink test_sink_window test_sink_memory test_sink_faults test_output_order test_output.py"),

@@ -141,7 +141,8 @@ m("missing-source-ends-the-job", "steps.c", "under skip, a source that is not th
 m("refused-is-fatal", "unread.c", "under skip, an object that can't be opened ends the job",
   "if (!refused || !skips || !is_own", "if (!refused || !missing || !is_own")
 m("changed-is-refused", "unread.c", "a source that changed is a failure of its steps",
-  "return lsi_error_kind(e) != LSIO_KIND_CHANGED;", "return true;")
+  "return lsi_error_kind(e) != LSIO_KIND_CHANGED;", "return true;",
+  equivalent="but for a file that has gone from its server (ESTALE) when it is opened")
 m("fault-is-read", "plan.c", "chunks with faults are planned as if they were there",
   "seen->length[r->faults.at[i].chunk] = 0;", ";")
 m("faults-stay-behind", "request.c", "a shard has the faults of the whole request",
@@ -296,8 +297,6 @@ m("scratch-has-no-limit", "scratch.c", "scratch may go beyond what the job may u
   "if (lsi_sat_add(in_use(w), bytes) > most)", "if (lsi_sat_add(0, bytes) > most)")
 m("scratch-is-not-claimed", "scratch.c", "large scratch is taken without asking the ledger",
   "bytes <= LSI_SCRATCH_FREE ? 0 : claim", "bytes <= LSI_SCRATCH_FREE << 20 ? 0 : claim")
-m("scratch-stays-beyond", "scratch.c", "scratch beyond the limit is kept after the step",
-  "!w->stepper.scratch_claim.beyond && !lsi_ledger_is_short", "!lsi_ledger_is_short")
 m("blocking-waits-in-turn", "ledger.c", "a claim that holds up a thread waits for those that need the thread",
   "(!first || (x->blocks && !first->blocks))", "!first")
 
