@@ -235,7 +235,7 @@ static int64_t leave_large_out(struct lsio_job *job, struct lsi_error *err) {
     if (faulty) continue;
     if (end - begin == 1 && lsi_plan_streams(job->plan, bytes)) buffers = lsi_ahead_buffer(job->plan->ahead);
     struct lsi_price_request want = need_of(job, s->decoded ? s->decoded : bytes);
-    if (want.scratch_later) want.scratch = 0;
+    lsi_price_least(&want);
     const uint64_t need = lsi_price_need(&want, buffers);
     for (uint32_t c = begin; need > want.ceiling && c < end; c++) {
       const struct lsi_fault fault = {c, LSI_FAULT_LARGE, (int64_t)LSI_MIN(need, (uint64_t)INT64_MAX),

@@ -100,7 +100,7 @@ int lsi_price(const struct lsi_plan *plan, const struct lsi_request *request,
               const struct lsi_price_request *want, struct lsi_price *out, struct lsi_error *err) {
   uint64_t need = lsi_price_need(want, plan->unit_bytes_max);
   struct lsi_price_request least = *want;
-  if (want->scratch_later) least.scratch = 0;
+  lsi_price_least(&least);
   if (need > want->ceiling) need = lsi_price_need(&least, plan->unit_bytes_max);
   const uint64_t wanted = LSI_MAX(want->workers, 1u);
   *out = (struct lsi_price){.workers = (uint32_t)wanted, .need = need};

@@ -35,6 +35,11 @@ void lsi_price_step(const struct lsi_spec *spec, uint64_t decoded, struct lsi_dt
 uint64_t lsi_price_per_byte(const struct lsi_spec *spec, struct lsi_dtype result, bool sink,
                             bool stream);
 
+/* The least that the step runs with: without the scratch that its transform may ask for. */
+static inline void lsi_price_least(struct lsi_price_request *want) {
+  if (want->scratch_later) want->scratch = 0;
+}
+
 /* Bytes that a worker must have for a step so priced, with `scratch`, beside `stored` bytes of buffers.
  * Saturates. */
 uint64_t lsi_price_need(const struct lsi_price_request *want, uint64_t stored);

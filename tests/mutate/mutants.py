@@ -292,7 +292,7 @@ m("price-overflows", "price.c", "the price of a huge chunk wraps around",
   "want->decoded = lsi_sat_mul(want->decoded, 1 + lsi_codecs[spec->codec]->overhead);",
   "want->decoded = want->decoded * (1 + lsi_codecs[spec->codec]->overhead);")
 m("scratch-counts-always", "price.c", "scratch that nobody asks for must fit",
-  "  if (want->scratch_later) least.scratch = 0;\n", "")
+  "  lsi_price_least(&least);\n", "")
 m("scratch-has-no-limit", "scratch.c", "scratch may go beyond what the job may use",
   "if (lsi_sat_add(in_use(w), bytes) > most)", "if (lsi_sat_add(0, bytes) > most)")
 m("scratch-is-not-claimed", "scratch.c", "large scratch is taken without asking the ledger",

@@ -66,7 +66,7 @@ static struct lsi_price_request price(const struct lsi_run_config *c, uint64_t *
   uint64_t usual = *known;
   if (usual_is_guessed(c->spec)) usual = lsi_sat_mul(usual, LSI_USUAL_RATIO);
   lsi_price_step(c->spec, usual, c->sink_type, c->sink && !c->in_place, c->stream, &step);
-  if (step.scratch_later) step.scratch = 0; /* who asks for it gets it of the ledger: step/scratch.c */
+  lsi_price_least(&step); /* who asks for it gets it of the ledger: step/scratch.c */
   return step;
 }
 

@@ -100,7 +100,7 @@ static uint64_t need_of(const struct lsi_worker *w, uint64_t bytes) {
   const struct lsi_run_config *c = &w->run->config;
   struct lsi_price_request p;
   lsi_price_step(c->spec, bytes, c->sink_type, false, c->stream, &p);
-  if (p.scratch_later) p.scratch = 0;
+  lsi_price_least(&p);
   const uint64_t parts[] = {w->reader.arena.size, 2 * LSI_ALIGN, p.decoded, p.out, p.scratch};
   uint64_t need = bytes;
   for (size_t i = 0; i < LSI_COUNTOF(parts); i++)
