@@ -3,5 +3,6 @@
 
 const struct lsi_store *const lsi_stores[] = {
     &lsi_store_file,
+    &lsi_store_stdin,
     NULL,
 };

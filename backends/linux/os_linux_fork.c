@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "linux/os_linux_output.h"
+#include "linux/stream.h"
 
 #define LOOKS 20
 #define LOOK_NS 2000000u
@@ -18,6 +19,7 @@ uint32_t lsi_os_forks;
 static void in_child(void) {
   lsi_os_forks++;
   lsi_output_forked();
+  lsi_stream_forked();
 }
 
 static int watch_code; /* of lsi_os_forks_watch */

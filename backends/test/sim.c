@@ -153,6 +153,7 @@ static int sim_open(struct lsi_backend *b, const struct lsi_open *order, struct 
   }
   h->info = info_of(b->sim, (uint32_t)i, b->sim->objects[i].changed_at_open);
   *object_of(h) = (struct sim_object){.index = (uint32_t)i};
+  h->endless = b->sim->objects[i].size == LSI_ENDLESS;
   h->direct = order->direct == LSI_DIRECT_ALWAYS;
   b->open++;
   read_whole(b, (uint32_t)i, order, h);
@@ -163,7 +164,7 @@ static int sim_look(struct lsi_backend *b, const struct lsi_handle *h, struct ls
   const struct sim_object *opened = object_of(h);
   const struct lsi_sim_object *o = &b->sim->objects[opened->index];
   *now = info_of(b->sim, opened->index, o->changed_at_open);
-  if (o->real_size < o->size) now->size = o->real_size;
+  if (o->real_size < o->size && !h->endless) now->size = o->real_size;
   now->version[1] += opened->changed;
   return 0;
 }
@@ -196,13 +197,13 @@ static void read_now(struct lsi_backend *b, struct lsi_op *op) {
   while (good < n && !bad_block(sim, i, (op->offset + good) / BLOCK))
     good += BLOCK - (op->offset + good) % BLOCK;
   op->os_code = 0;
-  if (good < n && (good == 0 || draw(b, 2))) {
+  if (good < n && (good == 0 || op->handle->endless || draw(b, 2))) {
     op->result = LSIO_ERR_IO;
     op->os_code = EIO;
     return;
   }
   n = LSI_MIN(n, good);
-  if (n > 1 && chance(b, sim->short_read)) {
+  if (n > 1 && !op->handle->endless && chance(b, sim->short_read)) {
     const uint64_t all = n;
     n = 1 + draw(b, n - 1);
     /* A device ends a read where a page ends. */

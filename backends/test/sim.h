@@ -34,7 +34,7 @@
 
 struct lsi_sim_object {
   char name[32];
-  uint64_t size;      /* as stat tells it */
+  uint64_t size;      /* as stat tells it; LSI_ENDLESS: where it ends shows when it is read, in any order */
   uint64_t real_size; /* < size: truncated after planning */
   uint32_t device;
   bool changed_at_open, changed_at_close;

@@ -195,14 +195,16 @@ void lsio_job_abandon(lsio_job *job) {
 /* ---- what is known of a job ---- */
 
 static void look_at_run(const lsio_job *job, struct lsio_progress *p) {
-  p->steps_requested = job->spec.request ? job->spec.request->n_steps : 0;
+  const struct lsi_request *r = job->spec.request;
+  p->steps_requested = r ? r->cut ? UINT64_MAX : r->n_steps : 0;
   /* Of files that have not been opened it is not known. */
-  p->bytes_requested = job->plan && !job->spec.request->late ? job->plan->bytes_requested : 0;
+  p->bytes_requested = job->plan && !r->late && !r->cut ? job->plan->bytes_requested : 0;
   p->workers = job->workers;
   p->began = job->run != NULL;
   if (!job->run) return;
   lsi_run_progress(job->run, &p->steps, &p->steps_failed, &p->bytes_done, &p->workers_running);
   p->elapsed_s = lsi_run_elapsed_s(job->run);
+  if (r->cut && !p->workers_running) p->steps_requested = p->steps + p->steps_failed;
   /* What has been taken first: it was told before. */
   const uint64_t steps = atomic_load_explicit(&job->taken.steps, memory_order_acquire);
   const uint64_t bytes = atomic_load_explicit(&job->taken.bytes, memory_order_acquire);

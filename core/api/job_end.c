@@ -22,6 +22,8 @@ void lsi_job_reduce(struct lsio_job *job) {
   struct lsi_summary *s = &job->summary;
   uint64_t at = lsi_os_now_ns();
   int rc = lsi_run_join(job->run, e);
+  if (job->results.sink && job->spec.request->cut)
+    lsi_sink_set_steps(job->results.sink, lsi_run_steps(job->run));
   const int64_t left = rc < 0 || e->code ? 0 : lsi_run_fill_left(job->run, e);
   if (left < 0) rc = (int)left;
   if (rc < 0 && !e->code) e->code = rc;

@@ -54,7 +54,7 @@ void lsi_job_decide_results(struct lsio_job *job) {
   job->results.type = s->sink.has_type ? s->sink.type
                                        : (struct lsi_dtype){.type = s->type.type, .big = false};
   job->results.variable =
-      sink && (s->has_out_max || (s->codec != LSI_CODEC_NONE && !decoded_is_exact(job)));
+      sink && (s->has_out_max || s->request->cut || (s->codec != LSI_CODEC_NONE && !decoded_is_exact(job)));
   job->results.in_place = s->sink.kind == LSI_SINK_MEMORY && !job->results.variable;
 }
 
@@ -65,7 +65,7 @@ static uint64_t most_bytes(const struct lsio_job *job) {
   const struct lsi_spec *s = &job->spec;
   const struct lsi_request *r = s->request;
   uint64_t each = s->has_out_max ? s->out_max : s->decoded / lsi_type_size(s->type.type), all;
-  if (!s->has_out_max && !s->decoded) return UINT64_MAX;
+  if ((!s->has_out_max && !s->decoded) || r->cut) return UINT64_MAX;
   if (lsi_mul_overflow(each, s->has_out_max ? r->n_steps : r->n_chunks, &all) ||
       lsi_mul_overflow(all, lsi_type_size(job->results.type.type), &all))
     return UINT64_MAX;
@@ -108,7 +108,8 @@ static int choose_memory(struct lsio_job *job, struct lsi_sink_config *c, struct
   if (job->array.callers) return use_callers(job, bytes, c, err);
   if (bytes == UINT64_MAX) {
     lsi_fail(err, LSIO_ERR_LIMIT, 0, "how large the result will be can't be known before it is read");
-    lsi_error_remedy(err, "give the job `decoded`, or the program an `output` array that is large enough");
+    lsi_error_remedy(err, "give %sthe program an `output` array that is large enough",
+                     job->spec.request->cut ? "" : "the job `decoded`, or ");
     return LSIO_ERR_LIMIT;
   }
   if (!bytes) return 0;
@@ -198,7 +199,7 @@ int lsi_job_open_sink(struct lsio_job *job, struct lsi_error *err) {
       .spec = &job->spec.sink,
       .path = job->results.path,
       .type = job->results.type,
-      .n_steps = job->spec.request->n_steps,
+      .n_steps = job->spec.request->cut ? UINT32_MAX : job->spec.request->n_steps,
       .variable = job->results.variable,
       .total = job->results.pos ? job->results.pos[job->spec.request->n_steps] : 0,
       .window_bytes = job->window,

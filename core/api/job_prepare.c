@@ -24,7 +24,8 @@ static const struct lsi_store *store_of(const struct lsio_job *job) {
 static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_backend_ops *const *all = store_of(job)->backends;
   const char *wanted = job->settings.backend;
-  if (strcmp(wanted, "auto") != 0 && wanted[0]) {
+  /* A setting is meant for what can be read in several ways. */
+  if (strcmp(wanted, "auto") != 0 && wanted[0] && all[1]) {
     while (*all && strcmp((*all)->name, wanted) != 0) all++;
     job->backend = *all;
     if (!job->backend) return lsi_fail(err, LSIO_ERR_USAGE, 0, "there is no backend '%s'", wanted);
@@ -117,7 +118,7 @@ static bool is_ordered(const struct lsio_job *job) {
 /* Chunks that are longer are streamed. 0: none are. A piece, or a block of the codec's, must fit twice. */
 static uint64_t ahead_of(const struct lsio_job *job) {
   const struct lsi_spec *s = &job->spec;
-  if (!s->piece || (s->codec != LSI_CODEC_NONE && !lsi_codec_feeds(s->codec))) return 0;
+  if (!s->piece || s->request->cut || (s->codec != LSI_CODEC_NONE && !lsi_codec_feeds(s->codec))) return 0;
   const uint64_t share = job->settings.memory / LSI_MAX(job->settings.workers, 1u);
   const uint64_t usual = LSI_MAX(AHEAD_USUAL, 2 * (uint64_t)lsi_codecs[s->codec]->feed_most);
   const uint64_t ahead = LSI_MAX(LSI_MIN(usual, share / 4), AHEAD_LEAST);
@@ -134,10 +135,11 @@ static int build_plan(struct lsio_job *job, struct lsi_error *err) {
   job->plan = NULL;
   job->device_ids = NULL;
   int rc = model_devices(job->context->facts, job->spec.request, &d, err);
+  const bool in_order = job->spec.request->cut != 0; /* each chunk is read by itself */
   if (rc >= 0) {
     struct lsi_plan_options options = {
-        .merge = job->settings.merge,
-        .in_request_order = is_ordered(job),
+        .merge = in_order ? LSI_MERGE_NEVER : job->settings.merge,
+        .in_request_order = in_order || is_ordered(job),
         /* A file may be written from where the chunks were read. */
         .large_apart = job->spec.identity && job->spec.sink.kind != LSI_SINK_NONE &&
                        job->spec.sink.kind != LSI_SINK_MEMORY,
@@ -281,8 +283,17 @@ static int no_such_step(const struct lsio_job *job, uint64_t all, struct lsi_err
   return LSIO_ERR_USAGE;
 }
 
+/* How many steps there are, or what stands before one, is known when it has been read. */
+static int cant_select(const char *option, struct lsi_error *err) {
+  lsi_fail(err, LSIO_ERR_USAGE, 0, "--%s can't be had of data whose end shows when it is read", option);
+  lsi_error_remedy(err, "write it to a file, and read that with lsio.files");
+  return LSIO_ERR_USAGE;
+}
+
 static int select_steps(struct lsio_job *job, struct lsi_error *err) {
   const struct lsi_settings *s = &job->settings;
+  if (job->spec.request->cut && s->step != LSI_NO_STEP) return cant_select("step", err);
+  if (job->spec.request->cut && s->shard_count > 1) return cant_select("shard", err);
   const uint64_t all = job->spec.request->n_steps;
   const bool alone = s->step != LSI_NO_STEP; /* how many there may be is no question then */
   int rc = s->shard_count || s->limit

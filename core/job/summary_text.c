@@ -98,6 +98,8 @@ static void say_over_read(struct lsi_text *t, const struct lsi_summary *s) {
 
 static const char *bound_sentence(const struct lsi_summary *s) {
   const char *bound = s->bound;
+  if (bound && strcmp(bound, "device") == 0 && s->backend && strcmp(s->backend, "stream") == 0)
+    return "what comes on standard input: workers mostly waited for it";
   if (bound && strcmp(bound, "device") == 0 && s->cpu_s > COPYING * s->wall_s * s->n_workers)
     return "copying from the page cache: more cores would help";
   static const char *const sentences[][2] = {

@@ -171,9 +171,11 @@ LSIO_API void lsio_job_abandon(lsio_job *job);
 /* Figures that the summary has as well have its names. */
 struct lsio_progress {
   size_t struct_size;       /* set by the caller */
-  uint64_t steps_requested; /* of which these have ended well, and these not: */
+  uint64_t steps_requested; /* UINT64_MAX: not known before standard input has ended. Of them these have ended
+                               well, and these not: */
   uint64_t steps, steps_failed;
-  uint64_t bytes_requested; /* stored bytes; 0: not known before all files have been opened */
+  uint64_t bytes_requested; /* stored bytes; 0: not known before all files have been opened, or standard
+                               input has ended */
   uint64_t bytes_done;      /* of them, those of steps that have ended */
   double elapsed_s;         /* since its workers started; when they have ended, the time from start to end */
   uint32_t workers, workers_running;

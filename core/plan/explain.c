@@ -143,9 +143,29 @@ static void add_pace(struct lsi_text *t, const struct lsi_explain_input *in,
         seconds(transform_room(in, &pace)).text);
 }
 
+static void add_memory(struct lsi_text *t, const struct lsi_explain_input *in) {
+  const struct lsi_plan *p = in->plan;
+  lsi_text_add(
+      t, "  memory       %s for %u worker%s; the largest unit takes %s, the largest step %s\n",
+      bytes(in->memory).text, in->workers, plural(in->workers), bytes(p->unit_bytes_max).text,
+      bytes(p->step_bytes_max).text);
+}
+
+/* Of what is cut as it comes. */
+static char *open_end_text(const struct lsi_explain_input *in) {
+  const struct lsi_request *r = in->request;
+  struct lsi_text t = {0};
+  lsi_text_add(&t, "Plan: %s in steps of %s, until it ends", lsi_request_name(r, 0), bytes(r->cut).text);
+  if (r->cut_most) lsi_text_add(&t, ", at most %s of them", count(r->cut_most).text);
+  lsi_text_add(&t, "\n  read         in order, by whichever worker is free\n");
+  add_memory(&t, in);
+  return lsi_text_take(&t);
+}
+
 char *lsi_explain_text(const struct lsi_explain_input *in) {
   const struct lsi_plan *p = in->plan;
   const struct lsi_request *r = in->request;
+  if (r->cut) return open_end_text(in);
   struct device_share *shares = shares_of(in);
   if (!shares) return NULL;
   struct lsi_text t = {0};
@@ -161,10 +181,7 @@ char *lsi_explain_text(const struct lsi_explain_input *in) {
     lsi_text_add(&t, "  faults       %s chunk%s can't be had: sources that can't be read, ranges outside "
                      "them, steps that do not fit\n", count(r->faults.n).text, plural(r->faults.n));
   add_read(&t, p);
-  lsi_text_add(
-      &t, "  memory       %s for %u worker%s; the largest unit takes %s, the largest step %s\n",
-      bytes(in->memory).text, in->workers, plural(in->workers), bytes(p->unit_bytes_max).text,
-      bytes(p->step_bytes_max).text);
+  add_memory(&t, in);
   add_pace(&t, in, shares);
   for (uint32_t i = 0; i < p->n_devices; i++)
     if (shares[i].objects) add_device(&t, i, &p->devices[i], &shares[i]);
@@ -230,7 +247,31 @@ static char *dump(const json_t *value) {
   return text;
 }
 
+/* The same names; null is what nobody knows. */
+static char *open_end_json(const struct lsi_explain_input *in) {
+  static const char *const unknown[] = {
+      "chunks", "steps", "units", "operations_before", "operations", "bytes_requested", "bytes_planned",
+      "expected_s", "read_s", "decode_s", "sink_s", "transform_s_per_step_most", "bound"};
+  static const char *const none[] = {"chunks_faulty", "merged", "split", "bytes_over_read", "bytes_gaps",
+                                     "bytes_twice"};
+  const struct lsi_request *r = in->request;
+  json_t *o = json_object();
+  bool ok = o && put(o, "objects", count_json(1)) && put(o, "chunk_bytes", count_json(r->cut)) &&
+            put(o, "chunks_most", r->cut_most ? count_json(r->cut_most) : json_null()) &&
+            put(o, "memory", count_json(in->memory)) && put(o, "workers", count_json(in->workers)) &&
+            put(o, "unit_bytes_max", count_json(in->plan->unit_bytes_max)) &&
+            put(o, "step_bytes_max", count_json(in->plan->step_bytes_max)) &&
+            put(o, "backend", in->backend ? json_string(in->backend) : json_null()) &&
+            put(o, "devices", json_array());
+  for (size_t i = 0; ok && i < LSI_COUNTOF(unknown); i++) ok = put(o, unknown[i], json_null());
+  for (size_t i = 0; ok && i < LSI_COUNTOF(none); i++) ok = put(o, none[i], count_json(0));
+  char *text = ok ? dump(o) : NULL;
+  json_decref(o);
+  return text;
+}
+
 char *lsi_explain_json(const struct lsi_explain_input *in) {
+  if (in->request->cut) return open_end_json(in);
   const struct lsi_plan *p = in->plan;
   const struct lsi_request *r = in->request;
   struct device_share *shares = shares_of(in);

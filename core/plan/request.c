@@ -369,6 +369,7 @@ int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t l
   uint32_t end = share(i + 1, r->n_steps, n);
   if (limit && limit < end - begin) end = begin + (uint32_t)limit;
   select_steps(r, begin, end);
+  if (r->cut) r->cut_most = limit;
   return 0;
 }
 

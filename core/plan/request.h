@@ -36,6 +36,10 @@ struct lsi_request {
   uint64_t *offset;                /* n_chunks, absolute */
   uint64_t *length;                /* n_chunks, may be 0; without a fault offset + length <= object's size */
   int64_t *tag;                    /* n_chunks, or NULL: all 0 */
+  uint64_t cut;                    /* not 0: it has one object, whose end shows when it is read, and these are
+                                      the first of its chunks, of so many bytes each; requests of their own
+                                      have those behind them (cut.c) */
+  uint64_t cut_most;               /* so many in all; 0: as many as there turn out to be */
   uint64_t n_missing;              /* chunks that it does not have as their objects are not there */
   struct lsi_faults faults;        /* of chunks; their lengths are as asked for, or 0 */
   /* steps */
@@ -94,7 +98,16 @@ int lsi_request_set_groups(struct lsi_request *r, const int64_t *group, uint64_t
  * one empty step. */
 int lsi_request_cut(struct lsi_request *r, uint32_t object, int64_t offset, uint64_t length,
                     uint64_t chunk, struct lsi_error *err);
-/* Keeps steps floor(i*S/n) up to floor((i+1)*S/n) of S, then at most `limit` (0 = all). Before planning. */
+/* For an object of unknown end (LSI_ENDLESS), the request's only one: its first chunks of `chunk` bytes from
+ * `offset` on, and `cut`. USAGE: there are others. */
+int lsi_request_cut_on(struct lsi_request *r, uint32_t object, uint64_t offset, uint64_t chunk,
+                       struct lsi_error *err);
+/* The chunks behind the first `before` of such a request, at most `most` (> 0) of them, as a request with the
+ * same object. *out NULL: there are no more. LIMIT: more than can be counted. */
+int lsi_request_cut_more(const struct lsi_request *first, uint64_t before, uint32_t most,
+                         struct lsi_request **out, struct lsi_error *err);
+/* Keeps steps floor(i*S/n) up to floor((i+1)*S/n) of S, then at most `limit` (0 = all). Before planning. Of a
+ * request with `cut` only the limit can be. */
 int lsi_request_select(struct lsi_request *r, uint32_t i, uint32_t n, uint64_t limit,
                        struct lsi_error *err);
 /* Keeps the step of that index in the whole request alone. False: it is not among those that are there. */

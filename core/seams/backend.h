@@ -50,6 +50,9 @@ struct lsi_handle {
                             lends may change or be lost meanwhile: see `look` */
   bool direct;           /* large reads go round the page cache */
   bool resident;         /* reads need not wait for a device: few in flight are enough */
+  bool endless;          /* LSI_ENDLESS: a read that comes short has met the end, of this instance's or of
+                            another's. Reads need not be submitted in order, but come back so: each waits for
+                            those of lower offsets, wherever they are */
   bool whole;            /* all bytes lie in the order's `room`, and they are what `info` tells of: the object
                             did not change while they were read, and `close` need not look at it */
   uint64_t own[LSI_HANDLE_OWN / sizeof(uint64_t)]; /* a struct of its backend's: nobody else looks at it */
@@ -82,7 +85,8 @@ struct lsi_op {
 enum lsi_backend_caps {
   LSI_CAP_WRITES = 1,    /* takes LSI_OP_WRITE */
   LSI_CAP_MAPS = 2,      /* every object it can is mapped: only by name, only where SIGBUS is handled */
-  LSI_CAP_WAKES = 4      /* a bell ends its waits: see `wake` */
+  LSI_CAP_WAKES = 4,     /* a bell ends its waits: see `wake` */
+  LSI_CAP_IN_ORDER = 8   /* its objects are endless: see lsi_handle. An instance gets one read at a time */
 };
 
 struct lsi_backend; /* each backend defines its own */

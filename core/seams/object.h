@@ -12,6 +12,9 @@ enum lsi_known {
   LSI_MAY_GROW = 8     /* what comes to stand behind `size`, or is written there, is no change */
 };
 
+/* As a size: it is read once, in the order of its bytes, and where it ends shows when it is read. */
+#define LSI_ENDLESS ((uint64_t)INT64_MAX)
+
 /* Kept for every object of a request, and told anew by who opens it or looks at it. */
 struct lsi_object_info {
   uint64_t size;       /* bytes; a guess where it is not known */

@@ -26,6 +26,12 @@ uint16_t lsi_store_find(const char *name) {
   return i < 0 ? 0 : (uint16_t)i;
 }
 
+int lsi_store_named(const char *name) {
+  for (int i = 0; lsi_stores[i]; i++)
+    if (strcmp(lsi_stores[i]->name, name) == 0) return i;
+  return -1;
+}
+
 int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_error *err) {
   const int i = by_scheme(given);
   *name = NULL;

@@ -58,6 +58,9 @@ struct lsi_store {
   /* Optional: where it costs no round trip. Up to n bytes from an offset, how many; 0 also where they
    * can't be had: who needs them will say why. */
   size_t (*read_part)(const void *user, const char *name, uint64_t offset, void *buf, size_t n);
+  /* Required where its backends have LSI_CAP_IN_ORDER: the offset from which on the object has not been read
+   * yet. */
+  uint64_t (*unread_from)(const void *user, const char *name);
   /* Optional: without it a URL is a name as it stands. Makes of one of the store's schemes the name under
    * which its object is known from there on (lsi_free); with `pattern`, of a pattern of URLs one of
    * names. LSIO_ERR_SOURCE: it is none. */
@@ -70,6 +73,8 @@ extern const struct lsi_store *const lsi_stores[];
 uint16_t lsi_store_find(const char *name);
 /* *name (lsi_free) is what a store makes of what somebody has named, as from_url; NULL: it is a name. */
 int lsi_store_name(const char *given, bool pattern, char **name, struct lsi_error *err);
+/* Index of the store of that name; -1: there is none on this system. */
+int lsi_store_named(const char *name);
 /* stat_many of what has these names, each stretch that is of one store at once; infos[i] filled. Faults that
  * `keep` (enum lsi_keep) does not have are errors. */
 int lsi_store_look(const char *const *names, size_t n, struct lsi_object_info *infos, struct lsi_watch *watch,

@@ -215,6 +215,8 @@ int lsi_sink_append(struct lsi_sink *s, uint32_t step, const void *data, uint64_
 }
 
 /* Gathered results count although they reach the file only when it is published. */
+void lsi_sink_set_steps(struct lsi_sink *s, uint32_t n_steps) { s->n_steps = n_steps; }
+
 uint64_t lsi_sink_bytes_written(const struct lsi_sink *s) {
   return s->window ? lsi_window_elements(s->window) * s->item : atomic_load(&s->written);
 }

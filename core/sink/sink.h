@@ -86,6 +86,10 @@ bool lsi_sink_may_run(struct lsi_sink *s, uint32_t step, uint64_t bytes_max);
 int lsi_sink_append(struct lsi_sink *s, uint32_t step, const void *data, uint64_t count,
                     struct lsi_error *err);
 
+/* Variable: how many steps there are, where that was not known (n_steps UINT32_MAX) before all had been
+ * appended. Before publishing. */
+void lsi_sink_set_steps(struct lsi_sink *s, uint32_t n_steps);
+
 uint64_t lsi_sink_bytes_written(const struct lsi_sink *s);
 uint64_t lsi_sink_window_peak(const struct lsi_sink *s); /* bytes */
 

@@ -268,6 +268,20 @@ static int list_of_ranges(struct lsi_lua_source *s, struct lsi_request *r, struc
   return rc;
 }
 
+/* What has not been read of it yet, from another job's end on. */
+static int standard_input(const struct lsi_lua_source *s, struct lsi_request *r, struct lsi_error *err) {
+  static const char *const name = "standard input";
+  const int i = lsi_store_named("stdin");
+  if (i < 0) return lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "standard input can't be read on this system");
+  struct lsi_object_info info;
+  int rc = lsi_stores[i]->stat_many(NULL, &name, 1, &info, r->watch, false, err);
+  if (rc < 0) return rc;
+  info.store = (uint16_t)i;
+  rc = lsi_request_add_object(r, name, &info, NULL, err);
+  const uint64_t from = lsi_stores[i]->unread_from(NULL, name);
+  return rc < 0 ? rc : lsi_request_cut_on(r, 0, from, (uint64_t)s->cut.chunk, err);
+}
+
 int lsi_lua_source_open(struct lsi_lua_source *s, struct lsi_request *r, struct lsi_error *err) {
   int rc;
   if (s->missing) r->keeps |= LSI_KEEP_MISSING;
@@ -280,6 +294,7 @@ int lsi_lua_source_open(struct lsi_lua_source *s, struct lsi_request *r, struct 
       break;
     case LSI_SOURCE_LIST: rc = lsi_paths_list(s->paths, s->file, s->nul, err); break;
     case LSI_SOURCE_ARRAYS: rc = arrays(s, r, err); break;
+    case LSI_SOURCE_STDIN: return standard_input(s, r, err);
     default: rc = list_of_ranges(s, r, err);
   }
   if (rc >= 0 && s->kind <= LSI_SOURCE_LIST) rc = files(s, r, err);

@@ -7,7 +7,8 @@
 
 struct lsi_request;
 
-enum lsi_lua_source_kind { LSI_SOURCE_FILES = 1, LSI_SOURCE_LIST, LSI_SOURCE_ARRAYS, LSI_SOURCE_RANGES };
+enum lsi_lua_source_kind { LSI_SOURCE_FILES = 1, LSI_SOURCE_LIST, LSI_SOURCE_ARRAYS, LSI_SOURCE_RANGES,
+                           LSI_SOURCE_STDIN };
 
 /* Makes room for n ranges, once: objects are 0, the rest is Lua's to fill. */
 int lsi_lua_source_arrays(struct lsi_lua_source *s, double n, bool tags, bool groups,

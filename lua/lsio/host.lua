@@ -210,7 +210,8 @@ local function source_of(entry)
   if type(s) == "function" then
     s = s(entry.params)
     if not source.is(s) then
-      error(("%s: the function source returned %s; valid: lsio.files(...), lsio.list(...), lsio.ranges{...}")
+      error(("%s: the function source returned %s; valid: lsio.files(...), lsio.list(...), lsio.ranges{...}, "
+        .. "lsio.stdin{...}")
         :format(entry.name, util.show(s)), 0)
     end
   end

@@ -114,8 +114,8 @@ end
 local function check_ends(t, job)
   local s = t.source
   if s ~= nil and type(s) ~= "function" and not source.is(s) then
-    fail(("source must be lsio.files(...), lsio.list(...), lsio.ranges{...} or a function, not %s"):format(
-      util.show(s)), "source")
+    fail(("source must be lsio.files(...), lsio.list(...), lsio.ranges{...}, lsio.stdin{...} or a function, "
+      .. "not %s"):format(util.show(s)), "source")
   end
   job.source = s
   local out = t.sink
@@ -316,7 +316,9 @@ function M.check_skip(script, skip)
     bad(("state takes %d bytes; with on_error = \"skip\" it is restored after a failed step and may take "
       .. "at most 4096"):format(job.state_size), "state")
   end
-  if job.sink and not job.out_max and job.fill == nil then
+  -- Of what is cut as it comes results have no fixed places; what a function returns is not known here.
+  local placed = type(job.source) == "table" and job.source.kind ~= "stdin"
+  if placed and job.sink and not job.out_max and job.fill == nil then
     bad("on_error = \"skip\" with a sink needs fill: the value that stands in place of a skipped step",
       "on_error")
   end

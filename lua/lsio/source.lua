@@ -137,8 +137,19 @@ function M.list(path, options)
   return setmetatable(s, SOURCE)
 end
 
-function M.stdin()
-  fail 'lsio.stdin takes no paths: where standard input lists them, write lsio.list("-")'
+local stdin_options = { chunk = true }
+local stdin_most = 1073741824 -- bytes: what one operation may have
+
+function M.stdin(options)
+  if options ~= nil and (type(options) ~= "table" or options[1] ~= nil) then
+    fail 'lsio.stdin takes no paths, but { chunk = "1MiB" }; where standard input lists them: lsio.list("-")'
+  end
+  options = options or {}
+  util.only_keys(options, stdin_options, "option of lsio.stdin", fail_text)
+  local s = { kind = "stdin" }
+  if options.chunk ~= nil then s.chunk = size(options.chunk, "lsio.stdin: chunk", 1) end
+  if s.chunk and s.chunk > stdin_most then fail "lsio.stdin: a chunk has at most 1 GiB" end
+  return setmetatable(s, SOURCE)
 end
 
 local range_keys = { objects = true, object = true, offset = true, length = true, tag = true, group = true,
@@ -250,7 +261,7 @@ end
 -- Bytes of a chunk when neither chunk nor whole was given: compressed files are taken whole.
 local default_chunk = 1048576
 
-local kinds = { files = 1, list = 2, arrays = 3, ranges = 4 } -- enum lsi_lua_source_kind
+local kinds = { files = 1, list = 2, arrays = 3, ranges = 4, stdin = 5 } -- enum lsi_lua_source_kind
 
 local function name_list(to, file)
   if not core.vt.source_file(to, file, #file) then
@@ -270,6 +281,13 @@ function M.describe(s, to, compressed, may_be_late)
       return describe_arrays(s, to)
     end
     return name_list(to, s.file)
+  end
+  if s.kind == "stdin" then
+    if compressed then
+      fail "lsio.stdin cuts what comes as it is; have it decoded before: zstd -dc x.zst | lsio-lua job.lua"
+    end
+    to.cut.chunk = s.chunk or default_chunk
+    return
   end
   if s.kind == "files" then
     add_paths(to.paths, s.paths)

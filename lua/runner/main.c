@@ -217,8 +217,10 @@ static void tell_end(lsio_job *job, const struct flags *f, struct report *report
   if (code == LSIO_ERR_CANCELLED && interrupt_signal()) {
     struct lsio_progress g = {.struct_size = sizeof g};
     lsio_job_progress(job, &g);
-    say("interrupted after %llu of %llu steps; nothing was published",
-        (unsigned long long)g.steps, (unsigned long long)g.steps_requested);
+    char of[32] = "";
+    if (g.steps_requested != UINT64_MAX)
+      snprintf(of, sizeof of, " of %llu", (unsigned long long)g.steps_requested);
+    say("interrupted after %llu%s steps; nothing was published", (unsigned long long)g.steps, of);
     return;
   }
   if (code) {
@@ -258,7 +260,7 @@ static int tell_unstarted(const struct flags *f, const lsio_error *error, int co
   else if (!unread) say_error(error, code);
   if (error && f->script && strcmp(f->script, "-") == 0 &&
       strcmp(lsio_error_object(error), "standard input") == 0)
-    say("standard input held the script: where a list comes from there, give the script as a file or by -e");
+    say("standard input held the script: where a list or data comes from there, give it as a file or by -e");
   if (error && code == LSIO_ERR_USAGE) flags_explain(f, lsio_error_message(error));
   report_error(report, error);
   report_summary(report, NULL, error, exit_code);

@@ -51,6 +51,16 @@ static void update_rate(double now, uint64_t done) {
   p.last_done = done;
 }
 
+/* Nobody knows how much is to come. */
+static void format_open_end(const struct lsio_progress *g, char *line, size_t cap) {
+  char a[32], failed[40] = "", rate[40];
+  update_rate(g->elapsed_s, g->bytes_done);
+  if (g->steps_failed)
+    snprintf(failed, sizeof failed, "  %llu failed", (unsigned long long)g->steps_failed);
+  snprintf(line, cap, "%s  %llu steps%s  %s/s", lsio_size_format(g->bytes_done, a, sizeof a),
+           (unsigned long long)g->steps, failed, lsio_size_format((uint64_t)p.rate, rate, sizeof rate));
+}
+
 /* What a narrow terminal cuts off is least missed at the end. */
 static void format_line(const struct lsio_progress *g, char *line, size_t cap) {
   char a[32], b[32], left[40] = "", failed[40] = "", rate[40];
@@ -112,7 +122,8 @@ void progress_show(const lsio_job *job) {
   lsio_job_progress(job, &g);
   if (g.elapsed_s < p.next_s || g.steps + g.steps_failed >= g.steps_requested) return;
   char line[256];
-  format_line(&g, line, sizeof line);
+  if (g.steps_requested == UINT64_MAX) format_open_end(&g, line, sizeof line);
+  else format_line(&g, line, sizeof line);
   if (p.mode == PLAIN) {
     fprintf(stderr, "lsio-lua: %s\n", line);
     p.next_s = g.elapsed_s + PLAIN_EVERY_S;

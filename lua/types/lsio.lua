@@ -167,7 +167,6 @@ function lsio.job(job) end
 ---@param options? lsio.file_options
 ---@return lsio.source
 function lsio.files(paths, options) end
-
 ---@class lsio.range_table : lsio.source_options
 ---@field objects? string|string[] paths or patterns, each of which stands for what it finds, sorted
 ---@field object? any array, 0-based
@@ -189,6 +188,10 @@ function lsio.ranges(ranges) end
 ---@param options? lsio.list_options
 ---@return lsio.source
 function lsio.list(path, options) end
+---Data from standard input, cut as it comes; chunk.object_size is math.huge.
+---@param options? { chunk?: integer|string }
+---@return lsio.source
+function lsio.stdin(options) end
 
 ---@alias lsio.order "request"|"completed"
 ---@alias lsio.exists "error"|"replace"
@@ -206,12 +209,10 @@ function lsio.list(path, options) end
 ---@param options? lsio.npy_options
 ---@return lsio.sink
 function lsio.npy(path, options) end
-
 ---@param path string
 ---@param options? lsio.raw_options
 ---@return lsio.sink
 function lsio.raw(path, options) end
-
 ---@class lsio.memory_options
 ---@field type? lsio.type
 ---@field shape? integer[] may hold one -1
@@ -220,7 +221,6 @@ function lsio.raw(path, options) end
 ---@param options? lsio.memory_options
 ---@return lsio.sink
 function lsio.memory(options) end
-
 ---To standard error, as one line, or to the program whose context has a `log`.
 ---@param ... any
 function lsio.log(...) end

@@ -10,6 +10,7 @@ from bench_measure import count_instructions, run_fio, run_json, run_lsio
 from bench_queue import QueueTable
 from bench_row import Metric, Row, cost, near, of, rate
 from bench_serve import ServeTable
+from bench_stdin import StdinTable
 from bench_write import WriteTable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -66,7 +67,7 @@ class Table:
     def rows(self):
         return [*self.device_rows(), *self.merge_rows(), *self.block_rows(), self.overhead_row(),
                 self.cache_row(), self.stream_row(), *self.small_rows(), *JobTable(self.t, self.d).rows(),
-                *PieceTable(self.t, self.d).rows(), *LargeTable(self.t, self.d).rows(),
+                *PieceTable(self.t, self.d).rows(), *LargeTable(self.t, self.d).rows(), *StdinTable(self.t, self.d).rows(),
                 *WriteTable(self.t, self.d).rows(), self.plan_row(),
                 *ServeTable(self.t, self.d).rows(), *QueueTable(self.t, self.d).rows(), *self.memory_rows()]
 

@@ -362,8 +362,8 @@ class Lists(ListTest):
                             ('"-", "nul"', "options must be a table"), ('"-", { chunk = 1, whole = true }', "either chunk")):
             r = self.refused("lsio.list(%s)" % args, 3, "lsio.list", words)
             self.assertIn(":3:", r.err)
-        for args in ("", "{}", "{ whole = true }"):
-            self.refused("lsio.stdin(%s)" % args, 3, ":3:", 'write lsio.list("-")')
+        for args in ('"a.bin"', "{ 'a.bin' }"):
+            self.refused("lsio.stdin(%s)" % args, 3, ":3:", 'lsio.list("-")')
         self.assertIn("lsio.list(...)", self.expect(3, "-e", "return require 'lsio'.job {}").err)
 
 

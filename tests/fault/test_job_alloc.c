@@ -338,6 +338,25 @@ static void test_stream(void **state) {
   run_scene(&s);
 }
 
+#define ZEROS 200 /* more than are planned at once */
+
+static int zeros(float *to) {
+  memset(to, 0, ZEROS * sizeof *to);
+  return ZEROS;
+}
+
+/* Which never ends: each job goes on where the last one stopped. */
+static void test_standard_input(void **state) {
+  (void)state;
+  assert_non_null(freopen("/dev/zero", "r", stdin));
+  const struct scene s = {
+      .name = "standard input", .outputs = 1, .expected = zeros,
+      .script = "local lsio = require 'lsio'\n"
+                "return lsio.job { source = lsio.stdin { chunk = 4 }, type = 'f32', sink = lsio.raw('out') }\n",
+      .settings = {"workers=2", "memory=64MiB", "limit=200"}};
+  run_scene(&s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_lz4_to_npy),
@@ -346,6 +365,7 @@ int main(void) {
       cmocka_unit_test(test_order_of_completion_with_skips),
       cmocka_unit_test(test_blosc_in_place),
       cmocka_unit_test(test_stream),
+      cmocka_unit_test(test_standard_input),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

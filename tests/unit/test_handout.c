@@ -33,6 +33,8 @@ static int set_up(void **unused) {
   run = lsi_calloc(1, sizeof *run);
   run->workers = lsi_alloc_aligned(LSI_CACHE_LINE, WORKERS * sizeof *run->workers);
   memset((void *)run->workers, 0, WORKERS * sizeof *run->workers);
+  static const struct lsi_request request; /* of which only its being whole is asked */
+  run->wave.request = &request;
   run->wave.plan = &plan;
   run->n_workers = WORKERS;
   run->wave.sections = &state;

@@ -31,13 +31,14 @@ void lsi_depth_init(struct lsi_worker *w) {
   const uint64_t now = lsi_os_now_ns();
   d->ops_max = ops_limit(w);
   lsi_trial_init(&d->trial, &ladder, now);
-  if (!asked) {
+  const bool in_order = w->run->config.backend->caps & LSI_CAP_IN_ORDER;
+  if (!asked && !in_order) {
     lsi_trial_step(&d->trial, &w->comparing, (struct lsi_trial_seen){.at = now, .cost = now});
     use(w);
     return;
   }
   lsi_trial_pin(&d->trial, 0);
-  d->ops = LSI_MIN(LSI_MAX(asked / w->run->n_workers, 1u), d->ops_max);
+  d->ops = in_order ? 1 : LSI_MIN(LSI_MAX(asked / w->run->n_workers, 1u), d->ops_max);
   d->bytes = UINT64_MAX;
   lsi_depth_begin(d);
 }

@@ -12,6 +12,7 @@
 #include "ground/units.h"
 
 static void free_run(struct lsi_run *run) {
+  lsi_waves_clear(run);
   lsi_crew_destroy(run->own_crew);
   for (uint32_t i = 0; run->workers && i < run->n_workers; i++) lsi_free(run->workers[i].credits);
   lsi_run_free_completions(run->outcome.first);
@@ -49,6 +50,8 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
   run->config = *config;
   run->wave.request = config->spec->request;
   run->wave.plan = plan;
+  run->last_wave = &run->wave;
+  atomic_init(&run->ends_before, UINT32_MAX);
   run->on_error = config->spec->on_error;
   if (config->stream) lsi_gate_init(&run->gate, run->wave.request, config->by_step, config->window);
   run->n_workers = config->workers;
@@ -200,9 +203,10 @@ static void describe_expiry(struct lsi_run *run, char *out, size_t cap) {
   uint64_t done, failed, bytes;
   uint32_t running;
   lsi_run_progress(run, &done, &failed, &bytes, &running);
-  snprintf(out, cap, "the deadline of %s has passed after %s of %s steps",
+  const bool counted = !run->wave.request->cut;
+  snprintf(out, cap, "the deadline of %s has passed after %s%s%s steps",
            lsi_show_time((double)run->config.deadline_ns / 1e9).text, lsi_show_count(done + failed).text,
-           lsi_show_count(run->wave.request->n_steps).text);
+           counted ? " of " : "", counted ? lsi_show_count(run->wave.request->n_steps).text : "");
   if (lsi_run_queued(run)) {
     add_lines(out, cap, "it waited for memory that other jobs have");
     return;

@@ -182,7 +182,7 @@ static inline struct lsi_flight *take_back(struct lsi_worker *w, struct lsi_op *
 /* Its steps do not run any more. */
 static __attribute__((noinline)) void drop(struct lsi_worker *w, struct lsi_flight *f) {
   if (f->ahead) lsi_step_leave(w, f);
-  if (!f->spent) lsi_left_unit(w, f->unit, f->next_step);
+  if (!f->spent) lsi_left_unit(w, f->wave, f->unit, f->next_step);
   f->spent = false;
   lsi_lease_end(w, f);
   lsi_ahead_end(w, f);
@@ -420,7 +420,11 @@ static bool leaves_it_to_others(struct lsi_worker *w) {
 /* Of a run that has been stopped meanwhile nothing is opened. */
 static void open(struct lsi_worker *w) {
   w->stage = lsi_stopping(w->run) ? LSI_STAGE_DONE : LSI_STAGE_GOING;
-  if (w->stage == LSI_STAGE_DONE || lsi_worker_open(w) == 0) return;
+  if (w->stage == LSI_STAGE_DONE) return;
+  if (lsi_worker_open(w) == 0) {
+    lsi_set_phase(w, LSI_PHASE_READ, 0);
+    return;
+  }
   w->stage = LSI_STAGE_DONE;
   if (!leaves_it_to_others(w)) lsi_worker_fail(w);
 }

@@ -112,7 +112,9 @@ struct lsi_share lsi_share_divide(struct lsi_worker *w) {
 static uint64_t results_of(const struct lsi_run *run, const struct lsi_price_request *step, uint64_t known) {
   const struct lsi_run_config *c = &run->config;
   const uint64_t one = lsi_sat_add(c->spec->identity ? known : step->out, sizeof(struct lsi_run_completion));
-  return LSI_MIN(c->stream ? LSI_QUEUED_BYTES_MAX : c->window, lsi_sat_mul(one, run->wave.request->n_steps));
+  const struct lsi_request *r = run->wave.request;
+  const uint64_t steps = r->cut ? UINT32_MAX : r->n_steps;
+  return LSI_MIN(c->stream ? LSI_QUEUED_BYTES_MAX : c->window, lsi_sat_mul(one, steps));
 }
 
 uint64_t lsi_run_need(struct lsi_run *run) {

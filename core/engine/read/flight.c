@@ -189,6 +189,7 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
   struct lsi_flight *f = flight_get(w, plan->unit_extent[unit + 1] - first);
   if (!f) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a unit of work");
   f->wave = w->reader.wave;
+  lsi_wave_use(f->wave);
   f->unit = unit;
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "engine/read/ends.h"
 #include "engine/read/operation.h"
 #include "engine/read/unread.h"
 #include "ground/mem.h"
@@ -101,10 +102,14 @@ bool lsi_flight_retry(struct lsi_worker *w) {
   return true;
 }
 
+static bool is_transient(const struct lsi_op *op) {
+  return op->result == LSIO_ERR_IO && (op->os_code == EAGAIN || op->os_code == EINTR);
+}
+
 /* True when the operation goes on with what is left of it. */
 static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   struct lsi_op *op = &e->op;
-  bool again = op->result == LSIO_ERR_IO && (op->os_code == EAGAIN || op->os_code == EINTR);
+  const bool again = is_transient(op);
   if (again && e->retries++ >= RETRIES) return false;
   if (!again && (op->result <= 0 || e->extent->loan)) return false;
   uint64_t got = again ? 0 : (uint64_t)op->result;
@@ -125,6 +130,11 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
 
 bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
   const struct lsi_op *op = &e->op;
+  const bool endless = LSI_UNLIKELY(e->extent->slot->handle.endless);
+  if (endless && !is_transient(op)) {
+    lsi_flight_ends(w, e);
+    return false;
+  }
   if (!lsi_stopping(w->run) && w->n_queue < LSI_COUNTOF(w->queue) && continue_op(w, e)) return true;
   uint64_t got = op->result > 0 ? (uint64_t)op->result : 0;
   w->figures.bytes_read += got;

@@ -22,6 +22,7 @@
  *   step/prepare.c      from stored bytes to what the transform sees; pieces.c: all of it piece by piece
  *   state/alarms.c      deadlines, minded by one thread of a context
  *   state/gate.c        results that are streamed in an order
+ *   state/waves.c       chunks that follow, of an object whose end shows when it is read (read/ends.c)
  *   state/left.c        which steps a deadline leaves; their places in the output are filled by result.c
  *   step/scratch.c      memory that a transform may ask for
  *   step/result.c       where a result is made; prefault.c: its pages made ready; nontemporal.c: stores past
@@ -112,6 +113,7 @@ struct lsi_run_config {
                                         the crew. NULL: for this one only */
   struct lsi_crew *crew;             /* NULL: threads of its own */
   bool background;                   /* begins what other runs leave (loop/member.c) */
+  uint32_t wave_steps;               /* of each wave behind the first; 0: the usual */
   uint32_t number;                   /* of the job, in traces */
   struct lsi_alarms *alarms;         /* that mind its deadline */
   uint64_t deadline_at_ns;           /* 0: none */
@@ -164,6 +166,9 @@ int lsi_run_join(struct lsi_run *run, struct lsi_error *err);
 /* After join, if it has not failed: what stands in the output for steps that a deadline has left. How many
  * steps that are, or negative. */
 int64_t lsi_run_fill_left(struct lsi_run *run, struct lsi_error *err);
+/* After join: how many steps there were, where that shows only in the reading too. A deadline may have left
+ * some. */
+uint32_t lsi_run_steps(const struct lsi_run *run);
 /* After join: a backend broke with operations in flight, for which the kernel may still write to the sink's
  * memory. */
 bool lsi_run_broke(const struct lsi_run *run);

@@ -75,11 +75,10 @@ char *lsi_run_activity(const struct lsi_run *run) {
     bool in_step = phase == LSI_PHASE_DECODE || phase == LSI_PHASE_TRANSFORM ||
                    phase == LSI_PHASE_PLACE;
     if (in_step && len < cap) {
-      uint32_t c = lsi_request_chunk_begin(r, step);
+      const struct lsi_step_place at = lsi_run_place(run, step);
       n = snprintf(text + len, cap - len, " of step %llu ('%.700s', offset %llu, length %llu)",
-                   (unsigned long long)(r->first_index + step),
-                   lsi_request_name(r, r->object[c]), (unsigned long long)r->offset[c],
-                   (unsigned long long)r->length[c]);
+                   (unsigned long long)(r->first_index + step), at.name, (unsigned long long)at.offset,
+                   (unsigned long long)at.length);
       len += (size_t)n;
     }
     if (len + 1 < cap) text[len++] = '\n', text[len] = 0;
@@ -112,6 +111,15 @@ void lsi_worker_verdicts(const struct lsi_worker *w, struct lsi_verdict *tune) {
   tune[LSI_TRIED_DEPTH].verdict = d->ops;
 }
 
+/* Where sizes show when objects are opened or read: of what has been. */
+static uint64_t bytes_requested(const struct lsi_run *run) {
+  const struct lsi_request *r = run->wave.request;
+  uint64_t done = 0;
+  if (!r->cut) return r->late ? lsi_request_bytes(r) : run->wave.plan->bytes_requested;
+  for (uint32_t i = 0; i < run->n_workers; i++) done += atomic_load(&run->workers[i].counters.bytes_done);
+  return done;
+}
+
 void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
   struct lsi_summary s = {0};
   uint32_t fell_back = 0;
@@ -133,8 +141,7 @@ void lsi_run_summary(const struct lsi_run *run, struct lsi_summary *out) {
     fell_back += w->ops && w->ops != run->config.backend;
   }
   s.chunks_missing += run->wave.request->n_missing;
-  s.bytes_requested = run->wave.request->late ? lsi_request_bytes(run->wave.request)
-                                              : run->wave.plan->bytes_requested;
+  s.bytes_requested = bytes_requested(run);
   const bool whole = atomic_load(&run->stop) == LSI_STOP_NO;
   s.bytes_gaps = whole ? run->wave.plan->bytes_gaps : 0;
   s.bytes_twice = whole ? run->wave.plan->bytes_twice : 0;

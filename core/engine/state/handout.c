@@ -80,7 +80,27 @@ static bool steal(struct lsi_worker *w) {
   }
 }
 
+/* Of an object whose end shows when it is read: the next step alone, for the worker that reads it now. */
+static bool take_next(struct lsi_worker *w) {
+  while (atomic_load_explicit(&w->run->ends_before, memory_order_relaxed) == UINT32_MAX) {
+    const struct lsi_wave *wave = w->reader.wave;
+    atomic_uint_fast32_t *cursor = &wave->sections->cursor;
+    uint_fast32_t unit = atomic_load_explicit(cursor, memory_order_relaxed);
+    while (unit < wave->plan->n_units) {
+      if (!atomic_compare_exchange_weak_explicit(cursor, &unit, unit + 1, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        continue;
+      w->reader.next_unit = (uint32_t)unit;
+      w->reader.units_end = (uint32_t)unit + 1;
+      return true;
+    }
+    if (!lsi_waves_go_on(w)) break;
+  }
+  return false;
+}
+
 bool lsi_take_units(struct lsi_worker *w) {
+  if (LSI_UNLIKELY(w->run->wave.request->cut != 0)) return take_next(w);
   const struct lsi_plan *plan = w->reader.wave->plan;
   for (;;) {
     if (pop(w)) return true;

@@ -31,6 +31,7 @@ void lsi_held_put(struct lsi_worker *w, struct lsi_slot *slot, uint32_t to) {
   struct lsi_held *h = &w->stepper.held;
   struct lsi_held_unit *u = &h->units[h->n];
   *u = h->now;
+  lsi_wave_use(u->wave);
   u->slot = slot;
   u->to = to;
   u->bytes = LSI_MAX(u->bytes, h->running->bytes);
@@ -54,7 +55,7 @@ static void fail_unit(struct lsi_worker *w, struct lsi_held_unit *u, const struc
                  r->first_index + step);
     atomic_fetch_sub_explicit(&w->counters.steps, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&w->counters.chunks, end - c, memory_order_relaxed);
-    lsi_run_step_failed(w, step, &e);
+    lsi_run_step_failed(w, u->wave, step, &e);
   }
   u->from = u->to;
 }
@@ -93,8 +94,10 @@ static void append(const struct lsi_gate *gate, struct lsi_run_completion **firs
 void lsi_held_deliver(struct lsi_worker *w) {
   struct lsi_held *h = &w->stepper.held;
   struct lsi_run_completion *first = NULL, *last = NULL;
-  for (struct lsi_held_unit *u = h->units, *end = u + h->n; u < end; u++)
+  for (struct lsi_held_unit *u = h->units, *end = u + h->n; u < end; u++) {
     if (u->first) append(&w->run->gate, &first, &last, u);
+    lsi_wave_leave(u->wave);
+  }
   h->n = 0;
   h->bytes = 0;
   h->delivered_ns = lsi_os_now_ns();

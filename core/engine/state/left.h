@@ -7,10 +7,11 @@
 #include <stdint.h>
 
 struct lsi_run;
+struct lsi_wave;
 struct lsi_worker;
 
 struct lsi_left_range {
-  uint32_t from, to; /* places in the plan's order of steps */
+  uint32_t from, to; /* places in the plan's order of steps, or numbers of steps that are in order */
 };
 
 struct lsi_left {
@@ -23,7 +24,7 @@ struct lsi_left {
 };
 
 /* The worker does not run the unit's steps from this place in the plan's order on. */
-void lsi_left_unit(struct lsi_worker *w, uint32_t unit, uint32_t from);
+void lsi_left_unit(struct lsi_worker *w, const struct lsi_wave *wave, uint32_t unit, uint32_t from);
 /* It ends: the same of units that it has put off. */
 void lsi_left_put_off(struct lsi_worker *w);
 /* All workers have ended. How many steps it is, or LSIO_ERR_NOMEM. */

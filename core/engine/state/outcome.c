@@ -68,8 +68,8 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
 }
 
 /* NULL: there is no memory for it, and the run fails. */
-static struct lsi_run_completion *failure(struct lsi_run *run, uint32_t step, const struct lsi_error *e) {
-  const struct lsi_request *r = run->wave.request;
+static struct lsi_run_completion *failure(struct lsi_run *run, uint64_t index, int64_t tag,
+                                          const struct lsi_error *e) {
   struct lsi_run_completion *c = lsi_calloc(1, sizeof *c);
   if (!c || !(c->error = lsi_malloc(sizeof *c->error))) {
     lsi_free(c);
@@ -77,21 +77,27 @@ static struct lsi_run_completion *failure(struct lsi_run *run, uint32_t step, co
     return NULL;
   }
   *c->error = *e;
-  c->step = r->first_index + step;
-  c->tag = r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0;
+  c->step = index;
+  c->tag = tag;
   return c;
 }
 
-void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e) {
+static int64_t tag_of(const struct lsi_request *r, uint32_t step) {
+  return r->tag ? r->tag[lsi_request_chunk_begin(r, step)] : 0;
+}
+
+void lsi_run_step_failed(struct lsi_worker *w, const struct lsi_wave *wave, uint32_t step,
+                         const struct lsi_error *e) {
   struct lsi_run *run = w->run;
-  const struct lsi_request *r = run->wave.request;
+  const struct lsi_request *r = wave->request;
   uint64_t chunks = lsi_request_chunk_end(r, step) - lsi_request_chunk_begin(r, step);
   atomic_fetch_add_explicit(&w->counters.failed, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&w->counters.chunks_failed, chunks, memory_order_relaxed);
   lsi_os_lock(run->mutex);
   lsi_failures_add(run->outcome.failures, e);
   lsi_os_unlock(run->mutex);
-  struct lsi_run_completion *c = run->config.untold ? NULL : failure(run, step, e);
+  struct lsi_run_completion *c =
+      run->config.untold ? NULL : failure(run, r->first_index + step, tag_of(r, step), e);
   if (c) lsi_run_complete(run, c, true);
 }
 
@@ -100,13 +106,12 @@ void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_e
 #define LEFT_BATCH 64u /* of them, with their errors, are handed out at a time */
 
 static void describe_left(const struct lsi_run *run, uint32_t step, struct lsi_error *e) {
-  const struct lsi_request *r = run->wave.request;
-  const uint32_t c = lsi_request_chunk_begin(r, step);
+  const struct lsi_step_place at = lsi_run_place(run, step);
   lsi_error_clear(e);
   lsi_fail(e, LSIO_ERR_LIMIT, 0, "not run: the deadline of %s had passed",
            lsi_show_time((double)run->config.deadline_ns / 1e9).text);
   lsi_error_is(e, LSIO_KIND_TIMEOUT);
-  lsi_error_at(e, lsi_request_name(r, r->object[c]), r->offset[c], r->length[c], r->first_index + step);
+  lsi_error_at(e, at.name, at.offset, at.length, run->wave.request->first_index + step);
   lsi_error_remedy(e, "allow more time with --deadline");
 }
 
@@ -144,7 +149,8 @@ static struct lsi_run_completion *next_left(struct lsi_run *run) {
   struct lsi_error e;
   run->left.told = step + 1;
   describe_left(run, step, &e);
-  return failure(run, step, &e);
+  const struct lsi_request *r = run->wave.request;
+  return failure(run, r->first_index + step, r->cut ? 0 : tag_of(r, step), &e);
 }
 
 /* There may be millions, so that their errors are made when they are asked for. By who takes, once the run

@@ -10,6 +10,7 @@
 
 struct lsi_run;
 struct lsi_run_completion;
+struct lsi_wave;
 struct lsi_worker;
 
 #define LSI_QUEUED_BYTES_MAX ((uint64_t)16 << 20) /* of results that nobody takes */
@@ -37,7 +38,8 @@ void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool
 void lsi_run_worker_ended(struct lsi_run *run);
 /* All of them, of a run that could not begin. */
 void lsi_run_never_began(struct lsi_run *run);
-/* Counts a step that has failed and reports it. */
-void lsi_run_step_failed(struct lsi_worker *w, uint32_t step, const struct lsi_error *e);
+/* Counts a step of the wave that has failed and reports it. */
+void lsi_run_step_failed(struct lsi_worker *w, const struct lsi_wave *wave, uint32_t step,
+                         const struct lsi_error *e);
 
 #endif

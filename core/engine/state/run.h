@@ -94,7 +94,10 @@ struct lsi_late_units {
 
 struct lsi_run {
   struct lsi_run_config config;
-  struct lsi_wave wave;      /* all of it */
+  struct lsi_wave wave;      /* all of it, or the first one */
+  struct lsi_wave *last_wave;
+  atomic_uint ends_before;   /* the step from which on an object of unknown end has none; UINT32_MAX: not
+                                known yet */
   enum lsi_on_error on_error;
   uint32_t n_workers;
   struct lsi_worker *workers;
@@ -161,12 +164,15 @@ static inline bool lsi_others_wait(const struct lsi_worker *w) {
   return LSI_UNLIKELY(atomic_load_explicit(&w->home->others, memory_order_relaxed) != 0);
 }
 
+/* Among all of the run: units that are in order stay so from wave to wave. */
+static inline uint32_t lsi_flight_number(const struct lsi_flight *f) { return f->wave->first_step + f->unit; }
+
 /* A flight whose steps may run, among the others: in the order of units, but behind one whose step is under
  * way. */
 static inline void lsi_ready_put(struct lsi_worker *w, struct lsi_flight *f) {
   struct lsi_flight **at = &w->stepper.ready;
   if (w->stepper.by_pieces.begun) at = &(*at)->next;
-  while (*at && (*at)->unit < f->unit) at = &(*at)->next;
+  while (*at && lsi_flight_number(*at) < lsi_flight_number(f)) at = &(*at)->next;
   f->next = *at;
   *at = f;
   w->stepper.n_ready++;
@@ -184,8 +190,9 @@ static inline void lsi_give_credit(struct lsi_worker *w, uint32_t device) {
 }
 
 static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
+  const uint32_t number = lsi_wave_number(w->stepper.wave, step);
   /* Released: who reads it looks at the step's length, which may have become known just now. */
-  atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | step, memory_order_release);
+  atomic_store_explicit(&w->activity, (uint64_t)phase << 56 | number, memory_order_release);
 }
 
 /* So much waits to be polled that no step with a result is to run: what nobody polls is bounded. */

@@ -118,7 +118,8 @@ int lsi_step_deliver(struct lsi_worker *w, uint32_t step, struct lsi_yield *y) {
   if (rc < 0) return rc;
   if (config->sink_variable) {
     w->figures.bytes_delivered += y->nothing ? 0 : y->count * item;
-    return lsi_sink_append(config->sink, step, y->data, y->nothing ? 0 : y->count, &w->error);
+    const uint32_t number = lsi_wave_number(w->stepper.wave, step);
+    return lsi_sink_append(config->sink, number, y->data, y->nothing ? 0 : y->count, &w->error);
   }
   if (y->nothing) {
     if (w->writer) lsi_write_drop(w);

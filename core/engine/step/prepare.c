@@ -1,6 +1,7 @@
 /* From the bytes of a step to what its transform sees: decoded, in native order, with views. */
 #include "engine/step/prepare.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "engine/read/flight.h"
@@ -68,9 +69,10 @@ static int swap_chunk(struct lsi_worker *w, const void *stored, size_t bytes, bo
 /* What of a view belongs to its object. */
 void lsi_name_view(struct lsi_worker *w, struct lsi_chunk *view,
                                                 uint32_t object) {
-  const struct lsi_request *r = w->stepper.wave->request;
+  const struct lsi_request *r = w->run->wave.request; /* it stays */
   view->object = object;
-  view->object_size = (double)(int64_t)r->objects[object].size;
+  const uint64_t size = r->objects[object].size;
+  view->object_size = size == LSI_ENDLESS ? HUGE_VAL : (double)(int64_t)size;
   view->name = lsi_request_name(r, object);
   view->name_length = strlen(view->name);
   if (view == w->stepper.chunks) w->stepper.shown = object;

@@ -16,6 +16,10 @@
 #define YIELD_NS 100000 /* of steps behind the first of a turn, after which it is another run's */
 #define SAMPLE 16u /* of the steps below w->stepper.time_from, one in so many is timed */
 
+static uint32_t number_of(const struct lsi_worker *w, uint32_t step) {
+  return lsi_wave_number(w->stepper.wave, step);
+}
+
 __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struct lsi_flight *f,
                                                uint32_t step) {
   const struct lsi_run_config *config = &w->run->config;
@@ -38,13 +42,13 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
   const bool changed = e->code == LSIO_ERR_SOURCE && lsi_error_kind(e) == LSIO_KIND_CHANGED;
   fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || changed || e->code == LSIO_ERR_OUTPUT ||
            e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
-  lsi_run_step_failed(w, step, e);
+  lsi_run_step_failed(w, w->stepper.wave, step, e);
   if (fatal) {
     lsi_run_fail(w->run, e);
     return false;
   }
   if (!config->sink) return true;
-  int rc = config->sink_variable ? lsi_sink_append(config->sink, step, NULL, 0, &w->error)
+  int rc = config->sink_variable ? lsi_sink_append(config->sink, number_of(w, step), NULL, 0, &w->error)
                                  : lsi_step_fill(w, step);
   if (rc < 0) lsi_run_fail(w->run, &w->error);
   return rc >= 0;
@@ -197,7 +201,7 @@ static __attribute__((noinline)) bool stall(struct lsi_worker *w, uint32_t step)
 /* False: too many results wait to be taken, or for their turn. */
 static bool may_stream(struct lsi_worker *w, uint32_t step) {
   if (lsi_run_full(w->run)) return stall(w, step);
-  return !w->run->gate.on || lsi_gate_may_run(&w->run->gate, step, result_bytes_max(w, step));
+  return !w->run->gate.on || lsi_gate_may_run(&w->run->gate, number_of(w, step), result_bytes_max(w, step));
 }
 
 /* False: its result would have to wait, for its turn, for a buffer or for who polls. */
@@ -206,7 +210,7 @@ static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   if (w->stepper.by_pieces.begun) return true; /* it goes on */
   if (c->stream) return may_stream(w, step);
   if (w->writer) return lsi_write_ready(w, f, step);
-  return !c->sink_variable || lsi_sink_may_run(c->sink, step, result_bytes_max(w, step));
+  return !c->sink_variable || lsi_sink_may_run(c->sink, number_of(w, step), result_bytes_max(w, step));
 }
 
 void lsi_step_done(struct lsi_worker *w, uint32_t step) { count_done(w, w->run->wave.request, step); }
@@ -222,7 +226,7 @@ static bool is_over(uint64_t *since) {
 /* The run is stopped: what is left of the unit does not run. */
 static __attribute__((noinline)) bool leave(struct lsi_worker *w, const struct lsi_flight *f) {
   if (f->ahead) lsi_step_leave(w, f);
-  lsi_left_unit(w, f->unit, f->next_step);
+  lsi_left_unit(w, f->wave, f->unit, f->next_step);
   return true;
 }
 
