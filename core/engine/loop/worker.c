@@ -422,7 +422,7 @@ static void open(struct lsi_worker *w) {
   w->stage = lsi_stopping(w->run) ? LSI_STAGE_DONE : LSI_STAGE_GOING;
   if (w->stage == LSI_STAGE_DONE) return;
   if (lsi_worker_open(w) == 0) {
-    lsi_set_phase(w, LSI_PHASE_READ, 0);
+    lsi_set_reading(w);
     return;
   }
   w->stage = LSI_STAGE_DONE;

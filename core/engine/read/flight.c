@@ -42,6 +42,7 @@ static inline struct lsi_flight *flight_get(struct lsi_worker *w, uint32_t n_ext
 }
 
 void lsi_flight_free(struct lsi_flight *f) {
+  if (f->apart) lsi_wave_leave(f->wave);
   if (f->extents != &f->one) lsi_free(f->extents);
   lsi_free(f->holes);
   lsi_free(f->old_holes);
@@ -60,11 +61,16 @@ static inline struct lsi_slot *ask(struct lsi_worker *w, uint32_t object) {
   return s;
 }
 
-/* The object of a unit that may be late, or streamed: then it is begun. Returns as begin_extent. */
+/* The object of a unit that may be late, or streamed: then it is begun; or of a wave that is counted. Returns
+ * as begin_extent. */
 static __attribute__((noinline)) int open_apart(struct lsi_worker *w, struct lsi_flight *f,
                                                 struct lsi_flight_extent *x, uint32_t object) {
   if (LSI_UNLIKELY(f->wave->request->faults.n) && lsi_unread_planned(f, x, object)) return 1;
   if (w->reader.late.any) return lsi_late_open(w, f, x, object);
+  if (f->wave->counted) {
+    f->apart = true;
+    lsi_wave_use(f->wave);
+  }
   x->slot = ask(w, object);
   if (!x->slot) return w->error.code ? w->error.code : 0;
   x->loan = x->slot->handle.lends;
@@ -189,7 +195,6 @@ static inline int begin(struct lsi_worker *w, uint32_t unit) {
   struct lsi_flight *f = flight_get(w, plan->unit_extent[unit + 1] - first);
   if (!f) return lsi_fail(&w->error, LSIO_ERR_NOMEM, 0, "no memory for a unit of work");
   f->wave = w->reader.wave;
-  lsi_wave_use(f->wave);
   f->unit = unit;
   f->next_step = plan->unit_step[unit];
   for (struct lsi_flight_extent *x = f->extents, *end = x + f->n_extents; x < end; x++, e++) {

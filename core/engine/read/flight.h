@@ -61,8 +61,7 @@ static inline void lsi_flight_end(struct lsi_worker *w, struct lsi_flight *f) {
     if (x->buffer) lsi_arena_release(&w->reader.arena, x->buffer, x->buffer_bytes);
     if (x->slot) x->slot->refs--;
   }
-  lsi_wave_leave(f->wave);
-  if (LSI_UNLIKELY(f->damaged || f->extents != &f->one)) {
+  if (LSI_UNLIKELY(f->apart || f->extents != &f->one)) {
     lsi_flight_free(f);
     return;
   }

@@ -23,8 +23,8 @@
 void lsi_late_init(struct lsi_worker *w) {
   const struct lsi_run_config *c = &w->run->config;
   w->reader.late.any = w->run->wave.request->late;
-  w->reader.opens_apart =
-      w->reader.late.any || w->run->wave.plan->ahead || w->run->wave.request->faults.n;
+  const struct lsi_request *r = w->run->wave.request;
+  w->reader.opens_apart = w->reader.late.any || w->run->wave.plan->ahead || r->faults.n || r->cut;
   uint64_t left = c->share - LSI_MIN(c->share, (uint64_t)w->reader.arena.size);
   left /= lsi_price_per_byte(c->spec, c->sink_type, false, c->stream);
   w->reader.late.most = LSI_MIN(left, (uint64_t)w->reader.arena.size);

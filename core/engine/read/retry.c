@@ -15,7 +15,7 @@
 
 /* A range that can't be had. Memory for it must not fail: then the whole unit counts as lost. */
 static void add_hole(struct lsi_flight *f, const struct lsi_hole *hole) {
-  f->damaged = true;
+  f->apart = f->damaged = true;
   struct lsi_hole *more = lsi_reallocarray(f->holes, f->n_holes + 1u, sizeof *more);
   if (!more) {
     f->lost = true;

@@ -17,7 +17,7 @@ static bool has_fault(const struct lsi_flight *f) {
 }
 
 bool lsi_unread_planned(struct lsi_flight *f, struct lsi_flight_extent *x, uint32_t object) {
-  if (!f->damaged) f->damaged = has_fault(f);
+  if (!f->damaged) f->apart = f->damaged = has_fault(f);
   if (!(f->wave->request->objects[object].known & LSI_KNOWN_FAULT)) return false;
   x->slot = NULL;
   x->loan = false;
@@ -48,7 +48,7 @@ int lsi_unread_refused(struct lsi_worker *w, struct lsi_flight *f, struct lsi_fl
   }
   *u = (struct lsi_unread){.next = f->unread, .extent = (uint32_t)(x - f->extents), .why = w->error};
   f->unread = u;
-  f->damaged = true;
+  f->apart = f->damaged = true;
   x->length = x->issued = 0;
   x->loan = false;
   lsi_error_clear(&w->error);

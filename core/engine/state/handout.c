@@ -100,10 +100,10 @@ static bool take_next(struct lsi_worker *w) {
 }
 
 bool lsi_take_units(struct lsi_worker *w) {
-  if (LSI_UNLIKELY(w->run->wave.request->cut != 0)) return take_next(w);
   const struct lsi_plan *plan = w->reader.wave->plan;
   for (;;) {
     if (pop(w)) return true;
+    if (LSI_UNLIKELY(w->run->wave.request->cut != 0)) return take_next(w);
     bool more = false;
     /* Workers start at different devices so that all of them are busy from the start. */
     for (uint32_t i = 0; i < plan->n_sections && !more; i++)

@@ -77,7 +77,7 @@ struct lsi_unread {
   struct lsi_error why;
 };
 
-/* A unit whose I/O has begun. From `damaged` to `n_old_holes` all is zero until something fails. */
+/* A unit whose I/O has begun. From `apart` to `n_old_holes` all is zero until something fails. */
 struct lsi_flight {
   struct lsi_flight *next;
   const struct lsi_wave *wave; /* its unit's */
@@ -90,6 +90,7 @@ struct lsi_flight {
   uint32_t next_step;         /* position in plan->step_order (flights that wait resume here) */
   bool at_once;               /* it was read as its file was opened */
   bool put_off;               /* it is not begun after all: another time, or by another worker */
+  bool apart;                 /* it does not go back among the free ones: damaged, or its wave is counted */
   bool damaged;               /* some of it could not be read, at least at first */
   bool retried;               /* chunks have been read one by one */
   bool lost;                  /* no memory to say what failed: all of it has */

@@ -189,6 +189,11 @@ static inline void lsi_give_credit(struct lsi_worker *w, uint32_t device) {
   if (LSI_UNLIKELY(++c->have >= c->most)) lsi_return_block(w, device);
 }
 
+/* Between steps. */
+static inline void lsi_set_reading(struct lsi_worker *w) {
+  atomic_store_explicit(&w->activity, (uint64_t)LSI_PHASE_READ << 56, memory_order_release);
+}
+
 static inline void lsi_set_phase(struct lsi_worker *w, enum lsi_phase phase, uint32_t step) {
   const uint32_t number = lsi_wave_number(w->stepper.wave, step);
   /* Released: who reads it looks at the step's length, which may have become known just now. */

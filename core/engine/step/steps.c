@@ -254,7 +254,7 @@ static inline __attribute__((always_inline)) bool run_steps(struct lsi_worker *w
       return f->next_step == end;
     }
   }
-  lsi_set_phase(w, LSI_PHASE_READ, 0);
+  lsi_set_reading(w);
   return true;
 }
 
