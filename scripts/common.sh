@@ -11,8 +11,8 @@ die() {
 }
 
 build_packages=(gcc g++ make cmake ninja-build pkg-config libluajit-5.1-dev liburing-dev
-  libcurl4-openssl-dev liblz4-dev libzstd-dev libblosc-dev zlib1g-dev libisal-dev libjansson-dev
-  libxxhash-dev libssl-dev)
+  libcurl4-openssl-dev liblz4-dev libzstd-dev libblosc-dev zlib1g-dev libisal-dev libdeflate-dev
+  libjansson-dev libxxhash-dev libssl-dev)
 test_packages=(git luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-numpy python3-blosc lz4
   zstd clang libclang-rt-dev)
 

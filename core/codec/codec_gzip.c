@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include "codec/codec_gzip.h"
+#include "codec/codec_inflate_whole.h"
 #include "ground/mem.h"
 
 #define UNIT ((size_t)128 << 10)  /* of a piece, decoded at a time */
@@ -33,6 +34,8 @@ struct lsi_gunzip {
   uint32_t extra;                    /* bytes of it left */
   uint32_t flags, head_sum;
   uint64_t size;                     /* decoded bytes of the member so far */
+  bool bit_by_bit;                   /* also what could be inflated in one go */
+  struct lsi_inflate_whole *whole;   /* for that; NULL: not yet */
   max_align_t state[];
 };
 
@@ -51,8 +54,11 @@ struct lsi_gunzip *lsi_gunzip_create(const struct lsi_inflate_ops *library) {
 void lsi_gunzip_free(void *own) {
   struct lsi_gunzip *g = own;
   if (g && g->library->end) g->library->end(g->state);
+  if (g) lsi_inflate_whole_free(g->whole);
   lsi_free(g);
 }
+
+void lsi_gunzip_by_library(struct lsi_gunzip *g) { g->bit_by_bit = true; }
 
 static uint32_t be32(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -269,6 +275,7 @@ static int decode(struct lsi_decoder *d, bool zlib, const uint8_t *src, size_t l
                   struct lsi_error *err) {
   struct lsi_gunzip *g = gunzip_of(d, zlib, err);
   if (!g) return LSIO_ERR_NOMEM;
+  if (!g->bit_by_bit && lsi_inflate_whole(&g->whole, zlib, src, len, out)) return 0;
   struct lsi_inflate_io io = {.in = src, .end = src + len};
   for (;;) {
     uint8_t one; /* beyond the room: only if there is one more byte, more room is asked for */

@@ -35,6 +35,7 @@ extern const struct lsi_inflate_ops lsi_inflate_isal, lsi_inflate_zlib;
 struct lsi_gunzip;
 struct lsi_gunzip *lsi_gunzip_create(const struct lsi_inflate_ops *library); /* NULL: no memory */
 void lsi_gunzip_free(void *g);
+void lsi_gunzip_by_library(struct lsi_gunzip *g); /* for tests: never in one go (codec_inflate_whole.h) */
 void lsi_gunzip_begin(struct lsi_gunzip *g, bool zlib); /* a new chunk; also after an error */
 /* 1 = it goes on, with more room where io->room is 0, else with the next segment; 0 = that was all, and all
  * is right. `last`: behind io->end nothing follows. Without room, it may find that nothing more comes. */

@@ -88,6 +88,19 @@ static int by_pieces(struct lsi_decoder *d, enum lsi_codec codec, const uint8_t 
   return rc;
 }
 
+/* With all the room that there may be: what is right otherwise is, and comes out the same. */
+static void check_in_one_go(enum lsi_codec codec, const uint8_t *src, size_t n, const struct lsi_outbuf *other,
+                            int rc) {
+  static struct lsi_decoder *decoder;
+  if (!decoder) decoder = lsi_decoder_create();
+  struct lsi_outbuf out = {.data = lsi_malloc(other->limit), .capacity = other->limit, .limit = other->limit};
+  FUZZ_CHECK(decoder && out.data);
+  const int own = lsi_decode(decoder, codec, src, n, &out, NULL);
+  FUZZ_CHECK(!own || rc); /* it may take what others do not, but not the other way round */
+  FUZZ_CHECK(rc || (out.length == other->length && (!out.length || !memcmp(out.data, other->data, out.length))));
+  lsi_free(out.data);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static uint8_t theirs[1 << 20], ours[1 << 20];
   static struct lsi_decoder *decoders[2];
@@ -97,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     decoders[libraries] = lsi_decoder_create();
     decoders[libraries]->own[LSI_CODEC_GZIP] = lsi_gunzip_create(lsi_inflate_libraries[libraries]);
     FUZZ_CHECK(decoders[libraries]->own[LSI_CODEC_GZIP]);
+    lsi_gunzip_by_library(decoders[libraries]->own[LSI_CODEC_GZIP]);
   }
   struct lsi_decoder *d = decoders[(data[0] >> 1 & 1) % libraries];
   const enum lsi_codec codec = data[0] & 1 ? LSI_CODEC_ZLIB : LSI_CODEC_GZIP;
@@ -109,8 +123,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const int rc = lsi_decode(d, codec, src, n, &out, &error);
   FUZZ_CHECK(rc == error.code && out.length <= limit);
   FUZZ_CHECK(!rc || rc == LSIO_ERR_CORRUPT || rc == LSIO_ERR_LIMIT || (data[0] & 1 && rc == LSIO_ERR_UNSUPPORTED));
+  if (want == -1 && !rc && libraries > 1) goto end; /* ISA-L takes codes with gaps that are not used */
   if (want != -2) FUZZ_CHECK((rc == 0) == (want >= 0)); /* with its output full it can't tell */
   FUZZ_CHECK(rc || want < 0 || ((int64_t)out.length == want && (!want || !memcmp(out.data, theirs, out.length))));
+  check_in_one_go(codec, src, n, &out, rc);
   size_t got;
   const int parts = in_segments(d->own[LSI_CODEC_GZIP], data[0] & 1, src, n, data[2], ours, sizeof ours, &got);
   if (!rc) FUZZ_CHECK(!parts && got == out.length && (!got || !memcmp(ours, out.data, got)));
@@ -121,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_CHECK(rc || !got || !memcmp(ours, out.data, got));
   }
   if (n) fuzz_check_fed(d, codec, src, n, piece, data[2], &out, rc);
+end:
   lsi_free(out.data);
   return 0;
 }

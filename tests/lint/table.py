@@ -48,7 +48,7 @@ HEADERS = {
     "C": """assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h math.h setjmp.h
         stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h
         tgmath.h uchar.h wchar.h wctype.h""",
-    "codecs": "lz4.h lz4hc.h lz4frame.h zstd.h zstd_errors.h blosc.h zlib.h isa-l/igzip_lib.h",
+    "codecs": "lz4.h lz4hc.h lz4frame.h zstd.h zstd_errors.h blosc.h zlib.h isa-l/igzip_lib.h libdeflate.h",
     "crypto": "openssl/evp.h openssl/err.h",
     "xxhash": "xxhash.h",
     "json": "jansson.h",

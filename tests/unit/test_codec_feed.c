@@ -135,6 +135,12 @@ static void as_decoded_whole(void **state) {
   lsi_free(stored);
 }
 
+/* What comes whole is inflated by a library that takes some codes which others do not, where its sums hold. */
+static bool is_lenient(enum lsi_codec codec, const uint8_t *stored, size_t length, int whole, int64_t fed) {
+  if (codec == LSI_CODEC_AUTO) codec = lsi_codec_find(stored, length);
+  return !whole && fed == LSIO_ERR_CORRUPT && (codec == LSI_CODEC_GZIP || codec == LSI_CODEC_ZLIB);
+}
+
 /* Where decoding it whole fails, so does this, and the other way round. */
 static void damage_is_found(void **state) {
   (void)state;
@@ -154,6 +160,10 @@ static void damage_is_found(void **state) {
     struct lsi_outbuf out = {.data = whole, .capacity = CONTENT_MAX, .limit = CONTENT_MAX};
     const int want = lsi_decode(decoder, codec, stored, length, &out, &error);
     const int64_t rc = feed_all(codec, stored, length, 1 + next(20000), 0, got);
+    if (is_lenient(codec, stored, length, want, rc)) {
+      assert_true(out.length == n && !memcmp(whole, content, n));
+      continue;
+    }
     if ((want < 0) != (rc < 0) && rc != LSIO_ERR_LIMIT)
       fail_msg("round %u, %s: %d, not %d: %s", round, lsi_codec_name(codec), (int)rc, want, error.what);
     bad += want < 0;
@@ -236,7 +246,8 @@ static void whatever_is_wrong(void **state) {
         const int want = whole_of(codec, stored, length, whole, &n);
         const int64_t rc = feed_all(codec, stored, length, 1 + next(SMALL), next(2) ? 0 : 1 + next((uint32_t)length), got);
         const bool zstd = lsi_codec_find(stored, length) == LSI_CODEC_ZSTD || codec == LSI_CODEC_ZSTD;
-        const bool other = rc == LSIO_ERR_LIMIT || want == LSIO_ERR_LIMIT ||
+        const bool lenient = is_lenient(codec, stored, length, want, rc) && !memcmp(whole, content, n);
+        const bool other = lenient || rc == LSIO_ERR_LIMIT || want == LSIO_ERR_LIMIT ||
                            (zstd && (rc == LSIO_ERR_CORRUPT || (want && rc == LSIO_ERR_UNSUPPORTED)));
         if ((want ? rc != want : rc != (int64_t)n || memcmp(got, whole, n)) && !other)
           fail_msg("seed %#llx, %s, byte %zu of %zu: %d, not %d: %s", (unsigned long long)seed, lsi_codec_name(codec),

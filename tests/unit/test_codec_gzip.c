@@ -1,5 +1,5 @@
 /* gzip and zlib: every head, several members, cuts, damage, segments of any length, pieces, limits, little
- * memory; with each library that inflates, held against zlib's own reading of gzip. */
+ * memory; with each library that inflates, and in one go, held against zlib's own reading of gzip. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -8,117 +8,28 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <zlib.h>
 
 #include "codec/codec_gzip.h"
-#include "codec_support.h"
-
-#define ROOM ((size_t)1 << 20)
-
-static const struct lsi_inflate_ops *library; /* that `decoder` has */
+#include "codec/codec_inflate_whole.h"
+#include "gzip_chunks.h"
 
 static void use(const struct lsi_inflate_ops *l) {
-  library = l;
   lsi_gunzip_free(decoder->own[LSI_CODEC_GZIP]);
   decoder->own[LSI_CODEC_GZIP] = lsi_gunzip_create(l);
   assert_non_null(decoder->own[LSI_CODEC_GZIP]);
 }
 
-#define EACH_LIBRARY(l)                                                                                       \
-  for (const struct lsi_inflate_ops *const *l = lsi_inflate_libraries; *l ? (use(*l), true) : false; l++)
-
-static uint8_t data[200000], stored[2 * ROOM], plain[2 * ROOM];
-
-static void make_data(size_t n) {
-  for (size_t i = 0; i < n;) {
-    const size_t end = i + 1 + next(5000);
-    const uint32_t kind = next(5);
-    for (; i < end && i < n; i++)
-      data[i] = (uint8_t)(kind == 0   ? next(256)
-                          : kind == 1 ? 7
-                          : i > 32768 ? data[i - 32768 + next(2)]
-                          : i > 300   ? data[i - 1 - next(2) * 299]
-                                      : i);
-  }
+/* Each library, and then what is decoded in one go where it can be. */
+static bool use_way(unsigned way) {
+  unsigned n = 0;
+  while (lsi_inflate_libraries[n]) n++;
+  if (way > n) return false;
+  use(lsi_inflate_libraries[way % n]);
+  if (way < n) lsi_gunzip_by_library(decoder->own[LSI_CODEC_GZIP]);
+  return true;
 }
 
-/* DEFLATE in many ways: levels, strategies, windows, flushes. */
-static size_t deflate_body(const uint8_t *src, size_t n, int bits, unsigned how, uint8_t *dst) {
-  static const int strategies[] = {Z_DEFAULT_STRATEGY, Z_FIXED, Z_HUFFMAN_ONLY, Z_RLE, Z_FILTERED};
-  z_stream z = {0};
-  assert_int_equal(deflateInit2(&z, (int)(how % 10), Z_DEFLATED, bits, 1 + (int)(how % 9), strategies[how % 5]), Z_OK);
-  z.next_in = (Bytef *)(uintptr_t)src;
-  z.next_out = dst;
-  z.avail_out = (uInt)ROOM;
-  for (size_t at = 0; how & 64 && at + 1000 < n; at += 1000) {
-    z.avail_in = 1000;
-    assert_int_equal(deflate(&z, how & 128 ? Z_FULL_FLUSH : Z_SYNC_FLUSH), Z_OK);
-  }
-  z.avail_in = (uInt)(src + n - z.next_in);
-  assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-  const size_t got = z.total_out;
-  deflateEnd(&z);
-  return got;
-}
-
-static uint8_t *le(uint8_t *p, uint32_t v, int bytes) {
-  for (int i = 0; i < bytes; i++) *p++ = (uint8_t)(v >> 8 * i);
-  return p;
-}
-
-/* A member with what `flags` of its head say. */
-static size_t member(const uint8_t *src, size_t n, unsigned flags, unsigned how, uint8_t *dst) {
-  uint8_t *p = dst;
-  const uint8_t head[10] = {0x1F, 0x8B, 8, (uint8_t)flags, 1, 2, 3, 4, 2, 255};
-  memcpy(p, head, 10);
-  p += 10;
-  if (flags & 4) {
-    const uint32_t extra = next(3) ? next(40) : 0;
-    p = le(p, extra, 2);
-    memset(p, 0x1F, extra);
-    p += extra;
-  }
-  if (flags & 8) p += 1 + snprintf((char *)p, 20, "name-%u", next(1000000));
-  if (flags & 16) p += 1 + snprintf((char *)p, 20, "%s", next(2) ? "" : "a comment");
-  if (flags & 2) p = le(p, (uint32_t)crc32_z(0, dst, (size_t)(p - dst)), 2);
-  p += deflate_body(src, n, -(9 + (int)(how % 7)), how, p);
-  p = le(p, (uint32_t)crc32_z(0, src, n), 4);
-  return (size_t)(le(p, (uint32_t)n, 4) - dst);
-}
-
-/* A chunk of `n` bytes of data, of several members if it is of gzip. */
-static size_t chunk(enum lsi_codec codec, size_t n, uint8_t *dst) {
-  if (codec == LSI_CODEC_ZLIB) return deflate_body(data, n, 9 + (int)next(7), next(256), dst);
-  size_t at = 0, used = 0;
-  for (unsigned i = 0; at < n || !i; i++) {
-    const size_t most = next(n > 5000 ? 60000 : 300), part = i % 4 == 2 ? 0 : LSI_MIN(n - at, most);
-    used += member(data + at, part, next(32), next(256), dst + used);
-    at += part;
-  }
-  return used;
-}
-
-/* What zlib makes of it: its length, or -1. */
-static int64_t oracle(enum lsi_codec codec, const uint8_t *src, size_t n, uint8_t *dst, size_t cap) {
-  size_t at = 0, got = 0;
-  do {
-    z_stream z = {0};
-    assert_int_equal(inflateInit2(&z, codec == LSI_CODEC_GZIP ? 31 : 15), Z_OK);
-    z.next_in = (Bytef *)(uintptr_t)(src + at);
-    z.avail_in = (uInt)(n - at);
-    z.next_out = dst + got;
-    z.avail_out = (uInt)(cap - got);
-    const int rc = inflate(&z, Z_FINISH);
-    at += z.total_in;
-    got += z.total_out;
-    inflateEnd(&z);
-    if (rc != Z_STREAM_END) return -1;
-    size_t zeros = at;
-    while (zeros < n && !src[zeros]) zeros++;
-    if (zeros == n) return (int64_t)got;
-  } while (codec == LSI_CODEC_GZIP);
-  return -1;
-}
+#define EACH_WAY(way) for (unsigned way = 0; use_way(way); way++)
 
 static int grow(struct lsi_outbuf *out, size_t at_least) {
   assert_true(at_least <= out->limit && at_least > out->capacity);
@@ -160,10 +71,12 @@ static void decodes_to(enum lsi_codec codec, const uint8_t *src, size_t n, const
 
 static void fails(enum lsi_codec codec, const uint8_t *src, size_t n, int code, const char *what) {
   struct lsi_outbuf out;
-  const int rc = decode(codec, src, n, 0, ROOM, &out);
-  if (rc != code) fail_msg("code %d instead of %d: %s", rc, code, error.what);
-  if (!strstr(error.what, what)) fail_msg("'%s' does not say '%s'", error.what, what);
-  lsi_free(out.data);
+  for (size_t capacity = 0; capacity <= ROOM; capacity += ROOM) { /* with all the room there may be, too */
+    const int rc = decode(codec, src, n, capacity, ROOM, &out);
+    if (rc != code) fail_msg("code %d instead of %d: %s", rc, code, error.what);
+    if (!strstr(error.what, what)) fail_msg("'%s' does not say '%s'", error.what, what);
+    lsi_free(out.data);
+  }
 }
 
 /* Segments and rooms of random lengths. Returns as lsi_decode(). */
@@ -200,7 +113,7 @@ static const enum lsi_codec both[] = {LSI_CODEC_GZIP, LSI_CODEC_ZLIB};
 
 static void round_trips(void **state) {
   (void)state;
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (unsigned i = 0; i < 60; i++) {
       const size_t n = i < 4 ? i : next(i % 3 ? 3000 : sizeof data);
       make_data(n);
@@ -221,7 +134,7 @@ static void round_trips(void **state) {
 static void heads(void **state) {
   (void)state;
   make_data(500);
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (unsigned flags = 0; flags < 256; flags++) {
       const size_t n = member(data, 500, flags, 6, stored);
       if (flags & 0xE0) fails(LSI_CODEC_GZIP, stored, n, LSIO_ERR_CORRUPT, "flags that mean nothing yet");
@@ -250,7 +163,7 @@ static void heads(void **state) {
 static void what_follows(void **state) {
   (void)state;
   make_data(500);
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (size_t c = 0; c < 2; c++) {
       size_t n = chunk(both[c], 500, stored);
       memset(stored + n, 0, 5000);
@@ -275,7 +188,7 @@ static void what_follows(void **state) {
 
 static void cut_at_every_place(void **state) {
   (void)state;
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (unsigned round = 0; round < 12; round++) {
       const size_t size = round % 2 ? 40 : 800;
       make_data(size);
@@ -300,7 +213,7 @@ static void cut_at_every_place(void **state) {
 
 static void segments(void **state) {
   (void)state;
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (unsigned i = 0; i < 150; i++) {
       const size_t size = next(i % 10 ? 2000 : sizeof data);
       make_data(size);
@@ -320,7 +233,7 @@ static void segments(void **state) {
 static void damage(void **state) {
   (void)state;
   static uint8_t theirs[ROOM];
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     unsigned right = 0;
     for (unsigned i = 0; i < 4000; i++) {
       const size_t size = next(600);
@@ -332,7 +245,12 @@ static void damage(void **state) {
       const int64_t want = oracle(codec, stored, n, theirs, sizeof theirs);
       struct lsi_outbuf out;
       const int rc = decode(codec, stored, n, next(2) ? 0 : size, ROOM, &out);
-      if ((rc == 0) != (want >= 0)) fail_msg("%u: %d, %lld: %s", i, rc, (long long)want, error.what);
+      /* Others than zlib take a code that is not complete where what it lacks is not used. */
+      const bool lenient = lsi_inflate_libraries[way] != &lsi_inflate_zlib;
+      const bool harmless = lenient && !rc && want < 0 && out.length == size && !memcmp(out.data, data, size);
+      if ((rc == 0) != (want >= 0) && !harmless) fail_msg("%u: %d, %lld: %s", i, rc, (long long)want, error.what);
+      if (harmless) lsi_free(out.data);
+      if (harmless) continue;
       assert_true(rc || ((int64_t)out.length == want && (!want || !memcmp(out.data, theirs, out.length))));
       assert_true(!rc || rc == LSIO_ERR_CORRUPT || rc == LSIO_ERR_LIMIT || (i % 2 && rc == LSIO_ERR_UNSUPPORTED));
       lsi_free(out.data);
@@ -349,7 +267,7 @@ static void damage(void **state) {
 static void ends(void **state) {
   (void)state;
   make_data(300);
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (unsigned bit = 0; bit < 64; bit++) {
       const size_t n = member(data, 300, 0, 6, stored);
       stored[n - 8 + bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -384,7 +302,7 @@ static int by_pieces(enum lsi_codec codec, size_t n, size_t size, uint64_t limit
 
 static void pieces(void **state) {
   (void)state;
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (unsigned i = 0; i < 120; i++) {
       const size_t size = next(i % 5 ? 5000 : sizeof data), piece = i % 3 ? 1 + next(3000) : 1 + next(150000);
       make_data(size);
@@ -424,7 +342,7 @@ static void pieces(void **state) {
 static void bombs(void **state) {
   (void)state;
   static const uint8_t zeros[ROOM];
-  EACH_LIBRARY(l) {
+  EACH_WAY(way) {
     for (size_t c = 0; c < 2; c++) {
       const int64_t n = lsi_encode(both[c], 9, zeros, sizeof zeros, stored, sizeof stored);
       assert_true(n > 0 && n < 2000);
@@ -450,9 +368,9 @@ static void without_memory(void **state) {
   for (size_t c = 0; c < 2; c++) {
     const size_t n = chunk(both[c], sizeof data, stored);
     unsigned failed = 0;
-    for (const struct lsi_inflate_ops *const *l = lsi_inflate_libraries; *l; l++) {
+    EACH_WAY(way) {
       for (uint64_t nth = 1; nth < 40; nth++) {
-        use(*l);
+        use_way(way);
         struct lsi_outbuf out = {.limit = ROOM, .grow = grow};
         lsi_mem_fail_nth(nth, true);
         lsi_error_clear(&error);
@@ -478,11 +396,40 @@ static void without_memory(void **state) {
   }
 }
 
+/* Only of what there is room for, and only what is right from its first byte to its last. */
+static void in_one_go(void **state) {
+  (void)state;
+  if (!lsi_inflates_whole) skip();
+  struct lsi_inflate_whole *w = NULL;
+  make_data(sizeof data);
+  for (unsigned round = 0; round < 200; round++)
+    for (size_t c = 0; c < 2; c++) {
+      const bool zlib = both[c] == LSI_CODEC_ZLIB;
+      const size_t size = 1 + next(sizeof data - 1), n = chunk(both[c], size, stored);
+      struct lsi_outbuf out = {.data = plain, .capacity = size, .limit = size};
+      const bool took = lsi_inflate_whole(&w, zlib, stored, n, &out);
+      if (took) assert_true(out.length == size && !memcmp(plain, data, size));
+      assert_true(took || !zlib);
+      out.length = 0;
+      out.limit = size + 1; /* it may be larger, as far as is known */
+      assert_true(!lsi_inflate_whole(&w, zlib, stored, n, &out) || !zlib);
+      out = (struct lsi_outbuf){.data = plain, .capacity = ROOM, .limit = ROOM};
+      assert_false(lsi_inflate_whole(&w, zlib, stored, n - 1, &out));
+      stored[n] = 0;
+      assert_false(lsi_inflate_whole(&w, zlib, stored, n + 1, &out));
+      stored[n - 1 - next(4)] ^= 1u << next(8);
+      assert_false(lsi_inflate_whole(&w, zlib, stored, n, &out));
+      assert_int_equal(out.length, 0);
+    }
+  lsi_inflate_whole_free(w);
+}
+
 int main(void) {
   seed_from_env();
   const struct CMUnitTest tests[] = {
       TEST(round_trips), TEST(heads),  TEST(what_follows), TEST(cut_at_every_place), TEST(segments),
       TEST(damage),      TEST(ends),   TEST(pieces),       TEST(bombs),              TEST(without_memory),
+      TEST(in_one_go),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
