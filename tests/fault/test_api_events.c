@@ -410,6 +410,43 @@ static void large_results_one_by_one(void **state) {
   lsio_job_release(job);
 }
 
+#define FAILS                                                                                          \
+  "local lsio = require 'lsio'\n"                                                                       \
+  "return lsio.job { source = lsio.files('a.f32', { chunk = 4 }), on_error = 'skip',\n"                 \
+  " transform = function() error('no') end }\n"
+
+/* 100,000 steps that fail, hundreds of MB of errors: those that nobody takes hold up the workers, and nothing is
+ * lost. */
+static void failures_wait_to_be_taken(void **state) {
+  (void)state;
+  static uint8_t told[API_VALUES];
+  memset(told, 0, sizeof told);
+  lsio_job *job = submit(FAILS, 0, NULL);
+  struct lsio_progress p = {.struct_size = sizeof p};
+  uint64_t before = 0;
+  do {
+    before = p.steps_failed;
+    usleep(100000);
+    lsio_job_progress(job, &p);
+  } while (p.steps_failed != before || !before);
+  assert_in_range(p.queued, 1000, 30000);
+  assert_int_equal(p.steps_failed, p.queued);
+  struct lsio_event e[64];
+  uint64_t n = 0;
+  for (bool done = false; !done;) {
+    const int k = lsio_queue_take(queue, e, 64, 60000);
+    assert_true(k > 0);
+    for (int i = 0; i < k; i++) {
+      done |= e[i].kind == LSIO_EVENT_DONE;
+      if (e[i].kind != LSIO_EVENT_STEP_FAILED) continue;
+      assert_int_equal(told[lsio_error_step(e[i].error)]++, 0);
+      n++;
+    }
+  }
+  assert_int_equal(n, API_VALUES);
+  lsio_job_release(job);
+}
+
 int main(void) {
   alarm(600); /* a test that fails leaves jobs open, for which their context would wait */
   const struct CMUnitTest tests[] = {
@@ -423,6 +460,7 @@ int main(void) {
       QUEUE_TEST(queue_and_jobs_are_released_at_once),
       QUEUE_TEST(consumers_are_woken),
       QUEUE_TEST(large_results_one_by_one),
+      QUEUE_TEST(failures_wait_to_be_taken),
       QUEUE_TEST(no_call_waits),
   };
   return cmocka_run_group_tests(tests, api_setup, api_teardown);

@@ -360,7 +360,7 @@ static enum lsi_turn blocked(struct lsi_worker *w) {
   hold_nothing(w);
   lsi_surplus_rest(w);
   lsi_scratch_rest(w, false);
-  w->blocked_ns = w->run->config.stream && lsi_run_full(w->run) ? UNPOLLED_NS : BLOCKED_NS;
+  w->blocked_ns = lsi_run_full(w->run) ? UNPOLLED_NS : BLOCKED_NS;
   if (lsi_surplus_waits(w)) w->blocked_ns = LSI_SURPLUS_NS;
   return LSI_TURN_BLOCKED;
 }

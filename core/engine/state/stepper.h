@@ -59,7 +59,8 @@ struct lsi_stepper {
   bool as_stored;             /* elements are used as they are stored, one chunk a step */
   bool untransformed;         /* as_stored, and no transform; no longer once a file is mapped */
   bool yields;                /* steps have a transform, or somewhere to go */
-  bool defers;                /* steps may have to wait: for the window, for a write to land, for a poll */
+  bool defers;                /* steps may have to wait: for the window, for a write to land, for a poll; from
+                                 its first failure on, too */
   bool looks;                 /* steps count only after a look behind their reads: held.h */
   bool prefaults;             /* the result lies in memory that nobody has touched yet */
   void *transform;

@@ -43,6 +43,7 @@ __attribute__((noinline)) bool lsi_step_failed(struct lsi_worker *w, const struc
   fatal |= w->run->on_error == LSI_ON_ERROR_FAIL || changed || e->code == LSIO_ERR_OUTPUT ||
            e->code == LSIO_ERR_NOMEM || e->code == LSIO_ERR_BUG;
   lsi_run_step_failed(w, w->stepper.wave, step, e);
+  w->stepper.defers = true; /* failures that nobody takes hold it up */
   if (fatal) {
     lsi_run_fail(w->run, e);
     return false;
@@ -209,6 +210,7 @@ static bool may_run(struct lsi_worker *w, struct lsi_flight *f, uint32_t step) {
   const struct lsi_run_config *c = &w->run->config;
   if (w->stepper.by_pieces.begun) return true; /* it goes on */
   if (c->stream) return may_stream(w, step);
+  if (lsi_run_full(w->run)) return stall(w, step); /* of failures */
   if (w->writer) return lsi_write_ready(w, f, step);
   return !c->sink_variable || lsi_sink_may_run(c->sink, number_of(w, step), result_bytes_max(w, step));
 }
