@@ -204,7 +204,7 @@ static void look_at_run(const lsio_job *job, struct lsio_progress *p) {
   if (!job->run) return;
   lsi_run_progress(job->run, &p->steps, &p->steps_failed, &p->bytes_done, &p->workers_running);
   p->elapsed_s = lsi_run_elapsed_s(job->run);
-  if (r->cut && !p->workers_running) p->steps_requested = p->steps + p->steps_failed;
+  if (r->cut && lsi_run_was_whole(job->run)) p->steps_requested = p->steps + p->steps_failed;
   /* What has been taken first: it was told before. */
   const uint64_t steps = atomic_load_explicit(&job->taken.steps, memory_order_acquire);
   const uint64_t bytes = atomic_load_explicit(&job->taken.bytes, memory_order_acquire);

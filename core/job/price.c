@@ -45,7 +45,7 @@ static int too_small(const struct lsi_plan *p, const struct lsi_request *r,
                r->first_index + step);
   lsi_error_remedy(err, "allow more with --memory %" PRIu64 "MiB%s%s or read smaller chunks",
                    lsi_mebibytes(need), shared ? ", read chunks apart with --merge never" : "",
-                   want->pieces ? "" : ", take chunks in pieces (`piece`)");
+                   want->pieces || r->cut ? "" : ", take chunks in pieces (`piece`)");
   return code;
 }
 

@@ -205,7 +205,7 @@ class StdinTest(RunnerTest):
         time.sleep(0.5)
         began = time.monotonic()
         p.send_signal(signal.SIGINT)
-        self.end(p, 130)
+        self.assertIn(b"interrupted after 2 steps; nothing", self.end(p, 130))
         self.assertLess(time.monotonic() - began, 10)
         self.assertEqual(self.left(), ["copy.lua"])
 

@@ -153,6 +153,8 @@ struct lsi_run_completion *lsi_run_take(struct lsi_run *run);
 bool lsi_run_has_told(const struct lsi_run *run); /* there are completions to be taken */
 void lsi_run_free_completion(struct lsi_run_completion *c);
 void lsi_run_free_completions(struct lsi_run_completion *list);
+/* All workers have ended, and nothing has stopped them before the end. */
+bool lsi_run_was_whole(const struct lsi_run *run);
 /* True once all workers have ended; lsi_run_take may still have completions. */
 bool lsi_run_queued(const struct lsi_run *run); /* it waits for memory: no worker has begun */
 /* Ends a run that is stopped while it waits for memory: it need not wait to begin. True: it did, and if

@@ -17,6 +17,10 @@ uint32_t lsi_run_steps(const struct lsi_run *run) {
   return run->wave.request->cut_most && taken >= run->wave.request->cut_most ? taken : taken + 1;
 }
 
+bool lsi_run_was_whole(const struct lsi_run *run) {
+  return !atomic_load(&run->running) && atomic_load(&run->stop) == LSI_STOP_NO;
+}
+
 struct lsi_step_place lsi_run_place(const struct lsi_run *run, uint32_t number) {
   const struct lsi_request *r = run->wave.request;
   if (r->cut) return (struct lsi_step_place){lsi_request_name(r, 0), r->offset[0] + number * r->cut, r->cut};
