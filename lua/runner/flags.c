@@ -314,8 +314,10 @@ static int option_with(struct flags *f, struct words *w, const struct lsio_setti
       return EXIT_USAGE;
     }
   }
-  if (takes && !*value) {
-    say("%s has an empty value: it takes %s", origin, row->argument);
+  if (value && row->argument && !*value) {
+    const bool optional = row->argument[0] == '['; /* "[=yes|no]" */
+    const int n = (int)strlen(row->argument) - (optional ? 3 : 0);
+    say("%s has an empty value: it takes %.*s", origin, n, row->argument + (optional ? 2 : 0));
     return EXIT_USAGE;
   }
   if (value && (!row->argument || row->argument[1] == 'j')) {

@@ -70,6 +70,7 @@ class Options(RunnerTest):
                 (["-x", "job.lua"], "unknown option '-x'"),
                 (["-j"], "needs a value"),
                 (["--json="], "empty value"),
+                (["--replace="], "empty value: it takes yes|no"),
                 (["--quiet=1", "job.lua"], "takes no value"),
                 (["--explain=xml", "job.lua"], "text or json"),
                 (["--progress=maybe", "job.lua"], "auto, always or never"),
