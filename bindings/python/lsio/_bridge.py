@@ -1,0 +1,64 @@
+"""How an event loop hears of many jobs: one descriptor for all of them, one future each."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+from lsio import _core
+
+if TYPE_CHECKING:
+    from lsio._context import Context
+    from lsio._job import Job
+
+BATCH = 256
+
+
+class Bridge:
+    """Of one context and one running loop. Its queue has one consumer: the loop's thread."""
+
+    def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.thread = threading.get_ident()
+        self.queue = _core.Queue(context._core)
+        self.jobs: dict[int, Job] = {}
+        self._next = 0
+        self._reads = False
+
+    def add(self) -> int:
+        """Return what events of the next job are known by."""
+        self._next += 1
+        return self._next
+
+    def watch(self, cookie: int, job: Job) -> None:
+        """Tell the job of what comes. The loop listens only while there are any."""
+        self.jobs[cookie] = job
+        if not self._reads:
+            self.loop.add_reader(self.queue.fileno(), self.pump)
+            self._reads = True
+
+    def pump(self, timeout_ms: int = 0) -> None:
+        """Pass on what has come. In the loop's thread."""
+        for cookie, what in self.queue.take(BATCH, timeout_ms):
+            job = self.jobs.get(cookie)
+            if what is None:
+                self.jobs.pop(cookie, None)
+            if job is not None:
+                job._heard(what)
+        if not self.jobs and self._reads:
+            self.loop.remove_reader(self.queue.fileno())
+            self._reads = False
+
+
+def bridge_of(context: Context) -> Bridge | None:
+    """Return the bridge of this thread's running loop; None: there is no such loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    bridge: Bridge | None = context._bridges.get(loop)
+    if bridge is None:
+        bridge = Bridge(context, loop)
+        context._bridges[loop] = bridge
+    return bridge
