@@ -13,8 +13,8 @@ die() {
 build_packages=(gcc g++ make cmake ninja-build pkg-config libluajit-5.1-dev liburing-dev
   libcurl4-openssl-dev liblz4-dev libzstd-dev libblosc-dev zlib1g-dev libisal-dev libdeflate-dev
   libjansson-dev libxxhash-dev libssl-dev)
-test_packages=(git luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-numpy python3-blosc lz4
-  zstd clang libclang-rt-dev)
+test_packages=(git luajit lua-busted libcmocka-dev libseccomp-dev python3 python3-dev python3-venv python3-numpy
+  python3-blosc lz4 zstd clang libclang-rt-dev)
 
 # Installs those of the named packages that are not there. Needs root, or sudo.
 install_packages() {

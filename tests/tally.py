@@ -3,6 +3,7 @@
     tally.py ctest EXIT JUNIT.xml      ctest --output-junit, cmocka's own counts where they are there
     tally.py busted EXIT LOG           busted -o TAP
     tally.py unittest EXIT LOG         python -m unittest -v
+    tally.py pytest EXIT JUNIT.xml     pytest --junitxml
     tally.py fuzz EXIT LOG             scripts/fuzz: a line for each target
 
 A runner that exits with a failure although no test of its report failed (it crashed, or could not
@@ -58,13 +59,25 @@ def unittests(text):
     return passed, failed, skipped
 
 
+def pytests(xml):
+    passed = failed = skipped = 0
+    for case in ElementTree.fromstring(xml).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif case.find("skipped") is not None:
+            skipped += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
 def fuzz(text):
     rows = re.findall(r"^\w+ +(\d+) +\d+ +\d+ +(\d+)$", text, re.M)
     failed = sum(1 for runs, crashes in rows if int(crashes) or not int(runs))
     return len(rows) - failed, failed, 0
 
 
-COUNTERS = {"fuzz": fuzz, "ctest": ctest, "busted": busted, "unittest": unittests}
+COUNTERS = {"fuzz": fuzz, "ctest": ctest, "busted": busted, "unittest": unittests, "pytest": pytests}
 
 
 def tally(kind, exit_code, text):

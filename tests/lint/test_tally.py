@@ -51,6 +51,13 @@ class Tally(unittest.TestCase):
         self.assertEqual((6, 3, 3), tally("unittest", 1, text))
         self.assertEqual((1, 0, 0), tally("unittest", 0, "Ran 1 test in 0.000s\n\nOK\n"))
 
+    def test_pytest(self):
+        xml = "<testsuites><testsuite>%s</testsuite></testsuites>" % "".join(
+            "<testcase>%s</testcase>" % inner for inner in ("", "<failure/>", "<error/>", "<skipped/>", ""))
+        self.assertEqual((2, 2, 1), tally("pytest", 1, xml))
+        self.assertEqual((0, 1, 0), tally("pytest", 2, "<testsuites><testsuite/></testsuites>"))
+        self.assertEqual((0, 1, 0), tally("pytest", 139, ""))
+
     def test_fuzz(self):
         text = "target   runs edges inputs crashes\ncsv      9000    80     12       0\n"
         self.assertEqual((1, 0, 0), tally("fuzz", 0, text))
