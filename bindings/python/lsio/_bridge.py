@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lsio import _core
 
 if TYPE_CHECKING:
     from lsio._context import Context
-    from lsio._job import Job
 
 BATCH = 256
+REST_S = 1.0
+
+
+class Hears(Protocol):
+    """What is told of a job's events."""
+
+    def _heard(self, what: _core.Block | BaseException | None) -> None: ...
 
 
 class Bridge:
@@ -22,17 +28,18 @@ class Bridge:
         self.loop = loop
         self.thread = threading.get_ident()
         self.queue = _core.Queue(context._core)
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, Hears] = {}
         self._next = 0
-        self._reads = False
+        self._reads = False  # the loop listens
+        self._rests = False  # it is to look whether it still has to
 
     def add(self) -> int:
         """Return what events of the next job are known by."""
         self._next += 1
         return self._next
 
-    def watch(self, cookie: int, job: Job) -> None:
-        """Tell the job of what comes. The loop listens only while there are any."""
+    def watch(self, cookie: int, job: Hears) -> None:
+        """Tell the job of what comes. The loop listens while there are any, and a second longer."""
         self.jobs[cookie] = job
         if not self._reads:
             self.loop.add_reader(self.queue.fileno(), self.pump)
@@ -46,6 +53,13 @@ class Bridge:
                 self.jobs.pop(cookie, None)
             if job is not None:
                 job._heard(what)
+        if not self.jobs and self._reads and not self._rests:
+            self._rests = True
+            self.loop.call_later(REST_S, self._rest)
+
+    def _rest(self) -> None:
+        """Let the loop, and so the context, go. To listen anew for each read would cost as much as it."""
+        self._rests = False
         if not self.jobs and self._reads:
             self.loop.remove_reader(self.queue.fileno())
             self._reads = False

@@ -8,12 +8,9 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsio import _core
-
-if TYPE_CHECKING:
-    from lsio._job import Job
 
 __all__ = ["Context", "default_context"]
 
@@ -77,7 +74,7 @@ class Context:
 
 _default: Context | None = None
 _lock = threading.Lock()
-running: weakref.WeakSet[Job] = weakref.WeakSet()
+running: weakref.WeakSet[Any] = weakref.WeakSet()  # jobs and reads
 
 
 def default_context() -> Context:

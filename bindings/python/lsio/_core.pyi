@@ -64,6 +64,9 @@ class Job:
     def state(self) -> Any: ...
     def output(self) -> Array | None: ...
 
+def submit_range(
+    context: Context, queue: Queue | None, cookie: int, name: bytes, start: int, length: int, output: Any, /
+) -> Job: ...
 def submit(
     context: Context,
     queue: Queue | None,

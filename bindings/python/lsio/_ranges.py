@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import os
+import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, overload
@@ -12,7 +13,9 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from lsio._context import Context
+from lsio import _core
+from lsio._bridge import Bridge, bridge_of
+from lsio._context import Context, default_context, running
 from lsio._errors import Error, TimeoutError
 from lsio._job import Job, Result
 from lsio._submit import Names, Ranges, _array, submit
@@ -157,21 +160,78 @@ async def _within(job: Job, timeout: float | None) -> Result:
         raise TimeoutError(f"the read has not ended in {timeout:g} s") from None
 
 
-def _one(url: Any, start: int, end: int | None, length: int | None, out: Any, context: Context | None) -> Job:
-    if end is not None and length is not None:
-        raise TypeError("give either end or length")
-    n = length if length is not None else end - start if end is not None else -1
-    if n < 0 and (end is not None or length is not None):
-        raise ValueError("the range ends before it starts")
-    if out is None and n >= 0:
-        out = np.empty(n, np.uint8)
-    source = Ranges([os.fspath(url)], None, np.array([start]), np.array([n]))
-    return submit(source, out=out, stream=False, context=context)
+class _One:
+    """A plain read of one range, on its way: what a `Job` is in short."""
 
+    __slots__ = ("__weakref__", "_core", "_future", "_out")
 
-def _bytes_of(result: Result) -> Bytes:
-    out = result.output
-    return np.empty(0, np.uint8) if out is None else out
+    def __init__(
+        self,
+        url: str | os.PathLike[str],
+        start: int,
+        end: int | None,
+        length: int | None,
+        out: npt.NDArray[Any] | None,
+        context: Context,
+        bridge: Bridge | None,
+    ) -> None:
+        if end is not None and length is not None:
+            raise TypeError("give either end or length")
+        n = length if length is not None else end - start if end is not None else -1
+        if n < 0 and (end is not None or length is not None):
+            raise ValueError("the range ends before it starts")
+        self._out = np.empty(n, np.uint8) if out is None and n >= 0 else out
+        self._future = bridge.loop.create_future() if bridge else None
+        cookie, queue = (bridge.add(), bridge.queue) if bridge else (0, None)
+        name = os.fsencode(url)
+        self._core = _core.submit_range(context._core, queue, cookie, name, start, n, self._out)
+        running.add(self)
+        if bridge:
+            bridge.watch(cookie, self)
+
+    def _heard(self, what: object) -> None:
+        if what is None and self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def cancel(self) -> None:
+        self._core.cancel()
+
+    def _settle(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._core.status() == _core.BUSY and time.monotonic() < until:
+            time.sleep(0.001)
+
+    def end(self) -> Bytes:
+        error = self._core.error()
+        if error is not None:
+            raise error
+        if self._out is not None:
+            return self._out
+        made = self._core.output()
+        return np.empty(0, np.uint8) if made is None else np.asarray(made)
+
+    def wait(self, timeout: float | None) -> Bytes:
+        try:
+            if self._core.wait(-1 if timeout is None else round(timeout * 1000)) is None:
+                raise TimeoutError(f"the read has not ended in {timeout:g} s")
+        except BaseException:
+            self.cancel()
+            raise
+        return self.end()
+
+    async def come(self, timeout: float | None) -> Bytes:
+        assert self._future is not None
+        try:
+            if timeout is None:
+                await self._future
+            else:
+                await asyncio.wait_for(self._future, timeout)
+        except BaseException as e:
+            self.cancel()
+            if isinstance(e, builtins.TimeoutError):
+                raise TimeoutError(f"the read has not ended in {timeout:g} s") from None
+            raise
+        return self.end()
 
 
 def get_range(
@@ -206,12 +266,7 @@ def get_range(
     ndarray of uint8
         Writable; `out` where that is given.
     """
-    job = _one(url, start, end, length, out, context)
-    try:
-        return _bytes_of(job.result(timeout))
-    except BaseException:
-        job.cancel()
-        raise
+    return _One(url, start, end, length, out, context or default_context(), None).wait(timeout)
 
 
 async def get_range_async(
@@ -225,7 +280,8 @@ async def get_range_async(
     context: Context | None = None,
 ) -> Bytes:
     """Read bytes of an object; as `get_range`."""
-    return _bytes_of(await _within(_one(url, start, end, length, out, context), timeout))
+    context = context or default_context()
+    return await _One(url, start, end, length, out, context, bridge_of(context)).come(timeout)
 
 
 def get_ranges(

@@ -109,6 +109,43 @@ static PyObject *submit(PyObject *module, PyObject *args) {
   return ready ? raise_error(error, rc) : NULL;
 }
 
+/* submit_range(context, queue, cookie, name, start, length, output): one plain read, of which nothing else can
+ * be said. Length -1: to the end. */
+static PyObject *submit_range(PyObject *module, PyObject *args) {
+  (void)module;
+  PyObject *context, *queue, *output;
+  unsigned long long cookie;
+  const char *name;
+  long long start, n;
+  if (!PyArg_ParseTuple(args, "O!OKyLLO:submit_range", context_type, &context, &queue, &cookie, &name, &start,
+                        &n, &output))
+    return NULL;
+  const int64_t offset = start, length = n;
+  const struct lsio_request_options ranges = {.struct_size = sizeof ranges, .objects = &name, .n_objects = 1,
+                                              .n = 1, .offset = &offset, .length = &length};
+  struct submission s = {.o = {.struct_size = sizeof s.o, .flags = LSIO_JOB_NO_STATE}};
+  lsio_request *request;
+  lsio_error *error = NULL;
+  JobObject *j = PyObject_New(JobObject, job_type);
+  if (!j) return NULL;
+  j->job = NULL;
+  j->context = Py_NewRef(context);
+  int rc = take_objects(&s, queue, Py_None, Py_None, output, Py_None, Py_None);
+  const int ready = rc == 0;
+  if (ready) rc = lsio_request_create(&ranges, &request, &error);
+  if (ready && rc < 0) release_output(s.o.output_user);
+  if (rc == 0) {
+    s.o.request = request;
+    s.o.cookie = (void *)(uintptr_t)cookie;
+    rc = lsio_submit(((ContextObject *)context)->context, &s.o, &j->job, &error);
+    lsio_request_release(request);
+  }
+  if (rc == 0) return (PyObject *)j;
+  j->job = NULL;
+  Py_DECREF(j);
+  return ready ? raise_error(error, rc) : NULL;
+}
+
 static void job_dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
   JobObject *j = (JobObject *)self;
@@ -282,6 +319,7 @@ static PyType_Spec spec = {.name = "lsio._core.Job",
                            .slots = slots};
 
 static PyMethodDef functions[] = {{"submit", submit, METH_VARARGS, "Submits a job."},
+                                  {"submit_range", submit_range, METH_VARARGS, "Submits a plain read."},
                                   {NULL, NULL, 0, NULL}};
 
 int job_init(PyObject *module) {
