@@ -17,6 +17,7 @@ from lsio._errors import (
     UsageError,
 )
 from lsio._job import Batch, Chunk, Job, Result
+from lsio._merge import merge_states
 from lsio._ranges import (
     RangesResult,
     cat_ranges,
@@ -68,6 +69,7 @@ __all__ = [
     "get_range_async",
     "get_ranges",
     "get_ranges_async",
+    "merge_states",
     "ranges",
     "submit",
 ]

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from lsio import _context, _core
 from lsio._bridge import BATCH, Bridge
 from lsio._errors import TimeoutError
+from lsio._merge import merge_states
 
 __all__ = ["Batch", "Chunk", "Job", "Result"]
 
@@ -201,6 +202,7 @@ class Job:
         self._dtype = dtype
         self._out = out
         self._has_state = False
+        self._reduce: str | Mapping[str, str] | None = None
         self._bridge: Bridge | None = None
         self._queue: _core.Queue | None = None
         self._batches: deque[Batch] = deque()
@@ -417,6 +419,21 @@ class Job:
         """Return the figures of the run, once it has ended."""
         found: dict[str, Any] = json.loads(self._job.summary() or "{}")
         return found
+
+    def merge(self, parts: Sequence[Result]) -> dict[str, Any]:
+        """Merge what shards of this job have ended with, in one process or in many.
+
+        Parameters
+        ----------
+        parts : sequence of Result
+            Those of all shards, in their order.
+
+        Returns
+        -------
+        dict
+            The state that the job would have ended with as a whole, by its own reducers.
+        """
+        return merge_states(self._reduce, [p.state for p in parts])
 
     def explain(self) -> str:
         """Return the plan in words; "" before there is one."""

@@ -377,7 +377,8 @@ def submit(
     transform : str, Path or compiled function, optional
         Lua: ``"function(chunk, state, params) ... end"``, text that ends with ``return`` and a function, or
         a file of that; or numba's ``cfunc`` of ``int32(lsio_step *, void *)``. Without it chunks are passed
-        on as they are.
+        on as they are. What a streamed step yields it returns: text or a table, or with ``out_max`` how many
+        elements it has written to ``chunk.out``.
     type : dtype or str
         Of the elements: numpy's, or LSIO's own such as "f32" or "i16be".
     codec : str, optional
@@ -454,6 +455,7 @@ def submit(
     )
     job = Job(context, stream, np.uint8 if whole else _result_type(type, out_type), out)
     job._has_state = whole or state is not None
+    job._reduce = reduce
     if progress:
         job._bar = _bar(progress)
     bridge = None if stream else bridge_of(context)
