@@ -109,8 +109,8 @@ static PyObject *submit(PyObject *module, PyObject *args) {
   return ready ? raise_error(error, rc) : NULL;
 }
 
-/* submit_range(context, queue, cookie, name, start, length, output): one plain read, of which nothing else can
- * be said. Length -1: to the end. */
+/* submit_range(context, queue, cookie, name, start, length, output): one plain read, of which nothing else
+ * can be said. Length -1: to the end. */
 static PyObject *submit_range(PyObject *module, PyObject *args) {
   (void)module;
   PyObject *context, *queue, *output;

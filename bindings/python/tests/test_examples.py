@@ -14,8 +14,8 @@ EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 def run(name, *args):
-    done = subprocess.run([sys.executable, os.path.join(EXAMPLES, name), *map(str, args)], capture_output=True,
-                          text=True, timeout=120)  # fmt: skip
+    command = [sys.executable, os.path.join(EXAMPLES, name), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
