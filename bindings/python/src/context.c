@@ -93,7 +93,10 @@ static PyObject *context_script(PyObject *self, PyObject *args) {
       .struct_size = sizeof o, .script = text, .script_length = (size_t)n, .script_name = name};
   lsio_script *script;
   lsio_error *error = NULL;
-  const int rc = lsio_script_load(c->context, &o, &script, &error);
+  int rc;
+  Py_BEGIN_ALLOW_THREADS /* what a script says while it loads waits for the interpreter's lock */
+  rc = lsio_script_load(c->context, &o, &script, &error);
+  Py_END_ALLOW_THREADS
   if (rc < 0) return raise_error(error, rc);
   ScriptObject *s = PyObject_New(ScriptObject, script_type);
   if (!s) {
@@ -125,7 +128,9 @@ static PyType_Spec context_spec = {.name = "lsio._core.Context",
 static void script_dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
   ScriptObject *s = (ScriptObject *)self;
+  Py_BEGIN_ALLOW_THREADS
   lsio_script_release(s->script);
+  Py_END_ALLOW_THREADS
   Py_DECREF(s->context);
   PyObject_Free(self);
   Py_DECREF(type);

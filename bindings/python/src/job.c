@@ -259,7 +259,10 @@ static PyObject *job_state(PyObject *self, PyObject *unused) {
   (void)unused;
   lsio_value *v = NULL;
   lsio_error *error = NULL;
-  const int rc = lsio_job_state_value(((JobObject *)self)->job, &v, &error);
+  int rc;
+  Py_BEGIN_ALLOW_THREADS
+  rc = lsio_job_state_value(((JobObject *)self)->job, &v, &error);
+  Py_END_ALLOW_THREADS
   if (rc < 0) return raise_error(error, rc);
   PyObject *o = value_to(v);
   lsio_value_release(v);
