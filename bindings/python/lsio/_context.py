@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from lsio import _core
 
 __all__ = ["Context", "default_context"]
 
+SETTLE_S = 2.0  # that jobs get at exit to end, all together
 PRINT = 10  # level of what a script prints; lsio.log is 20, a warning of LSIO's 30
 
 Log = Callable[[int, int, bytes], object]
@@ -97,8 +99,10 @@ def _at_exit() -> None:
     """Nothing of Python's is touched by a thread of LSIO's once the interpreter is gone."""
     for job in list(running):
         job.cancel()
+    until = time.monotonic() + SETTLE_S
     for job in list(running):
-        job._settle(2.0)
+        job._settle(until - time.monotonic())
+    _core.at_exit()
 
 
 os.register_at_fork(after_in_child=_in_child)

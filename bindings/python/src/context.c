@@ -11,6 +11,7 @@ static PyObject *closed(void) {
 
 /* On a thread of LSIO's, which holds no lock of Python's. */
 static void say(void *user, uint64_t job, int level, const char *text, size_t n) {
+  if (atomic_load(&interpreter_goes)) return;
   PyGILState_STATE state = PyGILState_Ensure();
   const ContextObject *c = user;
   PyObject *done =
@@ -53,7 +54,7 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 static void destroy(ContextObject *c) {
   lsio_context *context = c->context;
   c->context = NULL;
-  if (!context) return;
+  if (!context || atomic_load(&interpreter_goes)) return; /* one of its jobs may never end */
   Py_BEGIN_ALLOW_THREADS /* its threads may want to let go of what is Python's */
       lsio_context_destroy(context);
   Py_END_ALLOW_THREADS
@@ -95,9 +96,8 @@ static PyObject *context_script(PyObject *self, PyObject *args) {
   lsio_error *error = NULL;
   int rc;
   Py_BEGIN_ALLOW_THREADS /* what a script says while it loads waits for the interpreter's lock */
-  rc = lsio_script_load(c->context, &o, &script, &error);
-  Py_END_ALLOW_THREADS
-  if (rc < 0) return raise_error(error, rc);
+      rc = lsio_script_load(c->context, &o, &script, &error);
+  Py_END_ALLOW_THREADS if (rc < 0) return raise_error(error, rc);
   ScriptObject *s = PyObject_New(ScriptObject, script_type);
   if (!s) {
     lsio_script_release(script);
@@ -128,10 +128,8 @@ static PyType_Spec context_spec = {.name = "lsio._core.Context",
 static void script_dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
   ScriptObject *s = (ScriptObject *)self;
-  Py_BEGIN_ALLOW_THREADS
-  lsio_script_release(s->script);
-  Py_END_ALLOW_THREADS
-  Py_DECREF(s->context);
+  Py_BEGIN_ALLOW_THREADS lsio_script_release(s->script);
+  Py_END_ALLOW_THREADS Py_DECREF(s->context);
   PyObject_Free(self);
   Py_DECREF(type);
 }

@@ -5,6 +5,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "lsio.h"
@@ -40,6 +41,9 @@ typedef struct {
 typedef struct {
   PyObject_HEAD lsio_request *request;
 } RequestObject;
+
+/* The interpreter is about to go: threads of LSIO's, which may go on, touch nothing of it any more. */
+extern atomic_int interpreter_goes;
 
 /* ---- errors ---- */
 /* Sets the exception that the factory of the package makes of it. Handed over, or borrowed. NULL always. */

@@ -12,6 +12,7 @@ typedef struct {
 /* ---- submitting ---- */
 
 static void release_output(void *user) {
+  if (atomic_load(&interpreter_goes)) return;
   Py_buffer *view = user;
   if (!view) return;
   PyGILState_STATE state = PyGILState_Ensure();
@@ -30,6 +31,7 @@ static Py_buffer *take_output(PyObject *o) {
 }
 
 static void release_transform(void *user) {
+  if (atomic_load(&interpreter_goes)) return;
   PyGILState_STATE state = PyGILState_Ensure();
   Py_XDECREF((PyObject *)user);
   PyGILState_Release(state);
@@ -117,12 +119,16 @@ static PyObject *submit_range(PyObject *module, PyObject *args) {
   unsigned long long cookie;
   const char *name;
   long long start, n;
-  if (!PyArg_ParseTuple(args, "O!OKyLLO:submit_range", context_type, &context, &queue, &cookie, &name, &start,
-                        &n, &output))
+  if (!PyArg_ParseTuple(args, "O!OKyLLO:submit_range", context_type, &context, &queue, &cookie, &name,
+                        &start, &n, &output))
     return NULL;
   const int64_t offset = start, length = n;
-  const struct lsio_request_options ranges = {.struct_size = sizeof ranges, .objects = &name, .n_objects = 1,
-                                              .n = 1, .offset = &offset, .length = &length};
+  const struct lsio_request_options ranges = {.struct_size = sizeof ranges,
+                                              .objects = &name,
+                                              .n_objects = 1,
+                                              .n = 1,
+                                              .offset = &offset,
+                                              .length = &length};
   struct submission s = {.o = {.struct_size = sizeof s.o, .flags = LSIO_JOB_NO_STATE}};
   lsio_request *request;
   lsio_error *error = NULL;
@@ -260,10 +266,8 @@ static PyObject *job_state(PyObject *self, PyObject *unused) {
   lsio_value *v = NULL;
   lsio_error *error = NULL;
   int rc;
-  Py_BEGIN_ALLOW_THREADS
-  rc = lsio_job_state_value(((JobObject *)self)->job, &v, &error);
-  Py_END_ALLOW_THREADS
-  if (rc < 0) return raise_error(error, rc);
+  Py_BEGIN_ALLOW_THREADS rc = lsio_job_state_value(((JobObject *)self)->job, &v, &error);
+  Py_END_ALLOW_THREADS if (rc < 0) return raise_error(error, rc);
   PyObject *o = value_to(v);
   lsio_value_release(v);
   return o;

@@ -2,6 +2,7 @@
 #include "core.h"
 
 static PyObject *error_factory;
+atomic_int interpreter_goes;
 
 PyObject *set_error_factory(PyObject *module, PyObject *factory) {
   (void)module;
@@ -59,6 +60,12 @@ static PyObject *version(PyObject *module, PyObject *unused) {
   return PyUnicode_FromString(lsio_version());
 }
 
+static PyObject *at_exit(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  atomic_store(&interpreter_goes, 1);
+  Py_RETURN_NONE;
+}
+
 static PyObject *doctor(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   char *text;
@@ -79,6 +86,7 @@ static PyObject *round_trip(PyObject *module, PyObject *o) {
 
 static PyMethodDef functions[] = {
     {"version", version, METH_NOARGS, "Version of the library."},
+    {"at_exit", at_exit, METH_NOARGS, "The interpreter is about to go."},
     {"doctor", doctor, METH_NOARGS, "A report about this machine."},
     {"set_error_factory", set_error_factory, METH_O, "What makes exceptions of LSIO's errors."},
     {"round_trip", round_trip, METH_O, "A value to LSIO and back."},

@@ -22,6 +22,7 @@ static void free_borrowed(struct borrowed *b) {
 
 /* On whatever thread drops the last reference. */
 static void release(void *user) {
+  if (atomic_load(&interpreter_goes)) return;
   PyGILState_STATE state = PyGILState_Ensure();
   free_borrowed(user);
   PyGILState_Release(state);

@@ -97,6 +97,7 @@ int value_init(PyObject *module) { return (array_type = make_type(module, &array
 /* ---- to LSIO ---- */
 
 static void release_buffer(void *user) {
+  if (atomic_load(&interpreter_goes)) return;
   Py_buffer *view = user;
   /* By a thread of LSIO's, perhaps. */
   PyGILState_STATE state = PyGILState_Ensure();
