@@ -17,6 +17,7 @@ struct lsi_crew_device {
 struct lsi_crew {
   bool by_hand;             /* there are no threads: lsi_crew_turn */
   struct lsi_pool *pool;
+  struct lsi_descriptors descriptors;
   struct lsi_trace *trace;  /* NULL: none */
   uint32_t threads;         /* that it usually has */
   uint32_t spin_ns;         /* a thread waits awake so long, where one job follows another */
@@ -156,6 +157,7 @@ static int add_member(struct lsi_crew *c, struct lsi_error *err) {
   m->home.index = c->n;
   m->home.threads = c->threads;
   m->home.open_limit = lsi_os_open_limit();
+  m->home.descriptors = &c->descriptors;
   if (c->by_hand || lsi_os_bell_create(&m->home.bell) != 0) m->home.bell = -1; /* goes without */
   if (c->trace && c->n + 1 < c->trace->n_rings) m->home.trace = &c->trace->rings[c->n];
   m->home.pool = c->pool;

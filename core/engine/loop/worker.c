@@ -7,6 +7,7 @@
 
 #include "engine/loop/depth.h"
 #include "engine/loop/worker_open.h"
+#include "engine/read/descriptors.h"
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
 #include "engine/read/lease.h"
@@ -351,7 +352,7 @@ static bool drained(struct lsi_worker *w, int64_t most_ns) {
 static void hold_nothing(struct lsi_worker *w) {
   lsi_return_credits(w);
   lsi_looks_flush(w);
-  if (atomic_load(&w->run->starving) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
+  if (lsi_descriptors_wanted(w) && lsi_objects_shed(w) < 0) lsi_worker_fail(w);
 }
 
 /* Nothing is in flight, and nothing can be begun now: another worker holds the credits, or the step that

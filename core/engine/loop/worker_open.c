@@ -5,6 +5,7 @@
 #include "engine/loop/home.h"
 #include "engine/loop/worker_memory.h"
 #include "engine/read/ahead.h"
+#include "engine/read/descriptors.h"
 #include "engine/read/flight.h"
 #include "engine/read/late.h"
 #include "engine/read/objects.h"
@@ -135,6 +136,7 @@ void lsi_worker_close(struct lsi_worker *w) {
   lsi_run_note_memory(w->run, true);
   if (w->backend) {
     if (lsi_objects_close(w) < 0) lsi_worker_fail(w);
+    lsi_descriptors_leave(w);
     lsi_home_backend_end(w);
   }
   if (w->stepper.transform_open) {

@@ -69,6 +69,7 @@ static int slot_close(struct lsi_worker *w, struct lsi_slot *s) {
   slot_put(o, s);
   if (o->last == s) o->last = NULL;
   struct lsi_object_info now = s->handle.info;
+  lsi_descriptors_gave(w);
   return lsi_unchanged_settle(w, s, w->ops->close(w->backend, &s->handle, &now), &now);
 }
 
@@ -210,6 +211,7 @@ struct lsi_slot *lsi_object_open_late(struct lsi_worker *w, uint32_t object, str
     return s;
   }
   slot_put(&w->reader.objects, s);
+  lsi_descriptors_gave(w);
   struct lsi_object_info now = s->handle.info;
   return lsi_unchanged_by(w, object, w->ops->close(w->backend, &s->handle, &now), &now) < 0 ? NULL : s;
 }

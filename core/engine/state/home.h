@@ -21,10 +21,17 @@ struct lsi_instance {
   bool broken;         /* it gave some operations not back: no new user */
 };
 
+/* Open objects of all runs of a crew. */
+struct lsi_descriptors {
+  atomic_uint open;
+  atomic_uint starving; /* workers that wait for one to be closed */
+};
+
 struct lsi_home {
   uint32_t index;      /* of the thread in its crew */
   uint32_t threads;    /* that the crew usually has */
   uint32_t open_limit; /* of descriptors, of the process */
+  struct lsi_descriptors *descriptors; /* of the crew; NULL: a test without one */
   struct lsi_pool *pool;
   struct lsi_trace_ring *trace; /* what its workers did; NULL: nobody wants to know */
   struct lsi_instance instances[LSI_HOME_INSTANCES];
