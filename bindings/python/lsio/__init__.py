@@ -27,6 +27,7 @@ from lsio._ranges import (
     get_ranges,
     get_ranges_async,
 )
+from lsio._step import state_ctypes, step_ctypes
 from lsio._submit import Files, Ranges, Script, files, ranges, submit
 
 _core.set_error_factory(_errors.make)
@@ -71,5 +72,7 @@ __all__ = [
     "get_ranges_async",
     "merge_states",
     "ranges",
+    "state_ctypes",
+    "step_ctypes",
     "submit",
 ]

@@ -105,7 +105,7 @@ class Batch:
             yield from self._one_by_one()
             return
         if item > 1:
-            data = _view(self._alive(), np.uint8)[: len(data) // item * item].view(dtype)
+            data = data[: len(data) // item * item].view(dtype)
             begins, ends = begins // item, ends // item
         for step, tag, begin, end in zip(
             self.steps.tolist(), self.tags.tolist(), begins.tolist(), ends.tolist(), strict=True

@@ -88,6 +88,11 @@ def _lengths(starts: npt.NDArray[np.int64], ends: Any, lengths: Any) -> npt.NDAr
     return checked
 
 
+def _fits(out: npt.NDArray[Any], n: int) -> None:
+    if out.nbytes != n:
+        raise ValueError(f"`out` has {out.nbytes} bytes, what is read {n}; it must have just as many")
+
+
 class _Many:
     """A plain read of many ranges, on its way."""
 
@@ -114,6 +119,7 @@ class _Many:
             raise ValueError(f"ranges are no whole numbers of elements of {self.dtype.itemsize} bytes")
         if out is None:
             out = np.empty(total, np.uint8) if on_error == "fail" else np.zeros(total, np.uint8)
+        _fits(out, total)
         self.out = out
         names = (
             [os.fspath(objects)]
@@ -124,7 +130,13 @@ class _Many:
         self.job: Job | None = None
         if len(at):
             self.job = submit(
-                source, out=self.out, merge=merge, on_error=on_error, context=context, stream=False
+                source,
+                out=self.out,
+                merge=merge,
+                on_error=on_error,
+                fill=0 if on_error == "skip" else None,
+                context=context,
+                stream=False,
             )
 
     def end(self, result: Result | None) -> RangesResult:
@@ -180,7 +192,11 @@ class _One:
         n = length if length is not None else end - start if end is not None else -1
         if n < 0 and (end is not None or length is not None):
             raise ValueError("the range ends before it starts")
-        self._out = np.empty(n, np.uint8) if out is None and n >= 0 else out
+        if out is None:
+            out = np.empty(n, np.uint8) if n >= 0 else None
+        elif n >= 0:
+            _fits(out, n)
+        self._out = out
         self._future = bridge.loop.create_future() if bridge else None
         cookie, queue = (bridge.add(), bridge.queue) if bridge else (0, None)
         name = os.fsencode(url)

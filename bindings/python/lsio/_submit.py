@@ -205,6 +205,7 @@ def _type(dtype: npt.DTypeLike) -> str:
     if (
         isinstance(dtype, str)
         and dtype[:1] in "iuf"
+        and dtype != "f8"  # numpy's alone; i8 and u8 are LSIO's
         and dtype[1:].removesuffix("be") in ("8", "16", "32", "64")
     ):
         return dtype
@@ -229,7 +230,7 @@ def _default(v: Any) -> str:
         return "false"
     if isinstance(v, int | float | np.integer | np.floating):
         return "0"
-    return '""' if isinstance(v, str | bytes) else "{}"
+    return '""' if isinstance(v, str | bytes) else "{ {} }"
 
 
 def _source_text(source: Files) -> str:
@@ -316,7 +317,8 @@ def _needs_script(source: Any, transform: Any, table: Mapping[str, str]) -> bool
     """Say whether more is asked for than bytes as they are stored."""
     if transform is not None or isinstance(source, Files):
         return True
-    return table["type"] not in ('"u8"', '"|u1"') or bool({"codec", "state", "piece", "out_max"} & set(table))
+    more = {"codec", "fill", "state", "piece", "out_max"} & set(table)
+    return bool(more) or table["type"] not in ('"u8"', '"|u1"')
 
 
 def _script_of(

@@ -61,6 +61,9 @@ const char *type_of_format(const char *format, Py_ssize_t itemsize);
 PyObject *array_new(void *data, Py_ssize_t bytes, const char *type, int ndim, const int64_t *shape,
                     int readonly, void (*release)(void *owner), void *owner);
 
+/* ---- steps ---- */
+PyObject *step_layout(PyObject *module, PyObject *unused);
+
 /* ---- blocks ---- */
 PyObject *block_new(lsio_block *block, const char *data, const struct lsio_result *results, uint32_t n);
 

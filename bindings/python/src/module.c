@@ -89,6 +89,7 @@ static PyMethodDef functions[] = {
     {"at_exit", at_exit, METH_NOARGS, "The interpreter is about to go."},
     {"doctor", doctor, METH_NOARGS, "A report about this machine."},
     {"set_error_factory", set_error_factory, METH_O, "What makes exceptions of LSIO's errors."},
+    {"step_layout", step_layout, METH_NOARGS, "How an lsio_step lies in memory."},
     {"round_trip", round_trip, METH_O, "A value to LSIO and back."},
     {NULL, NULL, 0, NULL}};
 
