@@ -2,26 +2,28 @@
 
 ::
 
-    import lsio, lsio.numba, numba, numpy as np
+    import numpy as np
+    import lsio, lsio.numba
 
     STATE = "double sum; int64_t n;"
 
-    @numba.cfunc(lsio.numba.signature(STATE))
+    @lsio.numba.transform(STATE)
     def total(step, state):
         x = lsio.numba.data(step, np.float32)
-        state[0].sum += x.sum()
-        state[0].n += x.size
+        state.sum += x.sum()
+        state.n += x.size
         return 0
 
     lsio.submit(lsio.files("data/*.f32"), total, type="f4", state=STATE, reduce="sum").result().state
 
-What such a function returns is said in ``lsio.h`` (``lsio_step``): 0, how many elements it has written to
-`out`, `NOTHING`, or an error, as of `fail`. An exception does not leave it: numba prints it and the
-step counts as done.
+`step` has the fields of ``lsio_step`` (see ``lsio.h``; pointers are addresses), `state` those of the state.
+What such a function returns stands there too: 0, how many elements it has written to `out`, `NOTHING`, or an
+error, as of `fail`. A step that raises an exception fails.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -53,6 +55,7 @@ __all__ = [
     "state_type",
     "step_type",
     "stopped",
+    "transform",
 ]
 
 # enum lsio_step_flags
@@ -70,7 +73,7 @@ def state_type(state: str) -> Any:
 
 
 def signature(state: str | None = None) -> Any:
-    """Return the signature for ``numba.cfunc`` of a transform.
+    """Return the signature of a transform for ``numba.cfunc`` itself: of pointers, for ``numba.carray``.
 
     Parameters
     ----------
@@ -105,30 +108,68 @@ def _look(typing: Any, address: Any) -> Any:
 @register_jitable
 def data(step: Any, dtype: Any) -> Any:
     """In a transform: the chunk's elements, as an array of `dtype`, which must be the job's ``type``."""
-    return numba.carray(pointer(step[0].data), np.intp(step[0].n), dtype)
+    return numba.carray(pointer(step.data), np.intp(step.n), dtype)
 
 
 @register_jitable
 def out(step: Any, dtype: Any) -> Any:
     """In a transform: where results go, as an array of `dtype`; of no elements where nobody wants one."""
-    n = np.intp(step[0].out_n) if step[0].out != 0 else 0
-    return numba.carray(pointer(step[0].out), n, dtype)
+    n = np.intp(step.out_n) if step.out != 0 else 0
+    return numba.carray(pointer(step.out), n, dtype)
 
 
 @register_jitable
 def stopped(step: Any) -> Any:
     """In a transform that takes long: whether the job is to end, so that it should return an error."""
-    return _look(step[0].stop) != 0
+    return _look(step.stop) != 0
 
 
 @register_jitable
 def fail(step: Any, text: Any, code: Any = TRANSFORM) -> Any:
-    """In a transform: ``return fail(step, "why")``. The text is ASCII; `code` is `TRANSFORM`, `CORRUPT`, ..."""
-    size = np.intp(step[0].message_size)
+    """In a transform: ``return fail(step, "why")``, the text in ASCII, the code `CORRUPT`, ..."""
+    size: Any = np.intp(step.message_size)
     if size > 0:
-        message = numba.carray(pointer(step[0].message), size, np.uint8)
+        message = numba.carray(pointer(step.message), size, np.uint8)
         n = min(len(text), size - 1)
         for i in range(n):
             message[i] = ord(text[i]) & 127
         message[n] = 0
     return code
+
+
+def transform(state: str | None = None, **options: Any) -> Callable[[Callable[..., int]], Any]:
+    """Compile a function of (step, state), or of (step) alone if there is no state, as a transform.
+
+    Parameters
+    ----------
+    state : str, optional
+        As `lsio.submit` takes it.
+    **options
+        For ``numba.njit``, such as ``fastmath=True``.
+
+    Returns
+    -------
+    decorator
+        What it makes is a ``numba.cfunc``, for `lsio.submit`.
+    """
+
+    def decorate(function: Callable[..., int]) -> Any:
+        inner = numba.njit(**options)(function)
+
+        def with_state(step: Any, state: Any) -> Any:
+            c = numba.carray(step, 1)[0]
+            try:
+                return inner(c, numba.carray(state, 1)[0])
+            except Exception:
+                return fail(c, "it raised an exception")
+
+        def alone(step: Any, state: Any) -> Any:
+            c = numba.carray(step, 1)[0]
+            try:
+                return inner(c)
+            except Exception:
+                return fail(c, "it raised an exception")
+
+        return numba.cfunc(signature(state))(alone if state is None else with_state)
+
+    return decorate

@@ -7,12 +7,12 @@ static const struct {
   const char *name;
   size_t offset, size;
 } fields[] = {
-    FIELD(size),        FIELD(flags),       FIELD(data),       FIELD(bytes),         FIELD(n),
-    FIELD(out),         FIELD(out_n),       FIELD(scratch),    FIELD(scratch_bytes), FIELD(index),
-    FIELD(pos),         FIELD(object),      FIELD(object_size), FIELD(offset),       FIELD(length),
-    FIELD(tag),         FIELD(name),        FIELD(name_length), FIELD(type),         FIELD(out_type),
-    FIELD(item),        FIELD(out_item),    FIELD(worker),     FIELD(n_chunks),      FIELD(user),
-    FIELD(message),     FIELD(message_size), FIELD(stop),
+    FIELD(size),    FIELD(flags),        FIELD(data),        FIELD(bytes),         FIELD(n),
+    FIELD(out),     FIELD(out_n),        FIELD(scratch),     FIELD(scratch_bytes), FIELD(index),
+    FIELD(pos),     FIELD(object),       FIELD(object_size), FIELD(offset),        FIELD(length),
+    FIELD(tag),     FIELD(name),         FIELD(name_length), FIELD(type),          FIELD(out_type),
+    FIELD(item),    FIELD(out_item),     FIELD(worker),      FIELD(n_chunks),      FIELD(user),
+    FIELD(message), FIELD(message_size), FIELD(stop),
 };
 
 #define FLAG(name) {#name, LSIO_STEP_##name}
@@ -22,9 +22,9 @@ static const struct {
   const char *name;
   int value;
 } constants[] = {
-    FLAG(FIRST),       FLAG(LAST),       FLAG(ALIGNED), FLAG(PADDED),     FLAG(LENT),   FLAG(OUT_ALIGNED),
-    FLAG(OUT_PADDED),  FLAG(NOTHING),    ERROR(TRANSFORM), ERROR(CORRUPT), ERROR(LIMIT), ERROR(NOMEM),
-    ERROR(UNSUPPORTED),
+    FLAG(FIRST),       FLAG(LAST),       FLAG(ALIGNED),      FLAG(PADDED),     FLAG(LENT),
+    FLAG(OUT_ALIGNED), FLAG(OUT_PADDED), FLAG(NOTHING),      ERROR(TRANSFORM), ERROR(CORRUPT),
+    ERROR(LIMIT),      ERROR(NOMEM),     ERROR(UNSUPPORTED),
 };
 
 /* (bytes of all, [(name, offset, bytes), ...], {name of a flag or of what a step returns: value}) */
@@ -32,8 +32,8 @@ PyObject *step_layout(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   PyObject *list = PyList_New(0);
   for (size_t i = 0; list && i < sizeof fields / sizeof *fields; i++) {
-    PyObject *row = Py_BuildValue("(snn)", fields[i].name, (Py_ssize_t)fields[i].offset,
-                                  (Py_ssize_t)fields[i].size);
+    PyObject *row =
+        Py_BuildValue("(snn)", fields[i].name, (Py_ssize_t)fields[i].offset, (Py_ssize_t)fields[i].size);
     if (!row || PyList_Append(list, row) < 0) Py_CLEAR(list);
     Py_XDECREF(row);
   }

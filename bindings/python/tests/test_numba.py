@@ -19,14 +19,13 @@ REDUCE = {"sum": "sum", "low": "min", "n": "sum"}
 
 
 def figures():
-    @numba.cfunc(ln.signature(FIGURES))
+    @ln.transform(FIGURES)
     def f(step, state):
         x = ln.data(step, np.float32)
-        s = state[0]
-        for i in range(x.size):
-            s.sum += x[i]
-            s.low = min(s.low, x[i])
-        s.n += x.size
+        for v in x:
+            state.sum += v
+            state.low = min(state.low, v)
+        state.n += x.size
         return 0
 
     return f
@@ -46,7 +45,9 @@ def test_a_step_is_what_the_header_says():
 
 
 def test_a_state_is_what_c_makes_of_it():
-    s = lsio.state_ctypes("double sum, /* of all */ hist[3];\nint8_t flag; // one\nunsigned int k; lsio_moments m; u16 x[0x2]")
+    s = lsio.state_ctypes(
+        "double sum, /* of all */ hist[3];\nint8_t flag; // one\nunsigned int k; lsio_moments m; u16 x[0x2]"
+    )
     at = {name: getattr(s, name).offset for name, _ in s._fields_}
     assert at == {"sum": 0, "hist": 8, "flag": 32, "k": 36, "m": 40, "x": 64} and ctypes.sizeof(s) == 72
     for wrong in ("", "double", "quad x;", "double x[n];", "double 1x;"):
@@ -64,21 +65,20 @@ def test_sums_and_minima(floats, workers):
 
 
 def test_ranges_and_what_is_known_of_a_step(raw):
-    path, values = raw
+    path, _ = raw
 
-    @numba.cfunc(ln.signature("uint64_t bytes, index, offset, tag, name; double wrong;"))
+    @ln.transform("uint64_t bytes, index, offset, tag, name; double wrong;")
     def f(step, state):
-        c, s = step[0], state[0]
-        s.bytes += c.bytes
-        s.index += c.index
-        s.offset += c.offset
-        s.tag += np.uint64(c.tag)
-        name = numba.carray(ln.pointer(c.name), c.name_length, np.uint8)
-        kind = numba.carray(ln.pointer(c.type), 1, np.uint8)
-        s.name += name[0]
-        first, last = c.flags & ln.FIRST, c.flags & ln.LAST
-        if not first or not last or ln.stopped(step) or c.item != 1 or kind[0] != ord("u"):
-            s.wrong += 1
+        state.bytes += step.bytes
+        state.index += step.index
+        state.offset += step.offset
+        state.tag += np.uint64(step.tag)
+        name = numba.carray(ln.pointer(step.name), step.name_length, np.uint8)
+        kind = numba.carray(ln.pointer(step.type), 1, np.uint8)
+        state.name += name[0]
+        first, last = step.flags & ln.FIRST, step.flags & ln.LAST
+        if not first or not last or ln.stopped(step) or step.item != 1 or kind[0] != ord("u"):
+            state.wrong += 1
         return 0
 
     source = lsio.ranges(path, offset=[10, 1000, 5], length=[3, 4, 5], tag=[7, 8, 9])
@@ -91,10 +91,10 @@ def test_arrays_and_moments_in_a_state(floats):
     path, values = floats
     text = "double hist[10]; lsio_moments m;"
 
-    @numba.cfunc(ln.signature(text))
+    @ln.transform(text)
     def f(step, state):
         x = ln.data(step, np.float32)
-        hist, m = state[0].hist, state[0].m
+        hist, m = state.hist, state.m
         for v in x:
             hist[int(v * 10)] += 1
             m.n += 1
@@ -131,8 +131,8 @@ def test_through_numpys_description(floats):
 def test_results(floats):
     path, values = floats
 
-    @numba.cfunc(ln.signature())
-    def above(step, state):
+    @ln.transform()
+    def above(step):
         x = ln.data(step, np.float32)
         out = ln.out(step, np.float32)
         n = 0
@@ -146,8 +146,8 @@ def test_results(floats):
     got = np.concatenate([c.data for batch in job for c in batch])
     assert (got == values[values > 0.5]).all()
 
-    @numba.cfunc(ln.signature())
-    def doubled(step, state):
+    @ln.transform()
+    def doubled(step):
         x = ln.data(step, np.float32)
         out = ln.out(step, np.float32)
         out[:] = x * 2
@@ -158,14 +158,14 @@ def test_results(floats):
     assert (out == values * 2).all()
 
 
-@numba.cfunc(ln.signature("int64_t n;"))
+@ln.transform("int64_t n;")
 def picky(step, state):
-    state[0].n += 1
-    if step[0].index == 3:
+    state.n += 1
+    if step.index == 3:
         return ln.fail(step, "three is too much")
-    if step[0].index == 5:
+    if step.index == 5:
         return ln.fail(step, "damaged", ln.CORRUPT)
-    return -5000 if step[0].index == 7 else 0
+    return -5000 if step.index == 7 else 0
 
 
 def test_errors(floats):
@@ -179,6 +179,23 @@ def test_errors(floats):
     assert [e.step for e in result.errors] == [3, 5, 7]
     kinds = [lsio.TransformError, lsio.CorruptError, lsio.TransformError]
     assert [type(e) for e in result.errors] == kinds and "damaged" in str(result.errors[1])
+
+
+def test_an_exception_is_an_error(floats):
+    path, _ = floats
+
+    @ln.transform("int64_t n;")
+    def f(step, state):
+        state.n += 1
+        if step.index == 1:
+            raise ValueError
+        return 0
+
+    more = dict(state="int64_t n;", reduce="sum")
+    with pytest.raises(lsio.TransformError, match="raised an exception"):
+        lsio.submit(lsio.ranges([path] * 3), f, **more).result(60)
+    result = lsio.submit(lsio.ranges([path] * 3), f, on_error="skip", **more).result(60)
+    assert result.state == {"n": 2} and [e.step for e in result.errors] == [1]
 
 
 def test_shards_are_merged(floats):
@@ -221,8 +238,8 @@ def test_the_function_lives_as_long_as_the_job(floats):
 def test_a_long_step_is_stopped(floats):
     """And it holds no lock of Python's: this thread goes on."""
 
-    @numba.cfunc(ln.signature())
-    def forever(step, state):
+    @ln.transform()
+    def forever(step):
         while not ln.stopped(step):
             pass
         return ln.TRANSFORM
