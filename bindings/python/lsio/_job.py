@@ -178,11 +178,19 @@ class Result:
         found: dict[str, Any] = json.loads(self._core.summary() or "{}")
         return found
 
+    @cached_property
+    def _text(self) -> str:
+        return self._core.summary_text() or ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("errors", "state", "output", "stats", "_text")
+        return {name: getattr(self, name) for name in names}
+
     def __repr__(self) -> str:
         return f"<lsio.Result state={self.state!r} errors={len(self.errors)}>"
 
     def __str__(self) -> str:
-        return self._core.summary_text() or ""
+        return self._text
 
 
 class Job:

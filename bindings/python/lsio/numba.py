@@ -47,6 +47,7 @@ __all__ = [
     "PADDED",
     "TRANSFORM",
     "UNSUPPORTED",
+    "Transform",
     "data",
     "fail",
     "out",
@@ -137,25 +138,17 @@ def fail(step: Any, text: Any, code: Any = TRANSFORM) -> Any:
     return code
 
 
-def transform(state: str | None = None, **options: Any) -> Callable[[Callable[..., int]], Any]:
-    """Compile a function of (step, state), or of (step) alone if there is no state, as a transform.
+class Transform:
+    """A compiled transform: made by `transform`. Pickled, it is compiled anew.
 
-    Parameters
+    Attributes
     ----------
-    state : str, optional
-        As `lsio.submit` takes it.
-    **options
-        For ``numba.njit``, such as ``fastmath=True``.
-
-    Returns
-    -------
-    decorator
-        What it makes is a ``numba.cfunc``, for `lsio.submit`.
+    address : int
+        Of the C function.
+    cfunc : numba's cfunc
     """
 
-    def decorate(function: Callable[..., int]) -> Any:
-        inner = numba.njit(**options)(function)
-
+    def __init__(self, inner: Any, state: str | None) -> None:
         def with_state(step: Any, state: Any) -> Any:
             c = numba.carray(step, 1)[0]
             try:
@@ -170,6 +163,31 @@ def transform(state: str | None = None, **options: Any) -> Callable[[Callable[..
             except Exception:
                 return fail(c, "it raised an exception")
 
-        return numba.cfunc(signature(state))(alone if state is None else with_state)
+        self._inner, self._state = inner, state
+        self.cfunc = numba.cfunc(signature(state))(alone if state is None else with_state)
+        self.address: int = self.cfunc.address
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Transform, (self._inner, self._state))
+
+
+def transform(state: str | None = None, **options: Any) -> Callable[[Callable[..., int]], Transform]:
+    """Compile a function of (step, state), or of (step) alone if there is no state, as a transform.
+
+    Parameters
+    ----------
+    state : str, optional
+        As `lsio.submit` takes it.
+    **options
+        For ``numba.njit``, such as ``fastmath=True``.
+
+    Returns
+    -------
+    decorator
+        What it makes is for `lsio.submit`.
+    """
+
+    def decorate(function: Callable[..., int]) -> Transform:
+        return Transform(numba.njit(**options)(function), state)
 
     return decorate

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import pickle
 import time
 import weakref
 
@@ -212,17 +213,24 @@ def test_shards_are_merged(floats):
     assert merged == {**state, "sum": pytest.approx(state["sum"])}
 
 
-def test_the_function_lives_as_long_as_the_job(floats):
+def test_pickle(floats):
+    path, values = floats
+    f = pickle.loads(pickle.dumps(figures()))
+    job = lsio.submit(lsio.files(path, chunk=4000), f, type="f4", state=FIGURES, reduce=REDUCE)
+    assert job.result(60).state["n"] == values.size
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_function_lives_as_long_as_the_job(floats, plain):
     path, values = floats
 
-    class Held:  # a cfunc can't be referred to weakly
+    class Held:  # numba's own can't be referred to weakly
         def __init__(self, f):
             self.f, self.address = f, f.address
 
-    held = Held(figures())
+    held = Held(figures().cfunc) if plain else figures()
     gone = weakref.ref(held)
-    source = lsio.ranges([str(path)] * 2000)
-    job = lsio.submit(source, held, type="f4", state=FIGURES, reduce=REDUCE)
+    job = lsio.submit(lsio.ranges([str(path)] * 2000), held, type="f4", state=FIGURES, reduce=REDUCE)
     del held
     gc.collect()
     assert job.done() or gone() is not None
