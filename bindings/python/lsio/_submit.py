@@ -378,9 +378,9 @@ def submit(
         arguments below such a job takes ``params``, ``args``, ``out``, ``stream``, ``order`` and settings.
     transform : str, Path or compiled function, optional
         Lua: ``"function(chunk, state, params) ... end"``, text that ends with ``return`` and a function, or
-        a file of that; or numba's ``cfunc`` of ``int32(lsio_step *, void *)``. Without it chunks are passed
-        on as they are. What a streamed step yields it returns: text or a table, or with ``out_max`` how many
-        elements it has written to ``chunk.out``.
+        a file of that. Or a compiled ``int32(lsio_step *, void *)``: what `lsio.numba` makes, or numba's
+        ``cfunc``. Without it chunks are passed on as they are. What a streamed step yields it returns: text
+        or a table, or with ``out_max`` how many elements it has written to ``chunk.out``.
     type : dtype or str
         Of the elements: numpy's, or LSIO's own such as "f32" or "i16be".
     codec : str, optional
@@ -437,6 +437,8 @@ def submit(
     whole = not isinstance(source, Files | Ranges)
     if whole and (transform is not None or state is not None or reduce is not None):
         raise TypeError("a whole job has its own transform, state and reduce")
+    if getattr(transform, "state", state) != state:
+        raise ValueError(f"the transform is compiled for the state {transform.state!r}, not for {state!r}")
     if stream is None:
         stream = not whole and state is None and out is None
     context = context or _context_of(source)

@@ -108,14 +108,16 @@ def _look(typing: Any, address: Any) -> Any:
 
 @register_jitable
 def data(step: Any, dtype: Any) -> Any:
-    """In a transform: the chunk's elements, as an array of `dtype`, which must be the job's ``type``."""
-    return numba.carray(pointer(step.data), np.intp(step.n), dtype)
+    """In a transform: the chunk's bytes as an array of `dtype`, mostly the job's ``type``."""
+    item = numba.carray(pointer(step.data), 0, dtype).itemsize
+    return numba.carray(pointer(step.data), np.intp(step.bytes // item), dtype)
 
 
 @register_jitable
 def out(step: Any, dtype: Any) -> Any:
     """In a transform: where results go, as an array of `dtype`; of no elements where nobody wants one."""
-    n = np.intp(step.out_n) if step.out != 0 else 0
+    item = numba.carray(pointer(step.out), 0, dtype).itemsize
+    n = np.intp(step.out_n * step.out_item // item) if step.out != 0 else 0
     return numba.carray(pointer(step.out), n, dtype)
 
 
@@ -145,6 +147,8 @@ class Transform:
     ----------
     address : int
         Of the C function.
+    state : str or None
+        What `lsio.submit` must be given as ``state``.
     cfunc : numba's cfunc
     """
 
@@ -163,12 +167,12 @@ class Transform:
             except Exception:
                 return fail(c, "it raised an exception")
 
-        self._inner, self._state = inner, state
+        self._inner, self.state = inner, state
         self.cfunc = numba.cfunc(signature(state))(alone if state is None else with_state)
         self.address: int = self.cfunc.address
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Transform, (self._inner, self._state))
+        return (Transform, (self._inner, self.state))
 
 
 def transform(state: str | None = None, **options: Any) -> Callable[[Callable[..., int]], Transform]:

@@ -262,7 +262,43 @@ def test_a_long_step_is_stopped(floats):
         job.result(30)
 
 
-def test_what_is_no_function(floats):
+def test_elements_of_another_size(floats):
+    path, values = floats
+
+    @ln.transform("int64_t n; uint64_t sum;")
+    def f(step, state):
+        x = ln.data(step, np.uint64)
+        state.n += x.size
+        for v in x:
+            state.sum += v
+        return 0
+
+    for type in ("u1", "f4", "f8"):
+        source, more = lsio.ranges(path, length=[24]), dict(state=f.state, reduce="sum")
+        got = lsio.submit(source, f, type=type, **more).result(60).state
+        assert got == {"n": 3, "sum": int(values.view("u8")[:3].sum())}, type
+
+
+def test_pieces(floats):
+    path, values = floats
+
+    @ln.transform("int64_t first, last, n;")
+    def f(step, state):
+        state.first += (step.flags & ln.FIRST) != 0
+        state.last += (step.flags & ln.LAST) != 0
+        state.n += step.n
+        return 0
+
+    source = lsio.files(path, chunk=200_000)
+    got = lsio.submit(source, f, type="f4", piece="16KiB", state=f.state, reduce="sum").result(60).state
+    assert got == {"first": 2, "last": 2, "n": values.size}
+
+
+def test_what_does_not_fit(floats):
     path, _ = floats
     with pytest.raises(TypeError, match="cfunc"):
         lsio.submit(lsio.files(path), lambda step, state: 0)
+    with pytest.raises(ValueError, match=r"compiled for the state 'int64_t n;', not for 'double n;'"):
+        lsio.submit(lsio.files(path), picky, state="double n;", reduce="sum")
+    with pytest.raises(ValueError, match="not for None"):
+        lsio.submit(lsio.files(path), picky)
