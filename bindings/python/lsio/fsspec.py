@@ -26,7 +26,7 @@ def _clipped(size: int, start: int | None, end: int | None) -> tuple[int, int]:
     return begin, max(begin, stop)
 
 
-class LsioFileSystem(AbstractFileSystem):  # type: ignore[misc]
+class LsioFileSystem(AbstractFileSystem):
     """Local files, read by LSIO. What lists them is fsspec's own; what writes is an error.
 
     Parameters
@@ -210,7 +210,7 @@ def _size(name: str) -> int | OSError:
         return e
 
 
-class LsioFile(AbstractBufferedFile):  # type: ignore[misc]
+class LsioFile(AbstractBufferedFile):
     """A file open for reading, by blocks that LSIO reads."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
