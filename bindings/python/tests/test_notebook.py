@@ -5,12 +5,13 @@ import pytest
 
 pytest.importorskip("ipykernel")
 
-from jupyter_client.manager import start_new_kernel  # noqa: E402
+from jupyter_client.manager import start_new_kernel
 
 CELLS = [
     "import asyncio, numpy as np, lsio\nPATH = {path!r}",
     """text = "function(c, s) print('seen', c.n) lsio.log('well') s.n = s.n + c.n end"
-lsio.submit(lsio.files(PATH, whole=True), text, type="f4", state="double n;", reduce="sum").result().state["n"]""",
+job = lsio.submit(lsio.files(PATH, whole=True), text, type="f4", state="double n;", reduce="sum")
+job.result().state["n"]""",
     """parts = await asyncio.gather(*[lsio.get_range_async(PATH, start=4 * i, length=4) for i in range(100)])
 float(sum(p.view("f4")[0] for p in parts))""",
     "sum([len(batch) async for batch in lsio.submit(lsio.files(PATH, chunk=400), type='f4')])",

@@ -1,15 +1,18 @@
 """The Python package against its peers, in one process, by turns: medians of ratios, as tests/bench/run has them.
 
-    VENV/bin/python tests/bench/bindings/python_rows.py [--folder FOLDER] [--pairs 7] [--row NAME]
+    VENV/bin/python tests/bench/bindings/python_rows.py [--folder FOLDER] [--pairs 7] [--row NAME] [--build BUILD]
 
 VENV needs lsio, numpy and, of what is compared with, obstore, tensorstore and fsspec; a row whose peer is missing is
-left out, aloud. Data (1 GiB) is made in FOLDER and read from the page cache.
+left out, aloud. `stream` is held against the C program drive_stream of BUILD (-DLSIO_BENCH=ON). Data (1 GiB) is
+made in FOLDER and read from the page cache.
 """
 import argparse
 import asyncio
+import json
 import os
 import resource
 import statistics
+import subprocess
 import tempfile
 import time
 
@@ -26,7 +29,8 @@ def best_of(n, f):
 
 
 class Data:
-    def __init__(self, folder):
+    def __init__(self, folder, build):
+        self.build = build
         self.paths = [os.path.join(folder, f"bindings-{i}.bin") for i in range(FILES)]
         rng = np.random.default_rng(1)
         for path in self.paths:
@@ -161,6 +165,21 @@ def growth(d):
     return (seen[4] - seen[1]) / (1 << 20)
 
 
+def stream(d):
+    start, n = time.perf_counter(), 0
+    for batch in lsio.submit(lsio.files(d.paths, chunk=4096)):
+        n += len(batch)
+    return (time.perf_counter() - start) / n
+
+
+def stream_c(d):
+    if not d.build:
+        raise ImportError(name="--build")
+    command = [os.path.join(d.build, "tests/bench/drive_stream"), "--rounds=3", *d.paths]
+    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return said["wall_s"] * 4096 / said["bytes"]
+
+
 ROWS = [  # name, what, LSIO's side, peers, bar on the ratio LSIO / best peer, or on the figure itself
     ("awaited", "awaited get_range of 4 KiB, us", lsio_awaited, (obstore_awaited, tensorstore_awaited), 0.6),
     ("cat-obstore", "cat_ranges of 10^6 x 4 KiB into out, us each", lsio_many, (obstore_many,), 1 / 8),
@@ -168,6 +187,7 @@ ROWS = [  # name, what, LSIO's side, peers, bar on the ratio LSIO / best peer, o
     ("loop-out", "loop thread's CPU a chunk into out, us", loop_out, (), 0.03),
     ("loop-batch", "the same by batch", loop_batches, (), 0.1),
     ("loop-chunk", "the same by chunk object", loop_chunks, (), 0.5),
+    ("stream", "batches of 4 KiB, us each, against C", stream, (stream_c,), 1.15),
 ]
 
 
@@ -198,8 +218,9 @@ def main():
     parser.add_argument("--folder", default=tempfile.gettempdir())
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--row", default="")
+    parser.add_argument("--build", default="")
     args = parser.parse_args()
-    d = Data(args.folder)
+    d = Data(args.folder, args.build)
     for row in ROWS:
         if row[0].startswith(args.row):
             measure(row, d, args.pairs)
