@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -12,8 +13,9 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from lsio._context import Context
-from lsio._errors import Error
+from lsio._errors import Error, NotFoundError, UsageError
 from lsio._ranges import cat_ranges, get_range
+from lsio._status import TRIES, changed, restless
 
 __all__ = ["LsioFile", "LsioFileSystem"]
 
@@ -39,6 +41,7 @@ class LsioFileSystem(AbstractFileSystem):
 
     protocol = "lsio"
     root_marker = "/"
+    cachable = False  # by the text of its arguments, in which two contexts may look the same
 
     def __init__(self, *, context: Context | None = None, **storage_options: Any) -> None:
         super().__init__(**storage_options)
@@ -82,8 +85,18 @@ class LsioFileSystem(AbstractFileSystem):
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """Read bytes [start, end); negative ones count from the end, and what is behind it is left out."""
         name = self._strip_protocol(path)
-        begin, stop = _clipped(os.stat(name).st_size, start, end)
-        return get_range(name, start=begin, end=stop, context=self.context).tobytes()
+        for _ in range(TRIES):
+            status = _status(name)
+            begin, stop = _clipped(status.st_size, start, end)
+            try:
+                data = get_range(name, start=begin, end=stop, context=self.context)
+            except (NotFoundError, UsageError):  # it may have gone by now, or be shorter
+                if not changed(name, status):
+                    raise
+                continue
+            if not changed(name, status):
+                return data.tobytes()
+        raise restless(name)
 
     def cat_ranges(
         self,
@@ -120,24 +133,52 @@ class LsioFileSystem(AbstractFileSystem):
             raise ValueError(f"there are {n} paths, but {len(starts)} starts and {len(ends)} ends")
         out: list[Any] = [b""] * n
         names: dict[str, int] = {}
-        sizes: dict[str, int | OSError] = {}
+        files: dict[str, os.stat_result | Exception] = {}
         asked: list[tuple[int, int, int, int]] = []  # place, object, start, length
         for i, path in enumerate(paths):
             name = self._strip_protocol(path)
-            size = sizes.get(name)
-            if size is None:
-                size = sizes[name] = _size(name)
-            if isinstance(size, OSError):
+            status = files.get(name)
+            if status is None:
+                status = files[name] = self._found(name)
+            if isinstance(status, Exception):
                 if on_error != "return":
-                    raise size
-                out[i] = size
+                    raise status
+                out[i] = status
                 continue
-            begin, stop = _clipped(size, starts[i], ends[i])
+            begin, stop = _clipped(status.st_size, starts[i], ends[i])
             if stop > begin:
                 asked.append((i, names.setdefault(name, len(names)), begin, stop - begin))
-        if asked:
-            self._read(list(names), asked, "never" if max_gap == 0 else max_gap or "auto", on_error, out)
+        replaced: set[str] = set()
+        try:
+            if asked:
+                self._read(list(names), asked, "never" if max_gap == 0 else max_gap or "auto", on_error, out)
+        except Error:
+            if not _replaced(files):
+                raise
+            replaced = set(files)  # all of them are to be read again: the job has ended
+        replaced = replaced or _replaced(files)
+        for i, path in enumerate(paths if replaced else ()):
+            if self._strip_protocol(path) in replaced:
+                out[i] = self._again(path, starts[i], ends[i], on_error)
         return out
+
+    def _found(self, name: str) -> os.stat_result | Exception:
+        """Say what file is there. Empty ones are opened: files as of /proc only say that they are empty."""
+        try:
+            status = _status(name)
+            if status.st_size == 0:
+                get_range(name, start=0, length=0, context=self.context)
+            return status
+        except (Error, OSError) as e:
+            return e
+
+    def _again(self, path: str, start: int | None, end: int | None, on_error: str) -> bytes | Exception:
+        try:
+            return self.cat_file(path, start, end)
+        except (Error, OSError) as e:
+            if on_error != "return":
+                raise
+            return e
 
     def _read(
         self,
@@ -165,10 +206,7 @@ class LsioFileSystem(AbstractFileSystem):
         if len(got.errors) < _ERRORS_KEPT:
             return
         for place, k, start, length in asked:  # more have failed than are named: ask for each
-            try:
-                out[place] = self.cat_file(names[k], start, start + length)
-            except (Error, OSError) as e:
-                out[place] = e
+            out[place] = self._again(names[k], start, start + length, "return")
 
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any) -> Any:
         """Read whole files: all of them as one job."""
@@ -192,8 +230,12 @@ class LsioFileSystem(AbstractFileSystem):
     ) -> LsioFile:
         if mode != "rb":
             self._no_writing(path)
+        name = self._strip_protocol(path)
+        found = self._found(name)
+        if isinstance(found, Exception):
+            raise found
         size = block_size or "default"
-        return LsioFile(self, self._strip_protocol(path), mode, size, cache_options=cache_options, **kwargs)
+        return LsioFile(self, name, mode, size, cache_options=cache_options, **kwargs)
 
     # ---- what it does not do
 
@@ -203,11 +245,15 @@ class LsioFileSystem(AbstractFileSystem):
     mkdir = makedirs = rmdir = rm = rm_file = _rm = cp_file = mv = touch = pipe_file = put_file = _no_writing
 
 
-def _size(name: str) -> int | OSError:
-    try:
-        return os.stat(name).st_size
-    except OSError as e:
-        return e
+def _status(name: str) -> os.stat_result:
+    status = os.stat(name)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    return status
+
+
+def _replaced(files: dict[str, os.stat_result | Exception]) -> set[str]:
+    return {n for n, status in files.items() if isinstance(status, os.stat_result) and changed(n, status)}
 
 
 class LsioFile(AbstractBufferedFile):

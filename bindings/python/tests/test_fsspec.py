@@ -1,6 +1,7 @@
 """As a file system of fsspec's: against its own local one, and by its own tests."""
 
 import contextlib
+import itertools
 import os
 import shutil
 
@@ -89,13 +90,82 @@ def test_ranges_that_can_not_be_had(fs, local, folder, n):
             system.cat_ranges(paths[0], [0], [1])
 
 
-def test_folders_among_ranges(fs, folder):
-    """What opens but can't be read: more of them than a result names."""
-    paths = [f"{folder}/below"] * 150 + [f"{folder}/2.bin"]
-    got = fs.cat_ranges(paths, 0, 1)
-    assert (
-        all(isinstance(e, Exception) for e in got[:150]) and got[150] == (folder / "2.bin").read_bytes()[:1]
+def test_more_failures_than_a_result_names(fs, folder, monkeypatch):
+    """All of these are gone once the job reads them."""
+    gone = [f"{folder}/gone-{i}" for i in range(150)]
+    there = fs._found(f"{folder}/2.bin")
+    found = LsioFileSystem._found
+    monkeypatch.setattr(LsioFileSystem, "_found", lambda s, n: there if n in gone else found(s, n))
+    monkeypatch.setattr("lsio.fsspec._replaced", lambda files: set())
+    got = fs.cat_ranges([*gone, f"{folder}/2.bin"], 0, 1)
+    assert all(isinstance(e, FileNotFoundError) for e in got[:150])
+    assert got[150] == (folder / "2.bin").read_bytes()[:1]
+    with pytest.raises(FileNotFoundError):
+        fs.cat_ranges([f"{folder}/2.bin", *gone], 0, 1, on_error="raise")
+
+
+def test_folders(fs, local, folder):
+    for system in (fs, local):
+        for ask in (
+            system.cat_file,
+            system.open,
+            lambda p, s=system: s.cat_ranges([p], 0, 1, on_error="raise"),
+        ):
+            with pytest.raises(IsADirectoryError):
+                ask(str(folder))
+        assert isinstance(system.cat_ranges([str(folder)], [0], [0])[0], IsADirectoryError)
+        with pytest.raises(KeyError):
+            system.get_mapper(str(folder))["below"]
+
+
+def test_files_that_only_say_that_they_are_empty(fs):
+    """What the kernel makes as it is read has no size: an error, not nothing."""
+    name = "/proc/self/status"
+    for ask in (fs.cat_file, fs.open, lambda p: fs.cat_ranges([p], 0, None, on_error="raise")):
+        with pytest.raises(OSError, match="no size"):
+            ask(name)
+    assert isinstance(fs.cat_ranges([name], 0, None)[0], OSError)
+
+
+def replacing(monkeypatch, path, sizes):
+    """Another content takes the file's place each time that its size has been asked for."""
+    real, left = os.stat, iter(sizes)
+
+    def stat(name, *args, **kwargs):
+        found = real(name, *args, **kwargs)
+        size = next(left, None) if os.fspath(name) == str(path) else None
+        if size is not None:
+            path.with_suffix(".new").write_bytes(bytes([size]) * size)
+            os.replace(path.with_suffix(".new"), path)
+        return found
+
+    monkeypatch.setattr(os, "stat", stat)
+
+
+@pytest.mark.parametrize("size", [5, 10, 20, 0])
+def test_a_file_that_is_replaced(fs, folder, monkeypatch, size):
+    path = folder / "replaced"
+    other = (folder / "2.bin").read_bytes()
+    paths = [f"{folder}/2.bin", str(path)]
+    asks = (
+        (lambda: [other, fs.cat_file(str(path))], slice(None)),
+        (lambda: fs.cat_ranges(paths, 0, None), slice(None)),
+        (lambda: fs.cat_ranges(paths, 0, None, on_error="raise"), slice(None)),
+        (lambda: fs.cat_ranges(paths, -3, None), slice(-3, None)),
     )
+    for ask, part in asks:
+        path.write_bytes(b"x" * 10)
+        with monkeypatch.context() as m:
+            replacing(m, path, [size])
+            assert ask() == [other[part], (bytes([size]) * size)[part]]
+
+
+def test_a_file_that_never_stands_still(fs, folder, monkeypatch):
+    path = folder / "replaced"
+    path.write_bytes(b"x" * 10)
+    replacing(monkeypatch, path, itertools.cycle((11, 12)))
+    with pytest.raises(OSError, match="changes while"):
+        fs.cat_file(str(path))
 
 
 def test_whole_files(fs, local, folder):
@@ -125,6 +195,13 @@ def test_it_only_reads(fs, folder):
         lambda: fs.rm(a),
         lambda: fs.pipe(b, b"x"),
         lambda: fs.mv(a, b),
+        lambda: fs.put(a, b),
+        lambda: fs.copy(a, b),
+        lambda: fs.open(a, "r+b"),
+        lambda: fs.open(a, "ab"),
+        lambda: fs.open(b, "xb"),
+        lambda: fs.write_text(b, "x"),
+        lambda: fs.rmdir(folder / "below"),
         lambda: fs.touch(b),
     ):
         with pytest.raises(OSError, match="write with"):
@@ -136,6 +213,8 @@ def test_a_context_of_its_own(folder):
     context = lsio.Context(workers=1)
     fs = fsspec.filesystem("lsio", context=context, skip_instance_cache=True)
     assert len(fs.cat_file(f"{folder}/2.bin")) == 4096 and context.stats()["bytes_read"] >= 4096
+    alike = [lsio.Context(workers=1, log=lambda *_: None) for _ in range(2)]
+    assert [fsspec.filesystem("lsio", context=c).context for c in alike] == alike
 
 
 # ---- fsspec's own tests. Those of writing (put, pipe, copy, mv) are left out: it does not.

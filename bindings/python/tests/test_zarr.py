@@ -1,6 +1,8 @@
 """As a store of zarr-python's: by its own tests of stores, and against its local store."""
 
 import asyncio
+import itertools
+import os
 import pickle
 
 import numpy as np
@@ -118,10 +120,103 @@ def test_parts_of_values(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [RangeByteRequest(-5, 2), RangeByteRequest(5, 2), OffsetByteRequest(-4)],
+    ids=["before", "backwards", "offset"],
+)
+def test_what_is_no_request(tmp_path, wanted):
+    """An error, not other bytes than those asked for."""
+    (tmp_path / "a").write_bytes(bytes(10))
+    store, some = LsioStore(tmp_path), default_buffer_prototype()
+    for key in ("a", "none"):
+        for ask in (
+            lambda key=key: asyncio.run(store.get(key, some, wanted)),
+            lambda key=key: store.get_sync(key, byte_range=wanted),
+            lambda key=key: asyncio.run(store.get_partial_values(some, [(key, wanted)])),
+        ):
+            with pytest.raises(ValueError, match="no range"):
+                ask()
+    with pytest.raises((ValueError, OSError)):
+        asyncio.run(LocalStore(tmp_path, read_only=True).get("a", some, wanted))
+
+
+def test_no_such_folder(tmp_path):
+    some = default_buffer_prototype()
+    for cls, more in ((LsioStore, {}), (LocalStore, {"read_only": True})):
+        store = cls(tmp_path / "none", **more)
+        for ask in (
+            lambda store=store: asyncio.run(store.get("zarr.json", some)),
+            lambda store=store: zarr.open_array(store, mode="r"),
+        ):
+            with pytest.raises(FileNotFoundError, match="does not exist"):
+                ask()
+    for ask in (
+        lambda: LsioStore(tmp_path / "none").get_sync("zarr.json"),
+        lambda: asyncio.run(LsioStore(tmp_path / "none").get_partial_values(some, [("zarr.json", None)])),
+    ):
+        with pytest.raises(FileNotFoundError, match="does not exist"):
+            ask()
+
+
+def replacing(monkeypatch, path, sizes):
+    """Another value, or for None nothing, takes the file's place once its size has been asked for."""
+    real, left = os.stat, iter(sizes)
+
+    def stat(name, *args, **kwargs):
+        found = real(name, *args, **kwargs)
+        if os.fspath(name) == str(path):
+            size = next(left, 0)
+            if size is None:
+                path.unlink()
+            elif size:
+                path.with_suffix(".new").write_bytes(bytes([size]) * size)
+                os.replace(path.with_suffix(".new"), path)
+        return found
+
+    monkeypatch.setattr(os, "stat", stat)
+
+
+@pytest.mark.parametrize("size", [5, 10, 20, None])
+def test_a_value_that_is_replaced(tmp_path, monkeypatch, size):
+    """All of the old one or all of the new one, as of LocalStore; never a part."""
+    path, some = tmp_path / "a", default_buffer_prototype()
+    (tmp_path / "b").write_bytes(b"other")
+    store = LsioStore(tmp_path)
+    asked = [("b", None), ("a", None), ("a", SuffixByteRequest(3))]
+    for ask in (
+        lambda: [asyncio.run(store.get("a", some))],
+        lambda: [store.get_sync("a")],
+        lambda: asyncio.run(store.get_partial_values(some, asked))[1:],
+    ):
+        path.write_bytes(b"x" * 10)
+        with monkeypatch.context() as m:
+            replacing(m, path, [size])
+            got = [b and b.to_bytes() for b in ask()]
+        new = None if size is None else bytes([size]) * size
+        assert got == [new, new and new[-3:]][: len(got)]
+
+
+def test_a_value_that_never_stands_still(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 10)
+    replacing(monkeypatch, path, itertools.cycle((11, 12)))
+    with pytest.raises(OSError, match="changes while"):
+        LsioStore(tmp_path).get_sync("a")
+    with pytest.raises(OSError, match="changes while"):
+        asyncio.run(LsioStore(tmp_path).get("a", default_buffer_prototype()))
+
+
 def test_it_only_reads(tmp_path):
     store = LsioStore(tmp_path)
     assert store.read_only and pickle.loads(pickle.dumps(store)) == store and store != LsioStore("/")
-    for ask in (lambda: store.set("a", buffer(b"x")), lambda: store.delete("a")):
+    for ask in (
+        lambda: store.set("a", buffer(b"x")),
+        lambda: store.set_if_not_exists("a", buffer(b"x")),
+        lambda: store.delete("a"),
+        lambda: store.delete_dir("a"),
+        lambda: store.clear(),
+    ):
         with pytest.raises(ValueError, match="LocalStore"):
             asyncio.run(ask())
     assert not list(tmp_path.iterdir())
