@@ -17,7 +17,7 @@ static int64_t clock_s(void) {
 
 void lsi_near_init(struct lsi_near *n) {
   n->folder = -1;
-  n->length = 0;
+  n->run = n->length = 0;
   n->absent = n->unsettled = 0;
   n->began_s = clock_s();
 }
@@ -25,6 +25,13 @@ void lsi_near_init(struct lsi_near *n) {
 void lsi_near_clear(struct lsi_near *n) {
   if (n->folder >= 0) close(n->folder);
   n->folder = -1;
+}
+
+void lsi_near_run(struct lsi_near *n, uint32_t run) {
+  if (n->run == run) return;
+  n->run = run;
+  n->length = 0;
+  lsi_near_clear(n);
 }
 
 /* What has become a pipe since it was listed is not waited for. */

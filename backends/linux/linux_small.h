@@ -13,6 +13,7 @@
 
 struct lsi_near {
   int folder;         /* of `path`, once a second file of it is opened; else -1 */
+  uint32_t run;       /* that it was opened for */
   uint32_t length;    /* of path: up to the last slash, which is part of it; 0 = none yet */
   char path[1024];    /* of the last file; longer ones are opened by their whole path */
   uint32_t absent;    /* small files that are taken to be out of the page cache before one is tried */
@@ -22,6 +23,9 @@ struct lsi_near {
 
 void lsi_near_init(struct lsi_near *n);
 void lsi_near_clear(struct lsi_near *n);
+/* Forgets a folder that another run has opened: since then it may have been replaced, or the working
+ * directory changed. */
+void lsi_near_run(struct lsi_near *n, uint32_t run);
 /* open(2) for reading, O_CLOEXEC. A descriptor, or a negative errno. */
 int lsi_near_open(struct lsi_near *n, const char *name);
 /* Reads what `room` has room for, if it is worth a try and takes no waiting: bytes read, or negative. */

@@ -93,6 +93,7 @@ int lsi_source_open(struct lsi_near *near, const struct lsi_open *order, enum ls
   const enum lsi_direct direct = order->direct;
   struct lsi_linux_file *f = lsi_linux_file(h);
   struct stat st;
+  lsi_near_run(near, order->run);
   int fd = lsi_near_open(near, name);
   const bool try = fd >= 0 && order->room && direct != LSI_DIRECT_ALWAYS && maps != LSI_MAPS_ALL;
   const int64_t got = try ? lsi_near_read(near, fd, order->room, order->room_bytes) : -1;

@@ -36,6 +36,7 @@ struct lsi_open {
   uint64_t from, bytes;  /* all that will be read of it lies there; `bytes` 0: anywhere */
   enum lsi_direct direct;
   bool maps;             /* SIGBUS is handled and it pays: a resident file may be lent from a mapping */
+  uint32_t run;          /* what was learnt of a folder's name holds for opens of one run only */
   bool settle;           /* an object that is changing at this moment is not opened: see the hook `open` */
 };
 

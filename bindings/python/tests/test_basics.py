@@ -2,6 +2,7 @@
 
 import gc
 import gzip
+import os
 import pickle
 import zlib
 
@@ -263,6 +264,30 @@ def test_limits_and_deadlines(floats):
     job.cancel()
     with pytest.raises(lsio.CancelledError):
         job.result()
+
+
+@pytest.mark.parametrize("change", ["chdir", "rename"])
+def test_a_folder_that_is_another_by_now(tmp_path, monkeypatch, change):
+    """Threads keep what they learn, but no folder from job to job."""
+    for d in "ab":
+        (tmp_path / d / "data").mkdir(parents=True)
+        for i in range(3):
+            np.full(1000, ord(d), np.uint8).tofile(tmp_path / d / "data" / f"{i}.bin")
+    monkeypatch.chdir(tmp_path / "a")
+    context = lsio.Context(workers=1)
+
+    def seen():
+        job = lsio.submit(lsio.files("data/*.bin"), order="request", context=context)
+        return {int(x) for batch in job for chunk in batch for x in np.unique(chunk.data)}
+
+    for k in range(6):
+        assert seen() == {ord("ab"[k % 2])}
+        if change == "chdir":
+            os.chdir(tmp_path / "ba"[k % 2])
+        else:
+            (tmp_path / "a" / "data").rename(tmp_path / "x")
+            (tmp_path / "b" / "data").rename(tmp_path / "a" / "data")
+            (tmp_path / "x").rename(tmp_path / "b" / "data")
 
 
 def test_print_and_log(floats, capsys):

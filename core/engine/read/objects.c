@@ -170,6 +170,7 @@ static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, struct l
   struct lsi_slot *s = slot_get(w);
   if (!s) return NULL;
   how->order.name = lsi_request_name(w->run->wave.request, object);
+  how->order.run = w->run->config.number;
   how->order.direct = w->run->config.direct;
   set_span(w, object, &how->order);
   how->order.maps = w->reader.lending.allowed;
