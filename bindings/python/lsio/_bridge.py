@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from typing import TYPE_CHECKING, Protocol
 
 from lsio import _core
@@ -22,16 +23,29 @@ class Hears(Protocol):
 
 
 class Bridge:
-    """Of one context and one running loop. Its queue has one consumer: the loop's thread."""
+    """Of one context and one loop. Its queue has one consumer: the loop's thread, while the loop runs."""
 
     def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self._loop = weakref.ref(loop)  # that of the loop's context leads here: it would keep itself
         self.thread = threading.get_ident()
         self.queue = _core.Queue(context._core)
         self.jobs: dict[int, Hears] = {}
+        self._taking = threading.RLock()  # what is told may ask for more
         self._next = 0
         self._reads = False  # the loop listens
         self._rests = False  # it is to look whether it still has to
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, which is there while anything of it runs."""
+        loop = self._loop()
+        assert loop is not None
+        return loop
+
+    def idle(self) -> bool:
+        """Whether the loop does not run: who waits then must look for itself."""
+        loop = self._loop()
+        return loop is None or not loop.is_running()
 
     def add(self) -> int:
         """Return what events of the next job are known by."""
@@ -46,16 +60,21 @@ class Bridge:
             self._reads = True
 
     def pump(self, timeout_ms: int = 0) -> None:
-        """Pass on what has come. In the loop's thread."""
-        for cookie, what in self.queue.take(BATCH, timeout_ms):
-            job = self.jobs.get(cookie)
-            if what is None:
-                self.jobs.pop(cookie, None)
-            if job is not None:
-                job._heard(what)
+        """Pass on what has come. In the loop's thread, or in any while that loop does not run."""
+        with self._taking:
+            for cookie, what in self.queue.take(BATCH, timeout_ms):
+                job = self.jobs.get(cookie)
+                if what is None:
+                    self.jobs.pop(cookie, None)
+                if job is not None:
+                    job._heard(what)
         if not self.jobs and self._reads and not self._rests:
-            self._rests = True
-            self.loop.call_later(REST_S, self._rest)
+            loop = self._loop()
+            if loop is None or loop.is_closed():
+                self._reads = False
+            else:
+                self._rests = True
+                loop.call_later(REST_S, self._rest)
 
     def _rest(self) -> None:
         """Let the loop, and so the context, go. To listen anew for each read would cost as much as it."""
@@ -73,6 +92,9 @@ def bridge_of(context: Context) -> Bridge | None:
         return None
     bridge: Bridge | None = context._bridges.get(loop)
     if bridge is None:
+        for old in context._bridges.keyrefs():
+            if (other := old()) is not None and other.is_closed():
+                context._bridges.pop(other, None)  # what it waits for may keep it
         bridge = Bridge(context, loop)
         context._bridges[loop] = bridge
     return bridge

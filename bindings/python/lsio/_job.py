@@ -266,8 +266,8 @@ class Job:
             with self._taking:
                 if not self._told.is_set() and self._job.wait(timeout_ms) is not None:
                     self._has_ended()
-        elif self._bridge.thread == threading.get_ident():
-            self._bridge.pump(min(timeout_ms, 50) if timeout_ms >= 0 else 50)  # the loop is in here
+        elif self._bridge.thread == threading.get_ident() or self._bridge.idle():
+            self._bridge.pump(min(timeout_ms, 50) if timeout_ms >= 0 else 50)
         else:
             self._told.wait(0.05 if timeout_ms < 0 else min(timeout_ms / 1000, 0.05))
 
@@ -330,10 +330,8 @@ class Job:
     async def _come(self) -> None:
         """Until something has come of it."""
         loop = asyncio.get_running_loop()
-        if self._bridge is not None and self._bridge.loop is not loop:
-            await loop.run_in_executor(None, self._told.wait)
-            return
-        if self._queue is None and self._bridge is None:
+        elsewhere = self._bridge is not None and self._bridge._loop() is not loop
+        if elsewhere or (self._queue is None and self._bridge is None):
             while not self._told.is_set():
                 await loop.run_in_executor(None, self._wait, 200)
             return

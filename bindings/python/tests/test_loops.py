@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -147,6 +148,50 @@ def test_loops_and_what_is_none(floats):
     job = lsio.submit(lsio.files(path, chunk=4000), COUNT, type="f4", **STATE)
     job.add_done_callback(lambda j: done.set())
     assert done.wait(30)
+
+
+def test_closed_loops_leave_nothing(floats):
+    path, _ = floats
+    context = lsio.Context(workers=1)
+
+    async def run():
+        reads = [asyncio.ensure_future(lsio.get_range_async(path, start=0, length=4, context=context))
+                 for _ in range(3)]  # fmt: skip
+        await reads[0]  # and leave the others
+
+    asyncio.run(run())
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(30):
+        asyncio.run(run())
+    assert len(os.listdir("/proc/self/fd")) <= before + 1 and len(context._bridges) <= 1
+
+
+def test_jobs_of_closed_loops(floats):
+    """They can be waited for in any thread, by several at once."""
+    path, values = floats
+    jobs = []
+
+    async def run():
+        for _ in range(3):
+            jobs.append(lsio.submit(lsio.files(path, chunk=4000), COUNT, type="f4", **STATE))
+
+    t = threading.Thread(target=lambda: asyncio.run(run()))
+    t.start()
+    t.join()
+    found = []
+    threads = [
+        threading.Thread(target=lambda j=j: found.append(j.result(timeout=30).state["n"])) for j in jobs * 2
+    ]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert found == [values.size] * 6
+
+    async def again():
+        return (await jobs[0]).state["n"]
+
+    assert asyncio.run(again()) == values.size
 
 
 FEW = """
