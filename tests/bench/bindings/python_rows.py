@@ -165,14 +165,14 @@ def growth(d):
     return (seen[4] - seen[1]) / (1 << 20)
 
 
-def stream(d):
+def batches(d):
     start, n = time.perf_counter(), 0
     for batch in lsio.submit(lsio.files(d.paths, chunk=4096)):
         n += len(batch)
     return (time.perf_counter() - start) / n
 
 
-def stream_c(d):
+def batches_c(d):
     if not d.build:
         raise ImportError(name="--build")
     command = [os.path.join(d.build, "tests/bench/drive_stream"), "--rounds=3", *d.paths]
@@ -187,7 +187,7 @@ ROWS = [  # name, what, LSIO's side, peers, bar on the ratio LSIO / best peer, o
     ("loop-out", "loop thread's CPU a chunk into out, us", loop_out, (), 0.03),
     ("loop-batch", "the same by batch", loop_batches, (), 0.1),
     ("loop-chunk", "the same by chunk object", loop_chunks, (), 0.5),
-    ("stream", "batches of 4 KiB, us each, against C", stream, (stream_c,), 1.15),
+    ("stream", "batches of 4 KiB, us each, against C", batches, (batches_c,), 1.15),
 ]
 
 
