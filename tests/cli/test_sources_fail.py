@@ -143,6 +143,17 @@ class Skipped(SourcesTest):
         r, _ = self.counted(9, 'lsio.files("large*.bin", { whole = true })', "--memory", "64MiB")
         self.assertIn("a step needs", r.err)
 
+    def test_what_is_not_there_is_not_too_large(self):
+        """Nor does it count among the steps that do not fit: if none does, the job has failed."""
+        with open(self.path("large.bin"), "wb") as f:
+            f.truncate(300 << 20)
+        self.write("ranges.csv", "path,offset,length\nlarge.bin,0,%d\nnone.bin,0,%d\n" % (300 << 20, 300 << 20))
+        source = 'lsio.ranges { file = "ranges.csv" }, codec = "zstd"'
+        _, got = self.counted(1, source, "--memory", "64MiB", "--errors=errors")
+        self.assertEqual(got, (0, 0, 0, 2, 0))
+        self.assertEqual({(e["object"], e["kind"]) for e in self.failures()},
+                         {("large.bin", "limit"), ("none.bin", "not_found")})
+
     def test_large_files_among_those_whose_sizes_are_learnt_late(self):
         self.files(1400)
         for name in ("g1.bin", "g2.bin"):

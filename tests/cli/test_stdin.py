@@ -68,7 +68,7 @@ class StdinTest(RunnerTest):
         return np.random.default_rng(seed).integers(0, 256, n, np.uint8).tobytes()
 
     def test_every_size_is_seen_once_and_whole(self):
-        for chunk in (1, 7, 4096, 65536, 1 << 20):
+        for chunk in (1, 7, 4096, 65536, 1 << 20, 3 << 20):
             job = self.sum_job(chunk)
             many = [64 * min(chunk, 9999), 1500 * min(chunk, 999) + 3]
             for size in [0, 1, chunk - 1, chunk, chunk + 1] + many:

@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "engine_job.h"
+#include "run_take.h"
+#include "step_transform.h"
 #include "test/sim.h"
 
 static uint8_t sim_byte(const void *ctx, uint32_t object, uint64_t offset) {
@@ -184,10 +186,65 @@ static void one_seed_does_the_same_things(void **state) {
   by_turns = false;
 }
 
+static int does_nothing(void *state, struct lsi_step *s, struct lsi_error *err) {
+  (void)state, (void)s, (void)err;
+  return 0;
+}
+
+/* Two chunks lie in a bad block, and one that reaches beyond the end between them: of that nothing is read. */
+static void what_has_a_fault_is_not_read_again(void **state) {
+  (void)state;
+  static const struct lsi_transform_ops transform = STEP_TRANSFORM(does_nothing);
+  struct lsi_sim_object object = {.name = "bad", .size = 5000, .real_size = 5000};
+  struct lsi_sim sim = {.objects = &object, .n_objects = 1, .bad_block = 1000};
+  const struct lsi_object_info info = lsi_sim_info(&object, 0);
+  static const int64_t offset[] = {0, 2000, 4096}, length[] = {4096, 1 << 20, 100};
+  static const int codes[] = {LSIO_ERR_IO, LSIO_ERR_SOURCE, LSIO_ERR_IO};
+  struct lsi_spec spec;
+  lsi_spec_init(&spec);
+  spec.type = (struct lsi_dtype){LSI_U8, false};
+  spec.transform = &transform;
+  spec.on_error = LSI_ON_ERROR_SKIP;
+  struct lsi_request *r = spec.request = lsi_request_create();
+  r->keeps = LSI_KEEP_ALL;
+  assert_int_equal(lsi_request_add_object(r, object.name, &info, NULL, NULL), 0);
+  for (int i = 0; i < 3; i++) assert_int_equal(lsi_request_add_chunk(r, 0, offset[i], length[i], 0, NULL), 0);
+  struct lsi_device_model model;
+  lsi_device_preset(LSI_DEVICE_MEMORY, &model);
+  const struct lsi_plan_options options = {.merge = LSI_MERGE_AUTO, .n_devices = 1, .devices = &model};
+  struct lsi_plan *plan;
+  assert_int_equal(lsi_plan_build(r, &options, &plan, NULL), 0);
+  assert_int_equal(plan->n_units, 1);
+  const struct lsi_run_config config = {.spec = &spec, .plan = plan, .stores = lsi_sim_stores, .sink_type = spec.type,
+                                        .backend = &lsi_backend_sim, .backend_user = &sim, .workers = 1,
+                                        .sink_device = UINT32_MAX, .share = 16u << 20};
+  struct lsi_run *run;
+  assert_int_equal(lsi_run_start(&config, &run, NULL), 0);
+  int failed = 0;
+  for (bool ended = false; !ended;) {
+    ended = lsi_run_ended(run);
+    for (struct lsi_run_completion *c = run_take(run, 100000000), *next; c; c = next) {
+      next = c->next;
+      failed++;
+      assert_int_equal(c->error->code, codes[c->step]);
+      lsi_run_free_completion(c);
+    }
+  }
+  assert_int_equal(lsi_run_join(run, NULL), 0);
+  struct lsi_summary s;
+  lsi_run_summary(run, &s);
+  assert_true(failed == 3 && s.steps == 0 && s.steps_failed == 3);
+  assert_int_equal(s.operations, 3); /* all that lies in the block, and each of the two alone */
+  lsi_run_destroy(run);
+  lsi_plan_free(plan);
+  lsi_spec_clear(&spec);
+}
+
 int main(void) {
   engine_job_pieces = engine_job_faulty = true;
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_step_ends_exactly_once),
                                      cmocka_unit_test(every_step_ends_exactly_once_by_turns),
-                                     cmocka_unit_test(one_seed_does_the_same_things)};
+                                     cmocka_unit_test(one_seed_does_the_same_things),
+                                     cmocka_unit_test(what_has_a_fault_is_not_read_again)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

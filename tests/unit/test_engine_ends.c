@@ -34,12 +34,16 @@ struct job {
   struct lsi_run_config config;
   enum goes_to goes_to;
   uint32_t fail_one_in;
-  uint64_t chunk, size, steps; /* that there are, with the limit */
+  uint64_t from, chunk, size, steps; /* size: from `from` on; steps: that there are, with the limit */
+  bool endless;                /* it goes on behind the last byte that has a number */
   atomic_uint *seen;           /* by step */
   atomic_uint wrong;
   uint8_t *failed;             /* by step */
   uint8_t *out;
   uint64_t n_out, told;        /* bytes streamed; the last step of which something was told, and 1 */
+  _Atomic(struct lsi_run *) run;
+  uint64_t expires_at;         /* the step that sees the deadline pass; UINT64_MAX: none */
+  uint64_t n_left, left_end;   /* steps that a deadline left, and the last of them, and 1 */
 };
 
 static uint64_t length_of(const struct job *t, uint64_t step) {
@@ -67,13 +71,14 @@ static int step(void *state, struct lsi_step *s, struct lsi_error *err) {
   const struct lsi_chunk *c = &s->chunk[0];
   const uint64_t index = (uint64_t)s->index, n = (uint64_t)c->bytes;
   const bool right = index < t->steps && n == length_of(t, index) && c->length == c->bytes &&
-                     c->offset == (double)(index * t->chunk) && c->object_size > 1e300 &&
+                     c->offset == (double)(t->from + index * t->chunk) && c->object_size > 1e300 &&
                      strcmp(c->name, t->object.name) == 0;
   if (!right) atomic_fetch_add(&t->wrong, 1);
   for (uint64_t i = 0; right && i < n; i++)
-    if (((const uint8_t *)c->data)[i] != lsi_sim_byte(&t->sim, 0, index * t->chunk + i))
+    if (((const uint8_t *)c->data)[i] != lsi_sim_byte(&t->sim, 0, t->from + index * t->chunk + i))
       atomic_fetch_add(&t->wrong, 1);
   if (right) atomic_fetch_add(&t->seen[index], 1);
+  if (index >= t->expires_at && t->run) lsi_run_expire(t->run);
   if (t->fail_one_in && index % t->fail_one_in == 0)
     return lsi_fail(err, LSIO_ERR_TRANSFORM, 0, "failed on purpose");
   if (t->goes_to == NOWHERE) {
@@ -104,11 +109,12 @@ static void make_plan(struct job *t) {
   struct lsi_request *r = j->spec.request = lsi_request_create();
   const struct lsi_object_info info = lsi_sim_info(&t->object, 0);
   assert_int_equal(lsi_request_add_object(r, t->object.name, &info, NULL, &e), 0);
-  assert_int_equal(lsi_request_cut_on(r, 0, 0, t->chunk, &e), 0);
+  assert_int_equal(lsi_request_cut_on(r, 0, t->from, t->chunk, &e), 0);
   t->steps = t->size ? (t->size + t->chunk - 1) / t->chunk : 1;
   if (engine_job_random(j, 3) == 0) {
     const uint64_t limit = 1 + engine_job_random(j, CHUNKS_MOST);
     assert_int_equal(lsi_request_select(r, 0, 1, limit, &e), 0);
+    t->endless &= t->steps < limit;
     t->steps = LSI_MIN(t->steps, limit);
   }
   struct lsi_device_model model;
@@ -126,10 +132,17 @@ static void draw(struct job *t, uint64_t seed) {
   t->chunk = 1 + engine_job_random(j, CHUNK_MOST);
   t->size = engine_job_random(j, 8) ? engine_job_random(j, CHUNKS_MOST * t->chunk) : 0;
   if (engine_job_random(j, 4) == 0) t->size -= t->size % t->chunk; /* it ends where a chunk does */
-  t->object = (struct lsi_sim_object){.name = "endless", .size = LSI_ENDLESS, .real_size = t->size};
+  if (engine_job_random(j, 2)) t->from = engine_job_random(j, 1 << 20);
+  t->endless = t->size >= t->chunk && engine_job_random(j, 8) == 0;
+  if (t->endless) {
+    t->size -= t->size % t->chunk;
+    t->from = LSI_ENDLESS - t->size - engine_job_random(j, t->chunk);
+  }
+  const uint64_t end = t->endless ? LSI_ENDLESS : t->from + t->size;
+  t->object = (struct lsi_sim_object){.name = "endless", .size = LSI_ENDLESS, .real_size = end};
   t->sim = (struct lsi_sim){.seed = seed, .objects = &t->object, .n_objects = 1, .delay_max = 50};
   engine_job_faults(j, &t->sim);
-  if (engine_job_random(j, 10) == 0) t->sim.bad_block = 5;
+  if (engine_job_random(j, 10) == 0 && !t->endless) t->sim.bad_block = 5;
   t->goes_to = (enum goes_to)engine_job_random(j, 3);
 }
 
@@ -186,6 +199,9 @@ static void take(struct job *t, struct lsi_run_completion *c) {
       const bool known = c->error->kind != LSIO_KIND_TIMEOUT;
       const uint64_t most = t->steps + (known ? 0 : READ_MOST);
       if (c->step >= most || t->failed[c->step]++) atomic_fetch_add(&t->wrong, 1);
+      if (c->error->offset != t->from + c->step * t->chunk) atomic_fetch_add(&t->wrong, 1);
+      t->n_left += !known;
+      if (!known) t->left_end = c->step + 1;
       if (t->goes_to == STREAM && c->step != t->told++) atomic_fetch_add(&t->wrong, 1);
     }
     for (uint32_t i = 0; !c->error && i < c->n; i++) {
@@ -200,7 +216,7 @@ static void take(struct job *t, struct lsi_run_completion *c) {
 
 enum stop { TO_THE_END, CANCELLED, EXPIRED };
 
-static uint64_t n_bad, n_left, n_many_waves, n_void;
+static uint64_t n_bad, n_left, n_many_waves, n_void, n_endless;
 
 /* The code with which it ended, or the number of steps that its deadline left. */
 static int64_t run(struct job *t, uint64_t seed, enum stop stop, uint64_t after_ns, uint32_t *steps) {
@@ -208,10 +224,12 @@ static int64_t run(struct job *t, uint64_t seed, enum stop stop, uint64_t after_
   lsi_error_clear(&e);
   struct lsi_run *run;
   assert_int_equal(lsi_run_start(&t->config, &run, &e), 0);
+  t->run = run;
   const uint64_t began = lsi_os_now_ns();
-  if (stop) lsi_os_sleep_ns(after_ns);
+  const bool by_step = t->expires_at != UINT64_MAX;
+  if (stop && !by_step) lsi_os_sleep_ns(after_ns);
   if (stop == CANCELLED) lsi_run_cancel(run);
-  if (stop == EXPIRED) lsi_run_expire(run);
+  if (stop == EXPIRED && !by_step) lsi_run_expire(run);
   while (!lsi_run_ended(run)) {
     take(t, run_take(run, 100000000));
     if (lsi_os_now_ns() - began > HANGS_NS) FAIL("the run hangs");
@@ -228,6 +246,8 @@ static int64_t run(struct job *t, uint64_t seed, enum stop stop, uint64_t after_
   if (rc == 0 && (s.steps + s.steps_failed != t->steps || s.bytes_requested != bytes))
     FAIL("%llu steps, %llu bytes", (unsigned long long)s.steps, (unsigned long long)s.bytes_requested);
   n_void += rc == 0 && s.operations > t->steps;
+  if (rc >= 0 && (t->n_left != (uint64_t)rc || t->left_end > *steps))
+    FAIL("%llu steps up to %llu are left", (unsigned long long)t->n_left, (unsigned long long)t->left_end);
   lsi_run_destroy(run);
   return rc;
 }
@@ -237,17 +257,19 @@ static void check_out(const struct job *t, uint64_t seed, uint64_t steps) {
   const uint8_t *got = t->out;
   for (uint64_t s = 0; s < steps; s++)
     for (uint64_t i = 0, n = t->failed[s] ? 0 : length_of(t, s); i < n; i++)
-      if (*got++ != lsi_sim_byte(&t->sim, 0, s * t->chunk + i))
+      if (*got++ != lsi_sim_byte(&t->sim, 0, t->from + s * t->chunk + i))
         FAIL("step %llu, byte %llu", (unsigned long long)s, (unsigned long long)i);
 }
 
 static void check(struct job *t, uint64_t seed, enum stop stop, int64_t rc, uint32_t steps) {
-  const bool bad = lsi_sim_bad(&t->sim, 0, 0, LSI_MIN(t->size, t->steps * t->chunk));
+  const bool bad = lsi_sim_bad(&t->sim, 0, t->from, LSI_MIN(t->size, t->steps * t->chunk));
   if (atomic_load(&t->wrong)) FAIL("%u wrong", atomic_load(&t->wrong));
   n_bad += bad && rc == LSIO_ERR_IO;
   n_left += rc > 0;
   n_many_waves += t->steps > 64 + t->config.wave_steps;
-  if (stop == TO_THE_END && rc != (bad ? LSIO_ERR_IO : 0)) FAIL("code %lld", (long long)rc);
+  n_endless += rc == LSIO_ERR_LIMIT;
+  if (stop == TO_THE_END && rc != (bad ? LSIO_ERR_IO : t->endless ? LSIO_ERR_LIMIT : 0))
+    FAIL("code %lld", (long long)rc);
   if (rc < 0) return;
   if (rc == 0 && steps != t->steps) FAIL("%u steps", steps);
   for (uint64_t i = 0; i < t->steps; i++) {
@@ -264,6 +286,9 @@ static void with(uint64_t seed, const struct lsi_backend_ops *backend) {
   struct engine_job *j = &t.j;
   enum stop stop = engine_job_random(j, 3) ? TO_THE_END : (enum stop)(1 + engine_job_random(j, 2));
   if (stop == EXPIRED && j->spec.on_error == LSI_ON_ERROR_FAIL) stop = CANCELLED;
+  t.expires_at = UINT64_MAX;
+  if (stop == EXPIRED && engine_job_random(j, 4) && !j->spec.identity)
+    t.expires_at = engine_job_random(j, 2) ? t.steps - 1 : engine_job_random(j, t.steps);
   uint32_t steps;
   const int64_t rc = run(&t, seed, stop, engine_job_random(j, 2) * engine_job_random(j, 1000000), &steps);
   struct lsi_error e;
@@ -285,7 +310,7 @@ static void one_seed(uint64_t seed) {
 static void each_chunk_is_a_step_once(void **state) {
   (void)state;
   const uint64_t n = engine_job_seeds(one_seed, 5, 400);
-  if (n >= 300) assert_true(n_bad > 0 && n_left > 0 && n_many_waves > 10 && n_void > 10);
+  if (n >= 300) assert_true(n_bad > 0 && n_left > 0 && n_many_waves > 10 && n_void > 10 && n_endless > 10);
 }
 
 int main(void) {

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -145,6 +146,8 @@ static void a_bell_ends_a_wait(void **state) {
   ask(&readers[1], 10, 10);
   for (size_t i = 0; i < 2; i++) {
     lsi_os_bell_ring(readers[i].wake);
+    assert_int_equal(reap(&readers[i], 0), 0); /* it is for who waits */
+    assert_int_equal(poll(&(struct pollfd){.fd = readers[i].wake, .events = POLLIN}, 1, 0), 1);
     assert_int_equal(reap(&readers[i], -1), 0);
   }
   put(0, 20);
