@@ -25,7 +25,7 @@ m("stopped-is-whole", "numbers.c", "what was interrupted has as many steps as ha
   "!atomic_load(&run->running) && atomic_load(&run->stop) == LSI_STOP_NO", "!atomic_load(&run->running)")
 m("empty-input-has-no-step", "ends.c", "an object of no bytes has no step",
   "const bool there = got || number == 0;", "const bool there = got > 0;")
-m("taken-bytes-are-no-change", "ends.c", "under skip, bytes that another job has taken are one failed step",
+m("taken-bytes-are-no-change", "ends.c", "bytes that another job has taken are not told as a change of the source",
   "    lsi_error_is(&w->error, LSIO_KIND_CHANGED);\n", "")
 m("rest-is-not-left", "left.c", "what was not handed out is not left at the deadline",
   "  add(&run->left, taken, lsi_run_steps(run));\n", "  (void)taken;\n")

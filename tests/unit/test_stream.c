@@ -63,6 +63,7 @@ static int end(void **state) {
   (void)state;
   for (size_t i = 0; i < INSTANCES; i++) {
     struct lsi_object_info now;
+    ops->cancel(readers[i].backend); /* of a test that has failed */
     ops->close(readers[i].backend, &readers[i].handle, &now);
     ops->destroy(readers[i].backend);
     lsi_os_bell_destroy(readers[i].wake);
