@@ -1,6 +1,7 @@
 """LSIO: read millions of chunks, and run a function on each while it is in the CPU's cache."""
 
 from lsio import _core, _errors
+from lsio._batch import Batch, Chunk
 from lsio._context import Context, default_context
 from lsio._errors import (
     AccessError,
@@ -16,7 +17,7 @@ from lsio._errors import (
     TransformError,
     UsageError,
 )
-from lsio._job import Batch, Chunk, Job, Result
+from lsio._job import Job, Result
 from lsio._merge import merge_states
 from lsio._ranges import (
     RangesResult,

@@ -4,142 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lsio import _context, _core
+from lsio._batch import Array, Batch
 from lsio._bridge import BATCH, Bridge
 from lsio._errors import TimeoutError
 from lsio._merge import merge_states
 
-__all__ = ["Batch", "Chunk", "Job", "Result"]
+__all__ = ["Job", "Result"]
 
-RESULT = np.dtype(
-    [("step", "u8"), ("tag", "i8"), ("begin", "u8"), ("length", "u8"), ("record", "u4"), ("flags", "u4")]
-)
 PROGRESS_S = 0.1
-
-Array = npt.NDArray[Any]
-
-
-def _view(buffer: Any, dtype: npt.DTypeLike) -> Array:
-    found: Array = np.frombuffer(buffer, dtype)
-    return found
+MOST_S = 1e6  # of one wait
 
 
-class Chunk(NamedTuple):
-    """What one step yielded."""
-
-    step: int
-    tag: int
-    data: Array | bytes
-
-
-class Batch:
-    """Results of several steps, in memory that nobody has copied.
-
-    The memory counts against the context's as long as the batch, or an array made of it, is alive.
-
-    Attributes
-    ----------
-    data : ndarray of uint8
-        All of it, writable; between results there may be gaps.
-    steps, tags : ndarray of int64
-        Index in the request, and tag, of each.
-    begins, ends : ndarray of int64
-        Bytes of ``data`` where each begins and ends.
-    """
-
-    def __init__(self, block: _core.Block, dtype: npt.DTypeLike = "u1") -> None:
-        self._block: _core.Block | None = block
-        self._n = len(block)
-        self._dtype = np.dtype(dtype)
-
-    def _alive(self) -> _core.Block:
-        if self._block is None:
-            raise ValueError("the batch has been released")
-        return self._block
-
-    @cached_property
-    def _results(self) -> Array:
-        return _view(self._alive().results, RESULT)
-
-    @cached_property
-    def data(self) -> npt.NDArray[np.uint8]:
-        return _view(self._alive(), np.uint8)
-
-    @cached_property
-    def steps(self) -> npt.NDArray[np.int64]:
-        return self._results["step"].astype(np.int64)
-
-    @cached_property
-    def tags(self) -> npt.NDArray[np.int64]:
-        return self._results["tag"].copy()
-
-    @cached_property
-    def begins(self) -> npt.NDArray[np.int64]:
-        begins = self._results["begin"].astype(np.int64) - self._alive().origin
-        begins[self._results["length"] == 0] = 0
-        return begins
-
-    @cached_property
-    def ends(self) -> npt.NDArray[np.int64]:
-        return self.begins + self._results["length"].astype(np.int64)
-
-    def __len__(self) -> int:
-        return self._n
-
-    def __iter__(self) -> Iterator[Chunk]:
-        """Yield a `Chunk` for each result."""
-        new, data, dtype = tuple.__new__, self.data, self._dtype  # a named tuple's own __new__ is slow
-        begins, ends, item = self.begins, self.ends, self._dtype.itemsize
-        if self._results["record"].any() or (item > 1 and (begins % item).any()):
-            yield from self._one_by_one()
-            return
-        if item > 1:
-            data = data[: len(data) // item * item].view(dtype)
-            begins, ends = begins // item, ends // item
-        for step, tag, begin, end in zip(
-            self.steps.tolist(), self.tags.tolist(), begins.tolist(), ends.tolist(), strict=True
-        ):
-            yield new(Chunk, (step, tag, data[begin:end]))
-
-    def _one_by_one(self) -> Iterator[Chunk]:
-        """Yield them where there are records, or elements that do not lie on their size."""
-        records = self._results["record"].tolist()
-        rows = zip(self.steps.tolist(), self.tags.tolist(), self.begins.tolist(), self.ends.tolist(), records,
-                   strict=True)  # fmt: skip
-        for step, tag, begin, end, record in rows:
-            part = self.data[begin:end]
-            yield Chunk(step, tag, part.tobytes() if record else part.view(self._dtype))
-
-    def copy(self) -> Batch:
-        """Return a batch whose ``data`` is memory of its own: what it keeps counts for no context."""
-        other = object.__new__(Batch)
-        other._block, other._n, other._dtype = None, self._n, self._dtype
-        other.__dict__.update(
-            _results=self._results.copy(),
-            data=self.data.copy(),
-            begins=self.begins.copy(),
-            steps=self.steps,
-            tags=self.tags,
-            ends=self.ends.copy(),
-        )
-        return other
-
-    def release(self) -> None:
-        """Let go of the memory at once; arrays made of it before keep it."""
-        self._block = None
-        for name in ("_results", "data", "steps", "tags", "begins", "ends"):
-            self.__dict__.pop(name, None)
+def milliseconds(seconds: float | None) -> int:
+    """Return a timeout as the extension takes it: -1 for none, and no more than it can count."""
+    return -1 if seconds is None else round(min(max(seconds, 0.0), MOST_S) * 1000)
 
 
 def _arrays(v: Any) -> Any:
@@ -193,6 +85,25 @@ class Result:
         return self._text
 
 
+def _seconds(timeout_ms: int) -> float:
+    """Return a timeout as locks take it."""
+    return timeout_ms / 1000 if timeout_ms >= 0 else -1
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    """Wake who awaits, in whatever loop that is."""
+    if waiter.get_loop() is asyncio._get_running_loop():
+        _set(waiter)
+        return
+    with suppress(RuntimeError):  # its loop is closed
+        waiter.get_loop().call_soon_threadsafe(_set, waiter)
+
+
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class Job:
     """A job on its way: to be waited for, awaited or, where it streams, iterated.
 
@@ -215,7 +126,8 @@ class Job:
         self._queue: _core.Queue | None = None
         self._batches: deque[Batch] = deque()
         self._told = threading.Event()  # that it has ended
-        self._future: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []  # of those that await something of it
+        self._calling = threading.Lock()  # callbacks are called once each, whenever they come
         self._callbacks: list[Callable[[Job], object]] = []
         self._result: Result | None = None
         self._taking = threading.Lock()
@@ -235,37 +147,54 @@ class Job:
             self._batches.append(Batch(what, self._dtype))
         elif what is None:
             self._has_ended()
-        if self._future is not None and not self._future.done() and (self._told.is_set() or self._batches):
-            self._future.set_result(None)
+        if self._waiters and (self._told.is_set() or self._batches):
+            for waiter in self._waiters.copy():
+                _wake(waiter)
 
     def _has_ended(self) -> None:
-        if self._told.is_set():
-            return
-        _context.running.discard(self)
-        self._told.set()
+        with self._calling:
+            if self._told.is_set():
+                return
+            _context.running.discard(self)
+            self._told.set()
+            callbacks, self._callbacks = self._callbacks, []
         if self._bar is not None:
             self._show()
             self._bar.close()
-        for f in self._callbacks:
-            f(self)
+        for f in callbacks:
+            self._call(f)
+
+    def _call(self, fn: Callable[[Job], object]) -> None:
+        try:
+            fn(self)
+        except Exception:  # others wait for the end as well
+            logging.getLogger("lsio").exception("a callback at the end of a job failed: %r", fn)
 
     def _pump(self, timeout_ms: int) -> None:
         """Wait for more. Of a queue of its own."""
         assert self._queue is not None
-        with self._taking:
+        if not self._taking.acquire(timeout=_seconds(timeout_ms)):
+            return
+        try:
             if self._told.is_set() or self._batches:
                 return
             for _, what in self._queue.take(BATCH, timeout_ms):
                 self._heard(what)
+        finally:
+            self._taking.release()
 
     def _wait(self, timeout_ms: int) -> None:
         """Until something has come of it, for so long at most; in any thread."""
         if self._queue is not None:
             self._pump(timeout_ms)
         elif self._bridge is None:
-            with self._taking:
+            if not self._taking.acquire(timeout=_seconds(timeout_ms)):
+                return
+            try:
                 if not self._told.is_set() and self._job.wait(timeout_ms) is not None:
                     self._has_ended()
+            finally:
+                self._taking.release()
         elif self._bridge.thread == threading.get_ident() or self._bridge.idle():
             self._bridge.pump(min(timeout_ms, 50) if timeout_ms >= 0 else 50)
         else:
@@ -300,7 +229,7 @@ class Job:
         """
         until = None if timeout is None else time.monotonic() + timeout
         while not self._told.is_set():
-            left = -1 if until is None else max(0, round((until - time.monotonic()) * 1000))
+            left = milliseconds(None if until is None else until - time.monotonic())
             if self._bar is not None:
                 left = round(PROGRESS_S * 1000) if left < 0 else min(left, round(PROGRESS_S * 1000))
             self._wait(left)
@@ -335,25 +264,36 @@ class Job:
             while not self._told.is_set():
                 await loop.run_in_executor(None, self._wait, 200)
             return
-        self._future = loop.create_future()
+        waiter = loop.create_future()
+        self._waiters.append(waiter)
         if self._queue is not None:
             loop.add_reader(self._queue.fileno(), self._pump, 0)
         try:
             if not (self._told.is_set() or self._batches):
-                await self._future
+                await waiter
         finally:
-            if self._queue is not None:
+            self._waiters.remove(waiter)
+            if self._queue is not None and all(w.get_loop() is not loop for w in self._waiters.copy()):
                 loop.remove_reader(self._queue.fileno())
-            self._future = None
+
+    async def _come_shown(self) -> None:
+        """As `_come`; and show meanwhile how far it is."""
+        if self._bar is None:
+            await self._come()
+            return
+        coming = asyncio.ensure_future(self._come())
+        try:
+            while not coming.done():
+                await asyncio.wait([coming], timeout=PROGRESS_S)
+                self._show()
+            coming.result()
+        finally:
+            coming.cancel()
 
     async def _await(self) -> Result:
         try:
             while not self._told.is_set():
-                if self._bar is not None:
-                    await asyncio.wait([asyncio.ensure_future(self._come())], timeout=PROGRESS_S)
-                    self._show()
-                else:
-                    await self._come()
+                await self._come_shown()
                 self._batches.clear()
         except asyncio.CancelledError:
             self.cancel()
@@ -369,25 +309,35 @@ class Job:
         if not self._streams:
             raise TypeError("this job streams nothing; submit it with stream=True, or ask for its result()")
 
+    def _next(self) -> Batch | None:
+        try:
+            return self._batches.popleft()
+        except IndexError:  # or another thread has taken it
+            return None
+
     def __iter__(self) -> Iterator[Batch]:
         self._must_stream()
+        wait = milliseconds(None if self._bar is None else PROGRESS_S)
         while True:
-            while self._batches:
-                yield self._batches.popleft()
+            while (batch := self._next()) is not None:
+                yield batch
+                del batch  # it is the user's now
             if self._told.is_set():
                 break
-            self._wait(-1)
+            self._wait(wait)
+            self._show()
         self._end()
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         self._must_stream()
         try:
             while True:
-                while self._batches:
-                    yield self._batches.popleft()
+                while (batch := self._next()) is not None:
+                    yield batch
+                    del batch
                 if self._told.is_set():
                     break
-                await self._come()
+                await self._come_shown()
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -404,18 +354,22 @@ class Job:
         return self._told.is_set() or self._job.status() != _core.BUSY
 
     def add_done_callback(self, fn: Callable[[Job], object]) -> None:
-        """Have ``fn(job)`` called at the end: by the event loop it was submitted in, else by a thread."""
-        if self._told.is_set():
-            fn(self)
-            return
-        self._callbacks.append(fn)
-        if self._bridge is None:
+        """Have ``fn(job)`` called at the end: by the event loop it was submitted in, else by a thread.
+
+        Of a job that streams, by whoever takes its last batch, awaits it or asks for its result.
+        """
+        with self._calling:
+            ended = self._told.is_set()
+            if not ended:
+                self._callbacks.append(fn)
+        if ended:
+            self._call(fn)
+        elif self._bridge is None and not self._streams:
             threading.Thread(target=self._watch, name="lsio-done", daemon=True).start()
 
     def _watch(self) -> None:
         while not self._told.is_set():
             self._wait(200)
-            self._batches.clear()
 
     def progress(self) -> dict[str, Any]:
         """Return how far it is: ``steps`` and ``steps_failed`` of ``steps_requested``, bytes, workers."""
