@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 
 __all__ = [
     "AccessError",
@@ -158,10 +159,18 @@ def make(
     e.code, e.kind, e.url, e.script, e.line = code, kind, url, script, line
     e.offset, e.length, e.step = (None if n == NONE else n for n in (offset, length, step))
     e.os_code, e.retryable = os_code, retryable
+    return _as_os_error(e)
+
+
+def _as_os_error(e: Error) -> Error:
+    """Fill in what programs look for in an OSError."""
+    if isinstance(e, OSError):
+        e.errno, e.filename = e.os_code or None, e.url or None
+        e.strerror = os.strerror(e.os_code) if e.os_code else str(e)
     return e
 
 
 def _restore(cls: type[Error], message: str, fields: dict[str, object]) -> Error:
     e = cls(message)
     e.__dict__.update(fields)
-    return e
+    return _as_os_error(e)

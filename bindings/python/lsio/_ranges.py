@@ -17,7 +17,7 @@ from lsio import _core
 from lsio._bridge import Bridge, bridge_of
 from lsio._context import Context, default_context, running
 from lsio._errors import Error, TimeoutError
-from lsio._job import Job, Result
+from lsio._job import Job, Result, milliseconds
 from lsio._submit import Names, Ranges, _array, submit
 
 __all__ = [
@@ -74,14 +74,13 @@ class RangesResult(Sequence[npt.NDArray[Any]]):
 def _lengths(starts: npt.NDArray[np.int64], ends: Any, lengths: Any) -> npt.NDArray[np.int64]:
     if (ends is None) == (lengths is None):
         raise TypeError("give either ends or lengths")
-    if lengths is not None:
-        found = _array(lengths, np.int64, len(starts))
-    else:
-        found = _array(ends, np.int64, len(starts)) - starts
+    found = _array(ends if lengths is None else lengths, np.int64, len(starts))
     if len(found) != len(starts):
         raise ValueError(
             f"there are {len(starts)} starts, but {len(found)} {'ends' if lengths is None else 'lengths'}"
         )
+    if lengths is None:
+        found = found - starts
     if len(found) and found.min() < 0:
         raise ValueError(f"range {int(np.argmin(found))} ends before it starts")
     checked: npt.NDArray[np.int64] = found
@@ -91,6 +90,13 @@ def _lengths(starts: npt.NDArray[np.int64], ends: Any, lengths: Any) -> npt.NDAr
 def _fits(out: npt.NDArray[Any], n: int) -> None:
     if out.nbytes != n:
         raise ValueError(f"`out` has {out.nbytes} bytes, what is read {n}; it must have just as many")
+
+
+def _bytes_of(out: npt.NDArray[Any]) -> Bytes:
+    """Return the same memory as bytes: what is not C-contiguous would be copied, and its results lost."""
+    if not out.flags.c_contiguous:
+        raise ValueError("`out` must be C-contiguous")
+    return out.reshape(-1).view(np.uint8)
 
 
 class _Many:
@@ -131,7 +137,7 @@ class _Many:
         if len(at):
             self.job = submit(
                 source,
-                out=self.out,
+                out=_bytes_of(out),
                 merge=merge,
                 on_error=on_error,
                 fill=0 if on_error == "skip" else None,
@@ -140,11 +146,7 @@ class _Many:
             )
 
     def end(self, result: Result | None) -> RangesResult:
-        flat = (
-            self.out.reshape(-1).view(np.uint8).view(self.dtype)
-            if self.out.size
-            else self.out.view(self.dtype)
-        )
+        flat = _bytes_of(self.out).view(self.dtype)
         errors = list(result.errors) if result else []
         return RangesResult(flat, self.offsets // self.dtype.itemsize, errors)  # type: ignore[arg-type]
 
@@ -228,7 +230,7 @@ class _One:
 
     def wait(self, timeout: float | None) -> Bytes:
         try:
-            if self._core.wait(-1 if timeout is None else round(timeout * 1000)) is None:
+            if self._core.wait(milliseconds(timeout)) is None:
                 raise TimeoutError(f"the read has not ended in {timeout:g} s")
         except BaseException:
             self.cancel()

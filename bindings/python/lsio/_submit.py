@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lsio import _core
 from lsio._bridge import bridge_of
 from lsio._context import Context, default_context
 from lsio._job import Job
+from lsio._lua import default_of, element_type, job_text, lua, numpy_dtype, plain, settings_of
 
 __all__ = ["Files", "Ranges", "Script", "files", "ranges", "submit"]
 
@@ -93,6 +94,10 @@ def _array(v: Any, dtype: type, n: int | None = None) -> Any:
         a = np.full(n, a[()])
     if a.ndim != 1:
         raise ValueError(f"an array of ranges has one dimension, not {a.ndim}")
+    if a.size and not np.can_cast(a.dtype, dtype):
+        limits = np.iinfo(dtype)
+        if a.min() < limits.min or a.max() > limits.max:
+            raise OverflowError(f"{a.min()} to {a.max()} does not fit into {np.dtype(dtype)}")
     return np.ascontiguousarray(a, dtype)
 
 
@@ -172,95 +177,7 @@ def _script(text: str, name: str) -> Script:
     return Script(text, name=name)
 
 
-# ---- Lua text
-
-
-def _quoted(text: str) -> str:
-    """Text as Lua writes it, whatever bytes it has."""
-    raw = os.fsencode(text)
-    return '"' + "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03d}" for b in raw) + '"'
-
-
-def _lua(v: Any) -> str:
-    if v is None:
-        return "nil"
-    if isinstance(v, bool | np.bool_):
-        return "true" if v else "false"
-    if isinstance(v, str):
-        return _quoted(v)
-    if isinstance(v, int | np.integer):
-        return str(int(v))
-    if isinstance(v, float | np.floating):
-        x = float(v)
-        return "0/0" if x != x else "math.huge" if x == np.inf else "-math.huge" if x == -np.inf else repr(x)
-    if isinstance(v, Mapping):
-        return "{ " + ", ".join(f"[{_lua(k)}] = {_lua(x)}" for k, x in v.items()) + " }"
-    if isinstance(v, Iterable):
-        return "{ " + ", ".join(_lua(x) for x in v) + " }"
-    raise TypeError(f"{type(v).__name__} has no place in a job")
-
-
-def _type(dtype: npt.DTypeLike) -> str:
-    """LSIO's name of an element type: numpy's, or its own, which numpy may not know."""
-    if (
-        isinstance(dtype, str)
-        and dtype[:1] in "iuf"
-        and dtype != "f8"  # numpy's alone; i8 and u8 are LSIO's
-        and dtype[1:].removesuffix("be") in ("8", "16", "32", "64")
-    ):
-        return dtype
-    d = np.dtype(dtype)
-    return d.str if d.itemsize > 1 else {"b": "i1"}.get(d.kind, d.str)
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Return numpy's type for elements of LSIO's type, as results have them: in native byte order."""
-    if name[:1] in "iuf" and name[1:].removesuffix("be").isdigit() and int(name[1:].removesuffix("be")) > 4:
-        bits = int(name[1:].removesuffix("be"))
-        if bits in (8, 16, 32, 64):
-            return np.dtype(f"{name[0]}{bits // 8}")
-    return np.dtype(name).newbyteorder("=")
-
-
-def _default(v: Any) -> str:
-    """Return what a parameter is declared with: something of its kind."""
-    if isinstance(v, np.ndarray):
-        return f"lsio.k.array({_quoted(_type(v.dtype))}, 1)"
-    if isinstance(v, bool | np.bool_):
-        return "false"
-    if isinstance(v, int | float | np.integer | np.floating):
-        return "0"
-    return '""' if isinstance(v, str | bytes) else "{ {} }"
-
-
-def _source_text(source: Files) -> str:
-    options = ", ".join(f"{k} = {_lua(v)}" for k, v in source.options.items())
-    return f"lsio.files({_lua(source.paths)}, {{ {options} }})"
-
-
-def _transform_text(transform: str) -> str:
-    """On the script's first line begins the transform's: its lines keep their numbers."""
-    body = "return " + transform if transform.lstrip().startswith("function") else transform
-    return f'local lsio = require "lsio"; local transform = (function() {body}\nend)()\n'
-
-
-def _job_text(table: Mapping[str, str], transform: str | None) -> str:
-    head = _transform_text(transform) if transform else 'local lsio = require "lsio"\n'
-    rows = "".join(f"  {k} = {v},\n" for k, v in table.items())
-    return f"{head}return lsio.job {{\n{rows}}}\n"
-
-
 # ---- submission
-
-
-def _settings(**given: Any) -> list[str]:
-    return [f"{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
-
-
-def _plain(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if params is None:
-        return None
-    return {k: np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for k, v in params.items()}
 
 
 def _is_lua(transform: Any) -> bool:
@@ -285,7 +202,7 @@ def _context_of(source: Any) -> Context:
 
 
 def _result_type(type: npt.DTypeLike, out_type: npt.DTypeLike | None) -> np.dtype[Any]:
-    return numpy_dtype(_type(type if out_type is None else out_type))
+    return numpy_dtype(element_type(type if out_type is None else out_type))
 
 
 def _table(
@@ -300,16 +217,16 @@ def _table(
     """Make the rows of a job's table, as Lua; of what is a job without one, none."""
     if not isinstance(source, Files | Ranges):
         return {}
-    rows = {k: _lua(v) for k, v in given.items() if v is not None}
+    rows = {k: lua(v) for k, v in given.items() if v is not None}
     if isinstance(source, Files):
-        rows["source"] = _source_text(source)
-    rows["type"] = _lua(_type(type))
+        rows["source"] = f"lsio.files({lua(source.paths)}, {lua(source.options)})"
+    rows["type"] = lua(element_type(type))
     if params:
-        rows["params"] = "{ " + ", ".join(f"{k} = {_default(v)}" for k, v in params.items()) + " }"
+        rows["params"] = "{ " + ", ".join(f"[{lua(k)}] = {default_of(v)}" for k, v in params.items()) + " }"
     if out is not None:
-        rows["sink"] = f"lsio.memory {{ type = {_lua(_type(out.dtype))} }}"
+        rows["sink"] = f"lsio.memory {{ type = {lua(element_type(out.dtype))} }}"
     elif not stream and "state" not in rows:
-        rows["sink"] = f"lsio.memory {{ type = {_lua(_type(_result_type(type, out_type)))} }}"
+        rows["sink"] = f"lsio.memory {{ type = {lua(element_type(_result_type(type, out_type)))} }}"
     return rows
 
 
@@ -333,15 +250,15 @@ def _script_of(
         return str(source), "job", None
     if not _needs_script(source, transform, table):
         return None, None, None
-    lua = None
+    text = None
     if _is_lua(transform):
-        lua = transform.read_text() if isinstance(transform, Path) else transform
+        text = transform.read_text() if isinstance(transform, Path) else transform
         table["transform"] = "transform"
-    return _job_text(table, lua), str(transform) if isinstance(transform, Path) else "transform", None
+    return job_text(table, text), str(transform) if isinstance(transform, Path) else "transform", None
 
 
 def submit(
-    source: Files | Ranges | Script | str | Path | None,
+    source: Files | Ranges | Script | str | Path,
     transform: Any = None,
     *,
     type: npt.DTypeLike = "u8",
@@ -389,7 +306,7 @@ def submit(
         Bytes that a chunk decodes to; bytes of the pieces in which large ones come.
     params : dict, optional
         What the transform gets as ``params``: numbers, text, bytes, lists, dicts, and arrays, which are not
-        copied.
+        copied if they are C-contiguous, aligned and in native byte order. What is None is nil.
     args : sequence of str, optional
         Parameters of a whole job as on a command line.
     state : str, optional
@@ -399,7 +316,7 @@ def submit(
     out : ndarray, optional
         Where results go, in the order of the request; C-contiguous and writable.
     out_type : dtype, optional
-        Of the results, if it is not ``type``.
+        Of the results, if it is not ``type``, in the array that LSIO makes with ``stream=False``.
     out_max : int, optional
         Elements that a step may yield, which then returns how many.
     stream : bool, optional
@@ -435,20 +352,26 @@ def submit(
     if order not in ("completed", "request"):
         raise ValueError(f'order must be "completed" or "request", not {order!r}')
     whole = not isinstance(source, Files | Ranges)
+    if whole and not isinstance(source, Script | str | Path):
+        raise TypeError(f"a source is files(...), ranges(...) or a whole job, not {source!r}")
     if whole and (transform is not None or state is not None or reduce is not None):
         raise TypeError("a whole job has its own transform, state and reduce")
     if getattr(transform, "state", state) != state:
         raise ValueError(f"the transform is compiled for the state {transform.state!r}, not for {state!r}")
     if stream is None:
         stream = not whole and state is None and out is None
+    if stream and out_type is not None and _result_type(out_type, None) != _result_type(type, None):
+        raise ValueError("what a job streams is of its `type`; `out_type` is for results in an array")
     context = context or _context_of(source)
+    if params is not None:
+        params = plain({k: v for k, v in params.items() if v is not None})
     table = _table(
         source, type, out_type, out, stream, params,
         codec=codec, decoded=decoded, piece=piece, out_max=out_max, on_error=on_error, merge=merge, seed=seed,
         state=state, reduce=reduce, fill=None if fill is None else float(fill),
     )  # fmt: skip
     script, name, loaded = _script_of(source, transform, table, context)
-    settings = _settings(
+    settings = settings_of(
         deadline=deadline,
         memory=memory,
         workers=workers,
@@ -479,7 +402,7 @@ def submit(
         loaded,
         source._request() if isinstance(source, Ranges) else None,
         out,
-        _plain(params),
+        params,
         _address(transform),
     )
     job._begin(core, bridge, cookie)
