@@ -22,6 +22,7 @@ FITS = [
         ("flight.h", "test_engine test_backend_faults test_engine_lend"),
         ("unchanged.c", "test_engine_mapped test_engine_stream test_engine test_changing.py"),
         ("object.c", "test_store test_stores test_engine_mapped test_changing.py"),
+        ("run.h", "test_engine_ends test_engine_stream test_engine_window test_engine test_stdin.py"),
         ("waves.c", "test_engine_ends test_api_stdin test_job_alloc test_stdin.py"),
         ("numbers.c", "test_engine_ends test_api_stdin test_stdin.py"),
         ("ends.c", "test_engine_ends test_api_stdin test_stdin.py"),

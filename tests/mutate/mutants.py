@@ -215,7 +215,7 @@ m("finish-error-is-swallowed", "worker_open.c", "an error of finish is lost",
 m("close-error-is-swallowed", "worker_open.c", "a file that changed shows at the end, and nobody hears of it",
   "if (lsi_objects_close(w) < 0) lsi_worker_fail(w);", "lsi_objects_close(w);")
 m("ready-in-any-order", "run.h", "units that wait are kept as they come",
-  "while (*at && (*at)->unit < f->unit) at = &(*at)->next;", "")
+  "while (*at && lsi_flight_number(*at) < lsi_flight_number(f)) at = &(*at)->next;", "")
 m("drain-forgets-queue", "worker.c", "operations that were never submitted are waited for",
   "    take_in_late(op);\n", "")
 m("stopped-unit-runs", "worker.c", "what comes back to a worker that is stopped is kept for its steps",

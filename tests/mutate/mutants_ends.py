@@ -12,6 +12,8 @@ m("waves-overtake", "waves.c", "a worker that comes second makes a wave behind t
   "  if (run->last_wave != from) return 0; /* another worker has made it */\n", "  (void)from;\n")
 m("wave-without-memory-is-the-end", "waves.c", "where there is no memory for more chunks, the job has read all",
   "  if (rc < 0) lsi_worker_fail(w);\n  if (to", "  (void)rc;\n  if (to")
+m("ready-by-waves", "run.h", "units of a later wave run before those of an earlier one",
+  "{ return f->wave->first_step + f->unit; }", "{ return f->unit; }")
 m("last-end-wins", "numbers.c", "the end is where who read last saw it, not where it is",
   "while (number < seen && !atomic", "while (!atomic")
 m("place-of-another-job", "numbers.c", "steps that did not run are said to lie where those of a first job would",
