@@ -8,8 +8,8 @@
 #include "host/paths.h"
 
 static size_t names_in(const uint8_t *data, size_t size, bool nul) {
-  size_t n = 0;
-  for (size_t at = 0; at < size;) {
+  size_t n = 0, at = !nul && size >= 3 && !memcmp(data, "\xEF\xBB\xBF", 3) ? 3 : 0; /* a byte order mark is no name */
+  while (at < size) {
     const uint8_t *stop = memchr(data + at, nul ? 0 : '\n', size - at);
     const size_t end = stop ? (size_t)(stop - data) : size;
     n += end > at && (nul || end != at + 1 || data[at] != '\r');

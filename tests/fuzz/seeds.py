@@ -170,7 +170,7 @@ GLOBS = ["*", "*.f32", "**", "**/*", "sub/**/?", "{a,b}.f32", "{a,sub/{a,z*}}*",
          "{x,y}", ".*", "sub/loop/sub/*", "o[[]d]d/*", "b,c", "**/**/2", "sub/", "./*", "../*", "{,,}*", "[[:alpha:]]*"]
 PATHS = ["a\nb\n\nc\r\n", "one", "z\ny\nx\n" * 5, "\n\n", "no end\nof line", "\r\n\ra\n",
          "file:///a%20b\nFILE://localhost/c%2A\r\ns3://d\n", "file:///a%4", "/a\nfile://host/b\n",
-         "a\0b\nc\r\0\0file:///d%0A\0no end"]
+         "a\0b\nc\r\0\0file:///d%0A\0no end", "\ufeff\r\na", "\ufeffa\n\ufeffb"]
 JSON = ['{"sum": 0.1, "n": 9007199254740993}', "[1, [2, {\"a\": null}], true]", '"text \\u0000 \\n \\ud83d\\ude00"', "1e308",
         "-0", "{}", "nonsense", '{"a": 1, "a": 2}', "\u00e9\u20ac"]
 GROUP2 = """=/proc/self/cgroup
