@@ -130,7 +130,6 @@ struct lsio_job {
   uint64_t share;                         /* of each worker */
   uint64_t window;                        /* for results that wait for their turn */
   bool stream;                            /* results become completions */
-  bool no_state;                          /* nobody will ask for the state as JSON */
   bool wants_value;                       /* somebody may ask for it as a value */
   bool counted;                           /* among the context's running */
   uint32_t number;                        /* among the context's jobs, from 1 on */

@@ -73,7 +73,7 @@ struct lsio_job *lsi_job_create(lsio_context *context, const struct lsio_job_opt
   job->stream = o->flags & LSIO_JOB_STREAM;
   job->results.order = o->order;
   job->array.refused = o->flags & LSIO_JOB_NO_MEMORY;
-  job->no_state = o->flags & LSIO_JOB_NO_STATE;
+  job->state.unwanted = o->flags & LSIO_JOB_NO_STATE;
   job->wants_value = o->flags & LSIO_JOB_STATE_VALUE;
   lsi_c_transform_take(&job->transform, o->transform);
   job->array.callers = o->output;
@@ -297,9 +297,9 @@ void lsi_job_free(struct lsio_job *job) {
   lsio_value_release(job->params); /* the script's views of it are gone */
   lsi_plan_free(job->plan);
   lsi_spec_clear(&job->spec);
-  char *owned[] = {job->script_text,        job->script_name,     job->results.path,  job->state.text,
-                   job->texts.summary,      job->texts.failures,  job->texts.explain, job->texts.explain_json,
-                   job->texts.summary_json};
+  char *owned[] = {job->script_text,   job->script_name,   job->results.path,  job->state.text,
+                   job->state.reduce,  job->texts.summary, job->texts.failures, job->texts.explain,
+                   job->texts.explain_json, job->texts.summary_json};
   for (size_t i = 0; i < LSI_COUNTOF(owned); i++) lsi_free(owned[i]);
   lsi_free(job->results.pos);
   lsi_free(job->device_ids);

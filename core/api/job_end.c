@@ -40,8 +40,7 @@ void lsi_job_reduce(struct lsio_job *job) {
   if (job->results.sink) s->bytes_written = lsi_sink_bytes_written(job->results.sink);
   if (!e->code) lsi_c_transform_merge(&job->transform, job->script, e);
   if (!e->code && job->script)
-    lsi_script_host_ops->merge(job->script, job->no_state ? NULL : &job->state,
-                               job->wants_value ? &job->state_value : NULL, e);
+    lsi_script_host_ops->merge(job->script, &job->state, job->wants_value ? &job->state_value : NULL, e);
   s->part_s[LSI_PART_REDUCE] = lsi_job_did(job, LSI_TRACE_REDUCE, &at);
   job->ending.at = at;
 }

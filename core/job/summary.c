@@ -163,6 +163,11 @@ static json_t *state_error_json(const struct lsi_state_json *state) {
   return state && state->error.code ? error_json(&state->error) : json_null();
 }
 
+/* As the host gave it. */
+static json_t *reduce_json(const struct lsi_state_json *state) {
+  return state && state->reduce ? json_loads(state->reduce, JSON_DECODE_ANY, NULL) : json_null();
+}
+
 /* All but the state, which keeps the digits that the host gave it. */
 static json_t *figures_json(const struct lsi_summary *s) {
   const struct {
@@ -204,7 +209,7 @@ static json_t *figures_json(const struct lsi_summary *s) {
        put(o, "bound", s->bound ? json_string(s->bound) : json_null()) &&
        put(o, "at_deadline", s->at_deadline && s->at_deadline[0] ? text_json(s->at_deadline) : json_null()) &&
        put(o, "workers", workers_json(s)) && put(o, "errors", errors_json(s)) &&
-       put(o, "state_error", state_error_json(s->state));
+       put(o, "state_error", state_error_json(s->state)) && put(o, "reduce", reduce_json(s->state));
   if (ok) return o;
   json_decref(o);
   return NULL;

@@ -235,7 +235,8 @@ LSIO_API void *lsio_job_state(const lsio_job *job);
  * them on other threads.
  * Integers of the `state` stand there with all their digits (uint64: up to 2^64 - 1), bytes of strings that
  * are no UTF-8 as \xNN; NaN and infinities are null, and `state_nonfinite` says how many. `state_error`
- * is as lsio_job_state_error, or null.
+ * is as lsio_job_state_error, or null. `reduce` is what has merged it: the name of a reducer, "function", or
+ * an object with a name for each field; null where nothing has. By that states of shards are merged.
  * `bytes_direct` are bytes that no CPU copied on their way from storage into the process' memory (read
  * with O_DIRECT, or used where they lie in the page cache), or of results from there to storage: a byte
  * that went both ways counts twice. Where what was read is a result in memory already, or is written from

@@ -36,7 +36,9 @@ struct lsi_transform_ops {
 
 /* The reduced state as a JSON value. */
 struct lsi_state_json {
-  char *text;             /* lsi_free; NULL: it has no such form, `error` says why */
+  bool unwanted;          /* in: nobody asks for the text */
+  char *text;             /* lsi_free; NULL: it has no such form, `error` says why; or it is unwanted */
+  char *reduce;           /* lsi_free; what merged it, as JSON (core/lsio/job.h); NULL: nothing */
   uint64_t nonfinite;     /* NaN and infinities, which are null in it */
   struct lsi_error error; /* code 0: none */
 };
@@ -98,7 +100,8 @@ struct lsi_script_ops {
    * call. */
   void (*ended)(struct lsi_script *script, const void *const *states, size_t n);
   /* After the last worker has closed: merges in worker order. *json and *value, zeroed, receive the reduced
-   * fields; NULL: not wanted. That they have no such form is no failure: `done` gets them as they are. */
+   * fields; value NULL: not wanted. That they have no such form is no failure: `done` gets them as they
+   * are. */
   int (*merge)(struct lsi_script *script, struct lsi_state_json *json, struct lsi_state_value *value,
                struct lsi_error *err);
   /* After merge, and once the output has its name: calls done(result, info). */

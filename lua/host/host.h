@@ -179,6 +179,7 @@ struct lsi_script {
   bool large;        /* the text of the state, which `done` drops */
   bool sourced;      /* by the program, with a request */
   bool transformed;  /* by a transform of the program's: there are no workers here */
+  char *reduce;      /* its reducers, as JSON; NULL: none. The state's, once that is there */
   void *begin;       /* the state as it begins there; NULL: none */
   const void *const *ended; /* and what it has become: borrowed */
   size_t n_ended;

@@ -71,6 +71,7 @@ static void unload(struct lsi_script *s) {
   if (s->loaded && atomic_fetch_sub(&s->loaded->users, 1) == 1) lsi_loaded_close(s->loaded);
   lsi_lua_arrays_clear(&s->arrays);
   lsi_free(s->params);
+  lsi_free(s->reduce);
   lsi_free(s->begin);
   lsi_free(s);
 }
@@ -94,6 +95,12 @@ static int begin(struct lsi_script *s, const struct lsi_script_source *src, stru
   s->coordinator = s->loaded->coordinator;
   lsi_lua_hold(s->coordinator);
   return 0;
+}
+
+/* Takes over what Lua left in call->text. */
+static int take_text(const struct lsi_lua_call *call, char **text, struct lsi_error *err) {
+  *text = lsi_strndup(call->text, call->text_length);
+  return *text ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a text of the script");
 }
 
 static int take_begin(struct lsi_script *s, const struct lsi_lua_call *call, struct lsi_error *err) {
@@ -123,6 +130,7 @@ static int load(struct lsi_script_host *host, const struct lsi_script_source *sr
     rc = lsi_fail(err, LSIO_ERR_USAGE, 0, "params must be a map of names, not a value of kind %d",
                   src->params->kind);
   if (!rc) rc = lsi_lua_call(s->coordinator, "load", &call, &hooks, LSIO_ERR_SCRIPT, err);
+  if (!rc && call.text_length) rc = take_text(&call, &s->reduce, err);
   if (!rc && call.slot) rc = take_begin(s, &call, err);
   if (rc) {
     unload(s);
@@ -135,12 +143,6 @@ static int load(struct lsi_script_host *host, const struct lsi_script_source *sr
   s->seed = settings->seed;
   *out = s;
   return 0;
-}
-
-/* Takes over what Lua left in call->text. */
-static int take_text(const struct lsi_lua_call *call, char **text, struct lsi_error *err) {
-  *text = lsi_strndup(call->text, call->text_length);
-  return *text ? 0 : lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a text of the script");
 }
 
 static int help(struct lsi_script *s, char **text, struct lsi_error *err) {
@@ -239,7 +241,7 @@ static size_t count_workers(struct lsi_script *s) {
 static int no_state(struct lsi_state_json *json, struct lsi_state_value *value, struct lsi_error *err) {
   const struct lsi_lua_call nothing = {.text = "{}", .text_length = 2};
   int rc = value ? lsi_value_map(NULL, NULL, 0, &value->value, err) : 0;
-  return rc || !json ? rc : take_state(&nothing, json, err);
+  return rc || json->unwanted ? rc : take_state(&nothing, json, err);
 }
 
 /* One call of Lua's for both forms of the state. */
@@ -274,7 +276,7 @@ static int merge(struct lsi_script *s, struct lsi_state_json *json, struct lsi_s
   call.n_values = rc ? 0 : n_list + s->n_ended; /* of which one is none */
   call.values = values;
   call.arrays = &s->arrays;
-  call.wants_text = json != NULL;
+  call.wants_text = !json->unwanted;
   call.wants_value = value != NULL;
   if (!rc) rc = call_merge(s, &call, value, err);
   for (size_t i = 0; rc == 0 && i < n_list; i++) { /* merged: they may be large */
@@ -284,7 +286,10 @@ static int merge(struct lsi_script *s, struct lsi_state_json *json, struct lsi_s
   lsi_free(values);
   lsi_free(list);
   s->large = call.text_length > LARGE_TEXT;
-  return rc || !json ? rc : take_state(&call, json, err);
+  if (rc) return rc;
+  json->reduce = s->reduce;
+  s->reduce = NULL;
+  return json->unwanted ? 0 : take_state(&call, json, err);
 }
 
 static const void *state_begins(const struct lsi_script *s, size_t *bytes) {

@@ -145,6 +145,8 @@ function M.load(address, given, lent)
   if j.state_size then call.state_size = j.state_size end
   if j.finish or j.reduce then call.finishes = true end
   if j.done then call.has_done = true end
+  local reducers = type(j.reduce) == "function" and "function" or j.reduce
+  give(call, entry, reducers and encode.json(reducers) or "")
   if entry.transformed and j.fields then
     new_state(entry)
     call.slot = entry.state

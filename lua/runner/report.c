@@ -182,6 +182,7 @@ static json_t *unsubmitted_json(const lsio_error *e, int exit_code) {
   json_object_set_new(o, "errors", errors);
   json_object_set_new(o, "state_nonfinite", json_integer(0));
   json_object_set_new(o, "state_error", json_null());
+  json_object_set_new(o, "reduce", json_null());
   json_object_set_new(o, "state", json_null());
   return o;
 }

@@ -208,6 +208,14 @@ class State(RunnerTest):
         self.assertEqual(s["state"], {"a": 2**64 - 1, "b": "\\xFF", "c": 2**63, "d": None, "e": {"a\0b": 1}})
         self.assertEqual((s["state_nonfinite"], s["state_error"]), (1, None))
 
+    def test_what_has_merged_it(self):
+        for reduce, want in (('"max"', "max"), ('{ a = "sum", b = "none" }', {"a": "sum", "b": "none"}),
+                             ("function(a) return a end", "function")):
+            self.expect(0, "-j1", "--json=s.json", "-e", self.job("{ a = 1, b = 2 }", reduce))
+            self.assertEqual(self.strict()["reduce"], want)
+        self.expect(0, "--json=s.json", "-e", "local lsio = require 'lsio'\nreturn lsio.job { source = lsio.files('*') }")
+        self.assertIsNone(self.strict()["reduce"])
+
     def refused(self, value, *words, reduce="function(a) return a end"):
         job = self.job(value, reduce)
         r = self.expect(6, "-j1", "--json=s.json", "--errors=e.jsonl", "-e", job)

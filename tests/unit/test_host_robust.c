@@ -60,6 +60,7 @@ static void test_no_memory(void **state) {
       through = true;
     }
     lsi_free(json.text);
+    lsi_free(json.reduce);
     host_unload(&j);
     /* a state that a worker opened stays with the host */
     assert_true(lsi_mem_live() - before <= 1);
@@ -153,6 +154,7 @@ static void test_threads(void **state) {
     assert_int_equal(host_ops->done(j.script, &s, &j.err), 0);
     assert_string_equal(json.text, "{\"above\":792000,\"n\":800000,\"sum\":39600000}");
     lsi_free(json.text);
+    lsi_free(json.reduce);
     host_unload(&j);
   }
 }

@@ -348,6 +348,7 @@ static void test_worker_errors(void **state) {
   assert_int_equal(host_ops->done(j.script, &s, &j.err), LSIO_ERR_TRANSFORM);
   host_check_message(&j, LSIO_ERR_TRANSFORM, "job.lua:5: in done");
   lsi_free(json.text);
+  lsi_free(json.reduce);
   host_unload(&j);
 }
 
@@ -377,6 +378,7 @@ static void ends(const char *reduced, bool no_json, const char *text) {
   const char *got = no_json ? json.error.what : json.text;
   if (!strstr(got, text)) fail_msg("%s: %s", reduced, got);
   lsi_free(json.text);
+  lsi_free(json.reduce);
   host_unload(&j);
 }
 

@@ -280,6 +280,7 @@ static void test_no_memory(void **state) {
       through = true;
     }
     lsi_free(json.text);
+    lsi_free(json.reduce);
     if (loaded) host_unload(j);
     /* What a worker has yet to drop goes with its next job. */
     open_job(1, HOST_HEAD " transform = function() end }", NULL);
@@ -328,6 +329,7 @@ static void test_loaded_on_threads(void **state) {
       snprintf(wanted, sizeof wanted, "{\"job\":%d,\"n\":200}", k);
       assert_string_equal(json.text, wanted);
       lsi_free(json.text);
+      lsi_free(json.reduce);
       host_unload(&jobs[0]);
     }
   }

@@ -20,7 +20,8 @@ static const struct lsi_worker_summary workers[2] = {
               [LSI_TRIED_DEPTH] = {true, true, true, 64, 0, {NAN, NAN}}}},
     {4, 1, 2, 3, 4, .tune = {[LSI_TRIED_STRAIGHT] = {true, true, false, 0, 1, {0.125, NAN}}}}};
 
-static const struct lsi_state_json reduced = {.text = "{\"sum\": 0.1, \"n\": 9007199254740993}", .nonfinite = 3};
+static const struct lsi_state_json reduced = {.text = "{\"sum\": 0.1, \"n\": 9007199254740993}", .nonfinite = 3,
+                                             .reduce = "{\"sum\": \"max\"}"};
 
 static struct lsi_summary example(void) {
   return (struct lsi_summary){
@@ -108,6 +109,7 @@ static void test_json_fields(void **state) {
   assert_true(integer(end, "n") == 9007199254740993);
   assert_int_equal(integer(o, "state_nonfinite"), 3);
   assert_true(json_is_null(json_object_get(o, "state_error")));
+  assert_string_equal(json_string_value(json_object_get(json_object_get(o, "reduce"), "sum")), "max");
   assert_int_equal(json_array_size(json_object_get(o, "errors")), 0);
   json_decref(o);
 }

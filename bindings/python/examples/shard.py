@@ -1,7 +1,7 @@
 """One part of a job, and all parts put together: how a job runs under Slurm, or by hand, in many processes.
 
-shard.py run I N OUT FILE...     the I-th of N parts (from 0 on); its state goes to OUT
-shard.py merge OUT...            the states of all parts, merged
+shard.py run I N OUT FILE...     the I-th of N parts (from 0 on); its result goes to OUT
+shard.py merge OUT...            what all parts have ended with, merged
 
 srun -n 16 bash -c 'python shard.py run $SLURM_PROCID $SLURM_NTASKS part-$SLURM_PROCID.pickle data/*.f32'
 python shard.py merge part-*.pickle
@@ -11,9 +11,6 @@ import pickle
 import sys
 
 import lsio
-from lsio import Result
-
-REDUCE = {"sum": "sum", "n": "sum", "high": "max"}
 
 
 def submit(paths: list[str], shard: tuple[int, int]) -> lsio.Job:
@@ -27,25 +24,25 @@ def submit(paths: list[str], shard: tuple[int, int]) -> lsio.Job:
         end""",
         type="f4",
         state="double sum, n, high;",
-        reduce=REDUCE,
+        reduce={"sum": "sum", "n": "sum", "high": "max"},
         shard=shard,
     )
 
 
 def run(i: int, n: int, out: str, paths: list[str]) -> None:
     """Run one part and keep what it ended with."""
-    result: Result = submit(paths, (i, n)).result()
+    result = submit(paths, (i, n)).result()
     with open(out, "wb") as f:
-        pickle.dump(result.state, f)
+        pickle.dump(result, f)
 
 
 def merge(parts: list[str]) -> None:
     """Print the figures of the whole."""
-    states = []
+    results = []
     for part in parts:
         with open(part, "rb") as f:
-            states.append(pickle.load(f))
-    state = lsio.merge_states(REDUCE, states)
+            results.append(pickle.load(f))
+    state = lsio.Job.merge(results).state
     print(f"n {state['n']:.0f}  mean {state['sum'] / state['n']:.6f}  max {state['high']:.6g}")
 
 

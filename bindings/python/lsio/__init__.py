@@ -18,7 +18,6 @@ from lsio._errors import (
     UsageError,
 )
 from lsio._job import Job, Result
-from lsio._merge import merge_states
 from lsio._ranges import (
     RangesResult,
     cat_ranges,
@@ -71,7 +70,6 @@ __all__ = [
     "get_range_async",
     "get_ranges",
     "get_ranges_async",
-    "merge_states",
     "ranges",
     "state_ctypes",
     "step_ctypes",

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
@@ -21,7 +21,7 @@ from lsio import _context, _core
 from lsio._batch import Array, Batch
 from lsio._bridge import BATCH, Bridge
 from lsio._errors import TimeoutError
-from lsio._merge import merge_states
+from lsio._merge import added, merge_states
 
 __all__ = ["Job", "Result"]
 
@@ -64,6 +64,16 @@ class Result:
         self.state: dict[str, Any] = _arrays(core.state()) if has_state else {}
         made = core.output() if out is None else None
         self.output: Array | None = np.asarray(made) if made is not None else out
+
+    @classmethod
+    def _of_parts(cls, parts: Sequence[Result]) -> Result:
+        whole = cls.__new__(cls)
+        whole.errors = [e for p in parts for e in p.errors]
+        whole.state = merge_states(parts[0].stats.get("reduce") if parts else None, [p.state for p in parts])
+        whole.output = None
+        whole.stats = added([p.stats for p in parts])
+        whole._text = "\n".join(p._text for p in parts)
+        return whole
 
     @cached_property
     def stats(self) -> dict[str, Any]:
@@ -121,7 +131,6 @@ class Job:
         self._dtype = dtype
         self._out = out
         self._has_state = False
-        self._reduce: str | Mapping[str, str] | None = None
         self._bridge: Bridge | None = None
         self._queue: _core.Queue | None = None
         self._batches: deque[Batch] = deque()
@@ -380,8 +389,9 @@ class Job:
         found: dict[str, Any] = json.loads(self._job.summary() or "{}")
         return found
 
-    def merge(self, parts: Sequence[Result]) -> dict[str, Any]:
-        """Merge what shards of this job have ended with, in one process or in many.
+    @staticmethod
+    def merge(parts: Sequence[Result]) -> Result:
+        """Merge what shards of a job have ended with, in one process or in many.
 
         Parameters
         ----------
@@ -390,10 +400,16 @@ class Job:
 
         Returns
         -------
-        dict
-            The state that the job would have ended with as a whole, by its own reducers.
+        Result
+            ``state`` as the job would have ended with it as a whole, by its own reducers: those of the first
+            part. ``errors`` of all, ``stats`` with the counts of all added up; no ``output``.
+
+        Raises
+        ------
+        TypeError
+            The job merges by a function in Lua, or not at all.
         """
-        return merge_states(self._reduce, [p.state for p in parts])
+        return Result._of_parts(parts)
 
     def explain(self) -> str:
         """Return the plan in words; "" before there is one."""

@@ -382,7 +382,6 @@ def submit(
     )
     job = Job(context, stream, np.uint8 if whole else _result_type(type, out_type), out)
     job._has_state = whole or state is not None
-    job._reduce = reduce
     if progress:
         job._bar = _bar(progress)
     bridge = None if stream else bridge_of(context)

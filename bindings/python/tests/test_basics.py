@@ -244,7 +244,7 @@ def test_shards_add_up(floats):
         job = lsio.submit(lsio.files(path, chunk=4000), SUM, type="f4", state="double sum, n;", reduce="sum",
                           shard=(i, 3))  # fmt: skip
         parts.append(job.result())
-    merged = job.merge(parts)
+    merged = job.merge(parts).state
     assert merged["n"] == values.size and merged["sum"] == pytest.approx(values.sum(dtype="f8"))
 
 

@@ -209,7 +209,7 @@ def test_shards_are_merged(floats):
     parts = [submit(shard=(i, 3)).result(60) for i in range(3)]
     assert all(0 < p.state["n"] < values.size for p in parts)
     whole = submit()
-    merged, state = whole.merge(parts), whole.result(60).state
+    merged, state = whole.merge(parts).state, whole.result(60).state
     assert merged == {**state, "sum": pytest.approx(state["sum"])}
 
 
