@@ -271,7 +271,8 @@ def get_range(
     start : int
         First byte; a negative one counts from the end.
     end, length : int, optional
-        Give one, or none: then up to the end of the object.
+        Give one, or none: then up to the end of the object. A file that was written within the last 20 ms is
+        left to rest first, so that the end is not that of a write under way.
     out : ndarray, optional
         Where they go: writable, C-contiguous and of just that size.
     timeout : float, optional

@@ -92,6 +92,11 @@ def lsio_many(d):
                                                                  lengths=4096, out=out)))
 
 
+def lsio_many_new(d):
+    """Into memory that nobody has touched, as the peers do."""
+    return timed(MANY, lambda: lsio.cat_ranges(d.paths, objects=d.objects, starts=d.starts, lengths=4096))
+
+
 def obstore_many(d):
     import obstore
     n = MANY // 10  # it takes as long for each
@@ -191,6 +196,8 @@ ROWS = [  # name, what, LSIO's side, peers, bar on the ratio LSIO / best peer, o
     ("awaited", "awaited get_range of 4 KiB, us", lsio_awaited, (obstore_awaited, tensorstore_awaited), 0.6),
     ("cat-obstore", "cat_ranges of 10^6 x 4 KiB into out, us each", lsio_many, (obstore_many,), 1 / 8),
     ("cat-fsspec", "the same against fsspec", lsio_many, (fsspec_many,), 1 / 40),
+    ("new-obstore", "the same into a new array against obstore", lsio_many_new, (obstore_many,), 1 / 8),
+    ("new-fsspec", "and against fsspec", lsio_many_new, (fsspec_many,), 1 / 40),
     ("loop-out", "loop thread's CPU a chunk into out, us", loop_out, (), 0.03),
     ("loop-batch", "the same by batch", loop_batches, (), 0.1),
     ("loop-chunk", "the same by chunk object", loop_chunks, (), 0.5),
