@@ -3,11 +3,19 @@
 
 #include <string.h>
 
+#include "ground/mem.h"
+
 _Static_assert(LSI_ERRORS_KEPT <= UINT8_MAX, "their numbers are bytes");
 
 void lsi_failures_init(struct lsi_failures *f) {
   f->n = 0;
   f->n_kept = 0;
+  f->kept = NULL;
+}
+
+void lsi_failures_clear(struct lsi_failures *f) {
+  lsi_free(f->kept);
+  lsi_failures_init(f);
 }
 
 void lsi_failures_count(struct lsi_failures *f, const struct lsi_error *e, uint64_t n) {
@@ -23,8 +31,19 @@ void lsi_failures_count(struct lsi_failures *f, const struct lsi_error *e, uint6
   k->step = e->step;
 }
 
+/* Half a megabyte: jobs that read a few bytes, thousands at a time, must not have it for nothing. */
+static bool has_room(struct lsi_failures *f) {
+  if (!f->kept) f->kept = lsi_reallocarray(NULL, LSI_ERRORS_KEPT, sizeof *f->kept);
+  return f->kept;
+}
+
+struct lsi_error *lsi_failures_next(struct lsi_failures *f) {
+  return f->n_kept < LSI_ERRORS_KEPT && has_room(f) ? &f->kept[f->n_kept++] : NULL;
+}
+
 void lsi_failures_add(struct lsi_failures *f, const struct lsi_error *e) {
   lsi_failures_count(f, e, 1);
+  if (!has_room(f)) return;
   uint32_t at = f->n_kept;
   if (f->n_kept == LSI_ERRORS_KEPT) {
     at = f->order[LSI_ERRORS_KEPT - 1];

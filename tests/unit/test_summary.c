@@ -314,6 +314,7 @@ static void test_text_of_failures(void **state) {
   assert_int_equal(integer(o, "steps_left"), 7);
   assert_string_equal(json_string_value(json_object_get(o, "at_deadline")), "the deadline of 2 s has passed");
   json_decref(o);
+  lsi_failures_clear(f);
   lsi_free(f);
   s.at_deadline = NULL;
   s.steps_left = 0;
@@ -333,6 +334,7 @@ static void test_text_of_failures(void **state) {
   }
   assert_in_range(ns, 299, 400);
   lsi_free(text);
+  lsi_failures_clear(f);
   lsi_free(f);
 }
 
@@ -378,7 +380,8 @@ static void test_failures_that_are_kept(void **state) {
       assert_string_equal(f->kinds[LSIO_KIND_CORRUPT].remedy, "read it again");
       assert_true(f->kinds[LSIO_KIND_CORRUPT].differ && !f->kinds[LSIO_KIND_NOT_FOUND].differ);
     }
-    lsi_free(f);
+    lsi_failures_clear(f);
+  lsi_free(f);
   }
 }
 
@@ -407,6 +410,7 @@ static void test_failures_at_a_glance(void **state) {
   text = lsi_summary_text(&s);
   assert_non_null(strstr(text, "20 steps failed (14 corrupt, 3 not found, 3 transform)\n"));
   lsi_free(text);
+  lsi_failures_clear(f);
   lsi_free(f);
   f = failures(&s, 2, e);
   s.steps_left = 1; /* what was not run has no line */
@@ -415,6 +419,7 @@ static void test_failures_at_a_glance(void **state) {
                             "1 more (transform)\n"
                             "not found: put it back\n");
   lsi_free(text);
+  lsi_failures_clear(f);
   lsi_free(f);
   s = example();
   text = lsi_failures_text(&s);
@@ -445,6 +450,29 @@ static void test_no_memory(void **state) {
   assert_int_equal(lsi_mem_live(), live);
 }
 
+/* Without memory for them errors are counted only. */
+static void test_failures_without_memory(void **state) {
+  (void)state;
+  struct lsi_error e;
+  lsi_error_clear(&e);
+  lsi_fail(&e, LSIO_ERR_CORRUPT, 0, "damaged");
+  struct lsi_failures f;
+  lsi_failures_init(&f);
+  assert_null(f.kept); /* half a megabyte, which a job without failures does not have */
+  lsi_mem_fail_nth(1, true);
+  lsi_failures_add(&f, &e);
+  assert_null(lsi_failures_next(&f));
+  lsi_mem_fail_nth(0, false);
+  assert_int_equal(f.n, 1);
+  assert_int_equal(f.n_kept, 0);
+  lsi_failures_add(&f, &e);
+  assert_non_null(lsi_failures_next(&f));
+  assert_int_equal(f.n, 2);
+  assert_int_equal(f.n_kept, 2);
+  lsi_failures_clear(&f);
+  assert_null(f.kept);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_json_fields),   cmocka_unit_test(test_json_errors),
@@ -456,6 +484,7 @@ int main(void) {
       cmocka_unit_test(test_failures_at_a_glance),
       cmocka_unit_test(test_each_bound_has_its_sentence),
       cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_failures_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

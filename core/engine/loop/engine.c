@@ -20,6 +20,7 @@ static void free_run(struct lsi_run *run) {
   lsi_free(run->wave.sections);
   lsi_free(run->devices);
   lsi_free(run->own_devices);
+  if (run->outcome.failures) lsi_failures_clear(run->outcome.failures);
   lsi_free(run->outcome.failures);
   lsi_free(run->summaries);
   lsi_free(run->late.units);
@@ -62,8 +63,8 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
       lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_sections + 1u) * sizeof *run->wave.sections);
   run->devices = lsi_calloc(plan->n_devices + 1u, sizeof *run->devices);
   run->own_devices = lsi_alloc_aligned(LSI_CACHE_LINE, (plan->n_devices + 1u) * sizeof *run->own_devices);
-  /* As much as a small job takes otherwise in all: not to be touched before there are any. */
-  run->outcome.failures = lsi_malloc(sizeof *run->outcome.failures);
+  if ((run->outcome.failures = lsi_malloc(sizeof *run->outcome.failures)))
+    lsi_failures_init(run->outcome.failures);
   run->summaries = lsi_calloc(run->n_workers, sizeof *run->summaries);
   if (config->stream) run->tally = lsi_tally_create();
   if (!run->mutex || !run->cond || !run->workers || !run->wave.sections || !run->devices ||
@@ -73,7 +74,6 @@ static int create_run(const struct lsi_run_config *config, struct lsi_run **out)
     return LSIO_ERR_NOMEM;
   }
   lsi_error_clear(&run->outcome.error);
-  lsi_failures_init(run->outcome.failures);
   for (uint32_t i = 0; i < plan->n_sections; i++)
     atomic_init(&run->wave.sections[i].cursor, plan->sections[i].unit_begin);
   init_devices(run);

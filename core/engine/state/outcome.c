@@ -136,8 +136,9 @@ static void count_left(struct lsi_run *run) {
   struct lsi_error first;
   describe_left(run, lsi_left_next(run, 0), &first);
   lsi_failures_count(f, &first, (uint64_t)n);
-  for (uint32_t s = 0; f->n_kept < LSI_ERRORS_KEPT && (s = lsi_left_next(run, s)) != UINT32_MAX; s++)
-    describe_left(run, s, &f->kept[f->n_kept++]);
+  struct lsi_error *e;
+  for (uint32_t s = 0; (s = lsi_left_next(run, s)) != UINT32_MAX && (e = lsi_failures_next(f)); s++)
+    describe_left(run, s, e);
 }
 
 /* The next of them, or what has waited for it behind the gate; NULL: there is none. */
