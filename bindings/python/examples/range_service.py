@@ -50,4 +50,6 @@ async def main(folder: str, port: int = 8080) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:3])))

@@ -32,4 +32,6 @@ def main(path: str, n: int = 1_000_000) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(sys.argv[1], *map(int, sys.argv[2:3]))

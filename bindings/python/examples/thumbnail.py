@@ -45,4 +45,6 @@ def main(path: str, height: int, width: int, size: int = 64) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(sys.argv[1], *map(int, sys.argv[2:5]))

@@ -27,8 +27,9 @@ from lsio._ranges import (
     get_ranges,
     get_ranges_async,
 )
+from lsio._source import Files, Ranges, Script, files, ranges
 from lsio._step import state_ctypes, step_ctypes
-from lsio._submit import Files, Ranges, Script, files, ranges, submit
+from lsio._submit import submit
 
 _core.set_error_factory(_errors.make)
 __version__ = _core.version()

@@ -97,12 +97,14 @@ def _in_child() -> None:
 
 def _at_exit() -> None:
     """Nothing of Python's is touched by a thread of LSIO's once the interpreter is gone."""
-    for job in list(running):
-        job.cancel()
-    until = time.monotonic() + SETTLE_S
-    for job in list(running):
-        job._settle(until - time.monotonic())
-    _core.at_exit()
+    try:
+        for job in list(running):
+            job.cancel()
+        until = time.monotonic() + SETTLE_S
+        for job in list(running):
+            job._settle(until - time.monotonic())
+    finally:  # of Ctrl-C too: else who ends the process waits for a step that does not return
+        _core.at_exit()
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -174,3 +174,14 @@ def _restore(cls: type[Error], message: str, fields: dict[str, object]) -> Error
     e = cls(message)
     e.__dict__.update(fields)
     return _as_os_error(e)
+
+
+def of_arguments(e: BaseException, lines: int) -> BaseException:
+    """Take the place in a script that arguments were made into out of an error: `lines` are the user's."""
+    if not isinstance(e, Error):
+        return e
+    place = f"{e.script}:{e.line}: "
+    if e.line > lines and str(e).startswith(place):
+        e.args = (str(e).removeprefix(place),)
+        e.script, e.line = "", 0
+    return e

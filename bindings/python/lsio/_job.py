@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lsio import _context, _core
 from lsio._batch import Array, Batch
 from lsio._bridge import BATCH, Bridge
-from lsio._errors import TimeoutError
+from lsio._errors import TimeoutError, of_arguments
 from lsio._merge import added, merge_states
 
 __all__ = ["Job", "Result"]
@@ -43,6 +43,12 @@ def _arrays(v: Any) -> Any:
     return [_arrays(x) for x in v] if isinstance(v, list) else v
 
 
+def check_out(out: npt.NDArray[Any]) -> None:
+    """Refuse an array that bytes can't be read into."""
+    if np.asarray(out).dtype.hasobject:
+        raise TypeError("`out` holds Python's objects: bytes can't be read into it")
+
+
 class Result:
     """What a job ended with.
 
@@ -56,7 +62,11 @@ class Result:
         Of steps that failed and were left out: those of the lowest steps, at most 100.
     stats : dict
         Figures of the run, as ``--json`` of lsio-lua has them.
+    shard : (int, int) or None
+        Which part of a job it was.
     """
+
+    shard: tuple[int, int] | None = None
 
     def __init__(self, core: _core.Job, out: Array | None, has_state: bool) -> None:
         self._core = core
@@ -67,6 +77,11 @@ class Result:
 
     @classmethod
     def _of_parts(cls, parts: Sequence[Result]) -> Result:
+        shards = sorted(p.shard for p in parts if p.shard is not None)
+        if shards and shards != [(i, len(parts)) for i in range(len(parts))]:
+            raise ValueError(f"these are not all parts of a job, once each: {shards} of {len(parts)} results")
+        if any(p.stats.get("reduce") != parts[0].stats.get("reduce") for p in parts):
+            raise ValueError("these are parts of jobs that do not reduce alike")
         whole = cls.__new__(cls)
         whole.errors = [e for p in parts for e in p.errors]
         whole.state = merge_states(parts[0].stats.get("reduce") if parts else None, [p.state for p in parts])
@@ -85,7 +100,7 @@ class Result:
         return self._core.summary_text() or ""
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("errors", "state", "output", "stats", "_text")
+        names = ("errors", "state", "output", "stats", "shard", "_text")
         return {name: getattr(self, name) for name in names}
 
     def __repr__(self) -> str:
@@ -117,7 +132,8 @@ def _set(waiter: asyncio.Future[None]) -> None:
 class Job:
     """A job on its way: to be waited for, awaited or, where it streams, iterated.
 
-    Leaving its ``with`` block, and losing the last reference, cancels it. In an event loop ``await job`` and
+    Leaving its ``with`` block, and losing the last reference, cancels it; a step that
+    runs is let end. In an event loop ``await job`` and
     ``async for batch in job``; elsewhere ``job.result()`` and ``for batch in job``.
     """
 
@@ -131,6 +147,8 @@ class Job:
         self._dtype = dtype
         self._out = out
         self._has_state = False
+        self._shard: tuple[int, int] | None = None
+        self._own_lines: int | None = None  # of its script are the user's; None: all
         self._bridge: Bridge | None = None
         self._queue: _core.Queue | None = None
         self._batches: deque[Batch] = deque()
@@ -251,10 +269,21 @@ class Job:
     def _end(self) -> Result:
         error = self._job.error()
         if error is not None:
-            raise error
+            raise error if self._own_lines is None else of_arguments(error, self._own_lines)
         if self._result is None:
             self._result = Result(self._job, self._out, self._has_state)
+            self._result.shard = self._shard
         return self._result
+
+    def _let_go(self) -> None:
+        """Nobody writes to `out` any more once this returns."""
+        while self._out is not None and not self._told.is_set():
+            self._wait(50)
+            self._batches.clear()
+
+    async def _let_go_async(self) -> None:
+        while self._out is not None and self._job.status() == _core.BUSY:
+            await asyncio.sleep(0.001)
 
     def _show(self) -> None:
         if self._bar is None:
@@ -306,6 +335,7 @@ class Job:
                 self._batches.clear()
         except asyncio.CancelledError:
             self.cancel()
+            await self._let_go_async()
             raise
         return self._end()
 
@@ -426,6 +456,7 @@ class Job:
         self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cancel()
+        self._let_go()
 
     async def __aenter__(self) -> Job:
         return self
@@ -434,6 +465,7 @@ class Job:
         self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cancel()
+        await self._let_go_async()
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a job that runs can't be pickled; pickle what it is made of, and submit that")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +40,8 @@ def lua(v: Any) -> str:
 
 def element_type(dtype: npt.DTypeLike) -> str:
     """LSIO's name of an element type: numpy's, or its own, which numpy may not know."""
+    if dtype is None:
+        raise TypeError("a type of elements is wanted, not None")
     if (
         isinstance(dtype, str)
         and dtype[:1] in "iuf"
@@ -70,14 +73,27 @@ def default_of(v: Any) -> str:
     return '""' if isinstance(v, str | bytes) else "{ {} }"
 
 
+FUNCTION = re.compile(r"(?:\s|--\[\[.*?\]\]|--[^\n]*\n)*function\b\s*\(", re.DOTALL)
+NO_FUNCTION = (
+    'if type(transform) ~= "function" then error("the transform is no function: its text must begin with '
+    '`function(chunk, ...)`, or end with `return` and one", 0) end\n'
+)
+
+
 def _transform_text(transform: str) -> str:
     """On the script's first line begins the transform's: its lines keep their numbers."""
-    body = "return " + transform if transform.lstrip().startswith("function") else transform
-    return f'local lsio = require "lsio"; local transform = (function() {body}\nend)()\n'
+    body = "return " + transform if FUNCTION.match(transform) else transform
+    return f'local lsio = require "lsio"; local transform = (function() {body}\nend)()\n{NO_FUNCTION}'
+
+
+def transform_lines(script: str) -> int:
+    """Return how many lines of the script are the transform's; what stands behind them is the arguments'."""
+    head, made, _ = script.partition(f"\nend)()\n{NO_FUNCTION}")
+    return head.count("\n") + 1 if made else 0
 
 
 def job_text(table: Mapping[str, str], transform: str | None) -> str:
-    head = _transform_text(transform) if transform else 'local lsio = require "lsio"\n'
+    head = _transform_text(transform) if transform is not None else 'local lsio = require "lsio"\n'
     rows = "".join(f"  {k} = {v},\n" for k, v in table.items())
     return f"{head}return lsio.job {{\n{rows}}}\n"
 

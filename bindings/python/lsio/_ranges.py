@@ -17,8 +17,9 @@ from lsio import _core
 from lsio._bridge import Bridge, bridge_of
 from lsio._context import Context, default_context, running
 from lsio._errors import Error, TimeoutError
-from lsio._job import Job, Result, milliseconds
-from lsio._submit import Names, Ranges, _array, submit
+from lsio._job import Job, Result, check_out, milliseconds
+from lsio._source import Names, Ranges, array_of
+from lsio._submit import submit
 
 __all__ = [
     "RangesResult",
@@ -74,7 +75,7 @@ class RangesResult(Sequence[npt.NDArray[Any]]):
 def _lengths(starts: npt.NDArray[np.int64], ends: Any, lengths: Any) -> npt.NDArray[np.int64]:
     if (ends is None) == (lengths is None):
         raise TypeError("give either ends or lengths")
-    found = _array(ends if lengths is None else lengths, np.int64, len(starts))
+    found = array_of(ends if lengths is None else lengths, np.int64, len(starts))
     if len(found) != len(starts):
         raise ValueError(
             f"there are {len(starts)} starts, but {len(found)} {'ends' if lengths is None else 'lengths'}"
@@ -88,6 +89,7 @@ def _lengths(starts: npt.NDArray[np.int64], ends: Any, lengths: Any) -> npt.NDAr
 
 
 def _fits(out: npt.NDArray[Any], n: int) -> None:
+    check_out(out)
     if out.nbytes != n:
         raise ValueError(f"`out` has {out.nbytes} bytes, what is read {n}; it must have just as many")
 
@@ -115,7 +117,7 @@ class _Many:
         on_error: str,
         context: Context | None,
     ) -> None:
-        at = _array(starts, np.int64)
+        at = array_of(starts, np.int64)
         n = _lengths(at, ends, lengths)
         self.dtype = np.dtype(dtype)
         self.offsets = np.zeros(len(at) + 1, np.int64)
@@ -157,6 +159,7 @@ class _Many:
             return self.end(self.job.result(timeout))
         except BaseException:
             self.job.cancel()
+            self.job._let_go()
             raise
 
     async def come(self, timeout: float | None) -> RangesResult:
@@ -174,10 +177,16 @@ async def _within(job: Job, timeout: float | None) -> Result:
         raise TimeoutError(f"the read has not ended in {timeout:g} s") from None
 
 
+def _late(name: str, timeout: float | None) -> TimeoutError:
+    e = TimeoutError(f"{name}: the read has not ended in {timeout:g} s")
+    e.url = name
+    return e
+
+
 class _One:
     """A plain read of one range, on its way: what a `Job` is in short."""
 
-    __slots__ = ("__weakref__", "_core", "_future", "_out")
+    __slots__ = ("__weakref__", "_core", "_future", "_name", "_out")
 
     def __init__(
         self,
@@ -198,7 +207,10 @@ class _One:
             out = np.empty(n, np.uint8) if n >= 0 else None
         elif n >= 0:
             _fits(out, n)
+        else:
+            check_out(out)
         self._out = out
+        self._name = os.fspath(url)
         self._future = bridge.loop.create_future() if bridge else None
         cookie, queue = (bridge.add(), bridge.queue) if bridge else (0, None)
         name = os.fsencode(url)
@@ -231,9 +243,11 @@ class _One:
     def wait(self, timeout: float | None) -> Bytes:
         try:
             if self._core.wait(milliseconds(timeout)) is None:
-                raise TimeoutError(f"the read has not ended in {timeout:g} s")
+                raise _late(self._name, timeout)
         except BaseException:
             self.cancel()
+            if self._out is not None:
+                self._core.wait(-1)  # nobody writes to it any more once this returns
             raise
         return self.end()
 
@@ -246,9 +260,15 @@ class _One:
                 await asyncio.wait_for(self._future, timeout)
         except BaseException as e:
             self.cancel()
+            while self._out is not None and self._core.status() == _core.BUSY:
+                await asyncio.sleep(0.001)
             if isinstance(e, builtins.TimeoutError):
-                raise TimeoutError(f"the read has not ended in {timeout:g} s") from None
+                raise _late(self._name, timeout) from None
             raise
+        finally:
+            self._future = (
+                None  # it would keep a loop that closes before it hears of the end, and so the read
+            )
         return self.end()
 
 
@@ -269,7 +289,7 @@ def get_range(
     url : str or path
         Path or ``file://`` URL.
     start : int
-        First byte; a negative one counts from the end.
+        First byte; a negative one counts from the object's end, and so does `end` then.
     end, length : int, optional
         Give one, or none: then up to the end of the object. A file that was written within the last 20 ms is
         left to rest first, so that the end is not that of a write under way.
@@ -367,7 +387,7 @@ async def get_ranges_async(
 def _index(urls: Names, objects: npt.ArrayLike | None, starts: npt.ArrayLike) -> Any:
     """Without `objects` each range is of its own URL."""
     if objects is not None:
-        return _array(objects, np.uint32, len(np.atleast_1d(np.asarray(starts))))
+        return array_of(objects, np.uint32, len(np.atleast_1d(np.asarray(starts))))
     if isinstance(urls, str | os.PathLike):
         return None
     n = len(np.atleast_1d(np.asarray(starts)))

@@ -1,10 +1,9 @@
-"""From Python's arguments to a job: sources, the script that says the rest, submission."""
+"""From Python's arguments to a job: the script that says what is not said by others, and submission."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,170 +13,20 @@ import numpy.typing as npt
 from lsio import _core
 from lsio._bridge import bridge_of
 from lsio._context import Context, default_context
-from lsio._job import Job
-from lsio._lua import default_of, element_type, job_text, lua, numpy_dtype, plain, settings_of
+from lsio._job import Job, check_out
+from lsio._lua import (
+    default_of,
+    element_type,
+    job_text,
+    lua,
+    numpy_dtype,
+    plain,
+    settings_of,
+    transform_lines,
+)
+from lsio._source import Files, Ranges, Script, Size
 
-__all__ = ["Files", "Ranges", "Script", "files", "ranges", "submit"]
-
-Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-Size = int | str
-
-
-def _names(paths: Names) -> list[str]:
-    if isinstance(paths, str | os.PathLike):
-        return [os.fspath(paths)]
-    return [os.fspath(p) for p in paths]
-
-
-@dataclass(frozen=True)
-class Files:
-    """Files, whole or cut into chunks: made by `files`."""
-
-    paths: list[str]
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """Ranges of objects: made by `ranges`."""
-
-    objects: list[str]
-    object: npt.NDArray[np.uint32] | None = None
-    offset: npt.NDArray[np.int64] | None = None
-    length: npt.NDArray[np.int64] | None = None
-    tag: npt.NDArray[np.int64] | None = None
-    group: npt.NDArray[np.int64] | None = None
-
-    def _request(self) -> _core.Request:
-        names = [os.fsencode(name) for name in self.objects]
-        return _core.Request(names, self.object, self.offset, self.length, self.tag, self.group)
-
-
-def files(
-    paths: Names,
-    *,
-    chunk: Size | None = None,
-    offset: Size | None = None,
-    length: Size | None = None,
-    whole: bool | None = None,
-    missing: str | None = None,
-    changing: str | None = None,
-) -> Files:
-    """Take files, cut into chunks or whole, as the source of a job.
-
-    Parameters
-    ----------
-    paths : str, path or a sequence of them
-        Paths, patterns (``*``, ``?``, ``[..]``, ``{a,b}``, ``**``) or ``file://`` URLs.
-    chunk : int or str, optional
-        Bytes of a chunk, or text such as "256KiB"; by default 1 MiB, or whole files where there is a codec.
-    offset, length : int or str, optional
-        Where to begin in each file, and how much to take; a negative offset counts from its end.
-    whole : bool, optional
-        One chunk a file.
-    missing : {"error", "skip", "fill"}, optional
-        What becomes of files that are not there.
-    changing : {"error", "append"}, optional
-        Whether files may grow while they are read.
-    """
-    options = dict(chunk=chunk, offset=offset, length=length, whole=whole, missing=missing, changing=changing)
-    return Files(_names(paths), {k: v for k, v in options.items() if v is not None})
-
-
-def _array(v: Any, dtype: type, n: int | None = None) -> Any:
-    if v is None:
-        return None
-    a = np.asarray(v)
-    if a.size and a.dtype.kind not in "iu":
-        raise TypeError(f"ranges are whole numbers, not {a.dtype}")
-    if a.ndim == 0 and n is not None:
-        a = np.full(n, a[()])
-    if a.ndim != 1:
-        raise ValueError(f"an array of ranges has one dimension, not {a.ndim}")
-    if a.size and not np.can_cast(a.dtype, dtype):
-        limits = np.iinfo(dtype)
-        if a.min() < limits.min or a.max() > limits.max:
-            raise OverflowError(f"{a.min()} to {a.max()} does not fit into {np.dtype(dtype)}")
-    return np.ascontiguousarray(a, dtype)
-
-
-def ranges(
-    objects: Names,
-    *,
-    object: npt.ArrayLike | None = None,
-    offset: npt.ArrayLike | None = None,
-    length: npt.ArrayLike | None = None,
-    tag: npt.ArrayLike | None = None,
-    group: npt.ArrayLike | None = None,
-) -> Ranges:
-    """Take ranges of objects as the source of a job: arrays that are read where they lie.
-
-    Parameters
-    ----------
-    objects : str, path or a sequence of them
-        Paths or ``file://`` URLs, no patterns.
-    object : array_like of int, optional
-        Index among `objects` of each range; without it all are of the only one, or each of its own.
-    offset : array_like of int, optional
-        Bytes; negative ones count from the object's end. By default 0.
-    length : array_like of int, or int, optional
-        Bytes, or one number for all; -1, and by default, up to the object's end.
-    tag : array_like of int, optional
-        What results are known by, beside their step.
-    group : array_like of int, optional
-        Numbers that never fall: of a stream, all of a group come before the next.
-    """
-    first = next((np.atleast_1d(np.asarray(a)) for a in (offset, object, tag, group) if a is not None), None)
-    n = None if first is None else len(first)
-    return Ranges(
-        _names(objects),
-        _array(object, np.uint32, n),
-        _array(offset, np.int64, n),
-        _array(length, np.int64, n),
-        _array(tag, np.int64, n),
-        _array(group, np.int64, n),
-    )
-
-
-class Script:
-    """Lua text that is loaded once in a context, for many jobs.
-
-    Parameters
-    ----------
-    source : str or path
-        The text of a whole job (``return lsio.job { ... }``), or a `pathlib.Path` of it.
-    name : str, optional
-        By which messages call it, and beside which ``require`` looks; of a file its path.
-    context : Context, optional
-        Where it is loaded; by default the default one's.
-    """
-
-    def __init__(
-        self, source: str | Path, *, name: str | None = None, context: Context | None = None
-    ) -> None:
-        self.text = source.read_text() if isinstance(source, Path) else source
-        self.name = name or (str(source) if isinstance(source, Path) else "job")
-        self.context = context
-        self._loaded: tuple[Context, _core.Script] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_script, (self.text, self.name))
-
-    def _in(self, context: Context) -> _core.Script:
-        if self._loaded is None or self._loaded[0] is not context:
-            self._loaded = (context, context._core.script(self.text, self.name))
-        return self._loaded[1]
-
-    def check(self) -> None:
-        """Load it now; raises `Error` for what is wrong with it."""
-        self._in(self.context or default_context()).wait()
-
-
-def _script(text: str, name: str) -> Script:
-    return Script(text, name=name)
-
-
-# ---- submission
+__all__ = ["submit"]
 
 
 def _is_lua(transform: Any) -> bool:
@@ -230,6 +79,24 @@ def _table(
     return rows
 
 
+def _check_whole(**given: Any) -> None:
+    """Refuse what a whole job says by itself."""
+    names = [name for name, v in given.items() if v is not None]
+    if names:
+        raise TypeError(
+            f"a whole job says in Lua what its {', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+        )
+
+
+def _whole_text(source: str | Path) -> tuple[str, str]:
+    """Return the text of a whole job, and its name: of a file its path."""
+    if isinstance(source, str) and "\n" not in source and os.path.isfile(source):
+        if not source.endswith(".lua"):
+            raise TypeError(f"{source} is a file, not a job: give lsio.files({source!r})")
+        source = Path(source)
+    return (source.read_text(), str(source)) if isinstance(source, Path) else (source, "job")
+
+
 def _needs_script(source: Any, transform: Any, table: Mapping[str, str]) -> bool:
     """Say whether more is asked for than bytes as they are stored."""
     if transform is not None or isinstance(source, Files):
@@ -245,9 +112,7 @@ def _script_of(
     if isinstance(source, Script):
         return None, None, source._in(context)
     if not table:
-        if isinstance(source, Path):
-            return source.read_text(), str(source), None
-        return str(source), "job", None
+        return *_whole_text(source), None
     if not _needs_script(source, transform, table):
         return None, None, None
     text = None
@@ -299,7 +164,8 @@ def submit(
         ``cfunc``. Without it chunks are passed on as they are. What a streamed step yields it returns: text
         or a table, or with ``out_max`` how many elements it has written to ``chunk.out``.
     type : dtype or str
-        Of the elements: numpy's, or LSIO's own such as "f32" or "i16be".
+        Of the elements. LSIO's names come first, which say bits: "u8", "i16", "f32", "i16be"; then all that
+        numpy knows: "<f4", np.int64, "f4". So "i8" and "u8" have 8 bits: 8 bytes are "i64" or np.int64.
     codec : str, optional
         "lz4", "lz4_block", "zstd", "gzip", "zlib", "blosc" or "auto".
     decoded, piece : int or str, optional
@@ -314,7 +180,8 @@ def submit(
     reduce : str or dict, optional
         How states are merged: "sum", or a reducer by field.
     out : ndarray, optional
-        Where results go, in the order of the request; C-contiguous and writable.
+        Where results go, in the order of the request; C-contiguous and writable. It is LSIO's until the job
+        has ended: its result, leaving its ``with`` block, or a cancelled ``await`` wait for that.
     out_type : dtype, optional
         Of the results, if it is not ``type``, in the array that LSIO makes with ``stream=False``.
     out_max : int, optional
@@ -336,9 +203,10 @@ def submit(
     limit : int, optional
         Steps at most.
     deadline : float or str, optional
-        Seconds, or text such as "5m", from now on.
+        Seconds, or text such as "5m", from now on. As after ``cancel``, a step that runs is let end.
     memory, workers : optional
-        What the job may use of the context's.
+        What the job may use of the context's. A job whose batches are not taken keeps what it has: who waits
+        for another one meanwhile may wait for ever, if both do not fit.
     progress : bool or tqdm's class, optional
         Show a bar.
     context : Context, optional
@@ -354,8 +222,14 @@ def submit(
     whole = not isinstance(source, Files | Ranges)
     if whole and not isinstance(source, Script | str | Path):
         raise TypeError(f"a source is files(...), ranges(...) or a whole job, not {source!r}")
-    if whole and (transform is not None or state is not None or reduce is not None):
-        raise TypeError("a whole job has its own transform, state and reduce")
+    if whole:
+        _check_whole(type=None if type == "u8" else type, transform=transform, state=state, reduce=reduce,
+                     codec=codec, decoded=decoded, piece=piece, out_type=out_type, out_max=out_max, fill=fill,
+                     seed=seed, merge=merge, on_error=on_error)  # fmt: skip
+    if state is not None and reduce is None:
+        raise TypeError('`state` wants `reduce`: how the workers\' states are merged, such as "sum"')
+    if out is not None:
+        check_out(out)
     if getattr(transform, "state", state) != state:
         raise ValueError(f"the transform is compiled for the state {transform.state!r}, not for {state!r}")
     if stream is None:
@@ -382,6 +256,9 @@ def submit(
     )
     job = Job(context, stream, np.uint8 if whole else _result_type(type, out_type), out)
     job._has_state = whole or state is not None
+    job._shard = shard
+    if table and script is not None:
+        job._own_lines = transform_lines(script)
     if progress:
         job._bar = _bar(progress)
     bridge = None if stream else bridge_of(context)
@@ -411,6 +288,9 @@ def submit(
 def _bar(progress: Any) -> Any:
     if progress is not True:
         return progress()
-    from tqdm.auto import tqdm
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("progress=True wants tqdm: pip install tqdm") from None
 
     return tqdm(unit="B", unit_scale=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lsio._job import Job, Result
-from lsio._submit import Files, Ranges, Script, submit
+from lsio._source import Files, Ranges, Script
+from lsio._submit import submit
 
 __all__ = ["submit_shards"]
 

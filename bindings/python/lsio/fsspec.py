@@ -19,6 +19,9 @@ from lsio._status import TRIES, changed, restless
 
 __all__ = ["LsioFile", "LsioFileSystem"]
 
+# What fsspec itself gives any file system.
+KNOWN = {"asynchronous", "loop", "batch_size", "skip_instance_cache", "use_listings_cache", "max_paths",
+         "listings_expiry_time", "target_options", "target_protocol", "auto_mkdir", "fo"}  # fmt: skip
 _ERRORS_KEPT = 100  # of those that a result names
 
 
@@ -36,7 +39,7 @@ class LsioFileSystem(AbstractFileSystem):
     context : Context, optional
         By default `default_context`.
     **storage_options
-        As of fsspec's `AbstractFileSystem`.
+        As of fsspec's `AbstractFileSystem`; others are refused. It is not asynchronous.
     """
 
     protocol = "lsio"
@@ -44,6 +47,10 @@ class LsioFileSystem(AbstractFileSystem):
     cachable = False  # by the text of its arguments, in which two contexts may look the same
 
     def __init__(self, *, context: Context | None = None, **storage_options: Any) -> None:
+        if unknown := set(storage_options) - KNOWN:
+            raise TypeError(f"no option of lsio's: {', '.join(sorted(unknown))}")
+        if storage_options.get("asynchronous"):
+            raise ValueError("this file system is synchronous; in an event loop use lsio.cat_ranges_async")
         super().__init__(**storage_options)
         self.context = context
         self._local = LocalFileSystem()

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from lsio._submit import Files, Ranges, Script, submit
+from lsio._source import Files, Ranges, Script
+from lsio._submit import submit
 
 __all__ = ["ChunkDataset"]
 
