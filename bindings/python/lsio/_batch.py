@@ -36,7 +36,8 @@ class Chunk(NamedTuple):
 class Batch:
     """Results of several steps, in memory that nobody has copied.
 
-    The memory counts against the context's as long as the batch, or an array made of it, is alive.
+    The memory stays as long as the batch, or an array made of it: all that is kept may be more than the
+    context's ``memory``, of which up to half is then not there for jobs that are to begin.
 
     Attributes
     ----------
