@@ -319,7 +319,7 @@ uint64_t engine_job_turns(struct engine_job *j, uint64_t seed, struct lsi_run *r
       w->blocked_ns = 0;
       w->may_begin = engine_job_random(j, 2) ? UINT32_MAX : 1;
       const enum lsi_turn turn = lsi_worker_turn(w, 0);
-      if (turn == LSI_TURN_ENDED) lsi_run_worker_ended(run);
+      if (turn == LSI_TURN_ENDED) lsi_run_worker_ended(run, 0);
       engine_time_note(&t, (uint64_t)w->index << 8 | turn);
       idle = turn == LSI_TURN_WENT || turn == LSI_TURN_ENDED ? 0 : idle + 1;
     }

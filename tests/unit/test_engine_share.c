@@ -109,7 +109,7 @@ static void turn(struct world *w, uint32_t worker) {
   if (k->stage == LSI_STAGE_ENDED) return;
   k->blocked_ns = 0;
   k->may_begin = UINT32_MAX;
-  if (lsi_worker_turn(k, 0) == LSI_TURN_ENDED) lsi_run_worker_ended(w->run);
+  if (lsi_worker_turn(k, 0) == LSI_TURN_ENDED) lsi_run_worker_ended(w->run, 0);
 }
 
 static void go_on_to_the_end(struct world *w) {

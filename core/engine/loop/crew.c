@@ -235,6 +235,19 @@ bool lsi_crew_do(struct lsi_crew *c, struct lsi_crew_task *task) {
   return m;
 }
 
+/* Threads that have something to do get theirs first: who is free may be through with the run before they
+ * look, and ends it then without them. With the last one the run may end, and be gone. */
+static void post_all(const struct lsi_run *run) {
+  struct lsi_worker *free_ones[MEMBERS_MOST];
+  uint32_t n = 0;
+  for (uint32_t i = 0, all = run->n_workers; i < all; i++) {
+    struct lsi_worker *w = &run->workers[i];
+    if (atomic_load(&((struct lsi_member *)w->home)->load)) lsi_member_post(w);
+    else free_ones[n++] = w;
+  }
+  for (uint32_t i = 0; i < n; i++) lsi_member_post(free_ones[i]);
+}
+
 int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *err) {
   const uint32_t n = run->n_workers;
   int rc = n <= c->most ? 0 : lsi_fail(err, LSIO_ERR_LIMIT, 0, "more than %u workers", c->most);
@@ -250,9 +263,7 @@ int lsi_crew_take_up(struct lsi_crew *c, struct lsi_run *run, struct lsi_error *
     atomic_store(&run->workers[i].roused, &m->home);
   }
   const bool tight = run->config.share * n < c->n * LSI_ARENA_USUAL;
-  /* The first one may look at all of them at once: to rouse them when it fails. With the last one the run may
-   * end, and be gone. */
-  for (uint32_t i = 0; rc == 0 && i < n; i++) lsi_member_post(&run->workers[i]);
+  if (rc == 0) post_all(run); /* the first one may look at all of them at once: to rouse them when it fails */
   for (uint32_t i = 0; i < c->n; i++) {
     if (tight && rc == 0 && c->members[i]->used != run) ask_to_trim(c, c->members[i]);
     c->members[i]->used = NULL;

@@ -101,6 +101,7 @@ int lsi_run_create(const struct lsi_run_config *config, struct lsi_run **out,
   atomic_store(&run->running, run->n_workers);
   atomic_store(&run->unsettled, run->n_workers);
   atomic_store(&run->may_open, run->n_workers);
+  atomic_store(&run->unseen, run->n_workers);
   run->late.workers = run->n_workers;
   *out = run;
   return 0;

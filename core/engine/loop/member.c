@@ -46,6 +46,7 @@ static void take_up_waiting(struct lsi_member *m, unsigned kind) {
 static void receive(struct lsi_member *m, struct lsi_worker *mail) {
   for (struct lsi_worker *w = mail, *next; w; w = next) {
     next = w->next;
+    atomic_fetch_sub(&w->run->unseen, 1);
     struct lsi_member_queue *q = &m->waiting[kind_of(w)];
     w->next = NULL;
     *q->end = w;
@@ -142,6 +143,44 @@ static uint32_t may_begin(const struct lsi_member *m, bool hot) {
   return lsi_depth_has_room(rung, all) && (!hot || all.bytes < LSI_HOT_BYTES) ? UNITS_CROWDED : 0;
 }
 
+/* Takes it out of the mail of its thread, if it is still there and the thread has more to do than its mail:
+ * one that was asleep is on its way. */
+static bool withdraw(struct lsi_worker *w) {
+  struct lsi_member *m = (struct lsi_member *)w->home; /* its first field */
+  lsi_os_lock(m->mutex);
+  const bool busy = atomic_load(&m->load) > (atomic_load(&m->home.others) & ~LSI_CROWDED);
+  struct lsi_worker **at = &m->mail;
+  while (*at && *at != w) at = &(*at)->next;
+  const bool found = busy && *at;
+  if (found) {
+    *at = w->next;
+    if (!*at) m->mail_end = at;
+    atomic_fetch_sub_explicit(&m->home.others, 1, memory_order_relaxed);
+    atomic_fetch_sub(&m->load, 1);
+  }
+  lsi_os_unlock(m->mutex);
+  return found;
+}
+
+/* A worker has ended, and so nothing is left that another one could begin: those that their threads have not
+ * seen yet, in the midst of other jobs' steps, which may take long, end with it. Returns how many. Not where
+ * units were put off: the last worker of all takes them. */
+static uint32_t withdraw_others(struct lsi_run *run) {
+  if (LSI_LIKELY(!atomic_load(&run->unseen))) return 0;
+  uint32_t n = 0;
+  lsi_os_lock(run->mutex);
+  for (uint32_t i = 0; i < run->n_workers && !run->late.n; i++) {
+    if (!withdraw(&run->workers[i])) continue;
+    lsi_worker_never_began(&run->workers[i]);
+    if (run->late.workers) run->late.workers--;
+    n++;
+  }
+  lsi_os_unlock(run->mutex);
+  atomic_fetch_sub(&run->may_open, n);
+  atomic_fetch_sub(&run->unseen, n);
+  return n;
+}
+
 /* One turn. True: something was done. */
 static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
   w->may_begin = lsi_others_wait(w) ? may_begin(m, w->reader.depth.hot) : UINT32_MAX;
@@ -156,7 +195,7 @@ static bool turn(struct lsi_member *m, struct lsi_worker *w, int64_t most_ns) {
   if (has_background(m)) account(m, w, w->served - before);
   if (t != LSI_TURN_ENDED) return !w->idle;
   remove_worker(m, w);
-  lsi_run_worker_ended(w->run); /* which may be gone from here on */
+  lsi_run_worker_ended(w->run, withdraw_others(w->run)); /* which may be gone from here on */
   return true;
 }
 

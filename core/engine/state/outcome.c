@@ -199,13 +199,15 @@ static void workers_ended(struct lsi_run *run, uint32_t n) {
   if (last && tell) tell(user, true);
 }
 
-void lsi_run_worker_ended(struct lsi_run *run) { workers_ended(run, 1); }
+void lsi_run_worker_ended(struct lsi_run *run, uint32_t withdrawn) { workers_ended(run, 1 + withdrawn); }
+
+void lsi_worker_never_began(struct lsi_worker *w) {
+  w->stage = LSI_STAGE_ENDED;
+  atomic_store_explicit(&w->activity, (uint64_t)LSI_PHASE_END << 56, memory_order_relaxed);
+}
 
 void lsi_run_never_began(struct lsi_run *run) {
-  for (uint32_t i = 0; i < run->n_workers; i++) {
-    run->workers[i].stage = LSI_STAGE_ENDED;
-    atomic_store_explicit(&run->workers[i].activity, (uint64_t)LSI_PHASE_END << 56, memory_order_relaxed);
-  }
+  for (uint32_t i = 0; i < run->n_workers; i++) lsi_worker_never_began(&run->workers[i]);
   workers_ended(run, run->n_workers);
 }
 

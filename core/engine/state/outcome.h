@@ -34,8 +34,9 @@ void lsi_worker_fail(struct lsi_worker *w);
 /* Puts a list of completions behind those that wait; handed over. Without `wake` lsi_run_worker_ended
  * follows, which wakes who waits for them. */
 void lsi_run_complete(struct lsi_run *run, struct lsi_run_completion *list, bool wake);
-/* A worker of the run has given back what it held. */
-void lsi_run_worker_ended(struct lsi_run *run);
+/* A worker of the run has given back what it held; so many others never began, and never will. */
+void lsi_run_worker_ended(struct lsi_run *run, uint32_t withdrawn);
+void lsi_worker_never_began(struct lsi_worker *w);
 /* All of them, of a run that could not begin. */
 void lsi_run_never_began(struct lsi_run *run);
 /* Counts a step of the wave that has failed and reports it. */

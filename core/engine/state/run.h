@@ -110,6 +110,7 @@ struct lsi_run {
   atomic_uint running;
   atomic_uint unsettled;     /* of them: those that have not looked whether they are the last to end */
   atomic_uint starving;      /* workers that wait for a descriptor */
+  atomic_uint unseen;        /* workers that no thread has looked at yet */
   atomic_uint may_open;      /* workers that have opened or may still: see leaves_it_to_others() */
   uint64_t
       write_bytes; /* of buffers that a worker can use for results of a direct sink; 0: not direct */
