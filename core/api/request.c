@@ -26,6 +26,23 @@ static void free_request(struct lsio_request *g) {
   lsi_free(g);
 }
 
+static int check_alignment(const struct lsio_request_options *o, struct lsi_error *err) {
+  const struct {
+    const char *name;
+    const void *at;
+    size_t size;
+  } arrays[] = {{"object", o->object, sizeof *o->object},
+                {"offset", o->offset, sizeof *o->offset},
+                {"length", o->length, sizeof *o->length},
+                {"tag", o->tag, sizeof *o->tag},
+                {"group", o->group, sizeof *o->group}};
+  for (size_t i = 0; o->n && i < LSI_COUNTOF(arrays); i++)
+    if ((uintptr_t)arrays[i].at % arrays[i].size)
+      return lsi_fail(err, LSIO_ERR_USAGE, 0, "the array `%s` is not aligned to its elements of %zu bytes",
+                      arrays[i].name, arrays[i].size);
+  return 0;
+}
+
 static int check(const struct lsio_request_options *o, struct lsi_error *err) {
   if (o->n >= LSI_MAX_CHUNKS || o->n_objects > UINT32_MAX)
     return lsi_fail(err, LSIO_ERR_USAGE, 0, "a request has at most %u ranges, and not %zu of %zu objects",
@@ -36,7 +53,7 @@ static int check(const struct lsio_request_options *o, struct lsi_error *err) {
     return lsi_fail(err, LSIO_ERR_USAGE, 0,
                     "without `object`, a request has one object, or as many as ranges; it has %zu and %zu",
                     o->n_objects, o->n);
-  return 0;
+  return check_alignment(o, err);
 }
 
 /* *array becomes one of the request's own. */

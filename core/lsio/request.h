@@ -33,7 +33,8 @@ struct lsio_request_options {
   uint32_t reserved;
   const char *const *objects; /* paths or URLs, as they are: no patterns */
   size_t n_objects;
-  size_t n;                   /* ranges: elements of the arrays below; fewer than 2^32 - 1 */
+  size_t n;                   /* ranges: elements of the arrays below, which lie aligned to them; fewer than
+                                 2^32 - 1 */
   const uint32_t *object;     /* indices of objects, from 0 on. NULL: all of the only one; or of several, as
                                  many as there are ranges, each its own */
   const int64_t *offset;      /* in bytes; negative ones count from the object's end. NULL: all 0 */
@@ -48,7 +49,7 @@ struct lsio_request_options {
 };
 
 /* *out is a reference, which the caller releases; jobs have their own until they have been planned.
- * LSIO_ERR_USAGE: arrays are missing, or there are too many ranges. */
+ * LSIO_ERR_USAGE: arrays are missing or not aligned, or there are too many ranges. */
 LSIO_API int lsio_request_create(const struct lsio_request_options *options, lsio_request **out,
                                  lsio_error **error);
 /* Returns its argument. */

@@ -212,6 +212,32 @@ static void test_wrong_requests(void **state) {
   polled_destroy(job);
 }
 
+/* Arrays that are borrowed are read as what they are, by code that counts on where that lies. */
+static void test_arrays_lie_aligned(void **state) {
+  (void)state;
+  static const char *const names[] = {"object", "offset", "length", "tag", "group"};
+  static const char *const objects[] = {"a.f32"};
+  _Alignas(8) static char zeros[32];
+  for (size_t i = 0; i < LSI_COUNTOF(names); i++) {
+    for (uint32_t flags = 0; flags <= LSIO_REQUEST_BORROW; flags++) {
+      const void *at[LSI_COUNTOF(names)] = {zeros, zeros, zeros, zeros, zeros};
+      at[i] = zeros + (i ? 4 : 2);
+      struct lsio_request_options o = {.struct_size = sizeof o, .flags = flags, .objects = objects,
+                                       .n_objects = 1, .n = 2, .object = at[0], .offset = at[1],
+                                       .length = at[2], .tag = at[3], .group = at[4]};
+      lsio_request *request = NULL;
+      lsio_error *e = NULL;
+      assert_int_equal(lsio_request_create(&o, &request, &e), LSIO_ERR_USAGE);
+      if (!strstr(lsio_error_message(e), names[i]) || !strstr(lsio_error_message(e), "not aligned"))
+        fail_msg("%s", lsio_error_message(e));
+      lsio_error_free(e);
+      o.n = 0; /* of no elements */
+      assert_int_equal(lsio_request_create(&o, &request, NULL), 0);
+      lsio_request_release(request);
+    }
+  }
+}
+
 /* Two jobs in a context of their own; 0, or the code that one of them got. */
 static int two_jobs(const struct plain_range *ranges) {
   lsio_context *context = NULL;
@@ -256,7 +282,7 @@ static void test_allocations_fail(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {API_TEST(test_into_memory), API_TEST(test_streamed),
                                      API_TEST(test_several_threads), API_TEST(test_who_plans),
-                                     API_TEST(test_wrong_requests),
+                                     API_TEST(test_wrong_requests), API_TEST(test_arrays_lie_aligned),
                                      API_TEST(test_allocations_fail)};
   return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -93,6 +93,31 @@ def test_ranges_that_are_left_out(raw, tmp_path):
     assert len(got.errors) == 1 and isinstance(got.errors[0], FileNotFoundError) and got.errors[0].step == 1
 
 
+def odd(buffer):
+    """Copy it to where no element may lie."""
+    values = np.frombuffer(buffer, np.uint8)
+    out = np.empty(values.size + 1, np.uint8)[1:]
+    out[:] = values
+    return out
+
+
+def test_ranges_that_lie_anywhere(floats):
+    """As they come out of a message from another process."""
+    path, values = floats
+    starts = np.arange(100) * 4
+    buffers = []
+    source = lsio.ranges(path, offset=starts, length=4, tag=starts, group=starts // 100)
+    text = pickle.dumps(source, protocol=5, buffer_callback=buffers.append)
+    source = pickle.loads(text, buffers=[odd(b.raw()) for b in buffers])
+    assert not source.offset.flags.aligned
+    assert (lsio.submit(source, type="f4", stream=False).result().output == values[:100]).all()
+    at = odd(starts).view("i8")
+    assert (lsio.get_ranges(path, starts=at, lengths=odd(starts * 0 + 4).view("i8")).data.view("f4")
+            == values[:100]).all()  # fmt: skip
+    with pytest.raises(lsio.Error, match="`offset` is not aligned"):
+        _core.Request([os.fsencode(path)], None, at, None, None, None)
+
+
 # ---- jobs
 
 
