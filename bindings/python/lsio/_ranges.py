@@ -266,9 +266,7 @@ class _One:
                 raise _late(self._name, timeout) from None
             raise
         finally:
-            self._future = (
-                None  # it would keep a loop that closes before it hears of the end, and so the read
-            )
+            self._future = None  # it would keep a loop that closes before it hears of the end
         return self.end()
 
 

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import lsio
+from lsio import _bridge
 
 SLOW = "function() local t = os.clock() + 0.05 while os.clock() < t do end end"
 STATE = {"state": "double n;", "reduce": "sum"}
@@ -150,6 +152,16 @@ def test_loops_and_what_is_none(floats):
     assert done.wait(30)
 
 
+def left_by(context):
+    """Jobs that have not gone, once those that have been cancelled had time to."""
+    until = time.monotonic() + 30
+    gc.collect()
+    while (running := context.stats()["jobs_running"]) and time.monotonic() < until:
+        time.sleep(0.001)
+        gc.collect()
+    return running
+
+
 def test_closed_loops_leave_nothing(floats):
     path, _ = floats
     context = lsio.Context(workers=1)
@@ -160,11 +172,34 @@ def test_closed_loops_leave_nothing(floats):
         await reads[0]  # and leave the others
 
     asyncio.run(run())
+    assert left_by(context) == 0
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(30):
         asyncio.run(run())
-    gc.collect()  # tasks that were cancelled are in cycles
-    assert len(os.listdir("/proc/self/fd")) <= before + 1 and len(context._bridges) <= 1
+    assert left_by(context) == 0 and len(context._bridges) == 0
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_closed_loops_that_have_not_heard(floats, monkeypatch):
+    """Of the end of what was cancelled: they go, and so does it."""
+    path, _ = floats
+    context = lsio.Context(workers=1)
+    monkeypatch.setattr(_bridge.Bridge, "pump", lambda self: None)
+
+    async def run():
+        read = asyncio.ensure_future(lsio.get_range_async(path, start=0, length=4, context=context))
+        late = asyncio.ensure_future(
+            lsio.get_range_async(path, start=0, length=4, timeout=0.01, context=context)
+        )
+        job = asyncio.ensure_future(lsio.submit(lsio.files(path), COUNT, context=context, **STATE)._await())
+        await asyncio.sleep(0.02)
+        read.cancel()
+        job.cancel()
+        done = await asyncio.gather(read, late, job, return_exceptions=True)
+        assert [type(e) for e in done] == [asyncio.CancelledError, lsio.TimeoutError, asyncio.CancelledError]
+
+    asyncio.run(run())
+    assert left_by(context) == 0 and len(context._bridges) == 0
 
 
 def test_jobs_of_closed_loops(floats):
