@@ -47,12 +47,12 @@ def release_some(todo, sums, seed):
     while (batch := todo.get()) is not None:
         how = rng.randrange(3)
         if how == 0:
-            total += int(batch.data.view("i8").sum())
+            total += sum(int(chunk.data.sum()) for chunk in batch)
             batch.release()
         elif how == 1:
             kept += [chunk.data for chunk in batch]  # views that outlive their batch
         else:
-            kept.append(batch.copy().data.view("i8"))
+            kept += [chunk.data for chunk in batch.copy()]
         rng.shuffle(kept)
         while len(kept) > 2000:
             total += int(kept.pop().view("i8").sum())
