@@ -258,6 +258,9 @@ class _One:
                 await self._future
             else:
                 await asyncio.wait_for(self._future, timeout)
+        except GeneratorExit:  # the coroutine is closed and may wait for nothing more
+            self.cancel()
+            raise
         except BaseException as e:
             self.cancel()
             while self._out is not None and self._core.status() == _core.BUSY:

@@ -202,6 +202,24 @@ def test_closed_loops_that_have_not_heard(floats, monkeypatch):
     assert left_by(context) == 0 and len(context._bridges) == 0
 
 
+def test_coroutines_that_are_closed(floats):
+    """As those are that their loop has left behind: while the read goes on, too."""
+    path, _ = floats
+    context = lsio.Context(workers=1)
+
+    async def run():
+        job = lsio.submit(lsio.files(path, chunk=4000), SLOW, context=context, **STATE)
+        out = np.empty(4, np.uint8)
+        for _ in range(10):
+            read = lsio.get_range_async(path, start=0, length=4, out=out, context=context)
+            read.send(None)  # it has begun, and waits
+            read.close()
+        job.cancel()
+
+    asyncio.run(run())
+    assert left_by(context) == 0
+
+
 def test_jobs_of_closed_loops(floats):
     """They can be waited for in any thread, by several at once."""
     path, values = floats
