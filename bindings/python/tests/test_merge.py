@@ -79,7 +79,7 @@ def test_fields(floats, n):
     assert state["sum"] == pytest.approx(whole["sum"])
     assert state["m"] == pytest.approx(whole["m"]) and state["m"]["n"] == values.size
     assert merged.stats["steps"] == 100 and merged.stats["bytes_read"] == values.nbytes
-    assert merged.output is None and merged.errors == [] and str(merged).count("done") == n
+    assert merged.output is None and merged.errors == [] and str(merged).count("done: ") == n
 
 
 def test_nan_wins(floats):
