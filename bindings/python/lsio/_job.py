@@ -465,7 +465,8 @@ class Job:
         self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cancel()
-        await self._let_go_async()
+        if kind is not GeneratorExit:  # then the coroutine is closed, and may wait for nothing
+            await self._let_go_async()
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a job that runs can't be pickled; pickle what it is made of, and submit that")

@@ -174,6 +174,19 @@ def test_nothing_is_written_once_control_is_back(large):
             assert untouched_after(out, f, seconds), (f, seconds)
 
 
+def test_a_coroutine_in_the_block_of_a_job_can_be_closed(large):
+    async def run():
+        async def inside():
+            async with lsio.submit(lsio.files(large), out=np.empty(64 << 20, np.uint8)):
+                await asyncio.sleep(60)
+
+        coroutine = inside()
+        coroutine.send(None)
+        coroutine.close()
+
+    asyncio.run(run())
+
+
 # ---- Ctrl-C while the interpreter ends
 
 ENDLESS = """
