@@ -1,0 +1,50 @@
+//! Calls from C: they never unwind, and what they drop must not wait for the thread that they run on.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// While it is there this thread must not wait for threads of a context.
+pub(crate) struct NoWaiting(());
+
+impl NoWaiting {
+    pub(crate) fn new() -> Self {
+        let _ = DEPTH.try_with(|d| d.set(d.get() + 1));
+        NoWaiting(())
+    }
+}
+
+impl Drop for NoWaiting {
+    fn drop(&mut self) {
+        let _ = DEPTH.try_with(|d| d.set(d.get() - 1));
+    }
+}
+
+pub(crate) fn may_wait() -> bool {
+    DEPTH.try_with(|d| d.get() == 0).unwrap_or(true)
+}
+
+/// Runs what C has called; a panic is its text.
+///
+/// What a panic leaves half-done is the caller's affair: it must not be used again.
+pub(crate) fn from_c<R>(body: impl FnOnce() -> R) -> Result<R, String> {
+    let _guard = NoWaiting::new();
+    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
+        let text = panic_text(&*payload);
+        // Dropping what was thrown may panic once more.
+        if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(another);
+        }
+        text
+    })
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let said = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let said = said.or_else(|| payload.downcast_ref::<String>().cloned());
+    format!("panicked: {}", said.as_deref().unwrap_or("with something that is no text"))
+}

@@ -1,0 +1,63 @@
+use crate::{context, Data};
+use lsio::ErrorKind;
+use std::time::Duration;
+
+fn content(n: usize) -> Vec<u8> {
+    (0..n).flat_map(|v| (v as f32).to_le_bytes()).collect()
+}
+
+#[test]
+fn one_range() {
+    let data = Data::new(1, 5000);
+    let (file, all) = (data.file(0), content(5000));
+    let context = context();
+    assert_eq!(*context.get_range(&file, ..).wait().unwrap(), all[..]);
+    assert_eq!(*context.get_range(&file, 100..).wait().unwrap(), all[100..]);
+    assert_eq!(*context.get_range(&file, 100..=199).wait().unwrap(), all[100..200]);
+    assert_eq!(*context.get_range(&file, ..7).wait().unwrap(), all[..7]);
+    assert_eq!(*context.get_range(&file, 7..7).wait().unwrap(), all[..0]);
+    let read = context.get_range(&file, 4..4100).timeout(Duration::from_secs(60));
+    assert_eq!(read.wait().unwrap().into_vec(), &all[4..4100]);
+    pollster::block_on(async {
+        assert_eq!(*context.get_range(&file, 5..4101).await.unwrap(), all[5..4101]);
+        assert_eq!(*context.get_range(&file, ..).await.unwrap(), all[..]);
+        let many =
+            (0..100u64).map(|i| std::future::IntoFuture::into_future(context.get_range(&file, i..i + 50)));
+        for (i, bytes) in futures_util::future::join_all(many).await.into_iter().enumerate() {
+            assert_eq!(*bytes.unwrap(), all[i..i + 50]);
+        }
+    });
+}
+
+#[test]
+fn many_ranges() {
+    let data = Data::new(1, 5000);
+    let (file, all) = (data.file(0), content(5000));
+    let ranges = [0..10, 10..10, 19_990..20_000, 5..4000];
+    let got = context().get_ranges(&file, &ranges).wait().unwrap();
+    assert_eq!((got.len(), got.is_empty()), (4, false));
+    for (r, bytes) in ranges.iter().zip(got.iter()) {
+        assert_eq!(*bytes, all[r.start as usize..r.end as usize]);
+    }
+    assert_eq!(got[2], all[19_990..]);
+    assert!(got.get(4).is_none());
+    assert_eq!(got.into_array().len(), 4015);
+    let got = pollster::block_on(async { context().get_ranges(&file, &ranges).await.unwrap() });
+    assert_eq!(got[3], all[5..4000]);
+    assert!(context().get_ranges(&file, &[]).wait().unwrap().is_empty());
+    assert!(pollster::block_on(async { context().get_ranges(&file, &[]).await.unwrap() }).is_empty());
+}
+
+#[test]
+#[allow(clippy::reversed_empty_ranges)]
+fn what_is_no_range() {
+    let data = Data::new(1, 10);
+    let context = context();
+    let e = context.get_range(data.file(0), 20..10).wait().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Usage);
+    assert_eq!(context.get_range(data.file(0), u64::MAX..).wait().unwrap_err().kind(), ErrorKind::Usage);
+    assert!(context.get_range(data.file(0), 30..50).wait().is_err());
+    assert!(context.get_range(data.file(0), 0..1 << 62).wait().is_err());
+    assert!(pollster::block_on(async { context.get_range(data.file(0), 30..50).await }).is_err());
+    assert!(pollster::block_on(async { context.get_ranges(data.file(3), &[0..1, 2..3]).await }).is_err());
+}
