@@ -4,6 +4,7 @@
     tally.py busted EXIT LOG           busted -o TAP
     tally.py unittest EXIT LOG         python -m unittest -v
     tally.py pytest EXIT JUNIT.xml     pytest --junitxml
+    tally.py cargo EXIT LOG             cargo test, of any number of programs
     tally.py fuzz EXIT LOG             scripts/fuzz: a line for each target
 
 A runner that exits with a failure although no test of its report failed (it crashed, or could not
@@ -71,13 +72,19 @@ def pytests(xml):
     return passed, failed, skipped
 
 
+def cargo(text):
+    rows = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;", text, re.M)
+    passed, failed, skipped = (sum(int(row[i]) for row in rows) for i in range(3))
+    return passed, failed, skipped
+
+
 def fuzz(text):
     rows = re.findall(r"^\w+ +(\d+) +\d+ +\d+ +(\d+)$", text, re.M)
     failed = sum(1 for runs, crashes in rows if int(crashes) or not int(runs))
     return len(rows) - failed, failed, 0
 
 
-COUNTERS = {"fuzz": fuzz, "ctest": ctest, "busted": busted, "unittest": unittests, "pytest": pytests}
+COUNTERS = {"fuzz": fuzz, "cargo": cargo, "ctest": ctest, "busted": busted, "unittest": unittests, "pytest": pytests}
 
 
 def tally(kind, exit_code, text):

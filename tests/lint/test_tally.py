@@ -58,6 +58,14 @@ class Tally(unittest.TestCase):
         self.assertEqual((0, 1, 0), tally("pytest", 2, "<testsuites><testsuite/></testsuites>"))
         self.assertEqual((0, 1, 0), tally("pytest", 139, ""))
 
+    def test_cargo(self):
+        row = "test result: %s. %d passed; %d failed; %d ignored; 0 measured; 0 filtered out; finished in 0.1s\n"
+        text = row % ("ok", 5, 0, 1) + row % ("ok", 0, 0, 0)
+        self.assertEqual((5, 0, 1), tally("cargo", 0, text))
+        self.assertEqual((7, 1, 1), tally("cargo", 101, text + row % ("FAILED", 2, 1, 0)))
+        self.assertEqual((5, 1, 1), tally("cargo", 101, text))  # a program that crashed, or clippy
+        self.assertEqual((0, 1, 0), tally("cargo", 101, "error: could not compile `lsio` (lib)\n"))
+
     def test_fuzz(self):
         text = "target   runs edges inputs crashes\ncsv      9000    80     12       0\n"
         self.assertEqual((1, 0, 0), tally("fuzz", 0, text))
