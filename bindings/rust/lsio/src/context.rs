@@ -27,6 +27,7 @@ type Log = dyn Fn(LogLevel, &str) + Send + Sync;
 
 pub(crate) struct Inner {
     raw: NonNull<sys::lsio_context>,
+    without_env: bool,
     log: Option<Box<Box<Log>>>,
 }
 
@@ -101,7 +102,7 @@ impl ContextBuilder {
         self
     }
 
-    /// Takes no notice of the `LSIO_*` variables.
+    /// It and its jobs take no notice of the `LSIO_*` variables.
     pub fn without_env(mut self) -> Self {
         self.flags |= sys::LSIO_CONTEXT_NO_ENV;
         self
@@ -161,7 +162,10 @@ impl ContextBuilder {
         // SAFETY: the options are whole, settings live until the call returns, the log as long as the context.
         let code = unsafe { sys::lsio_context_create(&options, &mut raw, &mut error) };
         match NonNull::new(raw).filter(|_| code == 0) {
-            Some(raw) => Ok(Context(Arc::new(Inner { raw, log }))),
+            Some(raw) => {
+                let without_env = self.flags & sys::LSIO_CONTEXT_NO_ENV != 0;
+                Ok(Context(Arc::new(Inner { raw, without_env, log })))
+            }
             // SAFETY: the error was handed over.
             None => Err(unsafe { Error::take(error, code) }),
         }
@@ -258,6 +262,15 @@ impl Context {
         }
         // SAFETY: the error was handed over.
         Err(unsafe { Error::take(error, code) })
+    }
+
+    /// Flags of its jobs.
+    pub(crate) fn job_flags(&self) -> u32 {
+        if self.0.without_env {
+            sys::LSIO_JOB_NO_ENV
+        } else {
+            0
+        }
     }
 
     pub(crate) fn raw(&self) -> *mut sys::lsio_context {

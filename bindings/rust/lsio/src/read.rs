@@ -129,7 +129,8 @@ impl Read {
         let settings =
             self.timeout.map_or_else(|| Ok(CStrings::default()), |t| CStrings::new([deadline(t)]))?;
         let mut options = no_options();
-        options.flags = sys::LSIO_JOB_NO_STATE;
+        // By variables such as LSIO_LIMIT it could end well without having filled the output.
+        options.flags = sys::LSIO_JOB_NO_STATE | sys::LSIO_JOB_NO_ENV;
         options.request = request.raw();
         options.queue = queue.as_ref().map_or(ptr::null_mut(), Queue::raw);
         (options.settings, options.n_settings) = (settings.pointers(), settings.len());

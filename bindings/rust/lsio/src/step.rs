@@ -223,9 +223,16 @@ pub enum Yield {
 pub(crate) type StepEnd = std::result::Result<Yield, (i32, String)>;
 
 /// What closures may return: nothing, a [`Yield`], or a `Result` of one of these with any error that has text.
-pub trait IntoYield {
+pub trait IntoYield: sealed::Sealed {
     #[doc(hidden)]
     fn into_yield(self) -> StepEnd;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl Sealed for super::Yield {}
+    impl<Y: super::IntoYield, E: std::fmt::Display + 'static> Sealed for Result<Y, E> {}
 }
 
 impl IntoYield for () {

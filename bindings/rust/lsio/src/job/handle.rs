@@ -56,7 +56,10 @@ impl Handle {
     pub(crate) unsafe fn end(&self) -> Result<(), Error> {
         match sys::lsio_job_status(self.raw) {
             0 => Ok(()),
-            _ => Err(Error::from_c(sys::lsio_job_error(self.raw))),
+            code => Err(match sys::lsio_job_error(self.raw) {
+                e if e.is_null() => Error::take(std::ptr::null_mut(), code), // a fork's
+                e => Error::from_c(e),
+            }),
         }
     }
 }

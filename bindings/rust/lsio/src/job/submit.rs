@@ -165,7 +165,7 @@ pub(super) fn submit<S: Send + 'static>(builder: JobBuilder<S>) -> Result<Job<S>
         _ => None,
     };
     let mut options = no_options();
-    options.flags = sys::LSIO_JOB_NO_STATE;
+    options.flags = sys::LSIO_JOB_NO_STATE | plan.context.job_flags();
     if stream {
         options.flags |= sys::LSIO_JOB_STREAM;
     }

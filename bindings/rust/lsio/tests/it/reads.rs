@@ -48,6 +48,19 @@ fn many_ranges() {
     assert!(pollster::block_on(async { context().get_ranges(&file, &[]).await.unwrap() }).is_empty());
 }
 
+/// Variables for jobs would leave ranges out.
+#[test]
+fn reads_take_no_notice_of_variables() {
+    let exe = std::env::current_exe().unwrap();
+    let run = std::process::Command::new(exe)
+        .args(["--exact", "reads::many_ranges", "reads::what_is_no_range"])
+        .envs([("LSIO_ON_ERROR", "skip"), ("LSIO_LIMIT", "1")])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+    assert!(String::from_utf8_lossy(&run.stdout).contains("2 passed"));
+}
+
 #[test]
 #[allow(clippy::reversed_empty_ranges)]
 fn what_is_no_range() {
