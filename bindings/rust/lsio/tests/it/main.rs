@@ -4,6 +4,7 @@ mod closures;
 mod errors;
 mod executors;
 mod jobs;
+mod logs;
 mod outputs;
 mod reads;
 mod stress;
