@@ -65,7 +65,7 @@ struct Read {
 /// A read on its way.
 #[derive(Debug)]
 struct Running {
-    queue: Option<Queue>, // goes before the job, which holds its context
+    queue: Option<Queue>, // `Some` until it goes, before the job, which holds its context
     handle: Handle,
     output: Option<Arc<Output>>,
 }
@@ -122,7 +122,7 @@ impl Read {
         unsafe { Request::create(&options) }
     }
 
-    fn start(&self, queue: Option<Queue>) -> Result<Running> {
+    fn start(&self, queue: Queue) -> Result<Running> {
         let (offsets, lengths, total) = self.arrays()?;
         let request = self.request(&offsets, &lengths)?;
         let output = total.map(|n| Output::room(n).map(Arc::new)).transpose()?;
@@ -132,7 +132,7 @@ impl Read {
         // By variables such as LSIO_LIMIT it could end well without having filled the output.
         options.flags = sys::LSIO_JOB_NO_STATE | sys::LSIO_JOB_NO_ENV;
         options.request = request.raw();
-        options.queue = queue.as_ref().map_or(ptr::null_mut(), Queue::raw);
+        options.queue = queue.raw();
         (options.settings, options.n_settings) = (settings.pointers(), settings.len());
         if let Some(output) = &output {
             options.output = output.pointer();
@@ -144,7 +144,11 @@ impl Read {
         // SAFETY: what the options point to lives until the call returns; the output's reference is C's.
         unsafe {
             match sys::lsio_submit(self.context.raw(), &options, &mut raw, &mut error) {
-                0 => Ok(Running { queue, handle: Handle::from_c(raw, self.context.clone()), output }),
+                0 => Ok(Running {
+                    queue: Some(queue),
+                    handle: Handle::from_c(raw, self.context.clone()),
+                    output,
+                }),
                 code => Err(Error::take(error, code)),
             }
         }
@@ -157,16 +161,15 @@ impl Read {
         }
         let queue = Queue::new(&self.context)?;
         queue.register(task.waker());
-        self.start(Some(queue)).map(Some)
+        self.start(queue).map(Some)
     }
 
     fn wait(&self) -> Result<Array> {
         if self.ranges.is_empty() {
             return Ok(Array::of_bytes(Vec::new()));
         }
-        let running = self.start(None)?;
-        // SAFETY: a job without a queue, waited for by one thread.
-        unsafe { sys::lsio_wait(running.handle.raw(), -1) };
+        let mut running = self.start(Queue::new(&self.context)?)?;
+        while !running.has_ended(-1)? {}
         running.end()
     }
 
@@ -206,11 +209,11 @@ impl Running {
     }
 
     /// Whether the end is told in the queue.
-    fn has_ended(&mut self) -> Result<bool> {
+    fn has_ended(&mut self, timeout_ms: i32) -> Result<bool> {
         let Some(queue) = &mut self.queue else { return Ok(false) };
         // SAFETY: zeros are no event; a plain read into memory has no blocks.
         let mut events: [sys::lsio_event; EVENTS] = unsafe { std::mem::zeroed() };
-        let n = unsafe { queue.take(&mut events, 0) };
+        let n = unsafe { queue.take(&mut events, timeout_ms) };
         if n < 0 {
             // SAFETY: there is no error to free.
             return Err(unsafe { Error::take(ptr::null_mut(), n) });
@@ -247,7 +250,7 @@ impl Future for ReadFuture {
         if let Some(queue) = &running.queue {
             queue.register(task.waker());
         }
-        let ended = running.has_ended();
+        let ended = running.has_ended(0);
         if matches!(ended, Ok(false)) {
             return Poll::Pending;
         }
