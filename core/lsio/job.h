@@ -115,7 +115,7 @@ LSIO_API int lsio_submit(lsio_context *context, const struct lsio_job_options *o
 
 /* 1, 2, ... in the order in which jobs were submitted to their context, and texts asked of lsio_script_help:
  * by it the context's `log` and lsio_context_trace name a job. What a script says while it is submitted comes
- * before the program can know the number. */
+ * before the program can know the number. Thread-safe. */
 LSIO_API uint64_t lsio_job_number(const lsio_job *job);
 
 /* A job with a `deadline` (a setting: "90s", "5m", "1h", "500ms", or seconds) has so long from the call of

@@ -32,7 +32,8 @@ struct lsio_queue_options {
   uint32_t reserved;
   /* Called when there is something to take and was nothing before, or a little later, as said above; once
    * until the next take. From threads of the context, under no lock: it is only to wake the consumer, who may
-   * be in lsio_queue_take already. NULL: the consumer waits there, or by the descriptor. */
+   * be in lsio_queue_take already. It may cancel and release jobs, and release queues, this one too; it must
+   * not wait, or destroy the context. NULL: the consumer waits there, or by the descriptor. */
   void (*notify)(void *user);
   void *notify_user;
   void (*notify_destroy)(void *user); /* once, when notify will not be called any more; may be NULL */

@@ -334,6 +334,38 @@ static void consumers_are_woken(void **state) {
   assert_int_equal(atomic_load(&gone), 1);
 }
 
+struct owned {
+  pthread_mutex_t mutex;
+  lsio_queue *queue;
+  lsio_job *job;
+};
+
+static void release_all(void *user) {
+  struct owned *o = user;
+  pthread_mutex_lock(&o->mutex); /* until it is known what there is */
+  lsio_job_release(o->job);
+  lsio_queue_release(o->queue);
+  o->job = NULL;
+  o->queue = NULL;
+  pthread_mutex_unlock(&o->mutex);
+}
+
+/* As a task does that is dropped when it is woken. */
+static void notify_may_release_its_queue(void **state) {
+  (void)state;
+  for (int i = 0; i < 200; i++) {
+    struct owned o = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    const struct lsio_queue_options how = {.struct_size = sizeof how, .notify = release_all, .notify_user = &o,
+                                           .notify_destroy = forget};
+    atomic_store(&gone, 0);
+    pthread_mutex_lock(&o.mutex);
+    assert_int_equal(lsio_queue_create(api_context, &how, &o.queue, NULL), 0);
+    o.job = submit_to(o.queue, i % 2 ? API_COUNTS : ECHO, i % 2 ? 0 : LSIO_JOB_STREAM, NULL);
+    pthread_mutex_unlock(&o.mutex);
+    while (!atomic_load(&gone)) usleep(100);
+  }
+}
+
 static double cpu_s(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -459,6 +491,7 @@ int main(void) {
       QUEUE_TEST(blocks_outlive_their_context),
       QUEUE_TEST(queue_and_jobs_are_released_at_once),
       QUEUE_TEST(consumers_are_woken),
+      QUEUE_TEST(notify_may_release_its_queue),
       QUEUE_TEST(large_results_one_by_one),
       QUEUE_TEST(failures_wait_to_be_taken),
       QUEUE_TEST(no_call_waits),
