@@ -22,7 +22,7 @@ LSIO_BEGIN
 typedef struct lsio_request lsio_request;
 
 enum lsio_request_flags {
-  /* The arrays, `objects` and its names too (not the options), are borrowed until `release` is called, and not
+  /* The arrays, `objects` and its names too (not the options), are borrowed until `release` is called and not
    * changed meanwhile; they are read by other threads. Creating a request then takes no time, however long
    * they are. */
   LSIO_REQUEST_BORROW = 1
