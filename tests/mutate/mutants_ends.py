@@ -74,3 +74,15 @@ m("failures-hold-up-nobody", "steps.c", "after a failure nobody asks whether fai
   "  w->stepper.defers = true; /* failures that nobody takes hold it up */\n", "")
 m("failures-have-no-bound", "steps.c", "failures that nobody takes do not count",
   "  if (lsi_run_full(w->run)) return stall(w, step); /* of failures */\n", "")
+
+# ---- workers that nobody has seen ----
+
+m("unseen-are-waited-for", "member.c", "a job waits for threads that are in the midst of another one's step",
+  "  if (LSI_LIKELY(!atomic_load(&run->unseen))) return 0;\n", "  if (run) return 0;\n")
+m("busy-ones-are-told-last", "crew.c", "free threads get their mail first, and end the job before busy ones have theirs",
+  "    if (atomic_load(&((struct lsi_member *)w->home)->load)) lsi_member_post(w);",
+  "    if (!atomic_load(&((struct lsi_member *)w->home)->load)) lsi_member_post(w);")
+m("withdrawn-end-late-units", "member.c", "workers are withdrawn although units were put off for the last one",
+  "i < run->n_workers && !run->late.n; i++", "i < run->n_workers; i++")
+m("errors-have-room", "failures.c", "each job has memory for a hundred errors",
+  "  f->n_kept = 0;\n  f->kept = NULL;", "  f->n_kept = 0;\n  f->kept = lsi_reallocarray(NULL, LSI_ERRORS_KEPT, sizeof *f->kept);")
