@@ -32,9 +32,9 @@ impl Output {
         Self::of(v, n)
     }
 
-    /// Room for so many bytes, which nobody reads before they have been written.
-    pub(crate) fn room(bytes: usize) -> Result<Self> {
-        let mut v = Vec::<u8>::new();
+    /// Room for so many bytes in a vector's memory, which nobody reads before they have been written.
+    pub(crate) fn room(mut v: Vec<u8>, bytes: usize) -> Result<Self> {
+        v.clear();
         v.try_reserve_exact(bytes).map_err(|e| Error::new(crate::ErrorKind::NoMemory, e.to_string()))?;
         Ok(Self::of(v, bytes))
     }

@@ -2,12 +2,12 @@
 
 use crate::array::Array;
 use crate::calls;
-use crate::context::{c_string, path_bytes, CStrings, Context};
-use crate::error::{Error, Result};
-use crate::job::{no_options, Handle};
+use crate::context::{CStrings, Context};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::{no_options, Handle, Merge};
 use crate::output::Output;
 use crate::queue::{Queue, EVENTS};
-use crate::source::Request;
+use crate::source::{self, RangeSource};
 use crate::summary::no_array;
 use lsio_sys as sys;
 use std::future::{Future, IntoFuture};
@@ -15,9 +15,13 @@ use std::ops::{Bound, Range, RangeBounds};
 use std::path::Path;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::Arc;
-use std::task::{Context as Task, Poll};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context as Task, Poll, Wake, Waker};
 use std::time::Duration;
+
+/// Results beyond that lie in memory that LSIO makes, and uses again when they have been dropped: the
+/// allocator would have the system clear each page anew. Smaller ones the allocator has at hand.
+const SMALL: usize = 64 << 10;
 
 impl Context {
     /// Bytes of an object: `..`, `a..`, `a..b`. Begins when it is awaited, or [waited](GetRange::wait) for.
@@ -44,12 +48,41 @@ impl Context {
             Bound::Excluded(&n) => Some(n),
             Bound::Unbounded => None,
         };
-        GetRange(Read::new(self, path.as_ref(), vec![(begin, end)]))
+        GetRange(Read::new(self, path.as_ref(), 1, |add| add(begin, end)))
     }
 
     /// Many ranges of one object, which may overlap and come in any order.
+    ///
+    /// Large results lie in memory that the context keeps when they are dropped, for the next ones. So drop, or
+    /// copy, what is not needed any more; or read into a vector ([`GetRanges::output`]).
+    ///
+    /// ```
+    /// # fn main() -> lsio::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a");
+    /// # std::fs::write(&path, b"0123456789").unwrap();
+    /// let context = lsio::Context::new()?;
+    /// let mut memory = Vec::new();
+    /// for _ in 0..10 {
+    ///     let parts = context.get_ranges(&path, &[2..5, 0..1]).output(memory).wait()?;
+    ///     assert_eq!((&parts[0], &parts[1]), (&b"234"[..], &b"0"[..]));
+    ///     memory = parts.into_array().into_vec();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_ranges(&self, path: impl AsRef<Path>, ranges: &[Range<u64>]) -> GetRanges {
-        GetRanges(Read::new(self, path.as_ref(), ranges.iter().map(|r| (r.start, Some(r.end))).collect()))
+        let mut ends = Vec::with_capacity(ranges.len());
+        let read = Read::new(self, path.as_ref(), ranges.len(), |add| {
+            let mut at = 0usize;
+            for r in ranges {
+                add(r.start, Some(r.end))?;
+                at = at.saturating_add((r.end - r.start) as usize);
+                ends.push(at);
+            }
+            Ok(())
+        });
+        GetRanges { read, ends }
     }
 }
 
@@ -57,8 +90,11 @@ impl Context {
 #[derive(Debug, Clone)]
 struct Read {
     context: Context,
-    path: Vec<u8>,
-    ranges: Vec<(u64, Option<u64>)>,
+    source: Result<RangeSource>,
+    n: usize,
+    total: Option<usize>, // of bytes, where it is known
+    room: Option<Vec<u8>>,
+    merge: Merge,
     timeout: Option<Duration>,
 }
 
@@ -68,6 +104,7 @@ struct Running {
     queue: Option<Queue>, // `Some` until it goes, before the job, which holds its context
     handle: Handle,
     output: Option<Arc<Output>>,
+    total: Option<usize>,
 }
 
 impl Drop for Running {
@@ -79,55 +116,49 @@ impl Drop for Running {
 }
 
 impl Read {
-    fn new(context: &Context, path: &Path, ranges: Vec<(u64, Option<u64>)>) -> Self {
-        Read { context: context.clone(), path: path_bytes(path), ranges, timeout: None }
-    }
-
-    /// Offsets and lengths for C, and the sum of the lengths if all are known.
-    fn arrays(&self) -> Result<(Vec<i64>, Vec<i64>, Option<usize>)> {
-        let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
-        offsets.reserve_exact(self.ranges.len());
-        lengths.reserve_exact(self.ranges.len());
+    /// Of n ranges at most, which `each` gives, from where to where (`None`: to the end).
+    fn new(
+        context: &Context,
+        path: &Path,
+        n: usize,
+        each: impl FnOnce(&mut dyn FnMut(u64, Option<u64>) -> Result<()>) -> Result<()>,
+    ) -> Self {
+        let (mut offset, mut length) = (Vec::with_capacity(n), Vec::with_capacity(n));
         let mut total = Some(0usize);
-        for &(begin, end) in &self.ranges {
-            let length = match end {
+        let given = each(&mut |begin, end| {
+            let bytes = match end {
                 Some(end) if end < begin => {
                     return Err(Error::usage(format!("the range {begin}..{end} ends before it starts")))
                 }
                 Some(end) => i64::try_from(end - begin).ok(),
                 None => Some(-1),
             };
-            let (Ok(begin), Some(length)) = (i64::try_from(begin), length) else {
+            let (Ok(begin), Some(bytes)) = (i64::try_from(begin), bytes) else {
                 return Err(Error::usage(format!("{begin} is beyond the end of any object")));
             };
-            offsets.push(begin);
-            lengths.push(length);
-            total = total.and_then(|t| t.checked_add(usize::try_from(length).ok()?));
+            offset.push(begin);
+            length.push(bytes);
+            total = total.and_then(|t| t.checked_add(usize::try_from(bytes).ok()?));
+            Ok(())
+        });
+        let source = given.map(|()| source::ranges(path, [], offset, length));
+        Read { context: context.clone(), source, n, total, room: None, merge: Merge::Auto, timeout: None }
+    }
+
+    /// Where it goes: `None` leaves that to LSIO.
+    fn output(&mut self) -> Result<Option<Arc<Output>>> {
+        match (self.room.take(), self.total) {
+            (Some(v), Some(n)) => Output::room(v, n).map(|o| Some(Arc::new(o))),
+            (None, Some(n)) if n <= SMALL => Output::room(Vec::new(), n).map(|o| Some(Arc::new(o))),
+            _ => Ok(None),
         }
-        Ok((offsets, lengths, total))
     }
 
-    fn request(&self, offsets: &[i64], lengths: &[i64]) -> Result<Request> {
-        let path = c_string(self.path.as_slice())?;
-        let objects = [path.as_ptr()];
-        // SAFETY: zero is the default of all fields.
-        let mut options: sys::lsio_request_options = unsafe { std::mem::zeroed() };
-        options.struct_size = std::mem::size_of::<sys::lsio_request_options>();
-        options.objects = objects.as_ptr();
-        options.n_objects = 1;
-        options.n = offsets.len();
-        options.offset = offsets.as_ptr();
-        options.length = lengths.as_ptr();
-        // SAFETY: all is copied; the arrays have n elements.
-        unsafe { Request::create(&options) }
-    }
-
-    fn start(&self, queue: Queue) -> Result<Running> {
-        let (offsets, lengths, total) = self.arrays()?;
-        let request = self.request(&offsets, &lengths)?;
-        let output = total.map(|n| Output::room(n).map(Arc::new)).transpose()?;
-        let settings =
-            self.timeout.map_or_else(|| Ok(CStrings::default()), |t| CStrings::new([deadline(t)]))?;
+    fn start(mut self, queue: Queue) -> Result<Running> {
+        let request = self.source.as_ref().map_err(Clone::clone)?.request()?;
+        let output = self.output()?;
+        let words = self.merge.word().map(|w| format!("merge={w}"));
+        let settings = CStrings::new(words.into_iter().chain(self.timeout.map(deadline)))?;
         let mut options = no_options();
         // By variables such as LSIO_LIMIT it could end well without having filled the output.
         options.flags = sys::LSIO_JOB_NO_STATE | sys::LSIO_JOB_NO_ENV;
@@ -146,44 +177,57 @@ impl Read {
             match sys::lsio_submit(self.context.raw(), &options, &mut raw, &mut error) {
                 0 => Ok(Running {
                     queue: Some(queue),
-                    handle: Handle::from_c(raw, self.context.clone()),
+                    handle: Handle::from_c(raw, self.context),
                     output,
+                    total: self.total,
                 }),
                 code => Err(Error::take(error, code)),
             }
         }
     }
 
-    /// On its way, for a task; `None`: there is nothing to read.
-    fn begin(&self, task: &Task<'_>) -> Result<Option<Running>> {
-        if self.ranges.is_empty() {
-            return Ok(None);
-        }
+    /// On its way, for a task.
+    fn begin(self, waker: &Waker) -> Result<Running> {
         let queue = Queue::new(&self.context)?;
-        queue.register(task.waker());
-        self.start(queue).map(Some)
+        queue.register(waker);
+        self.start(queue)
     }
 
-    fn wait(&self) -> Result<Array> {
-        if self.ranges.is_empty() {
-            return Ok(Array::of_bytes(Vec::new()));
+    /// By the queue's `notify`, as a task: a wait within LSIO would plan the read on this thread, and is served
+    /// later where other programs want the CPUs.
+    fn wait(self) -> Result<Array> {
+        let signal = Arc::new(Signal::default());
+        let waker = Waker::from(Arc::clone(&signal));
+        let (mut task, mut future) = (Task::from_waker(&waker), ReadFuture(Stage::Ready(self)));
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut future).poll(&mut task) {
+                return result;
+            }
+            signal.wait();
         }
-        let mut running = self.start(Queue::new(&self.context)?)?;
-        while !running.has_ended(-1)? {}
-        running.end()
     }
+}
 
-    /// Where range i ends in the result.
-    fn ends(&self) -> Vec<usize> {
-        let mut at = 0;
-        let length = |&(begin, end): &(u64, Option<u64>)| (end.unwrap_or(begin) - begin) as usize;
-        self.ranges
-            .iter()
-            .map(|r| {
-                at += length(r);
-                at
-            })
-            .collect()
+/// Wakes a thread: by memory of its own, as what `park` knows may belong to who called.
+#[derive(Debug, Default)]
+struct Signal {
+    woken: Mutex<bool>,
+    wakes: Condvar,
+}
+
+impl Signal {
+    fn wait(&self) {
+        let mut woken = self.woken.lock().unwrap_or_else(|e| e.into_inner());
+        while !std::mem::take(&mut *woken) {
+            woken = self.wakes.wait(woken).unwrap_or_else(|e| e.into_inner());
+        }
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        *self.woken.lock().unwrap_or_else(|e| e.into_inner()) = true;
+        self.wakes.notify_one();
     }
 }
 
@@ -202,18 +246,25 @@ impl Running {
             }
             let mut array = no_array();
             match sys::lsio_job_take_output(self.handle.raw(), &mut array) {
-                0 => Ok(Array::from_c(array)),
-                code => Err(Error::take(ptr::null_mut(), code)),
+                0 => {}
+                code => return Err(Error::take(ptr::null_mut(), code)),
+            }
+            let array = Array::from_c(array);
+            match self.total {
+                Some(n) if n != array.len() => {
+                    Err(Error::new(ErrorKind::Bug, format!("{} bytes came, not {n}", array.len())))
+                }
+                _ => Ok(array),
             }
         }
     }
 
     /// Whether the end is told in the queue.
-    fn has_ended(&mut self, timeout_ms: i32) -> Result<bool> {
+    fn has_ended(&mut self) -> Result<bool> {
         let Some(queue) = &mut self.queue else { return Ok(false) };
         // SAFETY: zeros are no event; a plain read into memory has no blocks.
         let mut events: [sys::lsio_event; EVENTS] = unsafe { std::mem::zeroed() };
-        let n = unsafe { queue.take(&mut events, timeout_ms) };
+        let n = unsafe { queue.take(&mut events, 0) };
         if n < 0 {
             // SAFETY: there is no error to free.
             return Err(unsafe { Error::take(ptr::null_mut(), n) });
@@ -237,20 +288,23 @@ impl Future for ReadFuture {
     type Output = Result<Array>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Result<Array>> {
-        if let Stage::Ready(read) = &self.0 {
-            match read.begin(task) {
-                Ok(Some(running)) => self.0 = Stage::Running(running),
-                other => {
-                    self.0 = Stage::Done;
-                    return Poll::Ready(other.map(|_| Array::of_bytes(Vec::new())));
-                }
+        if matches!(self.0, Stage::Ready(_)) {
+            let Stage::Ready(mut read) = std::mem::replace(&mut self.0, Stage::Done) else { unreachable!() };
+            if read.n == 0 {
+                let mut nothing = read.room.take().unwrap_or_default();
+                nothing.clear();
+                return Poll::Ready(Ok(Array::of_bytes(nothing)));
+            }
+            match read.begin(task.waker()) {
+                Ok(running) => self.0 = Stage::Running(running),
+                Err(e) => return Poll::Ready(Err(e)),
             }
         }
         let Stage::Running(running) = &mut self.0 else { panic!("polled once more after its end") };
         if let Some(queue) = &running.queue {
             queue.register(task.waker());
         }
-        let ended = running.has_ended(0);
+        let ended = running.has_ended();
         if matches!(ended, Ok(false)) {
             return Poll::Pending;
         }
@@ -289,32 +343,60 @@ impl IntoFuture for GetRange {
 /// Ranges of an object that are to be read: made by [`Context::get_ranges`].
 #[derive(Debug, Clone)]
 #[must_use = "it begins when it is awaited, or by `wait`"]
-pub struct GetRanges(Read);
+pub struct GetRanges {
+    read: Read,
+    ends: Vec<usize>,
+}
 
 impl GetRanges {
     /// How long it may take.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.0.timeout = Some(time);
+        self.read.timeout = Some(time);
+        self
+    }
+
+    /// Into the memory of this vector, as far as that is large enough; what stands in it goes.
+    /// [`into_array`](Ranges::into_array)`().`[`into_vec`](Array::into_vec)`()` gives it back. If the read
+    /// fails or is dropped, the vector is gone.
+    pub fn output(mut self, v: Vec<u8>) -> Self {
+        self.read.room = Some(v);
+        self
+    }
+
+    /// Which gaps between ranges are read through.
+    pub fn merge_reads(mut self, what: Merge) -> Self {
+        self.read.merge = what;
         self
     }
 
     /// Reads, and waits for it on this thread.
     pub fn wait(self) -> Result<Ranges> {
-        let data = self.0.wait()?;
-        Ok(Ranges { data, ends: self.0.ends() })
+        Ok(Ranges { data: self.read.wait()?, ends: self.ends })
     }
 }
 
 impl IntoFuture for GetRanges {
     type Output = Result<Ranges>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<Ranges>> + Send>>;
+    type IntoFuture = RangesFuture;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let read = self.0;
-            let data = ReadFuture(Stage::Ready(read.clone())).await?;
-            Ok(Ranges { data, ends: read.ends() })
-        })
+    fn into_future(self) -> RangesFuture {
+        RangesFuture { read: ReadFuture(Stage::Ready(self.read)), ends: self.ends }
+    }
+}
+
+/// The ranges that a [`GetRanges`] reads. Dropped, it cancels the read.
+#[derive(Debug)]
+pub struct RangesFuture {
+    read: ReadFuture,
+    ends: Vec<usize>,
+}
+
+impl Future for RangesFuture {
+    type Output = Result<Ranges>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Result<Ranges>> {
+        let data = std::task::ready!(Pin::new(&mut self.read).poll(task))?;
+        Poll::Ready(Ok(Ranges { data, ends: std::mem::take(&mut self.ends) }))
     }
 }
 

@@ -77,6 +77,17 @@ pub enum Merge {
     UpTo(u64),
 }
 
+impl Merge {
+    /// As the setting `merge` has it; `None`: as without.
+    pub(crate) fn word(self) -> Option<String> {
+        match self {
+            Merge::Auto => None,
+            Merge::Never => Some("never".into()),
+            Merge::UpTo(bytes) => Some(bytes.to_string()),
+        }
+    }
+}
+
 pub(crate) enum Results {
     Default,
     Stream,
@@ -339,10 +350,9 @@ impl<S: Send + 'static> JobBuilder<S> {
 
     /// Which gaps between chunks are read through.
     pub fn merge_reads(self, what: Merge) -> Self {
-        match what {
-            Merge::Auto => self,
-            Merge::Never => self.setting("merge", "never"),
-            Merge::UpTo(bytes) => self.setting("merge", bytes),
+        match what.word() {
+            Some(word) => self.setting("merge", word),
+            None => self,
         }
     }
 

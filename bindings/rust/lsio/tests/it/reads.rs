@@ -1,5 +1,6 @@
 use crate::{context, Data};
-use lsio::ErrorKind;
+use lsio::{ErrorKind, Merge};
+use std::future::IntoFuture;
 use std::time::Duration;
 
 fn content(n: usize) -> Vec<u8> {
@@ -21,8 +22,7 @@ fn one_range() {
     pollster::block_on(async {
         assert_eq!(*context.get_range(&file, 5..4101).await.unwrap(), all[5..4101]);
         assert_eq!(*context.get_range(&file, ..).await.unwrap(), all[..]);
-        let many =
-            (0..100u64).map(|i| std::future::IntoFuture::into_future(context.get_range(&file, i..i + 50)));
+        let many = (0..100u64).map(|i| IntoFuture::into_future(context.get_range(&file, i..i + 50)));
         for (i, bytes) in futures_util::future::join_all(many).await.into_iter().enumerate() {
             assert_eq!(*bytes.unwrap(), all[i..i + 50]);
         }
@@ -46,6 +46,57 @@ fn many_ranges() {
     assert_eq!(got[3], all[5..4000]);
     assert!(context().get_ranges(&file, &[]).wait().unwrap().is_empty());
     assert!(pollster::block_on(async { context().get_ranges(&file, &[]).await.unwrap() }).is_empty());
+}
+
+/// Small results, and those that lie in LSIO's memory, which is used again.
+#[test]
+fn large_ranges() {
+    let data = Data::new(1, 100_000);
+    let (file, all, context) = (data.file(0), content(100_000), context());
+    let ranges: Vec<_> = (0..100u64).rev().map(|i| i * 4000..i * 4000 + 4000).collect();
+    let mut places = vec![];
+    for n in [1, 16, 17, 100, 100] {
+        let got = context.get_ranges(&file, &ranges[..n]).wait().unwrap();
+        for (r, bytes) in ranges.iter().zip(got.iter()) {
+            assert_eq!(*bytes, all[r.start as usize..r.end as usize]);
+        }
+        places.push(got[0].as_ptr() as usize);
+        assert_eq!(got.into_array().into_vec().len(), n * 4000);
+    }
+    assert_eq!(places[3], places[4]);
+    assert_eq!(*context.get_range(&file, 1..399_999).wait().unwrap(), all[1..399_999]);
+}
+
+#[test]
+fn ranges_into_a_vector() {
+    let data = Data::new(1, 100_000);
+    let (file, all, context) = (data.file(0), content(100_000), context());
+    let mut memory = vec![1, 2, 3];
+    for n in [0, 10, 300_000, 7, 0, 200_000] {
+        let (capacity, place) = (memory.capacity(), memory.as_ptr());
+        let read = context.get_ranges(&file, &[5..5 + n, 0..0]).output(memory);
+        let got = if n > 10 { read.wait().unwrap() } else { pollster::block_on(read.into_future()).unwrap() };
+        assert_eq!(got[0], all[5..5 + n as usize]);
+        memory = got.into_array().into_vec();
+        assert_eq!(memory.len(), n as usize);
+        assert!(memory.capacity() >= capacity);
+        assert!(capacity < n as usize || memory.as_ptr() == place);
+    }
+    let none = context.get_ranges(&file, &[]).output(memory).wait().unwrap().into_array().into_vec();
+    assert!(none.is_empty() && none.capacity() >= 300_000);
+    assert!(context.get_ranges(data.file(7), &[0..1, 2..3]).output(none).wait().is_err());
+}
+
+#[test]
+fn gaps_are_read_through_or_not() {
+    let data = Data::new(1, 5000);
+    let (file, all, context) = (data.file(0), content(5000), context());
+    for what in [Merge::Auto, Merge::Never, Merge::UpTo(0), Merge::UpTo(1000)] {
+        let read = context.get_ranges(&file, &[100..200, 300..400, 150..350]).merge_reads(what);
+        let got = read.clone().timeout(Duration::from_secs(60)).wait().unwrap();
+        assert_eq!((&got[0], &got[1], &got[2]), (&all[100..200], &all[300..400], &all[150..350]));
+        assert_eq!(*read.wait().unwrap().into_array(), *got.into_array());
+    }
 }
 
 /// Variables for jobs would leave ranges out.
