@@ -101,6 +101,11 @@ def _bytes_of(out: npt.NDArray[Any]) -> Bytes:
     return out.reshape(-1).view(np.uint8)
 
 
+# Results beyond that lie in memory that LSIO makes, and uses again when they are gone: the system would clear
+# each new page, and numpy's begin 16 bytes behind one, where its copies take twice as long.
+SMALL = 64 << 10
+
+
 class _Many:
     """A plain read of many ranges, on its way."""
 
@@ -125,9 +130,10 @@ class _Many:
         total = int(self.offsets[-1])
         if total % self.dtype.itemsize or (len(n) and (n % self.dtype.itemsize).any()):
             raise ValueError(f"ranges are no whole numbers of elements of {self.dtype.itemsize} bytes")
-        if out is None:
-            out = np.empty(total, np.uint8) if on_error == "fail" else np.zeros(total, np.uint8)
-        _fits(out, total)
+        if out is None and total <= SMALL:
+            out = np.zeros(total, np.uint8)
+        if out is not None:
+            _fits(out, total)
         self.out = out
         names = (
             [os.fspath(objects)]
@@ -139,7 +145,7 @@ class _Many:
         if len(at):
             self.job = submit(
                 source,
-                out=_bytes_of(out),
+                out=None if out is None else _bytes_of(out),
                 merge=merge,
                 on_error=on_error,
                 fill=0 if on_error == "skip" else None,
@@ -148,7 +154,9 @@ class _Many:
             )
 
     def end(self, result: Result | None) -> RangesResult:
-        flat = _bytes_of(self.out).view(self.dtype)
+        out = self.out if result is None else result.output
+        assert out is not None
+        flat = _bytes_of(out).view(self.dtype)
         errors = list(result.errors) if result else []
         return RangesResult(flat, self.offsets // self.dtype.itemsize, errors)  # type: ignore[arg-type]
 
@@ -204,7 +212,7 @@ class _One:
         if n < 0 and (end is not None or length is not None):
             raise ValueError("the range ends before it starts")
         if out is None:
-            out = np.empty(n, np.uint8) if n >= 0 else None
+            out = np.empty(n, np.uint8) if 0 <= n <= SMALL else None
         elif n >= 0:
             _fits(out, n)
         else:
