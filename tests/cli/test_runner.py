@@ -226,7 +226,7 @@ class Failures(RunnerTest):
         figures = dict(s)
         figures.update(("worker." + key, v) for key, v in s["workers"][0].items())
         figures.update(("error." + key, v) for key, v in s["errors"][0].items())
-        for key in "state", "state_nonfinite", "state_error":  # done has it itself
+        for key in "state", "state_nonfinite", "state_error", "reduce":  # done has it itself
             del figures[key]
         self.assertEqual(sorted(info), sorted(figures))
         figures["total_s"] -= figures["done_s"]  # which was to come

@@ -173,6 +173,7 @@ char *host_end(struct host_job *j, struct host_worker *w, size_t n) {
   if (rc) fprintf(stderr, "done: %s\n", j->err.what);
   assert_int_equal(rc, 0);
   if (!state.text) fprintf(stderr, "merge: %s\n", state.error.what);
+  lsi_free(state.reduce);
   assert_non_null(state.text);
   return state.text;
 }

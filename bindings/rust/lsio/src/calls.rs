@@ -1,5 +1,6 @@
 //! Calls from C: they never unwind, and what they drop must not wait for the thread that they run on.
 
+use crate::error::Error;
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -26,6 +27,17 @@ impl Drop for NoWaiting {
 
 pub(crate) fn may_wait() -> bool {
     DEPTH.try_with(|d| d.get() == 0).unwrap_or(true)
+}
+
+/// Before a wait for a job: a thread of LSIO's may be the one that the job waits for.
+pub(crate) fn check_wait() -> Result<(), Error> {
+    if may_wait() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "a closure, or what is called by a job, can't wait for a job: its thread may be the one that this \
+         waits for. Submit it, and wait for it elsewhere",
+    ))
 }
 
 /// Runs what C has called; a panic is its text.

@@ -9,7 +9,7 @@ use std::ffi::{c_char, c_int, c_void, CString};
 use std::fmt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How grave a message is.
 #[non_exhaustive]
@@ -54,7 +54,17 @@ impl Drop for Inner {
         }
         // It waits for jobs that are still to end. A thread that these jobs may need, or one that drops a
         // job and is promised that this takes no time, must not.
-        let _ = std::thread::Builder::new().name("lsio-destroy".into()).spawn(move || last.destroy());
+        let slot = Arc::new(Mutex::new(Some(last)));
+        let taken = Arc::clone(&slot);
+        let destroy = move || {
+            if let Some(last) = taken.lock().unwrap_or_else(|e| e.into_inner()).take() {
+                last.destroy();
+            }
+        };
+        if std::thread::Builder::new().name("lsio-destroy".into()).spawn(destroy).is_err() {
+            // The context goes on for ever, and with it what it says goes to.
+            std::mem::forget(slot.lock().unwrap_or_else(|e| e.into_inner()).take());
+        }
     }
 }
 

@@ -65,6 +65,9 @@ impl<S: Send + 'static> Hooks<S> {
     }
 }
 
+const OTHER_STATE: &str =
+    "the script has a state of its own, which a closure can't have: give the job a `state`, \
+                           and the script none";
 const NO_STATE: (i32, &str) = (sys::LSIO_ERR_BUG, "the state of a worker is gone");
 
 unsafe fn told(end: Result<(), (i32, String)>, message: *mut c_char, size: usize) -> i32 {
@@ -85,6 +88,10 @@ unsafe extern "C" fn open_worker<S: Send + 'static>(
     size: usize,
 ) -> i32 {
     let hooks = &*user.cast_const().cast::<Hooks<S>>();
+    // C's own memory, which holds what a script has declared, and no `State`.
+    if !(*state).is_null() {
+        return told(Err((sys::LSIO_ERR_UNSUPPORTED, OTHER_STATE.into())), message, size);
+    }
     let end = hooks.call(|| {
         let made = State { value: Some((hooks.init)()), kept: None };
         *state = Box::into_raw(Box::new(made)).cast();

@@ -28,7 +28,7 @@ pub use context::{Context, ContextBuilder, ContextStats, LogLevel};
 pub use element::{Element, ElementType};
 pub use error::{Error, ErrorKind, Result};
 pub use job::{Batches, CancelHandle, Codec, Job, JobBuilder, JobFuture, Merge, OnError, Order, Progress};
-pub use read::{GetRange, GetRanges, Ranges, RangesFuture, ReadFuture};
+pub use read::{GetRange, GetRanges, Ranges};
 pub use script::Script;
 pub use source::{files, ranges, FileSource, IntoPaths, Missing, RangeSource, Source};
 pub use step::{IntoYield, Step, Yield};

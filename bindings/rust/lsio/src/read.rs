@@ -4,13 +4,13 @@ use crate::array::Array;
 use crate::calls;
 use crate::context::{CStrings, Context};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::{no_options, Handle, Merge};
+use crate::job::{deadline, no_options, Handle, Merge};
 use crate::output::Output;
 use crate::queue::{Queue, EVENTS};
 use crate::source::{self, RangeSource};
 use crate::summary::no_array;
 use lsio_sys as sys;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::Path;
 use std::pin::Pin;
@@ -48,7 +48,7 @@ impl Context {
             Bound::Excluded(&n) => Some(n),
             Bound::Unbounded => None,
         };
-        GetRange(Read::new(self, path.as_ref(), 1, |add| add(begin, end)))
+        GetRange(ReadFuture(Stage::Ready(Read::new(self, path.as_ref(), 1, |add| add(begin, end)))))
     }
 
     /// Many ranges of one object, which may overlap and come in any order.
@@ -82,12 +82,12 @@ impl Context {
             }
             Ok(())
         });
-        GetRanges { read, ends }
+        GetRanges { read: ReadFuture(Stage::Ready(read)), ends }
     }
 }
 
 /// A read that is to be done.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Read {
     context: Context,
     source: Result<RangeSource>,
@@ -158,7 +158,8 @@ impl Read {
         let request = self.source.as_ref().map_err(Clone::clone)?.request()?;
         let output = self.output()?;
         let words = self.merge.word().map(|w| format!("merge={w}"));
-        let settings = CStrings::new(words.into_iter().chain(self.timeout.map(deadline)))?;
+        let limit = self.timeout.and_then(deadline).map(|w| format!("deadline={w}"));
+        let settings = CStrings::new(words.into_iter().chain(limit))?;
         let mut options = no_options();
         // By variables such as LSIO_LIMIT it could end well without having filled the output.
         options.flags = sys::LSIO_JOB_NO_STATE | sys::LSIO_JOB_NO_ENV;
@@ -192,20 +193,6 @@ impl Read {
         queue.register(waker);
         self.start(queue)
     }
-
-    /// By the queue's `notify`, as a task: a wait within LSIO would plan the read on this thread, and is served
-    /// later where other programs want the CPUs.
-    fn wait(self) -> Result<Array> {
-        let signal = Arc::new(Signal::default());
-        let waker = Waker::from(Arc::clone(&signal));
-        let (mut task, mut future) = (Task::from_waker(&waker), ReadFuture(Stage::Ready(self)));
-        loop {
-            if let Poll::Ready(result) = Pin::new(&mut future).poll(&mut task) {
-                return result;
-            }
-            signal.wait();
-        }
-    }
 }
 
 /// Wakes a thread: by memory of its own, as what `park` knows may belong to who called.
@@ -229,10 +216,6 @@ impl Wake for Signal {
         *self.woken.lock().unwrap_or_else(|e| e.into_inner()) = true;
         self.wakes.notify_one();
     }
-}
-
-fn deadline(t: Duration) -> String {
-    format!("deadline={}ms", t.as_millis().max(1))
 }
 
 impl Running {
@@ -273,9 +256,8 @@ impl Running {
     }
 }
 
-/// The bytes that a [`GetRange`] reads. Dropped, it cancels the read.
 #[derive(Debug)]
-pub struct ReadFuture(Stage);
+struct ReadFuture(Stage);
 
 #[derive(Debug)]
 enum Stage {
@@ -313,85 +295,91 @@ impl Future for ReadFuture {
     }
 }
 
-/// A range of an object that is to be read: made by [`Context::get_range`].
-#[derive(Debug, Clone)]
-#[must_use = "it begins when it is awaited, or by `wait`"]
-pub struct GetRange(Read);
-
-impl GetRange {
-    /// How long it may take.
-    pub fn timeout(mut self, time: Duration) -> Self {
-        self.0.timeout = Some(time);
+impl ReadFuture {
+    /// What is to be read, before it has begun.
+    fn set(mut self, change: impl FnOnce(&mut Read)) -> Self {
+        if let Stage::Ready(read) = &mut self.0 {
+            change(read);
+        }
         self
     }
 
-    /// Reads, and waits for it on this thread.
+    /// By the queue's `notify`, as a task: a wait within LSIO would plan the read on this thread, and is served
+    /// later where other programs want the CPUs.
+    fn wait(mut self) -> Result<Array> {
+        calls::check_wait()?;
+        let signal = Arc::new(Signal::default());
+        let waker = Waker::from(Arc::clone(&signal));
+        let mut task = Task::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut task) {
+                return result;
+            }
+            signal.wait();
+        }
+    }
+}
+
+/// A range of an object that is to be read: made by [`Context::get_range`]. A future of its bytes, which begins
+/// with its first poll; dropped, it cancels the read.
+#[derive(Debug)]
+#[must_use = "it begins when it is awaited, or by `wait`"]
+pub struct GetRange(ReadFuture);
+
+impl GetRange {
+    /// How long it may take.
+    pub fn timeout(self, time: Duration) -> Self {
+        GetRange(self.0.set(|read| read.timeout = Some(time)))
+    }
+
+    /// Reads, and waits for it on this thread. Not in a closure of a job's, which is an error.
     pub fn wait(self) -> Result<Array> {
         self.0.wait()
     }
 }
 
-impl IntoFuture for GetRange {
+impl Future for GetRange {
     type Output = Result<Array>;
-    type IntoFuture = ReadFuture;
 
-    fn into_future(self) -> ReadFuture {
-        ReadFuture(Stage::Ready(self.0))
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Result<Array>> {
+        Pin::new(&mut self.0).poll(task)
     }
 }
 
-/// Ranges of an object that are to be read: made by [`Context::get_ranges`].
-#[derive(Debug, Clone)]
+/// Ranges of an object that are to be read: made by [`Context::get_ranges`]. A future of their bytes, which
+/// begins with its first poll; dropped, it cancels the read.
+#[derive(Debug)]
 #[must_use = "it begins when it is awaited, or by `wait`"]
 pub struct GetRanges {
-    read: Read,
+    read: ReadFuture,
     ends: Vec<usize>,
 }
 
 impl GetRanges {
     /// How long it may take.
-    pub fn timeout(mut self, time: Duration) -> Self {
-        self.read.timeout = Some(time);
-        self
+    pub fn timeout(self, time: Duration) -> Self {
+        GetRanges { read: self.read.set(|read| read.timeout = Some(time)), ..self }
     }
 
     /// Into the memory of this vector, as far as that is large enough; what stands in it goes.
     /// [`into_array`](Ranges::into_array)`().`[`into_vec`](Array::into_vec)`()` gives it back. If the read
     /// fails or is dropped, the vector is gone.
-    pub fn output(mut self, v: Vec<u8>) -> Self {
-        self.read.room = Some(v);
-        self
+    pub fn output(self, v: Vec<u8>) -> Self {
+        GetRanges { read: self.read.set(|read| read.room = Some(v)), ..self }
     }
 
     /// Which gaps between ranges are read through.
-    pub fn merge_reads(mut self, what: Merge) -> Self {
-        self.read.merge = what;
-        self
+    pub fn merge_reads(self, what: Merge) -> Self {
+        GetRanges { read: self.read.set(|read| read.merge = what), ..self }
     }
 
-    /// Reads, and waits for it on this thread.
+    /// Reads, and waits for it on this thread. Not in a closure of a job's, which is an error.
     pub fn wait(self) -> Result<Ranges> {
         Ok(Ranges { data: self.read.wait()?, ends: self.ends })
     }
 }
 
-impl IntoFuture for GetRanges {
-    type Output = Result<Ranges>;
-    type IntoFuture = RangesFuture;
-
-    fn into_future(self) -> RangesFuture {
-        RangesFuture { read: ReadFuture(Stage::Ready(self.read)), ends: self.ends }
-    }
-}
-
-/// The ranges that a [`GetRanges`] reads. Dropped, it cancels the read.
-#[derive(Debug)]
-pub struct RangesFuture {
-    read: ReadFuture,
-    ends: Vec<usize>,
-}
-
-impl Future for RangesFuture {
+impl Future for GetRanges {
     type Output = Result<Ranges>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Result<Ranges>> {

@@ -77,6 +77,12 @@ pub enum Merge {
     UpTo(u64),
 }
 
+/// As the setting has it; `None`: longer than anybody waits.
+pub(crate) fn deadline(time: Duration) -> Option<String> {
+    const MOST: Duration = Duration::from_secs(100 * 365 * 86400);
+    (time < MOST).then(|| format!("{}ms", time.as_millis().max(1)))
+}
+
 impl Merge {
     /// As the setting `merge` has it; `None`: as without.
     pub(crate) fn word(self) -> Option<String> {
@@ -174,8 +180,8 @@ impl JobBuilder {
         init: impl Fn() -> T + Send + Sync + 'static,
         merge: impl Fn(&mut T, T) + Send + Sync + 'static,
     ) -> JobBuilder<T> {
-        if self.step.is_some() {
-            self.plan.problem = Some(Error::usage("`state` comes before the closure that gets it"));
+        if self.step.is_some() || self.finish.is_some() || self.keep.is_some() {
+            self.plan.problem = Some(Error::usage("`state` comes before the closures that get it"));
         }
         JobBuilder {
             plan: self.plan,
@@ -206,6 +212,9 @@ impl<S: Send + 'static> JobBuilder<S> {
         mut self,
         f: impl Fn(&Step<'_>, &mut S) -> Y + Send + Sync + 'static,
     ) -> Self {
+        if self.step.is_some() {
+            self.plan.problem = Some(Error::usage("a job has one closure for its chunks"));
+        }
         self.step = Some(Box::new(move |step, state| f(step, state).into_yield()));
         self
     }
@@ -357,8 +366,15 @@ impl<S: Send + 'static> JobBuilder<S> {
     }
 
     /// How long the job may take from now on: then it ends with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout).
+    ///
+    /// A step that runs then is let end. Loops in Lua are broken off, if LSIO has a current LuaJIT (feature
+    /// `vendored-luajit`); a closure asks [`Step::is_stopping`]. One that never returns keeps the job, and its
+    /// context, for ever.
     pub fn deadline(self, time: Duration) -> Self {
-        self.setting("deadline", format!("{}ms", time.as_millis().max(1)))
+        match deadline(time) {
+            Some(word) => self.setting("deadline", word),
+            None => self,
+        }
     }
 
     /// What the job may use of its context's memory, in bytes.

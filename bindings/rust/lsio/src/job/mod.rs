@@ -5,6 +5,7 @@ mod handle;
 mod running;
 mod submit;
 
+pub(crate) use builder::deadline;
 pub use builder::{Codec, JobBuilder, Merge, OnError, Order};
 pub(crate) use handle::Handle;
 pub use handle::{CancelHandle, Progress};

@@ -91,6 +91,7 @@ impl<S: Send + 'static> Job<S> {
 
     /// Waits for its end. Batches that nobody has taken are let go.
     pub fn wait(mut self) -> Result<Summary<S>> {
+        calls::check_wait()?;
         loop {
             self.ready.clear();
             if self.end.is_some() {
@@ -249,6 +250,9 @@ impl<S: Send + 'static> Iterator for Batches<'_, S> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Result<Batch>> {
+        if let Err(e) = calls::check_wait() {
+            return (!std::mem::replace(&mut self.0.told, true)).then_some(Err(e));
+        }
         loop {
             if let Some(next) = self.0.next() {
                 return Some(next);

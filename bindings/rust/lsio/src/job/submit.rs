@@ -89,11 +89,10 @@ fn text_of(plan: &Plan) -> String {
     table.text(plan.lua.as_deref())
 }
 
+const STATE_ROWS: [&str; 2] = ["state", "reduce"];
+
 /// What can't be together.
 fn check(plan: &Plan, has_step: bool) -> Result<()> {
-    if let Some(problem) = &plan.problem {
-        return Err(problem.clone());
-    }
     let whole = plan.script.is_some() || matches!(plan.source.0, Kind::Script(_));
     if plan.script.is_some() && !matches!(plan.source.0, Kind::Ranges(_)) {
         return Err(Error::usage("a script names its files itself; only ranges can be given to it"));
@@ -103,6 +102,12 @@ fn check(plan: &Plan, has_step: bool) -> Result<()> {
     }
     if has_step && plan.lua.is_some() {
         return Err(Error::usage("a job has one transform: a closure, or one in Lua"));
+    }
+    if has_step && !whole && (!plan.params.is_empty() || plan.rows.iter().any(|r| STATE_ROWS.contains(&r.0)))
+    {
+        return Err(Error::usage(
+            "`param`, `lua_state` and `reduce` are for Lua: a closure has what it captures",
+        ));
     }
     let script = plan.script.as_ref().or(match &plan.source.0 {
         Kind::Script(s) => Some(s),
@@ -146,8 +151,13 @@ fn parts(plan: &mut Plan, has_step: bool) -> Result<Parts> {
 pub(super) fn submit<S: Send + 'static>(builder: JobBuilder<S>) -> Result<Job<S>> {
     let JobBuilder { mut plan, step, init, merge, finish, keep } = builder;
     let has_state = merge.is_some();
-    if has_state && step.is_none() {
-        return Err(Error::usage("`state` is for a closure: give a `transform`"));
+    if let Some(problem) = plan.problem {
+        return Err(problem);
+    }
+    if (has_state || finish.is_some() || keep.is_some()) && step.is_none() {
+        return Err(Error::usage(
+            "`state`, `finish` and `undo_failed` are for a closure: give a `transform`",
+        ));
     }
     let parts = parts(&mut plan, step.is_some())?;
     let stream = match plan.results {

@@ -5,6 +5,7 @@ mod errors;
 mod executors;
 mod jobs;
 mod logs;
+mod misuse;
 mod outputs;
 mod reads;
 mod stress;

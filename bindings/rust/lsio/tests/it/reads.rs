@@ -1,6 +1,5 @@
 use crate::{context, Data};
 use lsio::{ErrorKind, Merge};
-use std::future::IntoFuture;
 use std::time::Duration;
 
 fn content(n: usize) -> Vec<u8> {
@@ -22,7 +21,7 @@ fn one_range() {
     pollster::block_on(async {
         assert_eq!(*context.get_range(&file, 5..4101).await.unwrap(), all[5..4101]);
         assert_eq!(*context.get_range(&file, ..).await.unwrap(), all[..]);
-        let many = (0..100u64).map(|i| IntoFuture::into_future(context.get_range(&file, i..i + 50)));
+        let many = (0..100u64).map(|i| context.get_range(&file, i..i + 50));
         for (i, bytes) in futures_util::future::join_all(many).await.into_iter().enumerate() {
             assert_eq!(*bytes.unwrap(), all[i..i + 50]);
         }
@@ -75,7 +74,7 @@ fn ranges_into_a_vector() {
     for n in [0, 10, 300_000, 7, 0, 200_000] {
         let (capacity, place) = (memory.capacity(), memory.as_ptr());
         let read = context.get_ranges(&file, &[5..5 + n, 0..0]).output(memory);
-        let got = if n > 10 { read.wait().unwrap() } else { pollster::block_on(read.into_future()).unwrap() };
+        let got = if n > 10 { read.wait().unwrap() } else { pollster::block_on(read).unwrap() };
         assert_eq!(got[0], all[5..5 + n as usize]);
         memory = got.into_array().into_vec();
         assert_eq!(memory.len(), n as usize);
@@ -92,10 +91,10 @@ fn gaps_are_read_through_or_not() {
     let data = Data::new(1, 5000);
     let (file, all, context) = (data.file(0), content(5000), context());
     for what in [Merge::Auto, Merge::Never, Merge::UpTo(0), Merge::UpTo(1000)] {
-        let read = context.get_ranges(&file, &[100..200, 300..400, 150..350]).merge_reads(what);
-        let got = read.clone().timeout(Duration::from_secs(60)).wait().unwrap();
+        let read = || context.get_ranges(&file, &[100..200, 300..400, 150..350]).merge_reads(what);
+        let got = read().timeout(Duration::from_secs(60)).wait().unwrap();
         assert_eq!((&got[0], &got[1], &got[2]), (&all[100..200], &all[300..400], &all[150..350]));
-        assert_eq!(*read.wait().unwrap().into_array(), *got.into_array());
+        assert_eq!(*read().wait().unwrap().into_array(), *got.into_array());
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::Data;
 use futures_util::StreamExt;
 use lsio::{files, Context};
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::mem::forget;
 use std::pin::{pin, Pin};
 use std::task::{Poll, Waker};
@@ -93,7 +93,7 @@ async fn job(context: &Context, data: &Data, dice: &mut Dice) {
 async fn read(context: &Context, data: &Data, dice: &mut Dice) {
     let begin = dice.roll(1000);
     let file = data.file(dice.roll(8) as usize);
-    let mut read = context.get_range(file, begin..begin + dice.roll(3000)).into_future();
+    let mut read = context.get_range(file, begin..begin + dice.roll(3000));
     match dice.roll(5) {
         0 => drop(read),
         1 => {
