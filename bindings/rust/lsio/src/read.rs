@@ -134,7 +134,8 @@ impl Read {
                 None => Some(-1),
             };
             let (Ok(begin), Some(bytes)) = (i64::try_from(begin), bytes) else {
-                return Err(Error::usage(format!("{begin} is beyond the end of any object")));
+                let beyond = end.unwrap_or(0).max(begin);
+                return Err(Error::usage(format!("{beyond} is beyond the end of any object")));
             };
             offset.push(begin);
             length.push(bytes);

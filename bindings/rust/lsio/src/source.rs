@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::lua;
 use crate::script::Script;
 use lsio_sys as sys;
-use std::ffi::c_void;
+use std::ffi::{c_void, OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ macro_rules! one_path {
         }
     )*};
 }
-one_path!(&str, String, &String, &Path, PathBuf, &PathBuf);
+one_path!(&str, String, &String, &Path, PathBuf, &PathBuf, &OsStr, OsString);
 
 impl<P: AsRef<Path>> IntoPaths for Vec<P> {
     fn into_paths(self) -> Vec<Vec<u8>> {

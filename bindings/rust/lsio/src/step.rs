@@ -10,6 +10,7 @@ use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::slice;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// A chunk that has been read, while a closure runs on it: nothing of it can be kept.
 pub struct Step<'a> {
@@ -136,8 +137,9 @@ impl<'a> Step<'a> {
 
     /// Whether the job is to end: a closure that takes long looks now and then, and returns an error.
     pub fn is_stopping(&self) -> bool {
-        // SAFETY: valid until the step returns; other threads write to it.
-        !self.raw.stop.is_null() && unsafe { self.raw.stop.read_volatile() } != 0
+        // SAFETY: valid until the step returns; other threads write to it, as an atomic.
+        !self.raw.stop.is_null()
+            && unsafe { AtomicI32::from_ptr(self.raw.stop.cast_mut()) }.load(Ordering::Relaxed) != 0
     }
 
     /// What a closure's answer is for C. A negative one is an error, told in `message`.

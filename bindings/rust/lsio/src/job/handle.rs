@@ -4,6 +4,7 @@ use crate::calls;
 use crate::context::Context;
 use crate::error::Error;
 use lsio_sys as sys;
+use std::fmt;
 use std::time::Duration;
 
 /// A reference to a job. What it is used for is thread-safe, but for what `raw` is given to.
@@ -98,7 +99,7 @@ impl CancelHandle {
 }
 
 /// How far a job is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Progress(sys::lsio_progress);
 
 impl Progress {
@@ -140,5 +141,20 @@ impl Progress {
     /// Workers that wait with results until some are taken.
     pub fn stalled(&self) -> u32 {
         self.0.stalled
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress")
+            .field("steps", &self.steps())
+            .field("steps_failed", &self.steps_failed())
+            .field("steps_requested", &self.steps_requested())
+            .field("bytes", &self.bytes())
+            .field("bytes_requested", &self.bytes_requested())
+            .field("elapsed", &self.elapsed())
+            .field("held_bytes", &self.held_bytes())
+            .field("stalled", &self.stalled())
+            .finish()
     }
 }

@@ -119,6 +119,8 @@ fn what_is_no_range() {
     let e = context.get_range(data.file(0), 20..10).wait().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Usage);
     assert_eq!(context.get_range(data.file(0), u64::MAX..).wait().unwrap_err().kind(), ErrorKind::Usage);
+    let said = context.get_range(data.file(0), ..=u64::MAX).wait().unwrap_err().to_string();
+    assert!(said.contains("18446744073709551615 is beyond"), "{said}");
     assert!(context.get_range(data.file(0), 30..50).wait().is_err());
     assert!(context.get_range(data.file(0), 0..1 << 62).wait().is_err());
     assert!(pollster::block_on(async { context.get_range(data.file(0), 30..50).await }).is_err());
