@@ -9,17 +9,22 @@
 
 #define SETTLED_S 3 /* a file system's times may be whole seconds, and late by a tick */
 
-static int64_t clock_s(void) {
+int64_t lsi_linux_clock_s(void) {
   struct timespec now;
-  clock_gettime(CLOCK_REALTIME_COARSE, &now); /* what ctime is taken from */
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return now.tv_sec;
+}
+
+bool lsi_linux_settled(const struct stat *st, int64_t began_s) {
+  /* Had the clock been set back in between, it would show here. */
+  return st->st_nlink && st->st_ctim.tv_sec + SETTLED_S < began_s && lsi_linux_clock_s() >= began_s;
 }
 
 void lsi_near_init(struct lsi_near *n) {
   n->folder = -1;
   n->run = n->length = 0;
   n->absent = n->unsettled = 0;
-  n->began_s = clock_s();
+  n->began_s = lsi_linux_clock_s();
 }
 
 void lsi_near_clear(struct lsi_near *n) {
@@ -101,6 +106,5 @@ int lsi_near_unrest_ns(const struct stat *st) {
 
 bool lsi_near_settled(const struct lsi_near *n, uint32_t room_bytes, const struct stat *st, int64_t got) {
   const bool all = got == st->st_size && got < (int64_t)room_bytes && S_ISREG(st->st_mode);
-  /* Had the clock been set back in between, it would show here. */
-  return all && st->st_nlink && st->st_ctim.tv_sec + SETTLED_S < n->began_s && clock_s() >= n->began_s;
+  return all && lsi_linux_settled(st, n->began_s);
 }

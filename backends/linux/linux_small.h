@@ -8,6 +8,15 @@
 
 #include "seams/backend.h"
 
+/* The clock that ctime is taken from, in whole seconds. */
+int64_t lsi_linux_clock_s(void);
+/* True when what was read of a file is as it was at one moment: reading began at `began_s` of that clock, st
+ * was asked for after it, and the file's last change of any kind (ctime, which no program can set) is older
+ * than reading. Writes set it before they change a byte. Of a truncation that sets it last (ext4) the size
+ * may be seen first: the bytes are then those of the shorter file. Only for local file systems, which take
+ * the time from this clock. */
+bool lsi_linux_settled(const struct stat *st, int64_t began_s);
+
 #define LSI_NEAR_REST_NS 20000000
 #define LSI_NEAR_RUN 64u /* small files that are not tried after one that was tried in vain */
 
@@ -34,11 +43,8 @@ int64_t lsi_near_read(struct lsi_near *n, int fd, void *room, uint32_t room_byte
  * shows. So one that changed within the last LSI_NEAR_REST_NS is to be looked at again when such a write has
  * had time to end. How many ns that is from now on; 0: it is at rest. */
 int lsi_near_unrest_ns(const struct stat *st);
-/* True when these `got` bytes are all of the file as it was at one moment: st was asked for after they were
- * read, and the file's last change of any kind (ctime, which no program can set) is older than the
- * instance. Writes set it before they change a byte. Of a truncation that sets it last (ext4) the size may
- * be seen first: the bytes are then those of the shorter file. Only for local file systems, which take the
- * time from this clock. */
+/* True when these `got` bytes are all of the file as it was at one moment, as above, since the instance was
+ * made. */
 bool lsi_near_settled(const struct lsi_near *n, uint32_t room_bytes, const struct stat *st, int64_t got);
 
 #endif

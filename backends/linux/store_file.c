@@ -80,5 +80,6 @@ const struct lsi_store lsi_store_file = {
     .list = lsi_file_list,
     .read_all = lsi_file_read_all,
     .read_part = lsi_file_read_part,
+    .read_now = lsi_file_read_now,
     .from_url = from_url,
 };

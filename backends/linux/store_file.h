@@ -10,6 +10,9 @@ int lsi_file_stat_many(const void *user, const char *const *paths, size_t n, str
 int lsi_file_fault(const struct lsi_object_info *info, const char *path, struct lsi_error *err);
 /* Of a regular file, without waiting for anything but its device. */
 size_t lsi_file_read_part(const void *user, const char *path, uint64_t offset, void *buf, size_t n);
+/* os_linux_now.c */
+int64_t lsi_file_read_now(const void *user, const char *path, const int64_t *offset, const int64_t *length,
+                          size_t n, void *out, size_t room);
 /* os_linux_whole.c. Pipes, too; "-" is standard input. */
 int lsi_file_read_all(const void *user, const char *path, const struct lsi_whole *how, char **text,
                       size_t *length, struct lsi_error *err);

@@ -28,6 +28,8 @@ struct lsio_context {
   struct lsi_alarms *alarms; /* of deadlines */
   struct lsi_trace *trace; /* the last ring is that of the threads that submit and poll; NULL: none */
   struct lsi_spin spin; /* of who waits for a job */
+  bool reads_now;       /* no backend is asked for: lsio_read_now may read as it likes */
+  atomic_uint_fast64_t bytes_now; /* that it has read */
   bool maps;            /* SIGBUS is handled: files may be mapped */
   struct lsi_settings settings; /* its own: once `settled` (scope.c), before a job is prepared, workers and
                                    memory are known and nothing changes */

@@ -61,7 +61,7 @@ static void look_at_context(lsio_context *c, struct lsio_context_stats *out) {
   s.threads = all.threads;
   s.attended = all.attended;
   s.waiting = all.waiting;
-  s.bytes_read = all.bytes_read;
+  s.bytes_read = all.bytes_read + atomic_load_explicit(&c->bytes_now, memory_order_relaxed);
   struct lsi_ledger_figures memory;
   lsi_ledger_look(c->ledger, &memory);
   s.memory_limit = memory.limit == UINT64_MAX ? 0 : memory.limit;

@@ -1,5 +1,6 @@
 /* Settings of contexts, and what they leave of their jobs'. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "api/context.h"
 #include "ground/units.h"
@@ -31,6 +32,7 @@ int lsi_context_take_settings(struct lsio_context *c, const struct lsio_context_
   if (o->flags & LSIO_CONTEXT_BY_FIRST_JOB) return 0;
   const int rc = o->flags & LSIO_CONTEXT_NO_ENV ? 0 : lsi_settings_from_env(&c->settings, err);
   if (rc == 0) settle(c);
+  c->reads_now = rc == 0 && (!c->settings.backend[0] || strcmp(c->settings.backend, "auto") == 0);
   return rc;
 }
 

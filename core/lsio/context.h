@@ -111,7 +111,7 @@ struct lsio_context_stats {
   uint64_t memory_kept;  /* bytes kept for the next ones */
   uint64_t memory_reserved; /* bytes of the limit that jobs hold, from before they begin to their last step */
   uint64_t jobs_queued;  /* that wait for memory to begin */
-  uint64_t bytes_read;   /* so far, by all threads */
+  uint64_t bytes_read;   /* so far, by all threads, and by lsio_read_now */
   uint64_t memory_held;  /* bytes of blocks that the program holds (queue.h), also of jobs that are gone */
 };
 /* How things stand, at this moment or a turn of its threads ago. Thread-safe. */

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "lsio/error.h"
+#include "lsio/context.h"
 
 LSIO_BEGIN
 
@@ -57,6 +57,18 @@ LSIO_API int lsio_request_create(const struct lsio_request_options *options, lsi
 LSIO_API lsio_request *lsio_request_retain(const lsio_request *request);
 /* NULL is fine. */
 LSIO_API void lsio_request_release(lsio_request *request);
+
+/* ---- Bytes at hand ---- */
+
+/* Reads ranges of one object into `out`, one behind the other, on this thread, if that takes no waiting: what
+ * leads to the object and all of the bytes are in memory (the page cache), and nobody has changed it within
+ * the last seconds. That is a few microseconds, where a job takes tens for what it has threads do. `offset`
+ * and `length` are n numbers each, as those of a request; `out` has room for `room` bytes.
+ *   Returns how many bytes were read; negative: it is not so, or there is something wrong. Then `out` holds
+ * anything, and a job reads them, or tells what is wrong. A context with a `backend` of its own has all bytes
+ * read by that, and none here. What is copied keeps this thread: tens of KiB are meant. Thread-safe. */
+LSIO_API int64_t lsio_read_now(lsio_context *context, const char *object, const int64_t *offset,
+                               const int64_t *length, size_t n, void *out, size_t room);
 
 LSIO_END
 

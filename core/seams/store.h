@@ -58,6 +58,11 @@ struct lsi_store {
   /* Optional: where it costs no round trip. Up to n bytes from an offset, how many; 0 also where they
    * can't be had: who needs them will say why. */
   size_t (*read_part)(const void *user, const char *name, uint64_t offset, void *buf, size_t n);
+  /* Optional. Ranges of an object, as those of a request, one behind the other into `out`, if nothing has to
+   * be waited for, and they are as they were at one moment. Bytes; negative: not so, or not in `room`, or
+   * they can't be had: who needs them reads them otherwise. */
+  int64_t (*read_now)(const void *user, const char *name, const int64_t *offset, const int64_t *length,
+                      size_t n, void *out, size_t room);
   /* Required where its backends have LSI_CAP_IN_ORDER: the offset from which on the object has not been read
    * yet. */
   uint64_t (*unread_from)(const void *user, const char *name);

@@ -379,6 +379,7 @@ static bool is_refusal(const lsio_error *of_job) {
   X(lsio_value_retain, lsio_value_retain(value) == value)                                              \
   X(lsio_value_kind, lsio_value_kind(value) == LSIO_VALUE_BYTES)                                       \
   X(lsio_value_release, (lsio_value_release(value), lsio_value_release(value), true))                  \
+  X(lsio_read_now, lsio_read_now(api_context, "/", &(int64_t){0}, &(int64_t){1}, 1, &e, 1) == -1)      \
   X(lsio_request_retain, lsio_request_retain(request) == request)                                      \
   X(lsio_request_release, (lsio_request_release(request), lsio_request_release(request), true))        \
   X(lsio_error_dup, copies_errors())                                                                   \

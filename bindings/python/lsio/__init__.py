@@ -18,12 +18,11 @@ from lsio._errors import (
     UsageError,
 )
 from lsio._job import Job, Result
+from lsio._range import get_range, get_range_async
 from lsio._ranges import (
     RangesResult,
     cat_ranges,
     cat_ranges_async,
-    get_range,
-    get_range_async,
     get_ranges,
     get_ranges_async,
 )

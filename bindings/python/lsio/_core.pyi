@@ -81,6 +81,7 @@ class Job:
 def submit_range(
     context: Context, queue: Queue | None, cookie: int, name: bytes, start: int, length: int, output: Any, /
 ) -> Job: ...
+def read_now(context: Context, name: bytes, start: int, length: int, output: Any, /) -> int: ...
 def submit(
     context: Context,
     queue: Queue | None,

@@ -1,11 +1,10 @@
-"""Bytes of objects, without a script: one range, many of one object, many of many."""
+"""Bytes of objects, without a script: many ranges of one object, or of many."""
 
 from __future__ import annotations
 
 import asyncio
 import builtins
 import os
-import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, overload
@@ -14,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lsio import _core
-from lsio._bridge import Bridge, bridge_of
-from lsio._context import Context, default_context, running
+from lsio._context import Context
 from lsio._errors import Error, TimeoutError
-from lsio._job import Job, Result, check_out, milliseconds
+from lsio._job import Job, Result
+from lsio._range import SMALL, Bytes, fits
 from lsio._source import Names, Ranges, array_of
 from lsio._submit import submit
 
@@ -25,13 +24,9 @@ __all__ = [
     "RangesResult",
     "cat_ranges",
     "cat_ranges_async",
-    "get_range",
-    "get_range_async",
     "get_ranges",
     "get_ranges_async",
 ]
-
-Bytes = npt.NDArray[np.uint8]
 
 
 class RangesResult(Sequence[npt.NDArray[Any]]):
@@ -88,22 +83,11 @@ def _lengths(starts: npt.NDArray[np.int64], ends: Any, lengths: Any) -> npt.NDAr
     return checked
 
 
-def _fits(out: npt.NDArray[Any], n: int) -> None:
-    check_out(out)
-    if out.nbytes != n:
-        raise ValueError(f"`out` has {out.nbytes} bytes, what is read {n}; it must have just as many")
-
-
 def _bytes_of(out: npt.NDArray[Any]) -> Bytes:
     """Return the same memory as bytes: what is not C-contiguous would be copied, and its results lost."""
     if not out.flags.c_contiguous:
         raise ValueError("`out` must be C-contiguous")
     return out.reshape(-1).view(np.uint8)
-
-
-# Results beyond that lie in memory that LSIO makes, and uses again when they are gone: the system would clear
-# each new page, and numpy's begin 16 bytes behind one, where its copies take twice as long.
-SMALL = 64 << 10
 
 
 class _Many:
@@ -133,7 +117,7 @@ class _Many:
         if out is None and total <= SMALL:
             out = np.zeros(total, np.uint8)
         if out is not None:
-            _fits(out, total)
+            fits(out, total)
         self.out = out
         names = (
             [os.fspath(objects)]
@@ -151,6 +135,7 @@ class _Many:
                 fill=0 if on_error == "skip" else None,
                 context=context,
                 stream=False,
+                _flags=_core.NO_ENV,  # with LSIO_LIMIT or the like it would be another read
             )
 
     def end(self, result: Result | None) -> RangesResult:
@@ -183,153 +168,6 @@ async def _within(job: Job, timeout: float | None) -> Result:
         return await asyncio.wait_for(job._await(), timeout)
     except builtins.TimeoutError:
         raise TimeoutError(f"the read has not ended in {timeout:g} s") from None
-
-
-def _late(name: str, timeout: float | None) -> TimeoutError:
-    e = TimeoutError(f"{name}: the read has not ended in {timeout:g} s")
-    e.url = name
-    return e
-
-
-class _One:
-    """A plain read of one range, on its way: what a `Job` is in short."""
-
-    __slots__ = ("__weakref__", "_core", "_future", "_name", "_out")
-
-    def __init__(
-        self,
-        url: str | os.PathLike[str],
-        start: int,
-        end: int | None,
-        length: int | None,
-        out: npt.NDArray[Any] | None,
-        context: Context,
-        bridge: Bridge | None,
-    ) -> None:
-        if end is not None and length is not None:
-            raise TypeError("give either end or length")
-        n = length if length is not None else end - start if end is not None else -1
-        if n < 0 and (end is not None or length is not None):
-            raise ValueError("the range ends before it starts")
-        if out is None:
-            out = np.empty(n, np.uint8) if 0 <= n <= SMALL else None
-        elif n >= 0:
-            _fits(out, n)
-        else:
-            check_out(out)
-        self._out = out
-        self._name = os.fspath(url)
-        self._future = bridge.loop.create_future() if bridge else None
-        cookie, queue = (bridge.add(), bridge.queue) if bridge else (0, None)
-        name = os.fsencode(url)
-        self._core = _core.submit_range(context._core, queue, cookie, name, start, n, self._out)
-        running.add(self)
-        if bridge:
-            bridge.watch(cookie, self)
-
-    def _heard(self, what: object) -> None:
-        if what is None and self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
-    def cancel(self) -> None:
-        self._core.cancel()
-
-    def _settle(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while self._core.status() == _core.BUSY and time.monotonic() < until:
-            time.sleep(0.001)
-
-    def end(self) -> Bytes:
-        error = self._core.error()
-        if error is not None:
-            raise error
-        if self._out is not None:
-            return self._out
-        made = self._core.output()
-        return np.empty(0, np.uint8) if made is None else np.asarray(made)
-
-    def wait(self, timeout: float | None) -> Bytes:
-        try:
-            if self._core.wait(milliseconds(timeout)) is None:
-                raise _late(self._name, timeout)
-        except BaseException:
-            self.cancel()
-            if self._out is not None:
-                self._core.wait(-1)  # nobody writes to it any more once this returns
-            raise
-        return self.end()
-
-    async def come(self, timeout: float | None) -> Bytes:
-        assert self._future is not None
-        try:
-            if timeout is None:
-                await self._future
-            else:
-                await asyncio.wait_for(self._future, timeout)
-        except GeneratorExit:  # the coroutine is closed and may wait for nothing more
-            self.cancel()
-            raise
-        except BaseException as e:
-            self.cancel()
-            while self._out is not None and self._core.status() == _core.BUSY:
-                await asyncio.sleep(0.001)
-            if isinstance(e, builtins.TimeoutError):
-                raise _late(self._name, timeout) from None
-            raise
-        finally:
-            self._future = None  # it would keep a loop that closes before it hears of the end
-        return self.end()
-
-
-def get_range(
-    url: str | os.PathLike[str],
-    *,
-    start: int,
-    end: int | None = None,
-    length: int | None = None,
-    out: npt.NDArray[Any] | None = None,
-    timeout: float | None = None,
-    context: Context | None = None,
-) -> Bytes:
-    """Read bytes [start, end) of an object.
-
-    Parameters
-    ----------
-    url : str or path
-        Path or ``file://`` URL.
-    start : int
-        First byte; a negative one counts from the object's end, and so does `end` then.
-    end, length : int, optional
-        Give one, or none: then up to the end of the object. A file that was written within the last 20 ms is
-        left to rest first, so that the end is not that of a write under way.
-    out : ndarray, optional
-        Where they go: writable, C-contiguous and of just that size.
-    timeout : float, optional
-        Seconds.
-    context : Context, optional
-        By default `default_context`.
-
-    Returns
-    -------
-    ndarray of uint8
-        Writable; `out` where that is given.
-    """
-    return _One(url, start, end, length, out, context or default_context(), None).wait(timeout)
-
-
-async def get_range_async(
-    url: str | os.PathLike[str],
-    *,
-    start: int,
-    end: int | None = None,
-    length: int | None = None,
-    out: npt.NDArray[Any] | None = None,
-    timeout: float | None = None,
-    context: Context | None = None,
-) -> Bytes:
-    """Read bytes of an object; as `get_range`."""
-    context = context or default_context()
-    return await _One(url, start, end, length, out, context, bridge_of(context)).come(timeout)
 
 
 def get_ranges(

@@ -150,6 +150,7 @@ def submit(
     workers: int | None = None,
     progress: Any = None,
     context: Context | None = None,
+    _flags: int = 0,
 ) -> Job:
     """Submit a job: read the chunks of a source, run a function on each while it is in the CPU's cache.
 
@@ -273,7 +274,10 @@ def submit(
         name,
         list(args) if args else None,
         settings,
-        (_core.STREAM if stream else 0) | (_core.STATE_VALUE if job._has_state else 0) | _core.NO_STATE,
+        (_core.STREAM if stream else 0)
+        | (_core.STATE_VALUE if job._has_state else 0)
+        | _core.NO_STATE
+        | _flags,
         _core.ORDER_REQUEST if stream and order == "request" else _core.ORDER_COMPLETED,
         loaded,
         source._request() if isinstance(source, Ranges) else None,

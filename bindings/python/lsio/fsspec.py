@@ -14,7 +14,8 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from lsio._context import Context
 from lsio._errors import Error, NotFoundError, UsageError
-from lsio._ranges import cat_ranges, get_range
+from lsio._range import get_range
+from lsio._ranges import cat_ranges
 from lsio._status import TRIES, changed, restless
 
 __all__ = ["LsioFile", "LsioFileSystem"]

@@ -15,7 +15,8 @@ from zarr.storage import LocalStore
 
 from lsio._context import Context
 from lsio._errors import NotFoundError, UsageError
-from lsio._ranges import cat_ranges_async, get_range, get_range_async
+from lsio._range import get_range, get_range_async
+from lsio._ranges import cat_ranges_async
 from lsio._status import TRIES, changed, restless
 
 __all__ = ["LsioStore"]

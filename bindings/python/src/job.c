@@ -112,7 +112,7 @@ static PyObject *submit(PyObject *module, PyObject *args) {
 }
 
 /* submit_range(context, queue, cookie, name, start, length, output): one plain read, of which nothing else
- * can be said. Length -1: to the end. */
+ * can be said. Length -1: to the end. Variables such as LSIO_LIMIT would make it another read. */
 static PyObject *submit_range(PyObject *module, PyObject *args) {
   (void)module;
   PyObject *context, *queue, *output;
@@ -129,7 +129,7 @@ static PyObject *submit_range(PyObject *module, PyObject *args) {
                                               .n = 1,
                                               .offset = &offset,
                                               .length = &length};
-  struct submission s = {.o = {.struct_size = sizeof s.o, .flags = LSIO_JOB_NO_STATE}};
+  struct submission s = {.o = {.struct_size = sizeof s.o, .flags = LSIO_JOB_NO_STATE | LSIO_JOB_NO_ENV}};
   lsio_request *request;
   lsio_error *error = NULL;
   JobObject *j = PyObject_New(JobObject, job_type);
@@ -150,6 +150,24 @@ static PyObject *submit_range(PyObject *module, PyObject *args) {
   j->job = NULL;
   Py_DECREF(j);
   return ready ? raise_error(error, rc) : NULL;
+}
+
+/* read_now(context, name, start, length, output): bytes that were read without a job; negative: none. */
+static PyObject *read_now(PyObject *module, PyObject *args) {
+  (void)module;
+  PyObject *context, *output;
+  const char *name;
+  long long start, n;
+  Py_buffer out;
+  if (!PyArg_ParseTuple(args, "O!yLLO:read_now", context_type, &context, &name, &start, &n, &output) ||
+      PyObject_GetBuffer(output, &out, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS) < 0)
+    return NULL;
+  const int64_t offset = start, length = n;
+  /* It waits for nothing and copies little: other threads wait for the GIL no longer than for any call. */
+  const int64_t got = lsio_read_now(((ContextObject *)context)->context, name, &offset, &length, 1, out.buf,
+                                    (size_t)out.len);
+  PyBuffer_Release(&out);
+  return PyLong_FromLongLong(got);
 }
 
 static void job_dealloc(PyObject *self) {
@@ -327,6 +345,7 @@ static PyType_Spec spec = {.name = "lsio._core.Job",
 
 static PyMethodDef functions[] = {{"submit", submit, METH_VARARGS, "Submits a job."},
                                   {"submit_range", submit_range, METH_VARARGS, "Submits a plain read."},
+                                  {"read_now", read_now, METH_VARARGS, "Reads what is at hand."},
                                   {NULL, NULL, 0, NULL}};
 
 int job_init(PyObject *module) {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lsio
-from lsio import _bridge
+from lsio import _bridge, _range
 
 SLOW = "function() local t = os.clock() + 0.05 while os.clock() < t do end end"
 STATE = {"state": "double n;", "reduce": "sum"}
@@ -185,6 +185,7 @@ def test_closed_loops_that_have_not_heard(floats, monkeypatch):
     path, _ = floats
     context = lsio.Context(workers=1)
     monkeypatch.setattr(_bridge.Bridge, "pump", lambda self: None)
+    monkeypatch.setattr(_range, "_now", lambda *_: None)
 
     async def run():
         read = asyncio.ensure_future(lsio.get_range_async(path, start=0, length=4, context=context))
@@ -202,8 +203,9 @@ def test_closed_loops_that_have_not_heard(floats, monkeypatch):
     assert left_by(context) == 0 and len(context._bridges) == 0
 
 
-def test_coroutines_that_are_closed(floats):
+def test_coroutines_that_are_closed(floats, monkeypatch):
     """As those are that their loop has left behind: while the read goes on, too."""
+    monkeypatch.setattr(_range, "_now", lambda *_: None)
     path, _ = floats
     context = lsio.Context(workers=1)
 

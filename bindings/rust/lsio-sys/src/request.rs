@@ -1,5 +1,5 @@
 //! `lsio/request.h`
-use crate::lsio_error;
+use crate::{lsio_context, lsio_error};
 use core::ffi::{c_char, c_int, c_void};
 
 pub const LSIO_REQUEST_BORROW: u32 = 1;
@@ -32,4 +32,13 @@ extern "C" {
     ) -> c_int;
     pub fn lsio_request_retain(request: *const lsio_request) -> *mut lsio_request;
     pub fn lsio_request_release(request: *mut lsio_request);
+    pub fn lsio_read_now(
+        context: *mut lsio_context,
+        object: *const c_char,
+        offset: *const i64,
+        length: *const i64,
+        n: usize,
+        out: *mut c_void,
+        room: usize,
+    ) -> i64;
 }

@@ -216,6 +216,13 @@ impl RangeSource {
         self
     }
 
+    /// Of ranges of one object: its path, their offsets and lengths.
+    pub(crate) fn of_one(&self) -> Option<(&[u8], &[i64], &[i64])> {
+        let a = &*self.0;
+        let one = a.paths.len() == 1 && a.offset.len() == a.length.len();
+        one.then(|| (&a.paths[0][..], &a.offset[..], &a.length[..]))
+    }
+
     pub(crate) fn request(&self) -> Result<Request> {
         let a = &*self.0;
         let lengths = [a.object.len(), a.offset.len(), a.length.len(), a.tag.len(), a.group.len()];

@@ -126,3 +126,65 @@ fn what_is_no_range() {
     assert!(pollster::block_on(async { context.get_range(data.file(0), 30..50).await }).is_err());
     assert!(pollster::block_on(async { context.get_ranges(data.file(3), &[0..1, 2..3]).await }).is_err());
 }
+
+/// Of a file that is in the page cache and at rest no job is made, and it is the same.
+#[test]
+fn what_is_at_hand() {
+    let (data, context) = (Data::new(1, 100_000), context());
+    let (path, jobs) = (data.file(0), || context.stats().jobs);
+    let whole = std::fs::read(&path).unwrap();
+    let at_hand = || {
+        let before = jobs();
+        assert_eq!(&context.get_range(&path, 5..4101).wait().unwrap()[..], &whole[5..4101]);
+        jobs() == before
+    };
+    let since = std::time::Instant::now();
+    while !at_hand() {
+        if since.elapsed() > Duration::from_secs(15) {
+            eprintln!("files here are never read without a job");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let before = jobs();
+    assert_eq!(
+        &context.get_range(&path, whole.len() as u64 - 7..).wait().unwrap()[..],
+        &whole[whole.len() - 7..]
+    );
+    let ranges = [100..200, 0..10, 7..7, 150..65000];
+    let room = Vec::with_capacity(70_000);
+    let at = room.as_ptr();
+    let parts = context.get_ranges(&path, &ranges).output(room).wait().unwrap();
+    for (part, range) in parts.iter().zip(&ranges) {
+        assert_eq!(part, &whole[range.start as usize..range.end as usize]);
+    }
+    let vector = parts.into_array().into_vec();
+    assert_eq!(vector.as_ptr(), at, "the vector's own memory");
+    // Others have turns among reads that need no waiting.
+    let others = std::cell::Cell::new(0);
+    let (alone, done) = (std::cell::Cell::new(0), std::cell::Cell::new(false));
+    pollster::block_on(futures_util::future::join(
+        async {
+            for _ in 0..1000 {
+                alone.set(alone.get() + 1);
+                context.get_range(&path, 0..10).await.unwrap();
+            }
+            done.set(true);
+        },
+        async {
+            while !done.get() {
+                others.set(others.get() + 1);
+                assert!(alone.replace(0) <= 64);
+                futures_util::pending!();
+            }
+        },
+    ));
+    assert!(others.get() >= 15, "{}", others.get());
+    // Where others rename or mount just then, a path is not followed.
+    assert!(jobs() - before < 100);
+    let before = jobs();
+    // What is not is told as ever.
+    let end = whole.len() as u64;
+    assert!(context.get_range(&path, end - 5..end + 5).wait().is_err());
+    assert!(jobs() > before);
+}
