@@ -200,6 +200,10 @@ static void read_now(struct lsi_backend *b, struct lsi_op *op) {
   if (good < n && (good == 0 || op->handle->endless || draw(b, 2))) {
     op->result = LSIO_ERR_IO;
     op->os_code = EIO;
+    op->final = chance(b, sim->final);
+    op->why = op->final || draw(b, 2) ? lsi_malloc(sizeof *op->why) : NULL;
+    if (op->why) lsi_error_clear(op->why);
+    lsi_fail(op->why, LSIO_ERR_IO, EIO, "the simulated disk says no");
     return;
   }
   n = LSI_MIN(n, good);

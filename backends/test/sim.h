@@ -50,6 +50,7 @@ struct lsi_sim {
   uint32_t cap[LSI_SIM_DEVICES]; /* 0 = none; by device number */
   /* chances in 1,000 */
   uint32_t bad_block, short_read, again, full, emfile, short_write, write_error;
+  uint32_t final;                /* that a bad block is known to be bad for ever */
   uint32_t restless;             /* that an object which must settle is said to be written to */
   uint32_t whole;                /* that a small object to which nothing happens is read as it is opened */
   uint32_t delay_max;            /* virtual time units; 0 = in order */

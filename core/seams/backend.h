@@ -13,7 +13,7 @@
 #include "seams/object.h"
 
 #define LSI_ALIGN 4096u
-#define LSI_BACKEND_VERSION 8u
+#define LSI_BACKEND_VERSION 9u
 
 enum lsi_direct { LSI_DIRECT_AUTO, LSI_DIRECT_ALWAYS, LSI_DIRECT_NEVER };
 
@@ -31,6 +31,7 @@ struct lsi_backend_config {
 /* What the engine asks for when it has an object opened. */
 struct lsi_open {
   const char *name;
+  const struct lsi_object_info *known; /* what planning saw of it */
   void *room;            /* a backend may put all bytes here at once if that takes no waiting; NULL: not */
   uint32_t room_bytes;   /* of `room`: only an object that has fewer is put there */
   uint64_t from, bytes;  /* all that will be read of it lies there; `bytes` 0: anywhere */
@@ -72,11 +73,16 @@ struct lsi_op {
   uint8_t kind;          /* enum lsi_op_kind */
   bool uncopied;         /* out: the CPU has copied none of the bytes */
   bool exact;            /* no byte outside [buf, buf + length) may be written */
+  bool final;            /* out: of a failure, that reading a part of it again can't help */
   int32_t os_code;       /* out: errno of a failure */
   uint32_t beside;       /* out: bytes that came with them, for a direct read takes whole blocks */
   int64_t result;        /* out: bytes now at `buf` from `offset` (fewer than length: short read, 0: end
                             of object), or written from there, or negative LSIO_ERR_* */
-  const void *data;      /* out: of a handle that lends, the bytes, valid until release */
+  union {
+    const void *data;      /* out: of a handle that lends, the bytes, valid until release */
+    struct lsi_error *why; /* out: of a failure, what there is to say beyond the code (lsi_free); may be
+                              NULL. It goes to who reaps */
+  };
   uint64_t priv[4];      /* the backend's own while it holds the operation */
   struct lsi_op *next;   /* the holder's own: the backend may queue with it while it holds the op */
   void *owner;           /* the engine's own: whom it goes back to */
@@ -87,6 +93,8 @@ enum lsi_backend_caps {
   LSI_CAP_WRITES = 1,    /* takes LSI_OP_WRITE */
   LSI_CAP_MAPS = 2,      /* every object it can is mapped: only by name, only where SIGBUS is handled */
   LSI_CAP_WAKES = 4,     /* a bell ends its waits: see `wake` */
+  LSI_CAP_PINNED = 16,   /* each read proves that its bytes are of the version that planning saw: nobody looks
+                            at a name again at the end */
   LSI_CAP_IN_ORDER = 8   /* its objects are endless: see lsi_handle. An instance gets one read at a time */
 };
 

@@ -191,12 +191,13 @@ static int does_nothing(void *state, struct lsi_step *s, struct lsi_error *err) 
   return 0;
 }
 
-/* Two chunks lie in a bad block, and one that reaches beyond the end between them: of that nothing is read. */
-static void what_has_a_fault_is_not_read_again(void **state) {
-  (void)state;
+/* Two chunks lie in a bad block, and one that reaches beyond the end between them: of that nothing is read. Where
+ * the backend says that it is no use, the two are not read alone either. */
+static void fault_is_not_read_again(bool final) {
   static const struct lsi_transform_ops transform = STEP_TRANSFORM(does_nothing);
   struct lsi_sim_object object = {.name = "bad", .size = 5000, .real_size = 5000};
-  struct lsi_sim sim = {.objects = &object, .n_objects = 1, .bad_block = 1000};
+  struct lsi_sim sim = {.objects = &object, .n_objects = 1, .bad_block = 1000,
+                        .final = final ? 1000 : 0};
   const struct lsi_object_info info = lsi_sim_info(&object, 0);
   static const int64_t offset[] = {0, 2000, 4096}, length[] = {4096, 1 << 20, 100};
   static const int codes[] = {LSIO_ERR_IO, LSIO_ERR_SOURCE, LSIO_ERR_IO};
@@ -227,6 +228,7 @@ static void what_has_a_fault_is_not_read_again(void **state) {
       next = c->next;
       failed++;
       assert_int_equal(c->error->code, codes[c->step]);
+      if (final && codes[c->step] == LSIO_ERR_IO) assert_string_equal(c->error->what, "the simulated disk says no");
       lsi_run_free_completion(c);
     }
   }
@@ -234,10 +236,16 @@ static void what_has_a_fault_is_not_read_again(void **state) {
   struct lsi_summary s;
   lsi_run_summary(run, &s);
   assert_true(failed == 3 && s.steps == 0 && s.steps_failed == 3);
-  assert_int_equal(s.operations, 3); /* all that lies in the block, and each of the two alone */
+  assert_int_equal(s.operations, final ? 1 : 3); /* all that lies in the block, and each of the two alone */
   lsi_run_destroy(run);
   lsi_plan_free(plan);
   lsi_spec_clear(&spec);
+}
+
+static void what_has_a_fault_is_not_read_again(void **state) {
+  (void)state;
+  fault_is_not_read_again(false);
+  fault_is_not_read_again(true);
 }
 
 int main(void) {

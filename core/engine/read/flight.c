@@ -44,8 +44,7 @@ static inline struct lsi_flight *flight_get(struct lsi_worker *w, uint32_t n_ext
 void lsi_flight_free(struct lsi_flight *f) {
   if (f->apart) lsi_wave_leave(f->wave);
   if (f->extents != &f->one) lsi_free(f->extents);
-  lsi_free(f->holes);
-  lsi_free(f->old_holes);
+  lsi_holes_free(f);
   lsi_unread_free(f);
   lsi_free(f);
 }

@@ -170,6 +170,7 @@ static struct lsi_slot *open_new(struct lsi_worker *w, uint32_t object, struct l
   struct lsi_slot *s = slot_get(w);
   if (!s) return NULL;
   how->order.name = lsi_request_name(w->run->wave.request, object);
+  how->order.known = &w->run->wave.request->objects[object];
   how->order.run = w->run->config.number;
   how->order.direct = w->run->config.direct;
   set_span(w, object, &how->order);
@@ -243,7 +244,7 @@ int lsi_objects_close(struct lsi_worker *w) {
     struct lsi_slot *s = &w->reader.objects.slots[w->reader.objects.newest - 1];
     uint32_t object = s->object;
     int one = slot_close(w, s);
-    if (one >= 0 && rc >= 0) one = lsi_unchanged_name(w, object);
+    if (one >= 0 && rc >= 0 && !(w->ops->caps & LSI_CAP_PINNED)) one = lsi_unchanged_name(w, object);
     if (one < 0) rc = one;
   }
   return rc;

@@ -33,7 +33,7 @@ static inline void lsi_op_prepare(struct lsi_eop *e, struct lsi_flight *f, struc
   e->op.length = (uint32_t)length;
   e->op.os_code = 0;
   e->op.beside = 0;
-  e->op.uncopied = false;
+  e->op.uncopied = e->op.final = false;
   e->op.exact = x->exact;
   e->op.data = NULL;
   e->flight = f;

@@ -18,11 +18,22 @@ static void add_hole(struct lsi_flight *f, const struct lsi_hole *hole) {
   f->apart = f->damaged = true;
   struct lsi_hole *more = lsi_reallocarray(f->holes, f->n_holes + 1u, sizeof *more);
   if (!more) {
+    lsi_free(hole->why);
     f->lost = true;
     return;
   }
   f->holes = more;
   f->holes[f->n_holes++] = *hole;
+}
+
+static void free_holes(struct lsi_hole *holes, uint32_t n) {
+  for (uint32_t h = 0; h < n; h++) lsi_free(holes[h].why);
+  lsi_free(holes);
+}
+
+void lsi_holes_free(struct lsi_flight *f) {
+  free_holes(f->holes, f->n_holes);
+  free_holes(f->old_holes, f->n_old_holes);
 }
 
 static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t extent, uint64_t from,
@@ -38,6 +49,8 @@ static const struct lsi_hole *touches(const struct lsi_flight *f, uint32_t exten
 static void keep_hole(struct lsi_flight *f, const struct lsi_hole *hole, uint32_t chunk) {
   struct lsi_hole own = *hole;
   own.chunk = chunk;
+  own.why = hole->why ? lsi_malloc(sizeof *own.why) : NULL;
+  if (own.why) *own.why = *hole->why;
   add_hole(f, &own);
 }
 
@@ -75,6 +88,9 @@ static bool retry_chunk(struct lsi_worker *w, struct lsi_flight *f, uint32_t c) 
 
 bool lsi_flight_begin_retry(struct lsi_worker *w, struct lsi_flight *f) {
   if (f->retried || lsi_stopping(w->run)) return false;
+  bool final = true;
+  for (uint32_t h = 0; h < f->n_holes; h++) final &= f->holes[h].final;
+  if (final) return false;
   f->retried = f->retrying = true;
   f->old_holes = f->holes;
   f->n_old_holes = f->n_holes;
@@ -113,6 +129,8 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   if (again && e->retries++ >= RETRIES) return false;
   if (!again && (op->result <= 0 || e->extent->loan)) return false;
   uint64_t got = again ? 0 : (uint64_t)op->result;
+  if (again) lsi_free(op->why);
+  if (again) op->why = NULL;
   w->reader.bytes_in_flight -= got;
   w->figures.bytes_read += got;
   w->figures.bytes_direct += op->uncopied ? got : 0;
@@ -145,6 +163,9 @@ bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
   if (op->result < 0) {
     hole.code = (int)op->result;
     hole.os_code = op->os_code;
+    hole.final = op->final;
+    hole.why = op->why;
+    e->op.why = NULL;
   }
   if (e->chunk != UINT32_MAX) w->figures.bytes_retried -= hole.length;
   add_hole(e->flight, &hole);
@@ -177,6 +198,8 @@ const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, u
                hole->offset, r->objects[r->object[chunk]].size);
       lsi_error_is(&w->error, LSIO_KIND_CHANGED);
       lsi_error_remedy(&w->error, "it was truncated; run the job again when it is at rest");
+    } else if (hole->why) {
+      w->error = *hole->why;
     } else {
       lsi_fail(&w->error, hole->code, hole->os_code, "reading failed");
       if (hole->code == LSIO_ERR_SOURCE) lsi_error_is(&w->error, LSIO_KIND_CHANGED);

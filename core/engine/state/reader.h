@@ -33,6 +33,8 @@ struct lsi_hole {
   uint32_t extent;  /* within the flight */
   uint32_t chunk;   /* UINT32_MAX, or the only chunk that it is about: one that was read alone */
   bool end;         /* the object ended here although it was longer when planned */
+  bool final;       /* it is not read again, chunk by chunk */
+  struct lsi_error *why; /* what the backend says of it; NULL: nothing */
 };
 
 /* An extent of a unit in flight. */
