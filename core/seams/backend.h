@@ -95,6 +95,8 @@ enum lsi_backend_caps {
   LSI_CAP_WAKES = 4,     /* a bell ends its waits: see `wake` */
   LSI_CAP_PINNED = 16,   /* each read proves that its bytes are of the version that planning saw: nobody looks
                             at a name again at the end */
+  LSI_CAP_PACES = 32,    /* it finds out itself how many of the operations that it has are best under way: it
+                            is given as many as its devices may take */
   LSI_CAP_IN_ORDER = 8   /* its objects are endless: see lsi_handle. An instance gets one read at a time */
 };
 

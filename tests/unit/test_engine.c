@@ -123,7 +123,10 @@ static void one_seed(uint64_t seed) {
   j.byte_at = sim_byte;
   j.ctx = &w.sim;
   j.config.stores = lsi_sim_stores;
-  j.config.backend = &lsi_backend_sim;
+  static struct lsi_backend_ops paced;
+  paced = lsi_backend_sim;
+  paced.caps |= LSI_CAP_PACES | LSI_CAP_PINNED;
+  j.config.backend = engine_job_random(&j, 4) ? &lsi_backend_sim : &paced;
   j.config.backend_user = &w.sim;
   for (uint32_t d = 0; d < 2; d++)
     w.sim.cap[d] = j.config.queue_depth ? j.config.queue_depth : j.plan->devices[d].cap;

@@ -32,13 +32,15 @@ void lsi_depth_init(struct lsi_worker *w) {
   d->ops_max = ops_limit(w);
   lsi_trial_init(&d->trial, &ladder, now);
   const bool in_order = w->run->config.backend->caps & LSI_CAP_IN_ORDER;
-  if (!asked && !in_order) {
+  const bool paced = w->run->config.backend->caps & LSI_CAP_PACES;
+  if (!asked && !in_order && !paced) {
     lsi_trial_step(&d->trial, &w->comparing, (struct lsi_trial_seen){.at = now, .cost = now});
     use(w);
     return;
   }
   lsi_trial_pin(&d->trial, 0);
-  d->ops = in_order ? 1 : LSI_MIN(LSI_MAX(asked / w->run->n_workers, 1u), d->ops_max);
+  d->ops = asked ? LSI_MIN(LSI_MAX(asked / w->run->n_workers, 1u), d->ops_max) : d->ops_max;
+  if (in_order) d->ops = 1;
   d->bytes = UINT64_MAX;
   lsi_depth_begin(d);
 }

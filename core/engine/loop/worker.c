@@ -133,8 +133,10 @@ static __attribute__((noinline)) void trace_reaped(const struct lsi_worker *w, s
 
 /* ---- refill ---- */
 
-static void flush(struct lsi_worker *w) {
-  if (!w->n_queue) return;
+/* True when more can be begun: it was full, and is taken. */
+static bool flush(struct lsi_worker *w) {
+  if (!w->n_queue) return false;
+  const bool full = w->n_queue >= LSI_QUEUE_ISSUE;
   /* Reading happens in here as well where data is resident: it counts as waiting for the device. */
   uint64_t before = lsi_os_now_ns();
   int n = w->ops->submit(w->backend, w->queue, (int)w->n_queue);
@@ -142,6 +144,7 @@ static void flush(struct lsi_worker *w) {
   if (LSI_UNLIKELY(w->home->trace)) trace_submitted(w->queue, n, before);
   w->n_queue -= (uint32_t)n;
   if (w->n_queue) memmove(w->queue, w->queue + n, w->n_queue * sizeof *w->queue);
+  return full && !w->n_queue;
 }
 
 /* True when there is more to do at once, but what is in flight must be looked at as well. */
@@ -158,8 +161,9 @@ static bool refill(struct lsi_worker *w) {
   if (w->writer && w->stepper.n_ready && w->reader.depth.hot) blocked = true;
   struct lsi_flight *f; /* one with nothing to read, or read already */
   unsigned turns = 0;
-  for (; !blocked && turns < TURNS && (f = lsi_flights_begin(w)); turns++) landed(w, f);
-  flush(w);
+  do /* a device that is slow to answer has all that it may have at once, not a queue's worth a round trip */
+    for (; !blocked && turns < TURNS && (f = lsi_flights_begin(w)); turns++) landed(w, f);
+  while (flush(w) && w->ops->caps & LSI_CAP_PACES && !blocked && turns < TURNS);
   return turns == TURNS;
 }
 

@@ -23,6 +23,21 @@
 #include "job/price.h"
 
 #define ARENA_MAX ((uint64_t)64 << 20)
+#define ARENA_PACED ((uint64_t)256 << 20) /* where operations take long: hundreds of them in flight */
+
+/* Of an operation as they are planned, with the pages that its hull adds. */
+static uint64_t usual_operation(const struct lsi_plan *p) {
+  return p->bytes_planned / LSI_MAX(p->operations, UINT64_C(1)) + 2 * LSI_ALIGN;
+}
+
+/* As many as all devices may have in flight, and this worker its part of them. */
+static uint64_t arena_paced(const struct lsi_worker *w) {
+  const struct lsi_plan *p = w->run->config.plan;
+  uint64_t ops = 0;
+  for (uint32_t i = 0; i < p->n_devices; i++) ops += p->devices[i].cap;
+  ops = LSI_MIN(ops / w->run->n_workers, (uint64_t)LSI_OPS_MAX);
+  return LSI_MIN(lsi_sat_mul(ops, usual_operation(p)), ARENA_PACED);
+}
 
 /* Stored bytes that can be in flight to some use: what the caller's depth takes, else a few times what
  * a device moves in the time of one operation; never more than there is to read. More would only be more
@@ -34,6 +49,7 @@ static uint64_t arena_wanted(const struct lsi_worker *w) {
     uint64_t operation = LSI_MIN(unit, c->plan->devices[0].op_max + LSI_ALIGN);
     wanted = LSI_MIN(c->queue_depth / w->run->n_workers * operation, ARENA_MAX);
   }
+  else if (c->backend->caps & LSI_CAP_PACES) wanted = LSI_MAX(wanted, arena_paced(w));
   /* Results that are written from there keep it a while longer. */
   if (w->run->write_bytes && lsi_writer_lends(w->run)) wanted += LSI_WRITE_BYTES;
   if (c->plan->ahead) wanted = LSI_MAX(wanted, 2 * lsi_ahead_buffer(c->plan->ahead));
