@@ -19,6 +19,7 @@ static void normalise(struct lsi_device_model *m) {
   m->op_max = LSI_MAX(lsi_round_down(m->op_max, LSI_ALIGN), (uint64_t)LSI_ALIGN);
   if (m->merge_max == 0) m->merge_max = m->op_max;
   m->merge_max = LSI_MIN(m->merge_max, (uint64_t)LSI_UNIT_MAX);
+  if (!(m->conn_bandwidth > 0 && m->bandwidth > 0 && m->ops_per_s > 0 && m->latency_s >= 0)) m->connections = 0;
   m->align = (uint32_t)power_of_two_below(LSI_MIN(LSI_MAX(m->align, 1u), LSI_UNIT_MAX));
 }
 
@@ -138,7 +139,8 @@ static int fill(struct lsi_plan *p, const struct lsi_request *r, const struct ls
       normalise(&p->devices[i]);
     }
     order_steps(p, r, o->in_request_order);
-    code = lsi_plan_sweep(r, o, p, totals, &counted, err);
+    code = lsi_plan_adapt(r, p, err);
+    if (!code) code = lsi_plan_sweep(r, o, p, totals, &counted, err);
   }
   if (!code) code = count_over_read(p, r, &counted, err);
   if (!code) {

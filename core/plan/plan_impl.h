@@ -60,6 +60,9 @@ static inline void lsi_plan_distinct_add(struct lsi_plan_distinct *d, uint32_t o
   }
 }
 
+/* plan_slow.c: chooses, for this request what a device with connections merges and splits. */
+int lsi_plan_adapt(const struct lsi_request *r, struct lsi_plan *plan, struct lsi_error *err);
+
 /* Fills units, extents, sections and the counts of *plan from plan->step_order. */
 int lsi_plan_sweep(const struct lsi_request *r, const struct lsi_plan_options *options,
                    struct lsi_plan *plan, struct lsi_plan_totals *totals,

@@ -13,6 +13,7 @@
 /* Chunks from a quarter of merge_max on are read by themselves: at that size a device runs at full
  * bandwidth, and one buffer for several would only be larger and colder. */
 #define LARGE_PART 4u
+#define LARGE_REPLY ((uint64_t)1 << 20) /* of a connection, at least */
 
 /* But an operation costs the CPU about 5 us, 5 % of a light job's CPU in 256 KiB operations instead of 512
  * KiB ones. So those that touch share one where the request makes so many operations of merge_max that
@@ -334,7 +335,7 @@ static struct lsi_plan_cost cost_from(const struct lsi_device_model *m,
                                       const struct lsi_plan_options *options, uint64_t requested) {
   return (struct lsi_plan_cost){.op = lsi_device_gap(m),
                                 .merge_max = m->merge_max,
-                                .large = LSI_MAX(m->merge_max / LARGE_PART, UINT64_C(1)),
+                                .large = LSI_MAX(m->merge_max / LARGE_PART, m->connections ? LARGE_REPLY : 1),
                                 .op_max = m->op_max,
                                 .align = m->align,
                                 .adds = lsi_device_adds(m),

@@ -27,14 +27,16 @@ static const struct lsi_device_model presets[LSI_DEVICE_KINDS] = {
     [LSI_DEVICE_NETWORK_FS] = {.bandwidth = 1.1e9, .ops_per_s = 32e3, .latency_s = 500e-6,
                                .op_max = 1 * MIB, .merge_max = 1 * MIB, .align = 4096,
                                .concurrency = 16},
-    /* S3-like: about 90 MB/s and 30 ms to the first byte on each of 64 connections, so that 64 of
-     * them make 5.8 GB/s and 2,100 requests a second; gap 2.7 MB; 8 MiB parts are the knee. */
-    [LSI_DEVICE_OBJECT_STORE] = {.bandwidth = 64 * 90e6, .ops_per_s = 64 / 30e-3,
+    /* S3-like: about 90 MB/s and 30 ms to the first byte on each connection, behind a link of 10 Gbit/s;
+     * 8 MiB parts are the knee. A request costs 20 us of CPU. */
+    [LSI_DEVICE_OBJECT_STORE] = {.bandwidth = 1.25e9, .ops_per_s = 1 / 20e-6,
                                  .latency_s = 30e-3, .op_max = 8 * MIB, .merge_max = 8 * MIB,
-                                 .align = 1, .concurrency = 64},
-    /* A web server in the same region: 16 connections of 60 MB/s and 20 ms; gap 1.2 MB. */
-    [LSI_DEVICE_HTTP] = {.bandwidth = 16 * 60e6, .ops_per_s = 16 / 20e-3, .latency_s = 20e-3,
-                         .op_max = 8 * MIB, .merge_max = 4 * MIB, .align = 1, .concurrency = 16},
+                                 .align = 1, .concurrency = 256, .cap = 256, .connections = 256,
+                                 .conn_bandwidth = 90e6},
+    /* A web server in the same region: 60 MB/s and 20 ms on each connection. */
+    [LSI_DEVICE_HTTP] = {.bandwidth = 1.25e9, .ops_per_s = 1 / 20e-6, .latency_s = 20e-3,
+                         .op_max = 8 * MIB, .merge_max = 4 * MIB, .align = 1, .concurrency = 256,
+                         .cap = 256, .connections = 256, .conn_bandwidth = 60e6},
     /* tmpfs and buffers: a call costs 0.2 us, a copy runs at 10 GB/s; gap 2 KB. */
     [LSI_DEVICE_MEMORY] = {.bandwidth = 10e9, .ops_per_s = 5e6, .latency_s = 0.2e-6,
                            .op_max = 1 * MIB, .merge_max = 256 * KIB, .align = 1,
@@ -62,6 +64,7 @@ const char *lsi_device_kind_name(enum lsi_device_kind kind) {
 }
 
 uint64_t lsi_device_gap(const struct lsi_device_model *m) {
+  if (m->connections) return m->gap;
   if (!(m->bandwidth > 0) || !(m->ops_per_s > 0)) return 0;
   const double gap = m->bandwidth / m->ops_per_s;
   return gap < 0x1p62 ? (uint64_t)gap : UINT64_C(1) << 62;
@@ -88,6 +91,12 @@ uint32_t lsi_device_busy_at(const struct lsi_device_model *m, double op_bytes) {
 }
 
 double lsi_device_seconds(const struct lsi_device_model *m, double operations, double bytes) {
+  if (m->connections) {
+    const double each = m->latency_s + (operations > 0 ? bytes / operations / m->conn_bandwidth : 0);
+    const double flying = LSI_MIN((double)m->connections, operations);
+    const double link = bytes / m->bandwidth, cpu = operations / m->ops_per_s;
+    return operations > 0 ? LSI_MAX(each * operations / flying, m->latency_s + LSI_MAX(link, cpu)) : 0;
+  }
   const double ops = m->ops_per_s > 0 ? operations / m->ops_per_s : 0;
   const double data = m->bandwidth > 0 ? bytes / m->bandwidth : 0;
   return lsi_device_adds(m) ? ops + data : LSI_MAX(ops, data);

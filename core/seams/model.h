@@ -26,12 +26,16 @@ struct lsi_device_model {
   uint32_t align;        /* bytes: operations cost as if rounded out to this */
   uint32_t concurrency;  /* operations in flight that it takes to be busy */
   uint32_t cap;          /* most operations in flight; 0 = no limit known */
+  uint32_t connections;  /* 0: none. Else each operation has one of so many to itself for as long as it takes,
+                            ops_per_s is what the CPU can make of them, and the planner chooses `gap` */
+  double conn_bandwidth; /* bytes/s of one of them */
+  uint64_t gap;          /* with connections: the longest gap worth reading through */
 };
 
 /* Constants: measurements and data sheets, see core/README.md. */
 void lsi_device_preset(enum lsi_device_kind kind, struct lsi_device_model *out);
 const char *lsi_device_kind_name(enum lsi_device_kind kind);
-/* The longest gap worth reading through: bandwidth / ops_per_s. */
+/* The longest gap worth reading through: bandwidth / ops_per_s, or what was chosen. */
 uint64_t lsi_device_gap(const struct lsi_device_model *m);
 /* Does an operation's latency occupy what also moves the bytes (a disk's arm, a connection), so that
  * times add up? Otherwise (flash, memory) they overlap and the longer one counts. */

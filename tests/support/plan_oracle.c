@@ -106,8 +106,9 @@ static bool check_holes(const struct judge *j, uint32_t u, uint32_t e) {
   const struct lsi_request *r = j->r;
   const struct lsi_extent x = p->extents[e];
   const struct lsi_device_model *m = &p->devices[r->object_device[x.object]];
+  const uint64_t gap = m->connections ? m->gap : (uint64_t)(m->bandwidth / m->ops_per_s);
   const uint64_t limit = j->o->merge == LSI_MERGE_AUTO
-                             ? (uint64_t)(m->bandwidth / m->ops_per_s) + 2 * (m->align - 1)
+                             ? gap + 2 * (m->align - 1)
                              : j->o->merge;
   const uint64_t n = x.length / j->grain;
   uint8_t *here = calloc(n + 1, 1);
@@ -243,8 +244,13 @@ static bool check_operations(struct judge *j) {
   double expected = 0;
   for (uint32_t d = 0; d < p->n_devices; d++) {
     const struct lsi_device_model *m = &p->devices[d];
-    const double a = seconds_ops[d] / m->ops_per_s, b = seconds_bytes[d] / m->bandwidth;
-    expected = fmax(expected, lsi_device_adds(m) ? a + b : fmax(a, b));
+    const double n = seconds_ops[d], a = n / m->ops_per_s, b = seconds_bytes[d] / m->bandwidth;
+    double all = lsi_device_adds(m) ? a + b : fmax(a, b);
+    if (m->connections && n) { /* each takes turns with what has the same connection */
+      const double one = m->latency_s + seconds_bytes[d] / n / m->conn_bandwidth;
+      all = fmax(n * one / fmin(n, m->connections), m->latency_s + fmax(a, b));
+    }
+    expected = fmax(expected, all);
   }
   free(seconds_ops);
   free(seconds_bytes);
