@@ -19,7 +19,8 @@ static void normalise(struct lsi_device_model *m) {
   m->op_max = LSI_MAX(lsi_round_down(m->op_max, LSI_ALIGN), (uint64_t)LSI_ALIGN);
   if (m->merge_max == 0) m->merge_max = m->op_max;
   m->merge_max = LSI_MIN(m->merge_max, (uint64_t)LSI_UNIT_MAX);
-  if (!(m->conn_bandwidth > 0 && m->bandwidth > 0 && m->ops_per_s > 0 && m->latency_s >= 0)) m->connections = 0;
+  const bool rates = m->conn_bandwidth > 0 && m->bandwidth > 0 && m->ops_per_s > 0;
+  if (!rates || !(m->latency_s >= 0)) m->connections = 0;
   m->align = (uint32_t)power_of_two_below(LSI_MIN(LSI_MAX(m->align, 1u), LSI_UNIT_MAX));
 }
 

@@ -1,14 +1,14 @@
 /* Stores that answer slowly, over many connections. One gap does not fit all requests there: with few ranges
  * every one has a connection of its own and merging only makes replies longer, with many the connections'
- * time is what counts, then the link's, then the CPU's for each operation. So the gap is chosen for the request:
- * its own gaps are counted by their size, and what each choice would take is added up. */
+ * time is what counts, then the link's, then the CPU's for each operation. So the gap is chosen for the
+ * request: its own gaps are counted by their size, and what each choice would take is added up. */
 #include <string.h>
 
 #include "ground/mem.h"
 #include "plan/plan_impl.h"
 
 #define SIZES 41u               /* gaps of 2^40 bytes and more are never read through */
-#define OPERATION_LEAST ((uint64_t)1 << 20) /* a chunk is not split further: each part costs CPU, there too */
+#define OPERATION_LEAST ((uint64_t)1 << 20) /* a chunk is not split further: each part costs CPU */
 #define MERGED_LEAST ((uint64_t)256 << 10)
 #define WORTH 2.0               /* times faster, or no more is read in gaps than was asked for */
 
