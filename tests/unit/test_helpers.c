@@ -38,7 +38,7 @@ struct errand {
 
 static sem_t began;
 static atomic_uint at_once, most, done;
-static unsigned order[64];
+static atomic_uint order[64]; /* round and round: two may write to one place */
 
 static void run(void *arg) {
   struct errand *e = arg;
