@@ -6,6 +6,7 @@
 
 extern const struct lsi_store lsi_store_file;
 extern const struct lsi_store lsi_store_stdin;
+extern const struct lsi_store lsi_store_http;
 extern const struct lsi_store lsi_store_mem;
 extern const struct lsi_store lsi_store_sim;
 
@@ -13,6 +14,7 @@ extern const struct lsi_backend_ops lsi_backend_uring;
 extern const struct lsi_backend_ops lsi_backend_pread;
 extern const struct lsi_backend_ops lsi_backend_mapped;
 extern const struct lsi_backend_ops lsi_backend_stream;
+extern const struct lsi_backend_ops lsi_backend_http;
 extern const struct lsi_backend_ops lsi_backend_mem;
 extern const struct lsi_backend_ops lsi_backend_sim;
 

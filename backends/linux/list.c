@@ -4,5 +4,6 @@
 const struct lsi_store *const lsi_stores[] = {
     &lsi_store_file,
     &lsi_store_stdin,
+    &lsi_store_http,
     NULL,
 };

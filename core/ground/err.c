@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ground/show.h"
+
 void lsi_error_clear(struct lsi_error *e) {
   if (!e) return;
   memset(e, 0, sizeof *e);
@@ -24,6 +26,8 @@ int lsi_fail(struct lsi_error *e, int code, int os_code, const char *fmt, ...) {
   return code;
 }
 
+static bool is_status(int os_code) { return os_code >= 200 && os_code < 600; }
+
 /* The end of a name of n bytes where it is longer than the place for it. */
 static void put_name(char *to, size_t cap, const char *name, size_t n) {
   const bool cut = n > cap - 1;
@@ -36,7 +40,13 @@ static void put_name(char *to, size_t cap, const char *name, size_t n) {
 void lsi_error_at(struct lsi_error *e, const char *object, uint64_t offset, uint64_t length,
                   uint64_t step) {
   if (!e || !e->code) return;
-  if (object && !e->object[0]) put_name(e->object, sizeof e->object, object, strlen(object));
+  if (object && !e->object[0] && strstr(object, "://")) {
+    char shown[2048];
+    lsi_name_show(object, shown, sizeof shown);
+    put_name(e->object, sizeof e->object, shown, strlen(shown));
+  } else if (object && !e->object[0]) {
+    put_name(e->object, sizeof e->object, object, strlen(object));
+  }
   if (e->offset == LSI_NO_OFFSET && offset != LSI_NO_OFFSET) {
     e->offset = offset;
     e->length = length;
@@ -85,6 +95,13 @@ static void disarm(char *text) {
     if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f) *p = '?';
 }
 
+/* An errno, or the status of a reply, which is more than any. */
+static void put_code(char *buf, size_t cap, size_t *len, int code, bool number) {
+  if (is_status(code)) put(buf, cap, len, ": HTTP status %d", code);
+  else if (number) put(buf, cap, len, ": %s (%d)", strerror(code), code);
+  else put(buf, cap, len, ": %s", strerror(code));
+}
+
 size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
   size_t len = 0;
   if (cap) buf[0] = 0;
@@ -100,7 +117,7 @@ size_t lsi_error_format(const struct lsi_error *e, char *buf, size_t cap) {
         sep = ", ";
   if (e->step != LSI_NO_STEP)
     put(buf, cap, &len, "%sstep %llu", sep, (unsigned long long)e->step);
-  if (e->os_code > 0) put(buf, cap, &len, ": %s (%d)", strerror(e->os_code), e->os_code);
+  if (e->os_code > 0) put_code(buf, cap, &len, e->os_code, true);
   if (e->remedy[0]) put(buf, cap, &len, "; %s", e->remedy);
   if (cap) disarm(buf);
   return len;
@@ -115,7 +132,7 @@ size_t lsi_error_line(const struct lsi_error *e, char *buf, size_t cap) {
     put(buf, cap, &len, "offset %llu%s", (unsigned long long)e->offset, e->step != LSI_NO_STEP ? ", " : ": ");
   if (e->step != LSI_NO_STEP) put(buf, cap, &len, "step %llu: ", (unsigned long long)e->step);
   put(buf, cap, &len, "%s", e->what[0] ? e->what : lsio_strerror(e->code));
-  if (e->os_code > 0) put(buf, cap, &len, ": %s", strerror(e->os_code));
+  if (e->os_code > 0) put_code(buf, cap, &len, e->os_code, false);
   if (cap) disarm(buf);
   for (size_t i = 0; cap && buf[i]; i++)
     if (buf[i] == '\n' || buf[i] == '\t') buf[i] = i < named ? '?' : ' ';
@@ -177,6 +194,8 @@ bool lsi_error_passes(const struct lsi_error *e) {
   case LSIO_KIND_LIMIT: break;
   default: return false;
   }
+  const int status = is_status(e->os_code) ? e->os_code : 0;
+  if (status == 408 || status == 425 || status == 429 || status >= 500) return true;
   switch (e->os_code) { /* what others have in use, and networks */
   case EAGAIN:
   case EBUSY:

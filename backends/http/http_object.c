@@ -1,0 +1,92 @@
+#include "http/http_object.h"
+
+#include <string.h>
+
+#include "ground/mem.h"
+
+#define REDIRECTS_MOST 5u
+
+/* ---- origins ---- */
+
+static struct lsi_http_origin *origin_of(struct lsi_http_origins *all, const char *text) {
+  for (struct lsi_http_origin *o = all->first; o; o = o->next)
+    if (strcmp(o->text, text) == 0) return o;
+  struct lsi_http_origin *o = lsi_calloc(1, sizeof *o);
+  if (o) o->text = lsi_strndup(text, strlen(text));
+  if (!o || !o->text) {
+    lsi_free(o);
+    return NULL;
+  }
+  o->queue_end = &o->queue;
+  lsi_http_pace_init(&o->pace, all->at_once);
+  lsi_http_bucket_init(&o->bucket);
+  o->next = all->first;
+  return all->first = o;
+}
+
+void lsi_http_origins_clear(struct lsi_http_origins *all) {
+  while (all->first) {
+    struct lsi_http_origin *o = all->first;
+    all->first = o->next;
+    lsi_free(o->text);
+    lsi_free(o);
+  }
+}
+
+/* ---- objects ---- */
+
+int lsi_http_object_init(struct lsi_http_origins *all, struct lsi_http_object *o, const char *name,
+                         struct lsi_error *err) {
+  *o = (struct lsi_http_object){.name = name};
+  const int rc = lsi_url_parse(name, &o->url, err);
+  if (rc < 0) return rc;
+  o->origin = origin_of(all, o->url.origin);
+  if (o->origin) return 0;
+  lsi_url_clear(&o->url);
+  return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a server's name");
+}
+
+void lsi_http_object_clear(struct lsi_http_object *o) {
+  lsi_url_clear(&o->url);
+}
+
+int lsi_http_object_move(struct lsi_http_origins *all, struct lsi_http_object *o, const char *location,
+                         struct lsi_error *err) {
+  struct lsi_url to;
+  if (o->redirects++ >= REDIRECTS_MOST)
+    return lsi_fail(err, LSIO_ERR_SOURCE, 0, "the server redirects more than %u times", REDIRECTS_MOST);
+  int rc = lsi_url_resolve(&o->url, location, &to, err);
+  if (rc < 0) return rc;
+  struct lsi_http_origin *origin = origin_of(all, to.origin);
+  if (!origin)
+    rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a server's name");
+  else if (o->url.tls && !to.tls)
+    rc = lsi_fail(err, LSIO_ERR_SOURCE, 0,
+                  "the server redirects from https to http, which would give the bytes away");
+  if (rc < 0) {
+    lsi_url_clear(&to);
+    return rc;
+  }
+  lsi_url_clear(&o->url);
+  o->url = to;
+  o->origin = origin;
+  return 0;
+}
+
+void lsi_http_object_know(struct lsi_http_object *o, const struct lsi_object_info *info) {
+  o->known.has_size = info->known & LSI_KNOWN_SIZE;
+  o->known.size = info->size;
+  o->known.has_version = info->known & LSI_KNOWN_VERSION;
+  memcpy(o->known.version, info->version, sizeof o->known.version);
+}
+
+struct lsi_object_info lsi_http_object_info(const struct lsi_http_object *o) {
+  struct lsi_object_info info = {.size = o->known.has_size ? o->known.size : 0};
+  uint64_t place[2];
+  lsi_http_version(o->url.origin, place);
+  info.device = (uint32_t)place[0];
+  info.known =
+      (uint16_t)((o->known.has_size ? LSI_KNOWN_SIZE : 0) | (o->known.has_version ? LSI_KNOWN_VERSION : 0));
+  memcpy(info.version, o->known.version, sizeof info.version);
+  return info;
+}

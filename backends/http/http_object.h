@@ -1,0 +1,49 @@
+/* Objects as they are asked for, and the servers that have them: one thread's. */
+#ifndef LSI_HTTP_OBJECT_H
+#define LSI_HTTP_OBJECT_H
+
+#include "http/http_reply.h"
+#include "http/http_retry.h"
+#include "http/url.h"
+
+struct lsi_http_transfer;
+
+/* Scheme, host and port: what they take at once, what was tried again, and who waits for a turn. */
+struct lsi_http_origin {
+  char *text;
+  struct lsi_http_pace pace;
+  struct lsi_http_bucket bucket;
+  uint32_t flying;
+  struct lsi_http_transfer *queue, **queue_end;
+  struct lsi_http_origin *next;
+};
+
+struct lsi_http_origins {
+  struct lsi_http_origin *first;
+  uint32_t at_once; /* requests, at most, to each */
+};
+
+void lsi_http_origins_clear(struct lsi_http_origins *all);
+
+/* What the transfers of one object share: its owner's, who keeps it still while there are any. */
+struct lsi_http_object {
+  const char *name;               /* as it is named; borrowed */
+  struct lsi_url url;             /* what is asked: that, or where it has led */
+  struct lsi_http_origin *origin; /* of the url */
+  struct lsi_http_known known;    /* size and validator; replies teach them where they are not known */
+  uint8_t redirects;              /* that were followed */
+};
+
+/* Parses the name; *o is cleared before the origins are. */
+int lsi_http_object_init(struct lsi_http_origins *all, struct lsi_http_object *o, const char *name,
+                         struct lsi_error *err);
+void lsi_http_object_clear(struct lsi_http_object *o);
+/* What planning knows of it. */
+void lsi_http_object_know(struct lsi_http_object *o, const struct lsi_object_info *info);
+/* What planning may know of it by now. */
+struct lsi_object_info lsi_http_object_info(const struct lsi_http_object *o);
+/* It is to be had elsewhere, as its server says. LSIO_ERR_SOURCE: not there. */
+int lsi_http_object_move(struct lsi_http_origins *all, struct lsi_http_object *o, const char *location,
+                         struct lsi_error *err);
+
+#endif
