@@ -250,7 +250,8 @@ static char *join(const struct lsi_url *base, const char *location) {
   put_all(&t, base->text, base->text + base->path);
   const size_t begin = t.n;
   size_t keep = path_n; /* of the base's path */
-  if (*location == '/')
+  if (!*location || *location == '#') keep = strlen(path); /* the same, with its query */
+  else if (*location == '/')
     keep = 0;
   else if (*location && *location != '?')
     while (keep && path[keep - 1] != '/') keep--;

@@ -69,8 +69,10 @@ static enum lsi_wire_line keep(struct lsi_wire_head_text *h, const char **field,
 
 enum lsi_wire_line lsi_wire_head_line(struct lsi_wire_head_text *h, const char *line, size_t n) {
   h->seen += n;
-  if (memchr(line, 0, n) || h->seen > LINES_MOST) return LSI_WIRE_BAD;
+  if (h->seen > LINES_MOST) return LSI_WIRE_BAD;
   while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;
+  for (size_t i = 0; i < n; i++) /* an ETag goes back in a header of ours */
+    if ((unsigned char)line[i] < 32 && line[i] != '\t') return LSI_WIRE_BAD;
   if (n >= 5 && memcmp(line, "HTTP/", 5) == 0) return h->told ? LSI_WIRE_BAD : status_line(h, line, n);
   if (h->told) return LSI_WIRE_MORE;
   if (!n) {

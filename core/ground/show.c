@@ -80,6 +80,7 @@ size_t lsi_name_show(const char *name, char *out, size_t cap) {
     const char *path = host + strcspn(host, "/?#"), *query = host + strcspn(host, "?#");
     put(&s, name, (size_t)(host - name));
     host = behind_user(host, path, query);
+    query += *query == '?';
     put(&s, host, (size_t)(query - host));
     put_query(&s, query, host + strcspn(host, "#"));
   } else {
