@@ -1,24 +1,36 @@
-/* The head of a reply, line by line. Its text is a server's: bounded, and believed in nothing. */
+/* Lines of a reply's head, as a transport brings them, turned into struct lsi_wire_head. Bounded: all heads
+ * of a reply together (there may be any number of 1xx) may have LSI_HEAD_MAX bytes. */
 #ifndef LSI_WIRE_HEAD_H
 #define LSI_WIRE_HEAD_H
 
 #include "http/http_wire.h"
 
-#define LSI_WIRE_HEAD_TEXT 8192u /* bytes of the values that are kept */
+#define LSI_HEAD_MAX (256u << 10)
+#define LSI_HEAD_VALUES 12 /* as many as lsi_wire_head has */
 
-struct lsi_wire_head_text {
-  struct lsi_wire_head head;
-  char text[LSI_WIRE_HEAD_TEXT];
-  size_t n;
-  uint64_t seen; /* bytes of lines */
-  bool told;     /* the head was whole: what comes are trailers */
+struct lsi_head {
+  char *text; /* the values of the last head, each NUL-terminated */
+  uint32_t used, room;
+  uint32_t at[LSI_HEAD_VALUES]; /* 1 + where a value is in `text`; 0: it is not there */
+  uint32_t bytes;               /* of all lines since the start */
+  int status;                   /* 0: no status line has come */
+  bool repeated;
+  bool whole;                   /* the last head has ended: what comes now are trailers */
 };
 
-enum lsi_wire_line { LSI_WIRE_MORE, LSI_WIRE_WHOLE, LSI_WIRE_BAD };
+enum lsi_head_line {
+  LSI_HEAD_MORE,
+  LSI_HEAD_WHOLE, /* this was its last line, and no other head follows: see lsi_head_get */
+  LSI_HEAD_GARBLED,
+  LSI_HEAD_NO_MEMORY
+};
 
-/* Before a request. */
-void lsi_wire_head_begin(struct lsi_wire_head_text *h);
-/* A line, with its line end. WHOLE: that was the last one, of a reply that is no 1xx. BAD: it can't be. */
-enum lsi_wire_line lsi_wire_head_line(struct lsi_wire_head_text *h, const char *line, size_t n);
+/* For the next reply; keeps the memory. All zero is one that never had any. */
+void lsi_head_start(struct lsi_head *h);
+void lsi_head_free(struct lsi_head *h);
+/* One line with its end of line, of n > 0 bytes. */
+enum lsi_head_line lsi_head_line(struct lsi_head *h, const char *line, size_t n);
+/* Valid until the next start. */
+void lsi_head_get(const struct lsi_head *h, struct lsi_wire_head *out);
 
 #endif

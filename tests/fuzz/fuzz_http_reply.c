@@ -4,12 +4,12 @@
 #include "http/http_reply.h"
 #include "http/wire_head.h"
 
-static struct lsi_wire_head_text head;
+static struct lsi_wire_head head;
 
 static void judge(bool is_head, bool ranged, uint64_t first, uint64_t length, const struct lsi_http_known *known) {
   struct lsi_http_verdict v;
   const struct lsi_http_asked a = {.head = is_head, .ranged = ranged, .first = first, .length = length, .known = known};
-  lsi_http_judge(&a, &head.head, &v);
+  lsi_http_judge(&a, &head, &v);
   FUZZ_CHECK(v.what != LSI_HTTP_NOTHING && memchr(v.text, 0, sizeof v.text) && v.remedy);
   if (v.what == LSI_HTTP_FAIL) FUZZ_CHECK(v.code < 0 && v.kind && v.text[0]);
   if (v.what == LSI_HTTP_REDIRECT) FUZZ_CHECK(v.location[0]);
@@ -25,15 +25,17 @@ static void judge(bool is_head, bool ranged, uint64_t first, uint64_t length, co
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const char *at = (const char *)data, *end = at + size;
-  enum lsi_wire_line got = LSI_WIRE_MORE;
-  lsi_wire_head_begin(&head);
-  while (at < end && got == LSI_WIRE_MORE) {
+  static struct lsi_head lines;
+  enum lsi_head_line got = LSI_HEAD_MORE;
+  lsi_head_start(&lines);
+  while (at < end && got == LSI_HEAD_MORE) {
     const char *line = memchr(at, '\n', (size_t)(end - at));
     const size_t n = line ? (size_t)(line + 1 - at) : (size_t)(end - at);
-    got = lsi_wire_head_line(&head, at, n);
+    got = lsi_head_line(&lines, at, n);
     at += n;
   }
-  if (got != LSI_WIRE_WHOLE) return 0;
+  if (got != LSI_HEAD_WHOLE) return 0;
+  lsi_head_get(&lines, &head);
   static const struct lsi_http_known none, sized = {.has_size = true, .size = 1000},
                                            pinned = {.has_size = true, .size = 1000, .has_version = true, .version = {1, 2}};
   judge(true, false, 0, LSI_HTTP_REST, &none);

@@ -29,7 +29,7 @@ FOLDERS = {
     "core/api": ("core/engine/loop core/value core/vec", "C"),
     "backends": ("core/ground core/seams", "C os"),
     "backends/linux": ("backends", "C os uring"),
-    "backends/test": ("backends", "C"),
+    "backends/test": ("backends backends/http/http_wire.h", "C"),
     "backends/http": ("backends", "C os curl crypto xxhash json"),
     "lua/host": ("core/sink core/value core/vec", "C lua"),
     "lua/lsio": ("", ""),  # Lua modules, which require each other and what LuaJIT brings

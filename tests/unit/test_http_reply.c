@@ -12,17 +12,19 @@
 
 #define SECOND UINT64_C(1000000000)
 
-static struct lsi_wire_head_text head;
+static struct lsi_head head;
+static struct lsi_wire_head told;
 
 /* Lines, each ended by \n. */
-static enum lsi_wire_line read_head(const char *text) {
-  enum lsi_wire_line end = LSI_WIRE_MORE;
-  lsi_wire_head_begin(&head);
-  for (const char *at = text; *at && end == LSI_WIRE_MORE;) {
+static enum lsi_head_line read_head(const char *text) {
+  enum lsi_head_line end = LSI_HEAD_MORE;
+  lsi_head_start(&head);
+  for (const char *at = text; *at && end == LSI_HEAD_MORE;) {
     const size_t n = strcspn(at, "\n") + 1;
-    end = lsi_wire_head_line(&head, at, n);
+    end = lsi_head_line(&head, at, n);
     at += n;
   }
+  lsi_head_get(&head, &told);
   return end;
 }
 
@@ -30,8 +32,8 @@ static struct lsi_http_verdict judge(const struct lsi_http_asked *a, const char 
   struct lsi_http_verdict v;
   char whole[600];
   snprintf(whole, sizeof whole, "HTTP/1.1 %s\r\n\r\n", text);
-  assert_int_equal(read_head(whole), LSI_WIRE_WHOLE);
-  lsi_http_judge(a, &head.head, &v);
+  assert_int_equal(read_head(whole), LSI_HEAD_WHOLE);
+  lsi_http_judge(a, &told, &v);
   return v;
 }
 
@@ -199,27 +201,25 @@ static void how_long_to_wait(void **state) {
 static void heads_line_by_line(void **state) {
   (void)state;
   assert_int_equal(read_head("HTTP/1.1 100 Continue\r\nETag: \"no\"\r\n\r\nHTTP/1.1 103 x\r\n\r\nHTTP/1.1 200 OK\r\nETag: \"a\"\r\n\r\n"),
-                   LSI_WIRE_WHOLE);
-  assert_int_equal(head.head.status, 200);
-  assert_string_equal(head.head.etag, "\"a\"");
-  assert_int_equal(lsi_wire_head_line(&head, "X-Trailer: 1\r\n", 14), LSI_WIRE_MORE);
-  assert_int_equal(lsi_wire_head_line(&head, "HTTP/1.1 200 OK\r\n", 17), LSI_WIRE_BAD); /* one reply too many */
-  assert_int_equal(read_head("HTTP/1.1 200 OK\nServer:\t x y \t\nno colon\n: empty\nEtag\n\n"), LSI_WIRE_WHOLE);
-  assert_string_equal(head.head.server, "x y");
-  assert_null(head.head.etag);
-  assert_int_equal(read_head("HTTP/1.1 2x0 OK\n\n"), LSI_WIRE_BAD);
-  assert_int_equal(read_head("HTTP/1.1\n\n"), LSI_WIRE_BAD);
-  lsi_wire_head_begin(&head);
-  assert_int_equal(lsi_wire_head_line(&head, "HTTP/1.1 200 OK\r\n", 17), LSI_WIRE_MORE);
-  assert_int_equal(lsi_wire_head_line(&head, "ETag: a\0b\r\n", 11), LSI_WIRE_BAD);
-  assert_int_equal(lsi_wire_head_line(&head, "ETag: \"a\rX: y\"\r\n", 17), LSI_WIRE_BAD);
-  static char line[9000] = "ETag: ";
-  memset(line + 6, 'x', sizeof line - 6);
-  assert_int_equal(lsi_wire_head_line(&head, line, sizeof line), LSI_WIRE_BAD);
-  lsi_wire_head_begin(&head);
-  enum lsi_wire_line end = LSI_WIRE_MORE;
-  for (int i = 0; i < 100 && end == LSI_WIRE_MORE; i++) end = lsi_wire_head_line(&head, line + 6, sizeof line - 6);
-  assert_int_equal(end, LSI_WIRE_BAD); /* without end */
+                   LSI_HEAD_WHOLE);
+  assert_int_equal(told.status, 200);
+  assert_string_equal(told.etag, "\"a\"");
+  assert_int_equal(lsi_head_line(&head, "X-Trailer: 1\r\n", 14), LSI_HEAD_MORE);
+  assert_int_equal(read_head("HTTP/1.1 200 OK\nServer:\t x y \t\nno colon\n: empty\nEtag\n\n"), LSI_HEAD_WHOLE);
+  assert_string_equal(told.server, "x y");
+  assert_null(told.etag);
+  assert_int_equal(read_head("HTTP/1.1 2x0 OK\n\n"), LSI_HEAD_GARBLED);
+  assert_int_equal(read_head("HTTP/1.1\n\n"), LSI_HEAD_GARBLED);
+  lsi_head_start(&head);
+  assert_int_equal(lsi_head_line(&head, "HTTP/1.1 200 OK\r\n", 17), LSI_HEAD_MORE);
+  assert_int_equal(lsi_head_line(&head, "ETag: a\0b\r\n", 11), LSI_HEAD_GARBLED);
+  assert_int_equal(lsi_head_line(&head, "ETag: \"a\rX: y\"\r\n", 17), LSI_HEAD_GARBLED);
+  static char line[9000];
+  memset(line, 'x', sizeof line);
+  lsi_head_start(&head);
+  enum lsi_head_line end = lsi_head_line(&head, "HTTP/1.1 200 OK\r\n", 17);
+  for (int i = 0; i < 100 && end == LSI_HEAD_MORE; i++) end = lsi_head_line(&head, line, sizeof line);
+  assert_int_equal(end, LSI_HEAD_GARBLED); /* without end */
 }
 
 /* ---- tries and pace ---- */
@@ -297,5 +297,7 @@ int main(void) {
       cmocka_unit_test(how_long_to_wait),  cmocka_unit_test(heads_line_by_line),       cmocka_unit_test(tries_end),
       cmocka_unit_test(pace_follows_what_it_brings),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  lsi_head_free(&head);
+  return failed;
 }
