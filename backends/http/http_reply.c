@@ -202,17 +202,12 @@ static void judge_whole(const struct lsi_http_asked *a, bool has_length, uint64_
                         struct lsi_http_verdict *v) {
   v->learnt.has_size = has_length;
   v->learnt.size = length;
-  if (!is_same(a->known, v)) return;
-  if (a->head) {
-    accept_bytes(v, 0);
-    return;
-  }
-  if (a->first || (a->length != LSI_HTTP_REST && has_length && length > a->length) ||
-      (a->length != LSI_HTTP_REST && !has_length)) {
+  const bool part = !a->head && a->length != LSI_HTTP_REST;
+  if (a->first || (part && (!has_length || length > a->length))) {
     fail(v, LSIO_ERR_SOURCE, LSIO_KIND_UNSUPPORTED, no_ranges, "the server does not send ranges of it");
     return;
   }
-  accept_bytes(v, has_length ? length : LSI_HTTP_REST);
+  if (is_same(a->known, v)) accept_bytes(v, a->head ? 0 : has_length ? length : LSI_HTTP_REST);
 }
 
 /* 416: beyond the end, if it says where that is. */

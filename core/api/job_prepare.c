@@ -21,7 +21,23 @@ static const struct lsi_store *store_of(const struct lsio_job *job) {
   return lsi_stores[r->n_objects ? r->objects[0].store : 0];
 }
 
+/* Workers have one backend each, which knows the objects of one store. */
+static int check_stores(const struct lsio_job *job, struct lsi_error *err) {
+  const struct lsi_request *r = job->spec.request;
+  for (uint32_t i = 1; i < r->n_objects; i++) {
+    if (r->objects[i].store == r->objects[0].store) continue;
+    lsi_fail(err, LSIO_ERR_UNSUPPORTED, 0, "a job can't read from two kinds of stores yet, here %s and %s",
+             lsi_stores[r->objects[0].store]->name, lsi_stores[r->objects[i].store]->name);
+    lsi_error_at(err, lsi_request_name(r, i), LSI_NO_OFFSET, 0, LSI_NO_STEP);
+    lsi_error_remedy(err, "make a job of each");
+    return LSIO_ERR_UNSUPPORTED;
+  }
+  return 0;
+}
+
 static int choose_backend(struct lsio_job *job, struct lsi_error *err) {
+  const int mixed = check_stores(job, err);
+  if (mixed < 0) return mixed;
   const struct lsi_backend_ops *const *all = store_of(job)->backends;
   const char *wanted = job->settings.backend;
   /* A setting is meant for what can be read in several ways. */
