@@ -97,14 +97,16 @@ static uint64_t rest_of(const struct lsi_http_transfer *t) {
 
 static bool on_head(void *user, const struct lsi_wire_head *head) {
   struct lsi_http_transfer *t = user;
-  const struct lsi_http_asked asked = {.head = t->head,
+  const bool whole = t->probes && head->status == 200; /* it knows no ranges: this head is as good */
+  const struct lsi_http_asked asked = {.head = (t->head && !t->probes) || whole,
                                        .ranged = t->range[0] != 0,
                                        .first = t->first + t->got,
                                        .length = rest_of(t),
                                        .known = &t->object->known};
   lsi_http_judge(&asked, head, &t->verdict);
   t->expected = t->verdict.expected;
-  return t->verdict.what == LSI_HTTP_ACCEPT;
+  t->enough = whole && t->verdict.what == LSI_HTTP_ACCEPT;
+  return t->verdict.what == LSI_HTTP_ACCEPT && !whole;
 }
 
 static bool on_body(void *user, const void *data, size_t n) {
@@ -156,7 +158,10 @@ static void redirect(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
 static void by_verdict(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
   const struct lsi_http_verdict *v = &t->verdict;
   switch (v->what) {
-  case LSI_HTTP_END: end(p, t, 0); return;
+  case LSI_HTTP_END:
+    lsi_http_learn(&t->object->known, v);
+    end(p, t, 0);
+    return;
   case LSI_HTTP_REDIRECT: redirect(p, t); return;
   case LSI_HTTP_AGAIN:
     p->figures.throttled += v->throttled;
@@ -164,8 +169,19 @@ static void by_verdict(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
     try_again(p, t, v->throttled ? LSI_HTTP_THROTTLED : LSI_HTTP_REFUSED, v->after_ns, v->text, v->status,
               v->remedy);
     return;
-  default: fail(p, t, v->code, v->status, v->kind, v->text, v->remedy);
+  default: break;
   }
+  /* A URL that is signed for GET, a server that never heard of HEAD. */
+  const int s = v->status;
+  if (t->head && !t->probes && (s == 400 || s == 403 || s == 405 || s == 501)) {
+    t->probes = true;
+    t->to = &t->first_byte;
+    t->length = 1;
+    lsi_http_tries_begin(&t->tries, now_of(p));
+    put_last(t->object->origin, t);
+    return;
+  }
+  fail(p, t, v->code, v->status, v->kind, v->text, v->remedy);
 }
 
 static void by_end(struct lsi_http_pump *p, struct lsi_http_transfer *t, const struct lsi_wire_end *e) {
@@ -222,11 +238,13 @@ static void on_end(void *user, const struct lsi_wire_end *e) {
   p->figures.bytes_wire += e->wire;
   if (e->code == LSI_WIRE_REFUSED && t->verdict.too_much) {
     fail(p, t, LSIO_ERR_IO, 0, LSIO_KIND_CORRUPT, "the reply is longer than what was asked for", "");
+  } else if (e->code == LSI_WIRE_REFUSED && t->enough) {
+    landed(p, t);
   } else if (e->code == LSI_WIRE_REFUSED) {
     by_verdict(p, t);
   } else if (e->code != LSI_WIRE_DONE) {
     by_end(p, t, e);
-  } else if (t->head || t->expected == LSI_HTTP_REST || t->got - t->had == t->expected) {
+  } else if ((t->head && !t->probes) || t->expected == LSI_HTTP_REST || t->got - t->had == t->expected) {
     landed(p, t);
   } else {
     const struct lsi_wire_end broken = {.code = LSI_WIRE_BROKEN, .text = ""};
@@ -239,9 +257,10 @@ static void set_headers(struct lsi_http_transfer *t) {
   const uint64_t first = t->first + t->got, rest = rest_of(t);
   unsigned n = 0;
   t->range[0] = t->match[0] = 0;
-  if (!t->head && rest != LSI_HTTP_REST)
+  const bool head = t->head && !t->probes;
+  if (!head && rest != LSI_HTTP_REST)
     snprintf(t->range, sizeof t->range, "Range: bytes=%" PRIu64 "-%" PRIu64, first, first + rest - 1);
-  else if (!t->head && first)
+  else if (!head && first)
     snprintf(t->range, sizeof t->range, "Range: bytes=%" PRIu64 "-", first);
   if (t->range[0]) t->headers[n++] = t->range;
   if (lsi_http_match(known, t->match, sizeof t->match)) t->headers[n++] = t->match;
@@ -260,7 +279,7 @@ static void start(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
   t->had = t->got;
   t->expected = LSI_HTTP_REST;
   t->started_ns = t->heard_ns = now;
-  t->request = (struct lsi_wire_request){.method = t->head ? "HEAD" : "GET",
+  t->request = (struct lsi_wire_request){.method = t->head && !t->probes ? "HEAD" : "GET",
                                          .url = t->object->url.text,
                                          .headers = t->headers,
                                          .fresh = lsi_http_tries_count(&t->tries) > 1,

@@ -34,6 +34,9 @@ struct lsi_http_transfer {
   uint64_t expected;             /* bytes of this reply's body; LSI_HTTP_REST: until it ends */
   uint64_t had;                  /* bytes before this try */
   uint8_t state, redirects;
+  bool probes; /* `head` is asked for by its first byte: the server takes no HEAD */
+  bool enough; /* the head of the reply said all */
+  char first_byte;
 };
 
 struct lsi_http_figures {

@@ -246,6 +246,29 @@ class Told(Http):
         self.assertIn("was modified", r.err)
         self.assertIn('"1"', matches)
 
+    def test_servers_without_head(self):
+        for ranges in (True, False):
+            with self.subTest(ranges=ranges):
+                def answer(h):
+                    if h.command == "HEAD":
+                        h.head(403, Content_Length=0)
+                        return True
+                    if not ranges:
+                        h.head(200, Content_Length=len(h.server.objects[h.path]))
+                        h.body(h.server.objects[h.path])
+                    return not ranges
+
+                server = self.serve(answer)
+                server.objects["/empty"] = b""
+                self.run_it(0, self.job("lsio.files('%s', { whole = true })" % self.url))
+                self.assertEqual(self.copied(), self.bytes)
+        server.answer = lambda h: h.command == "HEAD" and (h.head(405, Content_Length=0) or True)
+        self.run_job(0)
+        self.assertEqual(self.copied(), self.bytes)
+        server.answer = lambda h: h.head(403, Content_Length=0) or True
+        r = self.run_job(4)
+        self.assertIn("does not allow it: object", r.err)
+
     def test_no_server(self):
         port, = servers.free_ports(1)
         r = self.run_it(5, self.job("lsio.files('http://127.0.0.1:%d/x')" % port))
