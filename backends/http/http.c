@@ -2,7 +2,6 @@
  * is, and each reply proves that its bytes are of that version. What was asked for comes back when all of it
  * is there, in whatever order servers answer. */
 #include <inttypes.h>
-#include <poll.h>
 #include <string.h>
 
 #include "ground/mem.h"
@@ -25,7 +24,6 @@ struct lsi_backend {
   struct lsi_http_transfer *ended; /* not taken yet */
   uint32_t depth;
   int wake;
-  const struct lsi_http_test *test;
 };
 
 /* What a handle keeps. */
@@ -64,13 +62,12 @@ static int http_create(const struct lsi_backend_config *config, struct lsi_backe
   if (b) {
     b->depth = config->queue_depth;
     b->wake = config->wake;
-    b->test = config->user;
   }
   if (!b || make_flights(b) < 0) {
     lsi_free(b);
     return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a backend");
   }
-  lsi_http_pump_defaults(&c, most, b->test);
+  lsi_http_pump_defaults(&c, most, config->user);
   const int rc = lsi_http_pump_create(&c, &b->pump, err);
   if (rc == 0) {
     *out = b;
@@ -165,21 +162,6 @@ static int take(struct lsi_backend *b, struct lsi_op **done, int max) {
   return n;
 }
 
-/* Sleeps until something comes, or it is time for something, or the thread is wanted. True: that. */
-static bool wait_for_more(struct lsi_backend *b, uint64_t until_ns) {
-  const uint64_t due = LSI_MIN(lsi_http_pump_next_ns(b->pump), until_ns);
-  if (b->test) return b->test->wait(b->test, b->pump, due);
-  const uint64_t now = lsi_http_pump_now_ns(b->pump);
-  const uint64_t ns = due > now ? due - now : 0;
-  struct pollfd p[2] = {{.fd = lsi_http_pump_fd(b->pump), .events = POLLIN},
-                        {.fd = b->wake, .events = POLLIN}};
-  const struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
-  const int n = ppoll(p, 2, due == UINT64_MAX ? NULL : &t, NULL);
-  if (n <= 0 || !p[1].revents) return false;
-  lsi_os_bell_clear(b->wake);
-  return true;
-}
-
 static int http_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64_t timeout_ns,
                      struct lsi_error *err) {
   if (b->ended) return take(b, done, max);
@@ -191,7 +173,8 @@ static int http_reap(struct lsi_backend *b, struct lsi_op **done, int max, int64
     if (rc < 0) return rc;
     if (b->ended) return take(b, done, max);
     if (!timeout_ns || !lsi_http_pump_count(b->pump)) return 0;
-    if (wait_for_more(b, until) || (until != UINT64_MAX && lsi_http_pump_now_ns(b->pump) >= until))
+    if (lsi_http_pump_wait(b->pump, b->wake, until) ||
+        (until != UINT64_MAX && lsi_http_pump_now_ns(b->pump) >= until))
       timeout_ns = 0;
   }
 }

@@ -8,13 +8,15 @@
 /* In the place of a network, for tests: `user` of a backend's configuration. */
 struct lsi_http_test {
   const struct lsi_wire_ops *wire;
-  void *world; /* of lsi_wire_config */
-  /* In the place of sleeping: lets time pass, until due_ns at most. True: the thread is wanted. */
-  bool (*wait)(const struct lsi_http_test *test, struct lsi_http_pump *pump, uint64_t due_ns);
+  void *user; /* of lsi_wire_config */
 };
 
 /* So many requests at once to one origin. `test` may be NULL. */
 void lsi_http_pump_defaults(struct lsi_http_pump_config *c, uint32_t at_once,
                             const struct lsi_http_test *test);
+
+/* Sleeps until the pump has something to do, or `wake` (-1: none) is readable, which is silenced, or it is
+ * until_ns by the pump's clock. True: the thread is wanted. */
+bool lsi_http_pump_wait(struct lsi_http_pump *p, int wake, uint64_t until_ns);
 
 #endif

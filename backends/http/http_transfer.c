@@ -449,3 +449,9 @@ void lsi_http_pump_destroy(struct lsi_http_pump *p) {
 struct lsi_http_origins *lsi_http_pump_origins(struct lsi_http_pump *p) {
   return &p->origins;
 }
+
+bool lsi_http_pump_passes(struct lsi_http_pump *p, uint64_t until_ns) {
+  if (!p->ops->wait) return false;
+  p->ops->wait(p->wire, until_ns);
+  return true;
+}

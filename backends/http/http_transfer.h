@@ -69,6 +69,8 @@ uint32_t lsi_http_pump_count(const struct lsi_http_pump *p);   /* that are under
 int lsi_http_pump_fd(const struct lsi_http_pump *p);           /* readable: run has something to do */
 uint64_t lsi_http_pump_next_ns(const struct lsi_http_pump *p); /* when run is due by the clock; UINT64_MAX */
 uint64_t lsi_http_pump_now_ns(const struct lsi_http_pump *p);
+/* Where time is the wire's own: lets it go on, until_ns at most. False: it is the machine's, which waits. */
+bool lsi_http_pump_passes(struct lsi_http_pump *p, uint64_t until_ns);
 struct lsi_http_figures lsi_http_pump_figures(const struct lsi_http_pump *p);
 
 #endif

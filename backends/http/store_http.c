@@ -1,7 +1,6 @@
 /* The store `http`: objects that servers name by http:// and https:// URLs. They are not listed: a URL is one
  * object, as it stands. */
 #include <inttypes.h>
-#include <poll.h>
 #include <string.h>
 
 #include "ground/mem.h"
@@ -22,15 +21,8 @@ static int open_pump(uint32_t at_once, const void *user, struct lsi_http_pump **
 }
 
 /* Until something comes or is due, or it is time to look whether to go on. */
-static void wait_for_pump(struct lsi_http_pump *p, const struct lsi_http_test *test) {
-  const uint64_t now = lsi_http_pump_now_ns(p), soon = now + LOOK_MS * UINT64_C(1000000);
-  const uint64_t due = LSI_MIN(lsi_http_pump_next_ns(p), soon);
-  if (test) {
-    test->wait(test, p, due);
-    return;
-  }
-  struct pollfd fd = {.fd = lsi_http_pump_fd(p), .events = POLLIN};
-  poll(&fd, 1, due > now ? (int)((due - now) / 1000000 + 1) : 0);
+static void wait_for_pump(struct lsi_http_pump *p) {
+  lsi_http_pump_wait(p, -1, lsi_http_pump_now_ns(p) + LOOK_MS * UINT64_C(1000000));
 }
 
 /* ---- what objects are ---- */
@@ -102,7 +94,7 @@ static void answered(struct look *l, struct asking *a) {
   if (l->failed == SIZE_MAX) ask(l, a);
 }
 
-static int look_at_all(struct look *l, const void *user, struct lsi_watch *watch, struct lsi_error *err) {
+static int look_at_all(struct look *l, struct lsi_watch *watch, struct lsi_error *err) {
   int rc = 0;
   while (rc == 0 && lsi_http_pump_count(l->pump)) {
     for (struct lsi_http_transfer *t = lsi_http_pump_run(l->pump, &rc, err), *next; t; t = next) {
@@ -110,7 +102,7 @@ static int look_at_all(struct look *l, const void *user, struct lsi_watch *watch
       answered(l, t->user);
     }
     if (rc == 0 && watch) rc = lsi_watch_tell(watch, l->n, l->answered, err);
-    if (rc == 0 && lsi_http_pump_count(l->pump)) wait_for_pump(l->pump, user);
+    if (rc == 0 && lsi_http_pump_count(l->pump)) wait_for_pump(l->pump);
   }
   lsi_http_pump_cancel(l->pump);
   int ignored;
@@ -133,7 +125,7 @@ static int http_stat_many(const void *user, const char *const *names, size_t n, 
   l.all = lsi_calloc(at_once, sizeof *l.all);
   if (!l.all) rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to ask about %zu objects", n);
   for (size_t i = 0; rc == 0 && i < at_once; i++) ask(&l, &l.all[i]);
-  if (rc == 0) rc = look_at_all(&l, user, watch, err);
+  if (rc == 0) rc = look_at_all(&l, watch, err);
   lsi_http_pump_destroy(l.pump);
   lsi_free(l.all);
   if (rc < 0 || l.failed == SIZE_MAX) return rc;
@@ -187,14 +179,14 @@ static bool grow(struct lsi_http_transfer *t, uint64_t bytes) {
   return true;
 }
 
-static int take_whole(struct lsi_http_pump *p, struct lsi_http_transfer *t, const void *user,
-                      const struct lsi_whole *how, struct lsi_error *err) {
+static int take_whole(struct lsi_http_pump *p, struct lsi_http_transfer *t, const struct lsi_whole *how,
+                      struct lsi_error *err) {
   int rc = 0;
   lsi_http_pump_add(p, t);
   for (bool ended = false; rc == 0 && !ended;) {
     ended = lsi_http_pump_run(p, &rc, err) != NULL;
     if (rc == 0 && how->watch) rc = lsi_watch_tell(how->watch, 0, 0, err);
-    if (rc == 0 && !ended) wait_for_pump(p, user);
+    if (rc == 0 && !ended) wait_for_pump(p);
   }
   if (rc < 0) return rc;
   if (t->code == 0) return how->look ? how->look(how->user, t->to, (size_t)t->got, err) : 0;
@@ -218,7 +210,7 @@ static int http_read_all(const void *user, const char *name, const struct lsi_wh
   if (rc == 0 && !w.text) rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to read an object whole");
   struct lsi_http_transfer t = {
       .object = &o, .length = LSI_HTTP_REST, .to = w.text, .room = w.room, .grow = grow, .user = &w};
-  if (rc == 0) rc = take_whole(p, &t, user, how, err);
+  if (rc == 0) rc = take_whole(p, &t, how, err);
   lsi_http_pump_destroy(p);
   if (w.text) lsi_http_object_clear(&o);
   if (rc < 0) {
