@@ -4,8 +4,6 @@
 
 #include "ground/mem.h"
 
-#define REDIRECTS_MOST 5u
-
 /* ---- origins ---- */
 
 static struct lsi_http_origin *origin_of(struct lsi_http_origins *all, const char *text) {
@@ -38,37 +36,37 @@ void lsi_http_origins_clear(struct lsi_http_origins *all) {
 int lsi_http_object_init(struct lsi_http_origins *all, struct lsi_http_object *o, const char *name,
                          struct lsi_error *err) {
   *o = (struct lsi_http_object){.name = name};
-  const int rc = lsi_url_parse(name, &o->url, err);
+  const int rc = lsi_url_parse(name, &o->urls[0], err);
   if (rc < 0) return rc;
-  o->origin = origin_of(all, o->url.origin);
+  o->origin = origin_of(all, o->urls[0].origin);
   if (o->origin) return 0;
-  lsi_url_clear(&o->url);
+  lsi_url_clear(&o->urls[0]);
   return lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a server's name");
 }
 
 void lsi_http_object_clear(struct lsi_http_object *o) {
-  lsi_url_clear(&o->url);
+  for (unsigned i = 0; i <= o->redirects; i++) lsi_url_clear(&o->urls[i]);
 }
 
 int lsi_http_object_move(struct lsi_http_origins *all, struct lsi_http_object *o, const char *location,
                          struct lsi_error *err) {
+  const struct lsi_url *from = lsi_http_object_url(o);
   struct lsi_url to;
-  if (o->redirects++ >= REDIRECTS_MOST)
-    return lsi_fail(err, LSIO_ERR_SOURCE, 0, "the server redirects more than %u times", REDIRECTS_MOST);
-  int rc = lsi_url_resolve(&o->url, location, &to, err);
+  if (o->redirects == LSI_HTTP_REDIRECTS_MOST)
+    return lsi_fail(err, LSIO_ERR_SOURCE, 0, "the server redirects more than %u times",
+                    LSI_HTTP_REDIRECTS_MOST);
+  int rc = lsi_url_resolve(from, location, &to, err);
   if (rc < 0) return rc;
   struct lsi_http_origin *origin = origin_of(all, to.origin);
-  if (!origin)
-    rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a server's name");
-  else if (o->url.tls && !to.tls)
+  if (!origin) rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a server's name");
+  if (rc == 0 && from->tls && !to.tls)
     rc = lsi_fail(err, LSIO_ERR_SOURCE, 0,
                   "the server redirects from https to http, which would give the bytes away");
   if (rc < 0) {
     lsi_url_clear(&to);
     return rc;
   }
-  lsi_url_clear(&o->url);
-  o->url = to;
+  o->urls[++o->redirects] = to;
   o->origin = origin;
   return 0;
 }
@@ -83,7 +81,7 @@ void lsi_http_object_know(struct lsi_http_object *o, const struct lsi_object_inf
 struct lsi_object_info lsi_http_object_info(const struct lsi_http_object *o) {
   struct lsi_object_info info = {.size = o->known.has_size ? o->known.size : 0};
   uint64_t place[2];
-  lsi_http_version(o->url.origin, place);
+  lsi_http_version(lsi_http_object_url(o)->origin, place);
   info.device = (uint32_t)place[0];
   info.known =
       (uint16_t)((o->known.has_size ? LSI_KNOWN_SIZE : 0) | (o->known.has_version ? LSI_KNOWN_VERSION : 0));

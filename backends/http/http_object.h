@@ -6,6 +6,8 @@
 #include "http/http_retry.h"
 #include "http/url.h"
 
+#define LSI_HTTP_REDIRECTS_MOST 5u
+
 struct lsi_http_transfer;
 
 /* Scheme, host and port: what they take at once, what was tried again, and who waits for a turn. */
@@ -27,12 +29,18 @@ void lsi_http_origins_clear(struct lsi_http_origins *all);
 
 /* What the transfers of one object share: its owner's, who keeps it still while there are any. */
 struct lsi_http_object {
-  const char *name;               /* as it is named; borrowed */
-  struct lsi_url url;             /* what is asked: that, or where it has led */
-  struct lsi_http_origin *origin; /* of the url */
-  struct lsi_http_known known;    /* size and validator; replies teach them where they are not known */
+  const char *name; /* as it is named; borrowed */
+  /* That, and where it has led: requests that are under way have theirs, so they all stay. The last one is
+   * asked. */
+  struct lsi_url urls[LSI_HTTP_REDIRECTS_MOST + 1];
   uint8_t redirects;              /* that were followed */
+  struct lsi_http_origin *origin; /* of the last url */
+  struct lsi_http_known known;    /* size and validator; replies teach them where they are not known */
 };
+
+static inline const struct lsi_url *lsi_http_object_url(const struct lsi_http_object *o) {
+  return &o->urls[o->redirects];
+}
 
 /* Parses the name; *o is cleared before the origins are. */
 int lsi_http_object_init(struct lsi_http_origins *all, struct lsi_http_object *o, const char *name,

@@ -203,7 +203,9 @@ static void judge_whole(const struct lsi_http_asked *a, bool has_length, uint64_
   v->learnt.has_size = has_length;
   v->learnt.size = length;
   const bool part = !a->head && a->length != LSI_HTTP_REST;
-  if (a->first || (part && (!has_length || length > a->length))) {
+  /* Fewer bytes than were asked for may be an error in the object's place. */
+  const bool fits = has_length && (length == a->length || (a->known->has_size && length < a->length));
+  if (a->first || (part && !fits)) {
     fail(v, LSIO_ERR_SOURCE, LSIO_KIND_UNSUPPORTED, no_ranges, "the server does not send ranges of it");
     return;
   }

@@ -265,7 +265,8 @@ static void set_headers(struct lsi_http_transfer *t) {
   if (t->range[0]) t->headers[n++] = t->range;
   if (lsi_http_match(known, t->match, sizeof t->match)) t->headers[n++] = t->match;
   t->headers[n++] = "Accept-Encoding: identity"; /* a range of what is compressed on the way is of no use */
-  if (t->object->url.authorization) t->headers[n++] = t->object->url.authorization;
+  if (lsi_http_object_url(t->object)->authorization)
+    t->headers[n++] = lsi_http_object_url(t->object)->authorization;
   t->headers[n] = NULL;
 }
 
@@ -280,7 +281,7 @@ static void start(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
   t->expected = LSI_HTTP_REST;
   t->started_ns = t->heard_ns = now;
   t->request = (struct lsi_wire_request){.method = t->head && !t->probes ? "HEAD" : "GET",
-                                         .url = t->object->url.text,
+                                         .url = lsi_http_object_url(t->object)->text,
                                          .headers = t->headers,
                                          .fresh = lsi_http_tries_count(&t->tries) > 1,
                                          .head = on_head,

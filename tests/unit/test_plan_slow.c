@@ -123,7 +123,7 @@ static void odd_models(void **unused) {
   static const double odd[] = {0, -1, 1e-300, 1e300, 1};
   struct lsi_request *r = object();
   for (uint64_t i = 0; i < 50; i++) add(r, i * 10000, 1000 + i);
-  r->object_device = lsi_calloc(1, sizeof *r->object_device);
+  r->object_device[0] = 0;
   for (int i = 0; i < 625; i++) {
     struct lsi_device_model m = {.kind = LSI_DEVICE_HTTP, .connections = i % 2 ? 1 : UINT32_MAX,
                                  .bandwidth = odd[i % 5], .ops_per_s = odd[i / 5 % 5], .latency_s = odd[i / 25 % 5],
