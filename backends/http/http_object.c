@@ -78,11 +78,15 @@ void lsi_http_object_know(struct lsi_http_object *o, const struct lsi_object_inf
   memcpy(o->known.version, info->version, sizeof o->known.version);
 }
 
+uint32_t lsi_http_device(const struct lsi_url *url) {
+  uint64_t hash[2];
+  lsi_http_version(url->origin, hash);
+  return (uint32_t)hash[0];
+}
+
 struct lsi_object_info lsi_http_object_info(const struct lsi_http_object *o) {
-  struct lsi_object_info info = {.size = o->known.has_size ? o->known.size : 0};
-  uint64_t place[2];
-  lsi_http_version(lsi_http_object_url(o)->origin, place);
-  info.device = (uint32_t)place[0];
+  struct lsi_object_info info = {.size = o->known.has_size ? o->known.size : 0,
+                                 .device = lsi_http_device(lsi_http_object_url(o))};
   info.known =
       (uint16_t)((o->known.has_size ? LSI_KNOWN_SIZE : 0) | (o->known.has_version ? LSI_KNOWN_VERSION : 0));
   memcpy(info.version, o->known.version, sizeof info.version);

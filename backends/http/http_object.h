@@ -50,6 +50,8 @@ void lsi_http_object_clear(struct lsi_http_object *o);
 void lsi_http_object_know(struct lsi_http_object *o, const struct lsi_object_info *info);
 /* What planning may know of it by now. */
 struct lsi_object_info lsi_http_object_info(const struct lsi_http_object *o);
+/* What its requests compete for: its server, as a number. */
+uint32_t lsi_http_device(const struct lsi_url *url);
 /* It is to be had elsewhere, as its server says. LSIO_ERR_SOURCE: not there. */
 int lsi_http_object_move(struct lsi_http_origins *all, struct lsi_http_object *o, const char *location,
                          struct lsi_error *err);

@@ -159,6 +159,15 @@ static int http_list(const void *user, const char *pattern, struct lsi_watch *wa
   return add(ctx, pattern, strlen(pattern), false);
 }
 
+static bool http_unseen(const void *user, const char *name, struct lsi_object_info *info) {
+  (void)user;
+  struct lsi_url u;
+  if (lsi_url_parse(name, &u, NULL) < 0) return false;
+  *info = (struct lsi_object_info){.size = LSI_ENDLESS, .device = lsi_http_device(&u)};
+  lsi_url_clear(&u);
+  return true;
+}
+
 /* ---- whole objects ---- */
 
 struct whole {
@@ -239,4 +248,5 @@ const struct lsi_store lsi_store_http = {
     .changed = lsi_object_changed,
     .list = http_list,
     .read_all = http_read_all,
+    .unseen = http_unseen,
 };

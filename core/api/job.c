@@ -142,8 +142,9 @@ static void describe_plain(struct lsio_job *job) {
 }
 
 /* Nobody else needs it any more. */
-static int take_given(struct lsio_job *job, struct lsi_error *err) {
-  const int rc = lsi_given_take(job->given, job->spec.request, err);
+static int take_given(struct lsio_job *job, bool plan_only, struct lsi_error *err) {
+  const bool plain = !job->script && !job->transform.given && !plan_only;
+  const int rc = lsi_given_take(job->given, plain, job->spec.request, err);
   lsio_request_release(job->given);
   job->given = NULL;
   return rc;
@@ -166,7 +167,7 @@ static int list(struct lsio_job *job, const struct lsio_job_options *o, struct l
   int rc = 0;
   if (job->script) rc = lsi_script_host_ops->prepare(job->script, &job->spec, err);
   else describe_plain(job);
-  if (rc >= 0 && job->given) rc = take_given(job, err);
+  if (rc >= 0 && job->given) rc = take_given(job, o->flags & LSIO_JOB_PLAN_ONLY, err);
   job->spec.request->watch = NULL;
   return rc;
 }

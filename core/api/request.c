@@ -150,8 +150,19 @@ static int add_name(const struct lsio_request *g, size_t i, struct lsi_names *na
   return rc;
 }
 
-/* They are looked at, all of them. */
-static int take_objects(const struct lsio_request *g, struct lsi_request *r, struct lsi_error *err) {
+/* One range of each object, which is known without its size, and read by one operation, or by several of one
+ * worker, which sees whether they are of one version. An empty one would not be read at all. */
+static bool is_one_of_each(const struct lsio_request *g) {
+  const struct lsio_request_options *o = &g->o;
+  if (o->object || !o->offset || !o->length || o->n != o->n_objects) return false;
+  for (size_t i = 0; i < o->n; i++)
+    if (o->offset[i] < 0 || o->length[i] < 1) return false;
+  return true;
+}
+
+/* They are looked at, unless that can be left to their first reads. */
+static int take_objects(const struct lsio_request *g, bool plain, struct lsi_request *r,
+                        struct lsi_error *err) {
   const size_t n = g->o.n_objects;
   struct lsi_names names = {0};
   int rc = 0;
@@ -161,7 +172,8 @@ static int take_objects(const struct lsio_request *g, struct lsi_request *r, str
   if (rc >= 0 && (!list || !infos))
     rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to look at %zu objects", n);
   for (size_t i = 0; rc >= 0 && i < n; i++) list[i] = lsi_names_get(&names, i);
-  if (rc >= 0) rc = lsi_store_look(list, n, infos, r->watch, r->keeps, err);
+  const bool unseen = rc >= 0 && plain && is_one_of_each(g) && lsi_store_unseen(list, n, infos);
+  if (rc >= 0 && !unseen) rc = lsi_store_look(list, n, infos, r->watch, r->keeps, err);
   for (size_t i = 0; rc >= 0 && i < n; i++) rc = lsi_request_add_object(r, list[i], &infos[i], NULL, err);
   lsi_free(infos);
   lsi_free(list);
@@ -186,8 +198,9 @@ static int take_ranges(const struct lsio_request *g, uint32_t at, uint32_t n, st
   return lsi_request_add_chunks(r, n, object, offset, length, o->tag ? o->tag + at : NULL, err);
 }
 
-int lsi_given_take(const struct lsio_request *g, struct lsi_request *r, struct lsi_error *err) {
-  int rc = take_objects(g, r, err);
+int lsi_given_take(const struct lsio_request *g, bool plain, struct lsi_request *r,
+                   struct lsi_error *err) {
+  int rc = take_objects(g, plain, r, err);
   if (rc >= 0) rc = lsi_request_reserve(r, g->o.n, err);
   for (size_t at = 0; rc >= 0 && at < g->o.n; at += TAKEN)
     rc = take_ranges(g, (uint32_t)at, (uint32_t)LSI_MIN(g->o.n - at, (size_t)TAKEN), r, err);

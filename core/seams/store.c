@@ -52,3 +52,12 @@ int lsi_store_look(const char *const *names, size_t n, struct lsi_object_info *i
       rc = lsi_stores[infos[i].store]->fault(&infos[i], names[i], err);
   return rc;
 }
+
+bool lsi_store_unseen(const char *const *names, size_t n, struct lsi_object_info *infos) {
+  for (size_t i = 0; i < n; i++) {
+    const uint16_t store = lsi_store_find(names[i]);
+    if (!lsi_stores[store]->unseen || !lsi_stores[store]->unseen(NULL, names[i], &infos[i])) return false;
+    infos[i].store = store;
+  }
+  return true;
+}

@@ -58,6 +58,10 @@ struct lsi_store {
   /* Optional: where it costs no round trip. Up to n bytes from an offset, how many; 0 also where they
    * can't be had: who needs them will say why. */
   size_t (*read_part)(const void *user, const char *name, uint64_t offset, void *buf, size_t n);
+  /* Optional, for stores of which each question is a round trip. What is known of an object that nobody has
+   * asked about: its device, and LSI_ENDLESS as its size. What else there is to know its first read tells.
+   * False: it has to be looked at, which will say why. */
+  bool (*unseen)(const void *user, const char *name, struct lsi_object_info *info);
   /* Optional. Ranges of an object, as those of a request, one behind the other into `out`, if nothing has to
    * be waited for, and they are as they were at one moment. Bytes; negative: not so, or not in `room`, or
    * they can't be had: who needs them reads them otherwise. */
@@ -74,6 +78,8 @@ struct lsi_store {
 
 /* NULL-terminated; the first one has the names without a scheme, and those whose scheme no store has. */
 extern const struct lsi_store *const lsi_stores[];
+/* unseen of what has these names; false: not all have it, and they are to be looked at. */
+bool lsi_store_unseen(const char *const *names, size_t n, struct lsi_object_info *infos);
 /* Index among them of the one that has a name, or the names of a pattern. */
 uint16_t lsi_store_find(const char *name);
 /* *name (lsi_free) is what a store makes of what somebody has named, as from_url; NULL: it is a name. */

@@ -153,6 +153,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path not in self.server.objects:
             self.head(404, Content_Length=0)
             return
+        part = self.range()
+        if part and part[0] > part[1]:
+            self.head(416, Content_Range="bytes */%d" % len(self.server.objects[self.path]), Content_Length=0)
+            return
         data = self.right()
         if self.command == "GET":
             self.body(data)

@@ -30,6 +30,29 @@ def test_reads(server):
         assert np.array_equal(part, values[start : start + 3000])
 
 
+def test_one_range_is_one_request(raw):
+    """Nobody asks for an object's size where its range is known."""
+    _, values = raw
+    with servers.Told({"/a": values.tobytes()}) as told:
+        got = lsio.get_range(told.url + "/a", start=100, length=200_000)
+        assert np.array_equal(got, values[100:200_100])
+        assert told.requests == [("GET", "/a", "bytes=100-200099")]
+        urls = [f"{told.url}/a?{i}" for i in range(4)]
+        told.objects |= {url.removeprefix(told.url): values.tobytes() for url in urls}
+        many = lsio.cat_ranges(urls, starts=[0, 5, 10, 15], lengths=1000)
+        assert all(
+            np.array_equal(part, values[s : s + 1000]) for part, s in zip(many, [0, 5, 10, 15], strict=True)
+        )
+        assert "HEAD" not in {method for method, *_ in told.requests}
+        with pytest.raises(lsio.Error, match=f"beyond the end of its object, at byte {len(values)}"):
+            lsio.get_range(told.url + "/a", start=len(values) - 5, length=10)
+        with pytest.raises(lsio.Error, match="beyond the end"):
+            lsio.get_range(told.url + "/a", start=len(values) + 5, length=10)
+        got = lsio.cat_ranges([*urls[:2], told.url + "/none"], starts=[0, 0, 0], lengths=10, on_error="skip")
+        assert [type(e) for e in got.errors] == [lsio.NotFoundError]
+        assert got[2].tolist() == [0] * 10 and np.array_equal(got[1], values[:10])
+
+
 def test_jobs(server):
     url, values = server
     count = "function(chunk, s) s.n = s.n + lsio.k.sum(chunk.data) end"

@@ -192,7 +192,11 @@ const char *lsi_flight_bytes(struct lsi_worker *w, const struct lsi_flight *f, u
     const struct lsi_hole *hole = &f->holes[h];
     if (hole->offset >= offset + length || hole->offset + hole->length <= offset) continue;
     if (hole->extent != x || (hole->chunk != UINT32_MAX && hole->chunk != chunk)) continue;
-    if (hole->end) {
+    if (hole->end && !(r->objects[r->object[chunk]].known & LSI_KNOWN_SIZE)) {
+      lsi_fail(&w->error, LSIO_ERR_SOURCE, 0, "the range goes beyond the end of its object, at byte %" PRIu64,
+               hole->offset);
+      lsi_error_is(&w->error, LSIO_KIND_USAGE);
+    } else if (hole->end) {
       lsi_fail(&w->error, LSIO_ERR_SOURCE, 0,
                "a source ends at byte %" PRIu64 " but had %" PRIu64 " bytes when the job was planned",
                hole->offset, r->objects[r->object[chunk]].size);
