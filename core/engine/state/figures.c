@@ -6,6 +6,7 @@
 #include "engine/state/bound.h"
 #include "engine/state/run.h"
 #include "ground/mem.h"
+#include "ground/show.h"
 
 /* Of the process, when it was last looked: what a job of microseconds takes shows in the next look. */
 static atomic_uint_fast64_t looked_at_ns, used_then;
@@ -76,8 +77,10 @@ char *lsi_run_activity(const struct lsi_run *run) {
                    phase == LSI_PHASE_PLACE;
     if (in_step && len < cap) {
       const struct lsi_step_place at = lsi_run_place(run, step);
-      n = snprintf(text + len, cap - len, " of step %llu ('%.700s', offset %llu, length %llu)",
-                   (unsigned long long)(r->first_index + step), at.name, (unsigned long long)at.offset,
+      char name[701];
+      lsi_name_show(at.name, name, sizeof name);
+      n = snprintf(text + len, cap - len, " of step %llu ('%s', offset %llu, length %llu)",
+                   (unsigned long long)(r->first_index + step), name, (unsigned long long)at.offset,
                    (unsigned long long)at.length);
       len += (size_t)n;
     }
