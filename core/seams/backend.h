@@ -80,8 +80,8 @@ struct lsi_op {
                             of object), or written from there, or negative LSIO_ERR_* */
   union {
     const void *data;      /* out: of a handle that lends, the bytes, valid until release */
-    struct lsi_error *why; /* out: of a failure, what there is to say beyond the code (lsi_free); may be
-                              NULL. It goes to who reaps */
+    struct lsi_error *why; /* out: of one that does not lend, what there is to say of a failure beyond its
+                              code (lsi_free); may be NULL. It goes to who reaps */
   };
   uint64_t priv[4];      /* the backend's own while it holds the operation */
   struct lsi_op *next;   /* the holder's own: the backend may queue with it while it holds the op */

@@ -42,6 +42,14 @@ static inline void lsi_op_prepare(struct lsi_eop *e, struct lsi_flight *f, struc
   e->retries = 0;
 }
 
+/* What the backend says of a failure (lsi_free), which the operation has no longer. NULL: nothing. */
+static inline struct lsi_error *lsi_op_take_why(struct lsi_op *op) {
+  if (op->handle->lends || op->handle->mapped) return NULL; /* that place is for what is lent */
+  struct lsi_error *why = op->why;
+  op->why = NULL;
+  return why;
+}
+
 /* May one more of so many bytes be in flight? One always may, or with a depth smaller than it all would wait
  * for ever. */
 static inline bool lsi_op_may(struct lsi_worker *w, uint64_t length) {

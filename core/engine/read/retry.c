@@ -129,8 +129,7 @@ static bool continue_op(struct lsi_worker *w, struct lsi_eop *e) {
   if (again && e->retries++ >= RETRIES) return false;
   if (!again && (op->result <= 0 || e->extent->loan)) return false;
   uint64_t got = again ? 0 : (uint64_t)op->result;
-  if (again) lsi_free(op->why);
-  if (again) op->why = NULL;
+  if (again) lsi_free(lsi_op_take_why(op));
   w->reader.bytes_in_flight -= got;
   w->figures.bytes_read += got;
   w->figures.bytes_direct += op->uncopied ? got : 0;
@@ -164,8 +163,7 @@ bool lsi_flight_short(struct lsi_worker *w, struct lsi_eop *e) {
     hole.code = (int)op->result;
     hole.os_code = op->os_code;
     hole.final = op->final;
-    hole.why = op->why;
-    e->op.why = NULL;
+    hole.why = lsi_op_take_why(&e->op);
   }
   if (e->chunk != UINT32_MAX) w->figures.bytes_retried -= hole.length;
   add_hole(e->flight, &hole);
