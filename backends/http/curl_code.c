@@ -1,6 +1,7 @@
 #include "http/curl_code.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define TOO_LARGE 100 /* CURLE_TOO_LARGE of 8.6 */
 
@@ -13,8 +14,9 @@ static bool through_proxy(const struct lsi_curl_ended *e) {
   if (!named || !host) return false;
   named += sizeof before - 1;
   host += 3 + (host[3] == '['); /* it shows IPv6 addresses without brackets */
-  const size_t n = strcspn(host, host[-1] == '[' ? "]" : ":/?");
-  return strncmp(named, host, n) != 0 || named[n] != ' ';
+  size_t n = strcspn(host, host[-1] == '[' ? "]" : ":/?");
+  if (n && host[n - 1] == '.') n--; /* it may be shown or not */
+  return strncasecmp(named, host, n) != 0 || (named[n] != ' ' && named[n] != '.');
 }
 
 static enum lsi_wire_code lost(const struct lsi_curl_ended *e) {
@@ -71,7 +73,7 @@ enum lsi_wire_code lsi_curl_code(const struct lsi_curl_ended *e) {
   }
 }
 
+/* Of others it may be that of an address that was tried in vain before. */
 bool lsi_curl_has_errno(CURLcode rc) {
-  return rc == CURLE_COULDNT_CONNECT || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR ||
-         rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_OPERATION_TIMEDOUT;
+  return rc == CURLE_COULDNT_CONNECT || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR;
 }

@@ -72,8 +72,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *user) {
 }
 
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *a) {
-  struct lsi_curl_common *common = user;
+  struct lsi_curl_request *s = user;
+  struct lsi_curl_common *common = s->common;
   (void)purpose;
+  s->connects = true;
   const int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
   const bool known = fd >= 0 && lsi_curl_watch_opened(&common->watch, fd);
   common->no_socket = known ? 0 : fd < 0 ? errno : ENOMEM;
@@ -88,18 +90,18 @@ static int on_close(void *user, curl_socket_t fd) {
 
 /* -- options -- */
 
-#define SET(option, value) (curl->easy_setopt(s->easy, (option), (value)) == CURLE_OK)
+#define SET(option, value) ((s->set = curl->easy_setopt(s->easy, (option), (value))) == CURLE_OK)
 
-static bool set_trust(const struct lsi_curl_request *s, const struct lsi_curl *curl,
+static bool set_trust(struct lsi_curl_request *s, const struct lsi_curl *curl,
                       const struct lsi_wire_config *config) {
   bool ok = true;
-  if (config->untrusted)
-    ok = SET(CURLOPT_SSL_VERIFYPEER, 0L) && SET(CURLOPT_SSL_VERIFYHOST, 0L) &&
-         SET(CURLOPT_PROXY_SSL_VERIFYPEER, 0L) && SET(CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
-  /* In the place of the system's: of its folder too. Not every libcurl knows proxies over TLS. */
-  if (config->ca_file) {
-    ok &= SET(CURLOPT_CAINFO, config->ca_file) && SET(CURLOPT_CAPATH, NULL);
+  if (config->untrusted) { /* not every libcurl knows proxies over TLS */
+    (void)(SET(CURLOPT_PROXY_SSL_VERIFYPEER, 0L) && SET(CURLOPT_PROXY_SSL_VERIFYHOST, 0L));
+    ok = SET(CURLOPT_SSL_VERIFYPEER, 0L) && SET(CURLOPT_SSL_VERIFYHOST, 0L);
+  }
+  if (ok && config->ca_file) { /* in the place of the system's: of its folder too */
     (void)(SET(CURLOPT_PROXY_CAINFO, config->ca_file) && SET(CURLOPT_PROXY_CAPATH, NULL));
+    ok = SET(CURLOPT_CAINFO, config->ca_file) && SET(CURLOPT_CAPATH, NULL);
   }
   return ok;
 }
@@ -117,7 +119,7 @@ static bool set_always(struct lsi_curl_request *s, struct lsi_curl_common *commo
        SET(CURLOPT_TCP_KEEPALIVE, 1L) && SET(CURLOPT_MAXAGE_CONN, IDLE_S) &&
        SET(CURLOPT_MAXLIFETIME_CONN, LIFE_S) && SET(CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L) &&
        SET(CURLOPT_CONNECTTIMEOUT_MS, (long)config->connect_ms) && SET(CURLOPT_SHARE, common->share);
-  ok = ok && SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, common) &&
+  ok = ok && SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, s) &&
        SET(CURLOPT_CLOSESOCKETFUNCTION, on_close) && SET(CURLOPT_CLOSESOCKETDATA, common) &&
        SET(CURLOPT_HEADERFUNCTION, on_header) && SET(CURLOPT_HEADERDATA, s) &&
        SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, s);
@@ -156,11 +158,12 @@ static bool set_request(struct lsi_curl_request *s, const struct lsi_curl *curl,
 
 bool lsi_curl_request_begin(struct lsi_curl_request *s, struct lsi_curl_common *common,
                             struct lsi_wire_request *r) {
+  s->common = common;
   s->curl = common->curl;
   s->request = r;
   s->body = 0;
   s->stop = LSI_WIRE_DONE;
-  s->answered = s->unsent = false;
+  s->answered = s->unsent = s->connects = false;
   s->secure = strncmp(r->url, "https", 5) == 0;
   s->tls = "";
   s->error[0] = 0;
@@ -173,7 +176,8 @@ bool lsi_curl_request_begin(struct lsi_curl_request *s, struct lsi_curl_common *
   }
   if (ok && set_request(s, s->curl, r)) return true;
   s->unsent = true;
-  s->stop = LSI_WIRE_NO_MEMORY; /* all options are known to every libcurl that was loaded */
+  const bool unknown = s->easy && s->set != CURLE_OK && s->set != CURLE_OUT_OF_MEMORY;
+  s->stop = unknown ? LSI_WIRE_FAILED : LSI_WIRE_NO_MEMORY;
   return false;
 }
 
@@ -184,9 +188,10 @@ static long number(const struct lsi_curl_request *s, CURLINFO info, long otherwi
   return s->curl->easy_getinfo(s->easy, info, &value) == CURLE_OK ? value : otherwise;
 }
 
+/* Until it connects, the handle tells of the last request. */
 uint32_t lsi_curl_request_connections(const struct lsi_curl_request *s) {
   curl_off_t connected = 0;
-  const long made = s->easy ? number(s, CURLINFO_NUM_CONNECTS, 0) : 0;
+  const long made = s->connects ? number(s, CURLINFO_NUM_CONNECTS, 0) : 0;
   if (made <= 0 || s->curl->easy_getinfo(s->easy, CURLINFO_CONNECT_TIME_T, &connected) != CURLE_OK) return 0;
   return connected > 0 ? (uint32_t)made : 0;
 }
@@ -206,6 +211,8 @@ static const char *address_of(struct lsi_curl_request *s) {
 static const char *text_of(const struct lsi_curl_request *s, CURLcode rc, enum lsi_wire_code code) {
   if (code == LSI_WIRE_DONE || code == LSI_WIRE_REFUSED) return "";
   if (code == LSI_WIRE_NO_MEMORY) return "there is no memory for a request";
+  if (s->unsent && s->set == CURLE_OK) return "libcurl takes no more requests";
+  if (s->unsent) return s->curl->easy_strerror(s->set);
   if (s->stop == LSI_WIRE_GARBLED) return "what came is no head of a reply";
   if (rc == CURLE_OK) return "the connection was closed within the head";
   if (code == LSI_WIRE_GARBLED && rc == CURLE_OUT_OF_MEMORY) return "a line of the head has no end";
@@ -218,12 +225,11 @@ static int no_socket(const struct lsi_curl_common *common, CURLcode rc) {
   return n == EMFILE || n == ENFILE || n == ENOMEM || n == ENOBUFS ? n : 0;
 }
 
-static enum lsi_wire_code code_of(const struct lsi_curl_request *s, const struct lsi_curl_common *common,
-                                  CURLcode rc) {
+static enum lsi_wire_code code_of(const struct lsi_curl_request *s, CURLcode rc) {
   if (s->stop == LSI_WIRE_REFUSED && s->head.whole) return LSI_WIRE_REFUSED;
   if (s->stop != LSI_WIRE_DONE) return s->stop;
   if (rc == CURLE_OK && s->head.whole) return LSI_WIRE_DONE;
-  const int without = no_socket(common, rc);
+  const int without = no_socket(s->common, rc);
   if (without) return without == EMFILE || without == ENFILE ? LSI_WIRE_FAILED : LSI_WIRE_NO_MEMORY;
   curl_off_t first = 0;
   s->curl->easy_getinfo(s->easy, CURLINFO_STARTTRANSFER_TIME_T, &first);
@@ -231,7 +237,7 @@ static enum lsi_wire_code code_of(const struct lsi_curl_request *s, const struct
       .rc = rc,
       .head = s->head.whole,
       .answered = s->answered || first > 0,
-      .may_proxy = !common->config.proxy || *common->config.proxy,
+      .may_proxy = !s->common->config.proxy || *s->common->config.proxy,
       .connect_status = number(s, CURLINFO_HTTP_CONNECTCODE, 0),
       .used_proxy = number(s, USED_PROXY, -1),
       .url = s->request->url,
@@ -239,13 +245,12 @@ static enum lsi_wire_code code_of(const struct lsi_curl_request *s, const struct
   });
 }
 
-uint32_t lsi_curl_request_ended(struct lsi_curl_request *s, const struct lsi_curl_common *common, CURLcode rc,
-                                struct lsi_wire_end *end) {
+uint32_t lsi_curl_request_ended(struct lsi_curl_request *s, CURLcode rc, struct lsi_wire_end *end) {
   if (s->unsent) {
     *end = (struct lsi_wire_end){.code = s->stop, .text = text_of(s, rc, s->stop), .address = "", .tls = ""};
     return 0;
   }
-  const enum lsi_wire_code code = code_of(s, common, rc);
+  const enum lsi_wire_code code = code_of(s, rc);
   const uint32_t connections = lsi_curl_request_connections(s);
   curl_off_t received = 0;
   s->curl->easy_getinfo(s->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
@@ -257,8 +262,8 @@ uint32_t lsi_curl_request_ended(struct lsi_curl_request *s, const struct lsi_cur
       .address = address_of(s),
       .tls = s->tls,
   };
-  if (s->stop == LSI_WIRE_DONE && lsi_curl_has_errno(rc)) {
-    const int without = no_socket(common, rc);
+  if (s->stop == LSI_WIRE_DONE && code != LSI_WIRE_GARBLED && lsi_curl_has_errno(rc)) {
+    const int without = no_socket(s->common, rc);
     end->os_code = without ? without : (int)number(s, CURLINFO_OS_ERRNO, 0);
     if (without && code == LSI_WIRE_FAILED) end->text = "there is no descriptor left for a connection";
   }

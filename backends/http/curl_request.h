@@ -27,9 +27,12 @@ struct lsi_curl_request {
   enum lsi_wire_code stop;          /* why a hook of libcurl gave up; LSI_WIRE_DONE: none did */
   bool head_only, fresh;            /* as the handle's options are */
   bool unsent;                      /* it could not be begun: `stop` says why */
+  CURLcode set;                     /* of the last option */
   bool answered, secure;
   const char *tls;
+  bool connects;                    /* a socket was made for it */
   const struct lsi_curl *curl;
+  struct lsi_curl_common *common;
   char error[CURL_ERROR_SIZE];
   char ip[48], address[64];         /* of the other side; the second follows from the first and the port */
   long port;
@@ -40,8 +43,7 @@ bool lsi_curl_request_begin(struct lsi_curl_request *s, struct lsi_curl_common *
                             struct lsi_wire_request *r);
 /* It ended with rc and is out of the multi handle. Fills `end`, which points into *s. Returns the connections
  * that were made for it. */
-uint32_t lsi_curl_request_ended(struct lsi_curl_request *s, const struct lsi_curl_common *common, CURLcode rc,
-                                struct lsi_wire_end *end);
+uint32_t lsi_curl_request_ended(struct lsi_curl_request *s, CURLcode rc, struct lsi_wire_end *end);
 /* Connections that were made for it so far. */
 uint32_t lsi_curl_request_connections(const struct lsi_curl_request *s);
 /* Gives back the handle, which is in no multi handle. */

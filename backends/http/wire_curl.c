@@ -157,7 +157,7 @@ static void tell_end(struct lsi_wire *w, struct lsi_curl_request *s, CURLcode rc
   struct lsi_wire_request *r = s->request;
   struct lsi_wire_end end;
   char error[CURL_ERROR_SIZE], address[sizeof s->address];
-  w->connections += lsi_curl_request_ended(s, &w->common, rc, &end);
+  w->connections += lsi_curl_request_ended(s, rc, &end);
   if (end.text == s->error) end.text = memcpy(error, s->error, sizeof error);
   if (end.address == s->address) end.address = memcpy(address, s->address, sizeof address);
   release(w, s, end.code == LSI_WIRE_DONE || (end.code == LSI_WIRE_REFUSED && rc == CURLE_OK));

@@ -250,6 +250,16 @@ MOUNTS = """=/proc/self/mountinfo
 NETWORK = "=/data/file\n0x6969\n"
 
 
+HEADS = [
+    "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nContent-Range: bytes 0-4/9\r\nETag: \"a\"\r\n"
+    "Last-Modified: Mon, 30 Nov 2026 12:00:00 GMT\r\nContent-Type: text/plain\r\nx-amz-request-id: 1\r\n\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nETag: e\r\n\r\nHTTP/2 200\r\nserver:\tx \r\n\r\n"
+    "ETag: trailer\r\n",
+    "HTTP/1.0 503 Slow Down\nRetry-After:7\nDate: d\nContent-Length: 1\nCONTENT-LENGTH: 2\n\n",
+    "HTTP/1.1 307 x\r\nLocation: http://a/b\r\nAccept-Ranges: none\r\nContent-Encoding: gzip\r\n folded\r\n\r\n",
+]
+
+
 def plan_seeds():
     head = struct.pack("<BBBH", 1, 0, 3, 64)  # small, two devices, the gap for merge
     objects = b"\x01" + struct.pack("<HBHB", 2000, 0, 1500, 1)
@@ -269,6 +279,7 @@ SEEDS = {
     "codec": codec_seeds, "gzip": gzip_seeds, "npy": npy_seeds, "csv": csv_seeds, "plan": plan_seeds,
     "settings": lambda: text_seeds(SETTINGS), "flags": lambda: text_seeds(FLAGS),
     "glob": lambda: text_seeds(GLOBS), "paths": lambda: text_seeds(PATHS), "json": lambda: text_seeds(JSON),
+    "head": lambda: text_seeds(HEADS),
     "proc": lambda: text_seeds([GROUP2, GROUP1, DISK, MOUNTS, NETWORK, GROUP2 + "\n" + DISK,
                                DISK.replace("256", "2").replace("1280", "64").replace("QEMU", "WDC")]),
 }

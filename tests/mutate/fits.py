@@ -75,5 +75,9 @@ FITS = [
         ("os_linux_pattern.c", "test_pattern test_os_files test_lists.py"),
         ("uring*", "test_linux_faults test_backends test_backends_exact test_backend_faults test_writes"),
         ("pread*.c", "test_backends test_backends_exact test_backend_faults test_writes"),
+        ("wire_head.c", "test_wire_head fuzz_head test_wire_curl"),
+        ("curl_library.c", "test_wire_absent test_wire_curl_hold"),
+        ("*curl*.c", "test_wire_curl test_wire_curl_hold test_wire_tls"),
+        ("wire_sim*.c", "test_wire_sim"),
         ("linux_*.c", "test_linux_faults test_backends test_small test_sigbus test_mapped test_hostile.py"),
     )]

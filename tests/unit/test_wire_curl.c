@@ -76,6 +76,8 @@ static void test_head_values(void **state) {
   world_get(&a, "/repeated");
   assert_true(a.repeated);
   assert_string_equal(a.content_range, "a");
+  world_get(&a, "/a/../object"); /* a key like any other */
+  assert_int_equal(a.status, 404);
   world_get(&a, "/zipped"); /* is told as it is */
   assert_string_equal(a.encoding, "gzip");
   assert_memory_equal(a.body, "\x1f\x8b\x08\x01", 4);
@@ -240,6 +242,22 @@ static void test_proxies(void **state) {
   proxied(tiny_http_port(world_server), "http://example.test/", LSI_WIRE_DONE);
 }
 
+/* Whether it was a proxy that can't be reached, libcurl's words tell. */
+static void test_servers_that_are_no_proxies(void **state) {
+  static const char *const urls[] = {"http://127.0.0.1:1/", "http://[::1]:1/", "http://LOCALHOST:1/x",
+                                     "http://localhost:1?y", "https://localhost:1"};
+  (void)state;
+  struct lsi_wire *w = world_make(&(struct lsi_wire_config){.requests = 1, .connect_ms = 3100});
+  for (size_t i = 0; i < LSI_COUNTOF(urls); i++) {
+    struct asked a;
+    asked_get(&a, urls[i]);
+    assert_true(OPS->start(w, &a.request));
+    assert_true(asked_wait(OPS, w, &a, 1));
+    if (a.end.code != LSI_WIRE_NO_HOST) fail_msg("%s: code %d, %s", urls[i], a.end.code, a.text);
+  }
+  OPS->destroy(w);
+}
+
 static void test_a_proxy_of_the_environment(void **state) {
   (void)state;
   setenv("http_proxy", "http://127.0.0.1:1", 1);
@@ -272,6 +290,7 @@ int main(void) {
       WIRE(test_no_server),
       WIRE(test_no_tls),
       WIRE(test_proxies),
+      WIRE(test_servers_that_are_no_proxies),
       WIRE(test_a_proxy_of_the_environment),
   };
   const int before = world_descriptors();

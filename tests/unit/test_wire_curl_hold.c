@@ -4,10 +4,14 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -151,7 +155,60 @@ static void test_a_lookup_that_hangs(void **state) {
   usleep(50000); /* what the lookup's threads have is given back when they end */
 }
 
-/* -- memory -- */
+/* Servers of all kinds, dropped at any moment: sockets are closed and their numbers used again all the time. */
+static void test_random_requests_and_drops(void **state) {
+  static const char *const paths[] = {"/object", "/object", "/object", "/silent", "/close", "/reset", "/short-reset",
+                                      "/stall", "/endless", "/busy", "/early", "/delimited", "/garbage", "/half-head"};
+  static struct asked list[32];
+  (void)state;
+  const char *given = getenv("LSIO_SEED");
+  const uint64_t seed = given ? strtoull(given, NULL, 10) : lsi_os_now_ns();
+  uint64_t rng = seed, right = 0;
+  memset(list, 0, sizeof list);
+  OPS->destroy(world_wire);
+  world_wire = world_make(&(struct lsi_wire_config){.requests = 32, .connect_ms = 10000, .proxy = ""});
+  for (int i = 0; i < 3000; i++) {
+    rng = rng * 6364136223846793005u + 1442695040888963407u;
+    struct asked *a = &list[(rng >> 59) % 32];
+    if (a->request.priv && (rng >> 50) % 4) {
+      OPS->drop(world_wire, &a->request);
+      a->request.priv = NULL;
+    } else if (!a->request.priv) {
+      const bool good = a->end.code == LSI_WIRE_DONE && a->byte && a->got == 20000 && !a->wrong;
+      if (a->ends && a->byte && !good) fail_msg("seed %llu: code %d, %s", (unsigned long long)seed, a->end.code, a->text);
+      right += a->ends && a->byte;
+      const char *path = paths[(rng >> 40) % LSI_COUNTOF(paths)];
+      asked_range(a, world_at(path), rng >> 45, 20000, strcmp(path, "/object") ? NULL : tiny_http_byte);
+      if (strcmp(path, "/endless") == 0 && (rng >> 35) % 2) a->refuse_at = 100000;
+      a->request.fresh = (rng >> 36) % 8 == 0;
+      assert_true(OPS->start(world_wire, &a->request));
+    }
+    asked_pass(OPS, world_wire, (rng >> 33) % 4 == 0);
+  }
+  if (right < 20) fail_msg("seed %llu: only %d whole ones", (unsigned long long)seed, (int)right);
+}
+
+/* -- descriptors and memory -- */
+
+static void test_no_descriptor(void **state) {
+  struct rlimit limit, few;
+  struct asked a;
+  (void)state;
+  const int next = dup(0);
+  close(next);
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  few = limit;
+  few.rlim_cur = (rlim_t)next;
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+  asked_get(&a, world_at("/busy"));
+  assert_true(OPS->start(world_wire, &a.request));
+  assert_true(asked_wait(OPS, world_wire, &a, 1));
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  assert_int_equal(a.end.code, LSI_WIRE_FAILED);
+  assert_int_equal(a.end.os_code, EMFILE);
+  world_get(&a, "/busy");
+  assert_int_equal(a.end.code, LSI_WIRE_DONE);
+}
 
 static void test_no_memory(void **state) {
   (void)state;
@@ -183,6 +240,34 @@ static void test_no_memory(void **state) {
   }
 }
 
+/* -- threads -- */
+
+static void *work(void *user) {
+  struct asked *list = user;
+  struct lsi_wire *w;
+  const struct lsi_wire_config config = {.requests = 8, .connect_ms = 10000, .proxy = ""};
+  if (OPS->create(&config, &w, NULL) < 0) return NULL;
+  for (int i = 0; i < 8; i++) OPS->start(w, &list[i].request);
+  const bool all = asked_wait(OPS, w, list, 8);
+  OPS->destroy(w);
+  return all ? list : NULL;
+}
+
+static void test_each_thread_has_its_own(void **state) {
+  static struct asked lists[8][8];
+  pthread_t threads[8];
+  (void)state;
+  for (int i = 0; i < 64; i++)
+    asked_range(&lists[i / 8][i % 8], world_at("/object"), (uint64_t)i * 1000, 100000, tiny_http_byte);
+  for (int i = 0; i < 8; i++) assert_int_equal(pthread_create(&threads[i], NULL, work, lists[i]), 0);
+  for (int i = 0; i < 8; i++) {
+    void *done;
+    pthread_join(threads[i], &done);
+    assert_ptr_equal(done, lists[i]);
+    for (int k = 0; k < 8; k++) assert_int_equal(lists[i][k].got - lists[i][k].wrong, 100000);
+  }
+}
+
 #define WIRE(name) cmocka_unit_test_setup_teardown(name, world_begin, world_finish)
 
 int main(void) {
@@ -191,7 +276,10 @@ int main(void) {
       WIRE(test_drop_and_destroy_are_instant),
       WIRE(test_drop_before_anything_was_sent_and_from_an_end),
       WIRE(test_a_lookup_that_hangs),
+      WIRE(test_random_requests_and_drops),
+      WIRE(test_no_descriptor),
       WIRE(test_no_memory),
+      WIRE(test_each_thread_has_its_own),
   };
   const int before = world_descriptors();
   const int failed = cmocka_run_group_tests(tests, world_open, world_close);

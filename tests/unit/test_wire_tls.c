@@ -120,6 +120,9 @@ static void test_sessions_are_taken_up_again(void **state) {
     assert_int_equal(a.end.code, LSI_WIRE_DONE);
     assert_int_equal(ops->connections(w), i + 1);
     assert_non_null(strstr(page, i ? "Reused, TLS" : "New, TLS"));
+    prepare(&a, "localhost"); /* the handle goes: what it knew was the wire's */
+    assert_true(ops->start(w, &a.request));
+    ops->drop(w, &a.request);
   }
   ops->destroy(w);
 }
