@@ -1,6 +1,7 @@
-/* Which sockets of libcurl are waited for, and for what, by one epoll descriptor. What libcurl wants is kept
- * until `settle`: it wants a connection's socket no more when a request ends, and again when the next one
- * goes out over it, mostly within the same call. Belongs to one thread. */
+/* Which sockets of libcurl are waited for, and for what, by one epoll descriptor. libcurl wants a
+ * connection's socket no more when a request ends, and again when the next one goes out over it, mostly
+ * within the same call. So the kernel is told in `settle`, and a socket stays armed until an event comes that
+ * nobody wants. Belongs to one thread. */
 #ifndef LSI_CURL_WATCH_H
 #define LSI_CURL_WATCH_H
 
@@ -18,14 +19,14 @@ struct lsi_curl_watch {
 /* 0 or an errno. */
 int lsi_curl_watch_create(struct lsi_curl_watch *w);
 void lsi_curl_watch_destroy(struct lsi_curl_watch *w);
-/* A socket is made, and will be closed, by us: then its events may be settled later. False: no memory. */
+/* A socket is made, or closed, by us; libcurl has others, for its lookups. False: no memory. */
 bool lsi_curl_watch_opened(struct lsi_curl_watch *w, int fd);
 void lsi_curl_watch_closed(struct lsi_curl_watch *w, int fd);
 /* libcurl wants these events (EPOLLIN, EPOLLOUT; 0: none). False: no memory. */
 bool lsi_curl_watch_want(struct lsi_curl_watch *w, int fd, uint32_t events);
-/* Of an event that came: is it still wanted? If not, that is settled later. */
+/* Of an event that came: is it wanted? If not, no other one will come after the next `settle`. */
 bool lsi_curl_watch_wanted(struct lsi_curl_watch *w, int fd);
-/* Tells the kernel. 0 or an errno: a socket can't be waited for. */
+/* Tells the kernel what has changed. 0 or an errno: a socket can't be waited for. */
 int lsi_curl_watch_settle(struct lsi_curl_watch *w);
 
 #endif
