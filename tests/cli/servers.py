@@ -22,7 +22,6 @@ http {
     listen 127.0.0.1:%(plain)d; listen 127.0.0.1:%(tls)d ssl; root %(root)s;
     location /few/ { alias %(root)s/; keepalive_requests 3; }
     location /gzip/ { alias %(root)s/; gzip on; gzip_types *; gzip_min_length 1; }
-    location /slow/ { alias %(root)s/; limit_rate 100k; }
     location /locked/ { alias %(root)s/; auth_basic "x"; auth_basic_user_file %(dir)s/users; }
     location /moved/ { rewrite ^/moved/(.*)$ /$1 redirect; }
     location /round/ { rewrite ^/round/(.*)$ /round/$1 permanent; }

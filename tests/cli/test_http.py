@@ -3,7 +3,6 @@ import os
 import signal
 import socket
 import threading
-import time
 import unittest
 
 import numpy as np
@@ -118,16 +117,6 @@ class Nginx(Http):
         r = self.run_it(5, self.job("lsio.files({'%s/one.bin', 'job.lua'})" % self.http))
         self.assertIn("two kinds of stores", r.err)
 
-    def test_an_interrupt_ends_it(self):
-        p = self.start(self.job("lsio.files('%s/slow/a.bin', { chunk = '1MiB' })" % self.http))
-        time.sleep(0.4)
-        began = time.monotonic()
-        p.send_signal(signal.SIGINT)
-        p.communicate(timeout=20)
-        self.assertEqual(p.returncode, 130)
-        self.assertLess(time.monotonic() - began, 15)
-        self.assertNotIn("out", self.left())
-
 
 class Told(Http):
     """One server, and one thing that is wrong with it."""
@@ -212,21 +201,22 @@ class Told(Http):
                 self.assertNotIn("out", self.left())
 
     def test_a_server_that_is_silent(self):
-        gate = threading.Event()
+        gate, asked = threading.Event(), threading.Event()
         self.addCleanup(gate.set)
 
         def answer(h):
             if h.command == "GET" and h.range()[0] == 300000:
+                asked.set()
                 gate.wait(60)
             return False
 
         self.serve(answer)
         p = self.start("--merge=never", self.job("lsio.files('%s', { chunk = '100000' })" % self.url))
-        time.sleep(1)
-        self.assertIsNone(p.poll())
+        self.assertTrue(asked.wait(30))
         p.send_signal(signal.SIGINT)
-        p.communicate(timeout=20)
+        p.communicate(timeout=30)
         self.assertEqual(p.returncode, 130)
+        self.assertNotIn("out", self.left())
         r = self.run_job(9, "100000", "--deadline=1s")
         self.assertIn("deadline", r.err)
 
@@ -274,8 +264,6 @@ class Told(Http):
         r = self.run_it(5, self.job("lsio.files('http://127.0.0.1:%d/x')" % port))
         self.assertIn("can't be reached", r.err)
         self.assertIn("tries", r.err)
-        r = self.run_it(5, self.job("lsio.files('http://no-such-name.invalid/x')"))
-        self.assertIn("http://no-such-name.invalid/x", r.err)
 
 
 if __name__ == "__main__":
