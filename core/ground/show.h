@@ -4,9 +4,12 @@
 
 #include <stddef.h>
 
-/* A URL without user and password, without what its query has that may be secret ("..." in its place), and
- * without fragment; any other name as it is. At most `cap` bytes with the NUL are written, and never a part
- * of what is hidden. Returns the length that it has or would have. Takes any text. */
+/* What people may see of n bytes that are a URL, or were meant to be one: without userinfo, without the
+ * values of query parameters that may be secret and without its fragment; printable ASCII only. In doubt it
+ * shows less. Never fails; what does not fit into `cap` bytes with the NUL ends with "...". Returns how long
+ * it is. */
+size_t lsi_url_show(const char *text, size_t n, char *buf, size_t cap);
+/* The same of a name that begins with a scheme and "://"; any other one as it is, as far as it fits. */
 size_t lsi_name_show(const char *name, char *out, size_t cap);
 
 #endif
