@@ -48,6 +48,13 @@ void lsi_http_object_clear(struct lsi_http_object *o) {
   for (unsigned i = 0; i <= o->redirects; i++) lsi_url_clear(&o->urls[i]);
 }
 
+/* Within one origin credentials go along. */
+static bool keep_credentials(const struct lsi_url *from, struct lsi_url *to) {
+  if (!from->authorization || strcmp(from->origin, to->origin) != 0) return true;
+  to->authorization = lsi_strndup(from->authorization, strlen(from->authorization));
+  return to->authorization != NULL;
+}
+
 int lsi_http_object_move(struct lsi_http_origins *all, struct lsi_http_object *o, const char *location,
                          struct lsi_error *err) {
   const struct lsi_url *from = lsi_http_object_url(o);
@@ -58,7 +65,8 @@ int lsi_http_object_move(struct lsi_http_origins *all, struct lsi_http_object *o
   int rc = lsi_url_resolve(from, location, &to, err);
   if (rc < 0) return rc;
   struct lsi_http_origin *origin = origin_of(all, to.origin);
-  if (!origin) rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory for a server's name");
+  if (!origin || !keep_credentials(from, &to))
+    rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to follow a redirect");
   if (rc == 0 && from->tls && !to.tls)
     rc = lsi_fail(err, LSIO_ERR_SOURCE, 0,
                   "the server redirects from https to http, which would give the bytes away");

@@ -42,7 +42,7 @@ static inline const struct lsi_url *lsi_http_object_url(const struct lsi_http_ob
   return &o->urls[o->redirects];
 }
 
-/* Parses the name; *o is cleared before the origins are. */
+/* Parses the name. *o is cleared when no request of it is under way. */
 int lsi_http_object_init(struct lsi_http_origins *all, struct lsi_http_object *o, const char *name,
                          struct lsi_error *err);
 void lsi_http_object_clear(struct lsi_http_object *o);

@@ -37,7 +37,9 @@ static void leave(struct lsi_http_transfer *t) {
   if (t->next) t->next->before = t->before;
 }
 
-static void put_last(struct lsi_http_origin *o, struct lsi_http_transfer *t) {
+/* Waits for a turn, where its object is to be had now. */
+static void put_last(struct lsi_http_transfer *t) {
+  struct lsi_http_origin *o = t->origin = t->object->origin;
   t->state = QUEUED;
   t->next = NULL;
   *o->queue_end = t;
@@ -125,8 +127,7 @@ static bool on_body(void *user, const void *data, size_t n) {
 static void try_again(struct lsi_http_pump *p, struct lsi_http_transfer *t, enum lsi_http_trouble trouble,
                       uint64_t after_ns, const char *what, int status, const char *remedy) {
   const uint64_t now = now_of(p);
-  struct lsi_http_origin *o = t->object->origin;
-  const uint64_t wait = lsi_http_tries_next(&t->tries, &o->bucket, trouble, after_ns, now, draw(p));
+  const uint64_t wait = lsi_http_tries_next(&t->tries, &t->origin->bucket, trouble, after_ns, now, draw(p));
   if (wait == LSI_HTTP_GIVE_UP) {
     fail(p, t, LSIO_ERR_IO, status, trouble == LSI_HTTP_LATE ? LSIO_KIND_TIMEOUT : LSIO_KIND_IO, what,
          remedy);
@@ -151,7 +152,7 @@ static void redirect(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
     return;
   }
   lsi_http_tries_begin(&t->tries, now_of(p)); /* of where it leads */
-  put_last(t->object->origin, t);
+  put_last(t);
 }
 
 /* What the reply's head has made of it, where that is not its body. */
@@ -165,7 +166,7 @@ static void by_verdict(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
   case LSI_HTTP_REDIRECT: redirect(p, t); return;
   case LSI_HTTP_AGAIN:
     p->figures.throttled += v->throttled;
-    if (v->throttled) lsi_http_pace_slower(&t->object->origin->pace, now_of(p));
+    if (v->throttled) lsi_http_pace_slower(&t->origin->pace, now_of(p));
     try_again(p, t, v->throttled ? LSI_HTTP_THROTTLED : LSI_HTTP_REFUSED, v->after_ns, v->text, v->status,
               v->remedy);
     return;
@@ -178,7 +179,7 @@ static void by_verdict(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
     t->to = &t->first_byte;
     t->length = 1;
     lsi_http_tries_begin(&t->tries, now_of(p));
-    put_last(t->object->origin, t);
+    put_last(t);
     return;
   }
   fail(p, t, v->code, v->status, v->kind, v->text, v->remedy);
@@ -219,8 +220,8 @@ static void by_end(struct lsi_http_pump *p, struct lsi_http_transfer *t, const s
 
 static void landed(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
   const uint64_t now = now_of(p);
-  lsi_http_bucket_give(&t->object->origin->bucket);
-  lsi_http_pace_landed(&t->object->origin->pace, t->got - t->had, t->started_ns, now);
+  lsi_http_bucket_give(&t->origin->bucket);
+  lsi_http_pace_landed(&t->origin->pace, t->got - t->had, t->started_ns, now);
   lsi_http_learn(&t->object->known, &t->verdict);
   end(p, t, 0);
 }
@@ -228,7 +229,7 @@ static void landed(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
 static void left_the_wire(struct lsi_http_transfer *t) {
   leave(t);
   t->pump->n_flying--;
-  t->object->origin->flying--;
+  t->origin->flying--;
 }
 
 static void on_end(void *user, const struct lsi_wire_end *e) {
@@ -271,7 +272,6 @@ static void set_headers(struct lsi_http_transfer *t) {
 }
 
 static void start(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
-  struct lsi_http_origin *o = t->object->origin;
   const uint64_t now = now_of(p);
   if (!lsi_http_tries_count(&t->tries)) lsi_http_tries_begin(&t->tries, now);
   set_headers(t);
@@ -291,12 +291,12 @@ static void start(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
   t->state = FLYING;
   enter(&p->flying, t);
   p->n_flying++;
-  o->flying++;
+  t->origin->flying++;
   p->figures.requests++;
   lsi_http_tries_sent(&t->tries);
   if (p->ops->start(p->wire, &t->request)) return;
   left_the_wire(t);
-  put_last(o, t); /* the wire has as many as it may */
+  put_last(t); /* the wire has as many as it may */
 }
 
 /* ---- turns ---- */
@@ -308,6 +308,10 @@ static void start_queued(struct lsi_http_pump *p) {
       struct lsi_http_transfer *t = o->queue;
       o->queue = t->next;
       if (!o->queue) o->queue_end = &o->queue;
+      if (t->object->origin != o) { /* led elsewhere while it waited */
+        put_last(t);
+        continue;
+      }
       start(p, t);
       if (t->state == QUEUED) return;
     }
@@ -319,7 +323,7 @@ static void rouse_rested(struct lsi_http_pump *p, uint64_t now) {
     next = t->next;
     if (t->due_ns > now) continue;
     leave(t);
-    put_last(t->object->origin, t);
+    put_last(t);
   }
 }
 
@@ -328,13 +332,12 @@ static void drop_silent(struct lsi_http_pump *p, uint64_t now) {
   for (struct lsi_http_transfer *t = p->flying, *next; t; t = next) {
     next = t->next;
     if (!t->heard_ns) t->heard_ns = now;
-    const struct lsi_http_pace *pace = &t->object->origin->pace;
     const bool begun = t->verdict.what == LSI_HTTP_ACCEPT && t->verdict.status;
-    const uint64_t limit = begun ? LSI_HTTP_PROGRESS_NS : lsi_http_pace_patience(pace);
+    const uint64_t limit = begun ? LSI_HTTP_PROGRESS_NS : lsi_http_pace_patience(&t->origin->pace);
     if (now - t->heard_ns < limit) continue;
     p->ops->drop(p->wire, &t->request);
     left_the_wire(t);
-    lsi_http_pace_slower(&t->object->origin->pace, now);
+    lsi_http_pace_slower(&t->origin->pace, now);
     try_again(p, t, LSI_HTTP_LATE, 0,
               begun ? "the server stopped in the middle of its reply" : "the server does not answer", 0, "");
   }
@@ -366,7 +369,7 @@ void lsi_http_pump_add(struct lsi_http_pump *p, struct lsi_http_transfer *t) {
   t->why = NULL;
   memset(&t->tries, 0, sizeof t->tries);
   p->n++;
-  put_last(t->object->origin, t);
+  put_last(t);
 }
 
 static void cancel_queue(struct lsi_http_pump *p, struct lsi_http_origin *o) {

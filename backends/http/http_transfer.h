@@ -23,6 +23,8 @@ struct lsi_http_transfer {
   struct lsi_error *why; /* of a failure (lsi_free); NULL: there was no memory for it */
   /* its own, while it is under way */
   struct lsi_http_pump *pump;
+  struct lsi_http_origin
+      *origin; /* that is asked, or was last: its object may have been led elsewhere since */
   struct lsi_http_transfer *next, **before;
   struct lsi_http_tries tries;
   struct lsi_http_verdict verdict;

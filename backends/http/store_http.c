@@ -215,13 +215,14 @@ static int http_read_all(const void *user, const char *name, const struct lsi_wh
   int rc = open_pump(1, user, &p, err);
   if (rc < 0) return rc;
   rc = lsi_http_object_init(lsi_http_pump_origins(p), &o, name, err);
-  w.text = rc == 0 ? lsi_malloc((size_t)w.room + 1) : NULL;
-  if (rc == 0 && !w.text) rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to read an object whole");
+  const bool named = rc == 0;
+  w.text = named ? lsi_malloc((size_t)w.room + 1) : NULL;
+  if (named && !w.text) rc = lsi_fail(err, LSIO_ERR_NOMEM, 0, "no memory to read an object whole");
   struct lsi_http_transfer t = {
       .object = &o, .length = LSI_HTTP_REST, .to = w.text, .room = w.room, .grow = grow, .user = &w};
   if (rc == 0) rc = take_whole(p, &t, how, err);
-  lsi_http_pump_destroy(p);
-  if (w.text) lsi_http_object_clear(&o);
+  lsi_http_pump_destroy(p); /* requests under way have the object's URL until then */
+  if (named) lsi_http_object_clear(&o);
   if (rc < 0) {
     lsi_error_at(err, name, LSI_NO_OFFSET, 0, LSI_NO_STEP);
     lsi_free(t.why);

@@ -94,6 +94,7 @@ class Nginx(Http):
     def test_credentials(self):
         locked = self.http.replace("http://", "http://me:s3cret@") + "/locked/a.bin"
         self.copies(locked)
+        self.copies(locked.replace("/locked/", "/moved/locked/"))  # within one server they go along
         r = self.run_it(4, self.job("lsio.files('%s/locked/a.bin')" % self.http))
         self.assertIn("wants credentials", r.err)
         r = self.run_it(4, self.job("lsio.files('%s')" % locked.replace("s3cret", "hunter2")), "--json", "s.json")
